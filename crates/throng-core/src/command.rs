@@ -1,0 +1,91 @@
+//! What a member asks of a room's order, and what came of it. Questions that read only (pages of
+//! history, lists of rooms) do not pass through the order and are not commands.
+
+use crate::event::Author;
+use crate::id::{RoomId, Seq, Timestamp};
+use crate::text::{Body, OriginId, RoomName};
+
+/// A command with the one who asks it; the unit a shard decides.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks; authenticated, and within its rate.
+    pub from: Author,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What can be asked of a room's order.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make the room `room`; the number was reserved by the directory. The maker joins it.
+    Create {
+        /// The reserved number.
+        room: RoomId,
+        /// The reserved name.
+        name: RoomName,
+    },
+    /// Become a member. Joining twice is answered alike and adds no event.
+    Join {
+        /// Which room.
+        room: RoomId,
+    },
+    /// Be a member no longer.
+    Leave {
+        /// Which room.
+        room: RoomId,
+    },
+    /// Say something.
+    Post {
+        /// Where.
+        room: RoomId,
+        /// The sender's own id: the same one again gets the same ack and no second copy (I4).
+        origin_id: Option<OriginId>,
+        /// What.
+        body: Body,
+    },
+}
+
+impl Command {
+    /// The room whose order decides it.
+    pub fn room(&self) -> RoomId {
+        match self {
+            Self::Create { room, .. }
+            | Self::Join { room }
+            | Self::Leave { room }
+            | Self::Post { room, .. } => *room,
+        }
+    }
+}
+
+/// What came of a command that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The room exists and its maker is a member.
+    Created {
+        /// The place of the maker's `Joined`: the room's head.
+        seq: Seq,
+    },
+    /// The asker is a member.
+    Joined {
+        /// The place of the `Joined` event (for a member already: of the first one known).
+        seq: Seq,
+        /// The asker was a member before, and nothing was added.
+        already: bool,
+    },
+    /// The asker is not a member any more.
+    Left {
+        /// The place of the `Left` event; nothing after it is for the asker.
+        seq: Seq,
+    },
+    /// The message has its place.
+    Posted {
+        /// Its place among the room's events.
+        seq: Seq,
+        /// Its number among the room's posts.
+        n: u64,
+        /// When it was decided, wall clock.
+        at: Timestamp,
+        /// The same `origin_id` was posted before; these are the first one's place and time.
+        repeat: bool,
+    },
+}

@@ -1,0 +1,1 @@
+//! Who on this node hears a room.

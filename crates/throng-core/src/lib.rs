@@ -1,0 +1,27 @@
+//! Order, membership and rights of a chat, as pure state machines.
+//!
+//! Neighbours: `throng-server` feeds it commands and carries out what it decides. It never waits,
+//! never reaches out, reads no clock and rolls no dice: time and the maps' hash seed are arguments,
+//! so everything here can be tested from a seed, in milliseconds.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+extern crate alloc;
+
+pub mod command;
+pub mod event;
+pub mod hub;
+pub mod id;
+pub mod limits;
+pub mod rejection;
+pub mod session;
+pub mod shard;
+pub mod text;
+
+pub use command::{Command, Reply, Request};
+pub use event::{Author, Event, EventKind};
+pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};
+pub use limits::Limits;
+pub use rejection::{Disconnect, Rejection};
+pub use text::{Body, OriginId, RoomName, Username};

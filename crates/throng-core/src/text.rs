@@ -1,0 +1,115 @@
+//! Names and texts as types: one that exists is valid (parse, don't validate).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use crate::limits::{
+    BODY_LEN_MAX, ORIGIN_ID_LEN_MAX, ROOM_NAME_CHARS_MAX, USERNAME_LEN_MAX, USERNAME_LEN_MIN,
+};
+use crate::rejection::Rejection;
+
+/// An account's name: 2–32 bytes of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
+/// Two names that differ in case only are the same account (`fold`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Username(Arc<str>);
+
+impl Username {
+    /// Refuses what the type's comment does not allow.
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
+        let fits = (USERNAME_LEN_MIN..=USERNAME_LEN_MAX).contains(&text.len());
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let begins = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        if fits && begins && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Rejection::BadUsername)
+        }
+    }
+
+    /// The name as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form under which it is unique.
+    pub fn fold(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+/// A room's name: 1–64 characters, no control characters, no space at either end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// Trims, then refuses what the type's comment does not allow.
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
+        let text = text.trim();
+        let count = text.chars().take(ROOM_NAME_CHARS_MAX + 1).count();
+        let allowed = |c: char| !c.is_control() && !is_invisible(c);
+        if (1..=ROOM_NAME_CHARS_MAX).contains(&count) && text.chars().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Rejection::BadRoomName)
+        }
+    }
+
+    /// The name as it was given, trimmed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form under which it is unique.
+    pub fn fold(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+/// Characters that make two different names look alike: zero-width and direction-changing ones.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A message's text: 1 to `BODY_LEN_MAX` bytes of UTF-8, kept as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body(Box<str>);
+
+impl Body {
+    /// Refuses an empty text and one that is too long.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, Rejection> {
+        let text = text.into();
+        match text.len() {
+            0 => Err(Rejection::EmptyBody),
+            len if len > BODY_LEN_MAX => Err(Rejection::BodyTooLong),
+            _ => Ok(Self(text)),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The sender's own id of a message: 1–64 bytes of visible ASCII, opaque to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OriginId(Box<str>);
+
+impl OriginId {
+    /// Refuses what the type's comment does not allow.
+    pub fn parse(text: impl Into<Box<str>>) -> Result<Self, Rejection> {
+        let text = text.into();
+        if (1..=ORIGIN_ID_LEN_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        {
+            Ok(Self(text))
+        } else {
+            Err(Rejection::BadOriginId)
+        }
+    }
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,9 @@
+//! The chat server: connections in, one order per room, a durable log, fan-out out.
+//!
+//! One message's life is told in `docs/life-of-a-message.md`. Arrows go down only: `app` →
+//! `listeners`, `rest` → `connection` → `protocols`; `sequencer` → `log`, `store`; `fanout` →
+//! `outbox`; all → `throng-core`. It does not know the lab.
+#![forbid(unsafe_code)]
+
+pub mod log;
+pub mod store;

@@ -1,0 +1,67 @@
+//! What carries a shard's order: an append-only log of turns. The append is the commit.
+//!
+//! Neighbours: the sequencer appends, the fold reads positions and trims, start-up replays. It never
+//! looks inside a turn's bytes (`record.rs` does).
+
+/// A turn's place in the log, dense in the order of commit, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnId(pub u64);
+
+/// What keeps the order. Every implementation passes `suite.rs`, in which every call also fails once.
+///
+/// Calls block; they are made from threads that may wait (a shard's, the fold's), never from the
+/// runtime's.
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// Appends one turn (non-empty bytes) and returns when it is durable: after a power cut the log
+    /// holds it, whole, after all turns whose append returned before this call began.
+    ///
+    /// Concurrent calls may share one sync; ids are given in the order of commit. On an error
+    /// nothing of this turn is in the log, now or after a restart, and later appends may succeed,
+    /// except `LogError::SyncFailed`, after which the process must end (I10).
+    fn append(&self, turn: &[u8]) -> Result<TurnId, LogError>;
+
+    /// Visits the turns after `after` that are kept, in order, until the visitor refuses.
+    fn replay(&self, after: TurnId, visit: &mut Visit<'_>) -> Result<(), LogError>;
+
+    /// Gives leave to forget the turns up to `through`; may be done lazily, may be repeated.
+    fn trim(&self, through: TurnId);
+
+    /// How long each sync took and how many there were, for the metrics and the bench.
+    fn observe(&self, observer: std::sync::Arc<dyn SyncObserver>);
+}
+
+/// Called with each kept turn; `Err` ends the replay as `LogError::Corrupt`.
+pub type Visit<'a> = dyn FnMut(TurnId, &[u8]) -> Result<(), String> + 'a;
+
+/// Hears of every sync of the log.
+pub trait SyncObserver: Send + Sync + std::fmt::Debug {
+    /// One sync made `turns` turns of `bytes` bytes durable and took `took`.
+    fn synced(&self, turns: usize, bytes: usize, took: std::time::Duration);
+}
+
+/// Trouble with the log: for the operator. Clients see `unavailable`.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk or the quota is full: refuse, and try again when there is room.
+    #[error("cannot append to the log: no space left; free some, sends are refused until then")]
+    Full,
+    /// Reading or writing failed.
+    #[error("cannot {attempted}: {cause}")]
+    Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// What the layer below said.
+        cause: String,
+    },
+    /// A sync failed: what is on disk is unknown. The process ends and recovery trusts the disk.
+    #[error("cannot sync the log: {0}; ending, so that recovery trusts only what is on disk")]
+    SyncFailed(String),
+    /// The log holds what no turn can be.
+    #[error("the log is corrupt at turn {at:?}: {cause}; restore a backup or see the guide")]
+    Corrupt {
+        /// Where.
+        at: TurnId,
+        /// What was found.
+        cause: String,
+    },
+}

@@ -1,0 +1,101 @@
+//! What is folded from the log to be asked: blocks of room history, rooms and their members.
+//!
+//! Neighbours: the fold writes, `history.rs` and start-up read. It is always behind the log, never
+//! ahead of it, and can be built again from it as far as the log is kept.
+
+use std::sync::Arc;
+
+use throng_core::{Event, RoomId, RoomName, Seq, Timestamp, UserId};
+
+/// Everything the fold has for one room: events in order, without gaps, each after what the store
+/// holds or already held by it.
+#[derive(Clone, Debug)]
+pub struct RoomBatch {
+    /// Which room.
+    pub room: RoomId,
+    /// Its events, ascending and dense.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// A room as the store has it; what a shard begins with before the log's tail is replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomSnapshot {
+    /// Which room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: RoomName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The newest folded event.
+    pub head: Seq,
+    /// The newest folded event that was pushed.
+    pub pushed: Seq,
+    /// Posts so far.
+    pub posts: u64,
+    /// Members with the place of their `Joined`.
+    pub members: Vec<(UserId, Seq)>,
+}
+
+/// Which events of a room, and from which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// The newest ones below this place.
+    Before(Seq),
+    /// The oldest ones above this place.
+    After(Seq),
+}
+
+/// What is folded. Every implementation passes `suite.rs`, in which every call also fails once.
+/// Calls block. Reads and one writer may run side by side; a read sees a fold whole or not at all.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Folds these rooms, all or none. Events the store has already are passed over, so that the
+    /// same batch twice is harmless; a gap is `StoreError::Gap`. Survives a crash of the process,
+    /// a power cut only after `sync`.
+    fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError>;
+
+    /// What was folded before this call survives a power cut after it; only then may the log be trimmed.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Visits every room, in order of its number.
+    fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError>;
+
+    /// At most `limit` events of the span, ascending.
+    fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// The event at this place, if it is folded.
+    fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError>;
+}
+
+/// Trouble with the store: for the operator. Clients see `unavailable`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the quota is full.
+    #[error("cannot write to the store: no space left; free some, the fold goes on by itself")]
+    Full,
+    /// Reading or writing failed.
+    #[error("cannot {attempted}: {cause}")]
+    Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// What the layer below said.
+        cause: String,
+    },
+    /// A batch did not begin where the room's folded history ends.
+    #[error("cannot fold room {room}: it has events up to {has}, the batch begins at {begins}")]
+    Gap {
+        /// Which room.
+        room: RoomId,
+        /// The newest folded event.
+        has: Seq,
+        /// Where the batch began.
+        begins: Seq,
+    },
+    /// A block holds what no block can.
+    #[error("the store is corrupt in room {room}: {cause}; restore a backup or see the guide")]
+    Corrupt {
+        /// Which room.
+        room: RoomId,
+        /// What was found.
+        cause: String,
+    },
+}

@@ -1,0 +1,3 @@
+//! Throng's own protocol: frames, and their two forms.
+
+pub mod v1;
