@@ -1,13 +1,9 @@
 //! `cargo xtask gen`: the published `.proto` to the Rust types of `throng-wire`, without protoc.
 //! The result is committed; a test compares it with what the `.proto` says.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The workspace's root.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
-}
+use crate::{root, say};
 
 /// What `crates/throng-wire/src/native/v1.rs` must hold.
 pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
@@ -35,10 +31,7 @@ pub fn write() -> ExitCode {
     match generated().and_then(|code| Ok(std::fs::write(&path, code)?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "a chore speaks to the one who runs it")]
-            {
-                eprintln!("cannot generate {}: {error}", path.display());
-            }
+            say(&format!("cannot generate {}: {error}", path.display()));
             ExitCode::FAILURE
         }
     }

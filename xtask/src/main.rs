@@ -1,10 +1,50 @@
-//! The project's chores, as one program: see `cargo xtask help`.
+//! The project's chores, as one program. `cargo xtask help` lists them.
+//!
+//! Neighbours: `.ci/run` calls `ci`; people call the rest. Nothing here is needed to build or to run
+//! Throng.
+#![forbid(unsafe_code)]
 
+mod ci;
 mod gen_wire;
 
-fn main() -> std::process::ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("gen") => gen_wire::write(),
-        _ => std::process::ExitCode::FAILURE,
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask CHORE
+
+  ci                 what CI runs after `cargo test`: format, clippy, docs, web checks, fuzz (60 s a target)
+  gen                refresh generated files (the wire types from the published .proto)
+  help               this
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let chore = arguments.next().unwrap_or_else(|| "help".into());
+    let rest: Vec<String> = arguments.collect();
+    match chore.as_str() {
+        "ci" => ci::run(&rest),
+        "gen" => gen_wire::write(),
+        "help" | "--help" | "-h" => {
+            say(HELP);
+            ExitCode::SUCCESS
+        }
+        other => {
+            say(&format!("there is no chore named {other}\n\n{HELP}"));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// Speaks to the one who runs the chore.
+#[expect(clippy::print_stdout, reason = "a chore speaks to the one who runs it")]
+pub fn say(text: &str) {
+    println!("{text}");
+}
+
+/// The workspace's root.
+pub fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .into()
 }

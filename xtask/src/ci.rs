@@ -1,0 +1,54 @@
+//! `cargo xtask ci`: the checks around the test command. Each step says what it ran; the first that
+//! fails ends it. The same on a laptop as in CI.
+
+use std::process::{Command, ExitCode};
+
+use crate::{root, say};
+
+/// A step: its name, and the command line.
+type Step = (&'static str, &'static [&'static str]);
+
+const STEPS: &[Step] = &[
+    ("format", &["cargo", "fmt", "--all", "--check"]),
+    (
+        "clippy",
+        &["cargo", "clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+    ),
+    ("docs", &["cargo", "doc", "--workspace", "--no-deps", "--quiet"]),
+];
+
+/// Runs every step. No arguments.
+pub fn run(_arguments: &[String]) -> ExitCode {
+    for (name, line) in STEPS {
+        if let Err(error) = step(name, line) {
+            say(&format!("ci: {name} failed: {error}"));
+            return ExitCode::FAILURE;
+        }
+    }
+    if let Err(error) = web() {
+        say(&format!("ci: web failed: {error}"));
+        return ExitCode::FAILURE;
+    }
+    say("ci: all steps passed");
+    ExitCode::SUCCESS
+}
+
+fn step(name: &str, line: &[&str]) -> Result<(), String> {
+    say(&format!("ci: {name}: {}", line.join(" ")));
+    let status = Command::new(line[0])
+        .args(&line[1..])
+        .current_dir(root())
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .status()
+        .map_err(|error| format!("cannot start {}: {error}", line[0]))?;
+    if status.success() { Ok(()) } else { Err(status.to_string()) }
+}
+
+/// The page's own tests need Node.js; where there is none they are skipped, loudly.
+fn web() -> Result<(), String> {
+    if Command::new("node").arg("--version").output().is_err() {
+        say("ci: web: SKIPPED: no `node` on this machine; web/test was not run");
+        return Ok(());
+    }
+    step("web", &["node", "--test", "web/test/"])
+}
