@@ -1,5 +1,8 @@
 //! Every limit, in one place, each with its reason. Constants bound what a value may be; `Limits`
-//! holds those that an operator may set and that a client is told.
+//! holds those that an operator may set and that a client is told. A limit's comment is also its
+//! entry in the configuration reference, so one without a reason cannot be added.
+
+use core::ops::RangeInclusive;
 
 /// Shorter names are squatted, not chosen.
 pub const USERNAME_LEN_MIN: usize = 2;
@@ -24,107 +27,141 @@ pub const ROOM_LIST_MAX: usize = 100;
 /// What a client is told to wait after `unavailable`.
 pub const UNAVAILABLE_RETRY_AFTER_MS: u32 = 1_000;
 
-/// What an operator may set. `Default` is what a public server should run with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// A frame or message before authentication, bytes: names and a password fit, a bomb does not.
-    pub frame_len_max_anonymous: usize,
-    /// A frame or message after it, bytes.
-    pub frame_len_max: usize,
-    /// Time from accept to a full request head.
-    pub handshake_timeout_ms: u64,
-    /// Time from accept to authentication.
-    pub auth_timeout_ms: u64,
-    /// Silence after which the server pings.
-    pub ping_interval_ms: u64,
-    /// Silence after a ping that ends the connection.
-    pub ping_timeout_ms: u64,
-    /// Sends of one account a second, sustained.
-    pub sends_per_second: u32,
-    /// Sends of one account in a burst.
-    pub sends_burst: u32,
-    /// Other requests (joins, pages, lists) of one connection a second, sustained.
-    pub requests_per_second: u32,
-    /// The same, in a burst: a client that opens its rooms after a restart.
-    pub requests_burst: u32,
-    /// Connections from one address (or one /64).
-    pub connections_per_address: u32,
-    /// Connections of one account.
-    pub connections_per_user: u32,
-    /// Connections in all.
-    pub connections_max: u32,
-    /// Frames waiting for one connection; beyond it `Disconnect::Slow`.
-    pub outbox_frames_max: usize,
-    /// Bytes waiting for one connection; beyond it `Disconnect::Slow`.
-    pub outbox_bytes_max: usize,
-    /// `SO_SNDBUF` of a client's socket, bytes (the kernel doubles it).
-    pub send_buffer_bytes: usize,
-    /// Events that one resume may return; beyond it `too_old`.
-    pub resume_events_max: usize,
-    /// Membership events are pushed in rooms of at most this many members.
-    pub pushed_members_max: usize,
-    /// Rooms on this server.
-    pub rooms_max: u32,
-    /// Members of one room.
-    pub members_max: usize,
-    /// Rooms of one account.
-    pub rooms_per_user_max: usize,
-    /// Commands waiting for a shard; then its connections stop reading.
-    pub shard_queue_max: usize,
-    /// Commands decided in one turn.
-    pub turn_max: usize,
-    /// How long an `origin_id` is remembered.
-    pub origin_window_ms: u64,
-    /// How many of the newest posts are remembered by `origin_id`.
-    pub origin_window_posts: u64,
-    /// Threads that hash passwords.
-    pub hash_threads: usize,
-    /// Passwords waiting to be hashed; beyond it `busy`.
-    pub hash_queue_max: usize,
-    /// Logins a minute for one account.
-    pub logins_per_minute_account: u32,
-    /// Logins and sign-ups a minute from one address.
-    pub logins_per_minute_address: u32,
-    /// Refusals in a row after which a connection is ended.
-    pub refusals_max: u32,
-    /// Unfolded events kept in memory before sends must wait, bytes.
-    pub tail_bytes_max: usize,
+/// One settable limit, for those who read settings and write their reference.
+#[derive(Clone, Debug)]
+pub struct Settable {
+    /// Its name in `Limits` and, behind `limits.`, in the settings.
+    pub name: &'static str,
+    /// What it is and why: the field's comment.
+    pub about: &'static str,
+    /// What it is when nobody sets it.
+    pub default: u64,
+    /// What it may be set to.
+    pub allowed: RangeInclusive<u64>,
+    /// Reads it.
+    pub get: fn(&Limits) -> u64,
+    /// Writes it; the value lies within `allowed`.
+    pub set: fn(&mut Limits, u64),
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            frame_len_max_anonymous: 4 * 1024,
-            frame_len_max: 64 * 1024,
-            handshake_timeout_ms: 5_000,
-            auth_timeout_ms: 10_000,
-            ping_interval_ms: 25_000,
-            ping_timeout_ms: 20_000,
-            sends_per_second: 10,
-            sends_burst: 50,
-            requests_per_second: 50,
-            requests_burst: 2_000,
-            connections_per_address: 100,
-            connections_per_user: 20,
-            connections_max: 100_000,
-            outbox_frames_max: 4_096,
-            outbox_bytes_max: 256 * 1024,
-            send_buffer_bytes: 32 * 1024,
-            resume_events_max: 1_000,
-            pushed_members_max: 100,
-            rooms_max: 1_000_000,
-            members_max: 100_000,
-            rooms_per_user_max: 1_000,
-            shard_queue_max: 4_096,
-            turn_max: 1_024,
-            origin_window_ms: 7 * 24 * 3_600 * 1_000,
-            origin_window_posts: 10_000_000,
-            hash_threads: 1,
-            hash_queue_max: 64,
-            logins_per_minute_account: 5,
-            logins_per_minute_address: 20,
-            refusals_max: 100,
-            tail_bytes_max: 256 * 1024 * 1024,
+/// Makes `Limits`, its defaults and `SETTABLE` from one list, so that none of them lacks an entry.
+macro_rules! settable_limits {
+    ($($(#[doc = $about:literal])+ $name:ident: $kind:ty = $default:literal, $allowed:expr;)+) => {
+        /// What an operator may set. `Default` is what a public server should run with.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $about])+ pub $name: $kind,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// Every field of `Limits`.
+        #[expect(clippy::cast_lossless, reason = "one list for integers of several widths")]
+        pub const SETTABLE: &[Settable] = &[$(
+            Settable {
+                name: stringify!($name),
+                about: concat!($($about),+),
+                default: $default,
+                allowed: $allowed,
+                get: |limits| limits.$name as u64,
+                set: |limits, value| limits.$name = value as $kind,
+            },
+        )+];
+    };
+}
+
+settable_limits! {
+    /// A frame or message before authentication, bytes: names and a password fit, a bomb does not.
+    frame_len_max_anonymous: usize = 4_096, 1_024..=65_536;
+    /// A frame or message after it, bytes.
+    frame_len_max: usize = 65_536, 16_384..=1_048_576;
+    /// Time from accept to a full request head.
+    handshake_timeout_ms: u64 = 5_000, 100..=60_000;
+    /// Time from accept to authentication.
+    auth_timeout_ms: u64 = 10_000, 100..=60_000;
+    /// Silence after which the server pings.
+    ping_interval_ms: u64 = 25_000, 100..=600_000;
+    /// Silence after a ping that ends the connection.
+    ping_timeout_ms: u64 = 20_000, 100..=600_000;
+    /// Sends of one account a second, sustained.
+    sends_per_second: u32 = 10, 1..=1_000_000;
+    /// Sends of one account in a burst.
+    sends_burst: u32 = 50, 1..=1_000_000;
+    /// Other requests (joins, pages, lists) of one connection a second, sustained.
+    requests_per_second: u32 = 50, 1..=1_000_000;
+    /// The same, in a burst: a client that opens its rooms after a restart.
+    requests_burst: u32 = 2_000, 1..=1_000_000;
+    /// Connections from one address (or one /64).
+    connections_per_address: u32 = 100, 1..=1_000_000;
+    /// Connections of one account.
+    connections_per_user: u32 = 20, 1..=1_000_000;
+    /// Connections in all.
+    connections_max: u32 = 100_000, 1..=1_000_000;
+    /// Accounts on this server: beyond it sign-up is refused, so that the disk is not filled by it.
+    users_max: u64 = 10_000_000, 1..=1_000_000_000;
+    /// Sessions of one account; a login beyond it ends the one that was used longest ago.
+    sessions_per_user_max: u32 = 50, 1..=10_000;
+    /// Frames waiting for one connection; beyond it `Disconnect::Slow`.
+    outbox_frames_max: usize = 4_096, 16..=1_048_576;
+    /// Bytes waiting for one connection; beyond it `Disconnect::Slow`.
+    outbox_bytes_max: usize = 262_144, 65_536..=67_108_864;
+    /// `SO_SNDBUF` of a client's socket, bytes (the kernel doubles it).
+    send_buffer_bytes: usize = 32_768, 4_096..=4_194_304;
+    /// Events that one resume may return; beyond it `too_old`.
+    resume_events_max: usize = 1_000, 1..=100_000;
+    /// Membership events are pushed in rooms of at most this many members.
+    pushed_members_max: usize = 100, 0..=1_000_000;
+    /// Rooms on this server.
+    rooms_max: u32 = 1_000_000, 1..=8_388_607;
+    /// Members of one room.
+    members_max: usize = 100_000, 1..=1_000_000;
+    /// Rooms of one account.
+    rooms_per_user_max: usize = 1_000, 1..=1_000_000;
+    /// Commands waiting for a shard; then its connections stop reading.
+    shard_queue_max: usize = 4_096, 1..=1_048_576;
+    /// Commands decided in one turn.
+    turn_max: usize = 1_024, 1..=65_536;
+    /// How long an `origin_id` is remembered.
+    origin_window_ms: u64 = 604_800_000, 0..=31_536_000_000;
+    /// How many of the newest posts are remembered by `origin_id`.
+    origin_window_posts: u64 = 10_000_000, 0..=1_000_000_000;
+    /// Threads that hash passwords, at low priority; 0 for half of the cores, at least one: a hash
+    /// fills 19 MiB twice, and what it takes of caches and memory no priority gives back.
+    hash_threads: usize = 0, 0..=64;
+    /// Passwords waiting to be hashed; beyond it `busy`.
+    hash_queue_max: usize = 64, 1..=65_536;
+    /// Time a password may wait to be hashed, milliseconds; one that would wait longer is `busy` at
+    /// once, because a person gives up and tries again.
+    hash_wait_max_ms: u64 = 2_000, 1..=60_000;
+    /// Logins a minute for one account.
+    logins_per_minute_account: u32 = 5, 1..=1_000_000;
+    /// Logins and sign-ups a minute from one address.
+    logins_per_minute_address: u32 = 20, 1..=1_000_000;
+    /// Refusals in a row after which a connection is ended.
+    refusals_max: u32 = 100, 1..=1_000_000;
+    /// Unfolded events kept in memory before sends must wait, bytes.
+    tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set_to_both_ends_of_what_is_allowed_and_its_default_lies_between() {
+        for limit in SETTABLE {
+            let mut limits = Limits::default();
+            assert_eq!((limit.get)(&limits), limit.default, "{}", limit.name);
+            assert!(limit.allowed.contains(&limit.default), "{}", limit.name);
+            assert!(!limit.about.trim().is_empty(), "{}", limit.name);
+            for value in [*limit.allowed.start(), *limit.allowed.end()] {
+                (limit.set)(&mut limits, value);
+                assert_eq!((limit.get)(&limits), value, "{}", limit.name);
+            }
         }
     }
 }

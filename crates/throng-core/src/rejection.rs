@@ -117,7 +117,9 @@ impl Rejection {
         match self {
             Self::Malformed => "the frame could not be read; see the protocol reference",
             Self::UnknownRequest => "no such request; see the protocol reference",
-            Self::BadUsername => "a username is 2 to 32 letters, digits, dots, dashes or underscores",
+            Self::BadUsername => {
+                "a username is 2 to 32 letters, digits, dots, dashes or underscores"
+            }
             Self::BadPassword => "a password is 8 to 256 bytes",
             Self::BadRoomName => "a room name is 1 to 64 visible characters",
             Self::EmptyBody => "a message needs a text",

@@ -100,7 +100,8 @@ impl OriginId {
     /// Refuses what the type's comment does not allow.
     pub fn parse(text: impl Into<Box<str>>) -> Result<Self, Rejection> {
         let text = text.into();
-        if (1..=ORIGIN_ID_LEN_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        if (1..=ORIGIN_ID_LEN_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic())
         {
             Ok(Self(text))
         } else {
