@@ -5,5 +5,7 @@
 //! `outbox`; all → `throng-core`. It does not know the lab.
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod config;
 pub mod log;
 pub mod store;
