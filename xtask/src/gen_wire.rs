@@ -3,6 +3,9 @@
 
 use std::process::ExitCode;
 
+use protox::prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
+use protox::prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
+
 use crate::{root, say};
 
 /// What `crates/throng-wire/src/native/v1.rs` must hold.
@@ -10,9 +13,11 @@ pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
     let proto = root().join("crates/throng-wire/proto");
     let files = protox::compile([proto.join("throng.proto")], [&proto])?;
     let mut config = prost_build::Config::new();
-    config.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
-    config.type_attribute(".", "#[serde(rename_all = \"snake_case\")]");
-    config.message_attribute(".", "#[serde(default)]");
+    for file in &files.file {
+        for message in &file.message_type {
+            json_form(&mut config, file.package(), message);
+        }
+    }
     config.skip_protoc_run();
     config.out_dir(std::env::temp_dir());
     let modules = files
@@ -25,6 +30,36 @@ pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
     Ok(code)
 }
 
+/// The JSON form of one message: fields by their names, those that are absent left out. Messages with
+/// a oneof are written by hand in `native/oneof.rs`: serde's own `flatten` would buffer every value.
+fn json_form(config: &mut prost_build::Config, package: &str, message: &DescriptorProto) {
+    let path = format!(".{package}.{}", message.name());
+    // `optional` makes a oneof of one in the descriptor, which prost turns into an `Option`.
+    let real =
+        |field: &FieldDescriptorProto| field.oneof_index.is_some() && !field.proto3_optional();
+    if message.field.iter().any(real) {
+        return;
+    }
+    config.message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]");
+    config.message_attribute(&path, "#[serde(default)]");
+    for field in &message.field {
+        let path = format!("{path}.{}", field.name());
+        let single = field.label() != Label::Repeated;
+        let skip = match (field.r#type(), field.name()) {
+            (Type::Message, _) if single => "Option::is_none",
+            _ if field.proto3_optional() => "Option::is_none",
+            (Type::String, "origin_id" | "token") => "String::is_empty",
+            _ => "",
+        };
+        if !skip.is_empty() {
+            config.field_attribute(&path, format!("#[serde(skip_serializing_if = \"{skip}\")]"));
+        }
+        if field.r#type() == Type::Enum {
+            config.field_attribute(&path, "#[serde(with = \"crate::native::ack\")]");
+        }
+    }
+}
+
 /// Refreshes the committed file.
 pub fn write() -> ExitCode {
     let path = root().join("crates/throng-wire/src/native/v1.rs");
@@ -34,5 +69,19 @@ pub fn write() -> ExitCode {
             say(&format!("cannot generate {}: {error}", path.display()));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_types_are_what_the_proto_says() {
+        let committed = std::fs::read_to_string(root().join("crates/throng-wire/src/native/v1.rs"));
+        assert!(
+            committed.unwrap() == generated().unwrap(),
+            "crates/throng-wire/src/native/v1.rs is stale: run `cargo xtask gen`"
+        );
     }
 }

@@ -1,0 +1,153 @@
+//! The JSON form. Names and nesting are the `.proto`'s: `{"id":7,"post":{"room":1,"body":"hi"}}`.
+//! Missing fields take their defaults, unknown ones are skipped; depth is bounded by `serde_json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::DecodeError;
+use super::v1::{ClientFrame, ServerFrame};
+
+/// Appends the frame.
+pub fn encode_client(frame: &ClientFrame, out: &mut Vec<u8>) {
+    encode(frame, out);
+}
+
+/// Appends the frame.
+pub fn encode_server(frame: &ServerFrame, out: &mut Vec<u8>) {
+    encode(frame, out);
+}
+
+/// Appends any message of `v1`: REST answers with them bare.
+pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, message).expect("text keys, no floats, and a Vec does not fail");
+}
+
+/// What a client said.
+pub fn decode_client(bytes: &[u8]) -> Result<ClientFrame, DecodeError> {
+    serde_json::from_slice(bytes).map_err(|error| refusal(&error, request_id(bytes)))
+}
+
+/// What a server said.
+pub fn decode_server(bytes: &[u8]) -> Result<ServerFrame, DecodeError> {
+    serde_json::from_slice(bytes).map_err(|error| refusal(&error, 0))
+}
+
+/// The id of a request that is JSON but not a frame.
+fn request_id(bytes: &[u8]) -> u32 {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: u32,
+    }
+    serde_json::from_slice::<Identified>(bytes).map_or(0, |frame| frame.id)
+}
+
+/// Says where and what sort, and not what stands there: serde_json's own text quotes the input, which
+/// may be long and secret.
+fn refusal(error: &serde_json::Error, re: u32) -> DecodeError {
+    use serde_json::error::Category;
+    let sort = match error.classify() {
+        Category::Data => "a value that does not fit its field",
+        Category::Eof => "the end inside a value",
+        Category::Syntax | Category::Io => "not JSON",
+    };
+    let what = format!("line {} column {}: {sort}", error.line(), error.column());
+    DecodeError { re, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::v1::{
+        self, Ack, Event, History, Message, Ping, Post, Posted, Reply, User, client_frame::Request,
+        event::What, reply::Outcome, server_frame::Frame,
+    };
+
+    fn client(id: u32, request: Request) -> ClientFrame {
+        ClientFrame { id, request: Some(request) }
+    }
+
+    fn text(frame: &impl Serialize) -> String {
+        let mut out = Vec::new();
+        encode(frame, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_named_by_its_key() {
+        let post =
+            Post { room: 1, body: "hi".into(), ack: Ack::Accepted as i32, ..Post::default() };
+        let frame = client(7, Request::Post(post));
+        let written = r#"{"id":7,"post":{"room":1,"body":"hi","ack":"accepted"}}"#;
+        assert_eq!(text(&frame), written);
+        assert_eq!(decode_client(written.as_bytes()), Ok(frame));
+    }
+
+    #[test]
+    fn an_empty_request_is_an_empty_object() {
+        let frame = client(9, Request::Ping(Ping {}));
+        assert_eq!(text(&frame), r#"{"id":9,"ping":{}}"#);
+        assert_eq!(decode_client(br#"{"ping":{},"id":9}"#), Ok(frame));
+    }
+
+    #[test]
+    fn replies_and_events_nest_as_in_the_proto() {
+        let posted = Posted { room: 1, seq: 5, n: 4, at: 99, ..Posted::default() };
+        let reply = Reply { re: 7, outcome: Some(Outcome::Posted(posted)) };
+        let frame = ServerFrame { frame: Some(Frame::Reply(reply)) };
+        assert_eq!(
+            text(&frame),
+            r#"{"reply":{"re":7,"posted":{"room":1,"seq":5,"n":4,"at":99,"repeat":false,"ack":"durable"}}}"#
+        );
+        let from = Some(User { id: 2, name: "ada".into() });
+        let message = Message { n: 4, from, origin_id: String::new(), body: "\"\u{1f980}".into() };
+        let what = Some(What::Message(message));
+        let event = Event { room: 1, seq: 5, prev: 4, at: 99, what };
+        let frame = ServerFrame { frame: Some(Frame::Event(event)) };
+        let written = "{\"event\":{\"room\":1,\"seq\":5,\"prev\":4,\"at\":99,\"message\":\
+            {\"n\":4,\"from\":{\"id\":2,\"name\":\"ada\"},\"body\":\"\\\"\u{1f980}\"}}}";
+        assert_eq!(text(&frame), written);
+        assert_eq!(decode_server(written.as_bytes()), Ok(frame));
+    }
+
+    #[test]
+    fn absent_fields_take_their_defaults_and_are_not_written() {
+        let asked = client(0, Request::History(History { room: 3, ..History::default() }));
+        assert_eq!(decode_client(br#"{"history":{"room":3}}"#), Ok(asked.clone()));
+        assert_eq!(text(&asked), r#"{"id":0,"history":{"room":3,"limit":0}}"#);
+        let session = v1::Session::default();
+        assert_eq!(text(&session), "{}");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_at_every_level() {
+        let written = br#"{"later":[{"deep":[1,2,{"x":null}]}],"id":7,"post":{"mood":"sunny","room":1,"body":"hi","to":{"a":1}}}"#;
+        let post = Post { room: 1, body: "hi".into(), ..Post::default() };
+        assert_eq!(decode_client(written), Ok(client(7, Request::Post(post))));
+        assert_eq!(
+            decode_client(br#"{"id":8,"dance":{}}"#),
+            Ok(ClientFrame { id: 8, request: None })
+        );
+    }
+
+    #[test]
+    fn two_requests_in_one_frame_are_refused_by_their_id() {
+        let error = decode_client(br#"{"id":7,"ping":{},"logout":{}}"#).unwrap_err();
+        assert_eq!(error.re, 7);
+    }
+
+    #[test]
+    fn a_refusal_names_its_request_and_quotes_nothing() {
+        let error = decode_client(br#"{"id":7,"login":{"name":"ada","password":["secret"]}}"#);
+        let error = error.unwrap_err();
+        assert_eq!(error.re, 7);
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert_eq!(decode_client(b"nonsense").unwrap_err().re, 0);
+    }
+
+    #[test]
+    fn an_ack_this_version_does_not_know_is_not_taken_for_another() {
+        let frame =
+            decode_client(br#"{"post":{"room":1,"body":"hi","ack":"replicated"}}"#).unwrap();
+        let Some(Request::Post(post)) = frame.request else { panic!("not a post: {frame:?}") };
+        assert!(Ack::try_from(post.ack).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! The JSON form of the four messages that hold a oneof, written so that one pass suffices: the key
+//! names the variant, its value is read straight into it. serde's `flatten` would buffer every value
+//! first, on the hottest path there is.
+//!
+//! A key that this version does not know is skipped without being kept. Two variants in one message
+//! are an error: a frame asks one thing.
+
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::v1::{ClientFrame, Event, Reply, ServerFrame, client_frame, event, reply, server_frame};
+
+macro_rules! oneof {
+    ($message:ident [$($field:ident),*] $slot:ident: $of:path [$($key:ident => $variant:ident),*]) => {
+        impl Serialize for $message {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use $of as Of;
+                let mut map = serializer.serialize_map(None)?;
+                $(map.serialize_entry(stringify!($field), &self.$field)?;)*
+                match &self.$slot {
+                    $(Some(Of::$variant(value)) => map.serialize_entry(stringify!($key), value)?,)*
+                    None => {}
+                }
+                map.end()
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $message {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use $of as Of;
+
+                #[derive(Deserialize)]
+                #[serde(field_identifier)]
+                #[expect(non_camel_case_types, reason = "the keys, as they are written")]
+                enum Key {
+                    $($field,)*
+                    $($key,)*
+                    #[serde(other)]
+                    unknown,
+                }
+
+                struct Fields;
+
+                impl<'de> Visitor<'de> for Fields {
+                    type Value = $message;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$message, A::Error> {
+                        let mut made = $message::default();
+                        while let Some(key) = map.next_key()? {
+                            match key {
+                                $(Key::$field => made.$field = map.next_value()?,)*
+                                $(Key::$key => {
+                                    let value = map.next_value()?;
+                                    if made.$slot.replace(Of::$variant(value)).is_some() {
+                                        return Err(A::Error::custom("two kinds in one frame"));
+                                    }
+                                })*
+                                Key::unknown => {
+                                    map.next_value::<IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(made)
+                    }
+                }
+
+                deserializer.deserialize_map(Fields)
+            }
+        }
+    };
+}
+
+oneof!(ClientFrame [id] request: client_frame::Request [
+    register => Register, login => Login, authenticate => Authenticate, logout => Logout,
+    create_room => CreateRoom, list_rooms => ListRooms, join => Join, leave => Leave, post => Post,
+    history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping
+]);
+
+oneof!(ServerFrame [] frame: server_frame::Frame [
+    welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye
+]);
+
+oneof!(Reply [re] outcome: reply::Outcome [
+    rejected => Rejected, session => Session, rooms => Rooms, joined => Joined, left => Left,
+    posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong
+]);
+
+oneof!(Event [room, seq, prev, at] what: event::What [
+    message => Message, joined => Joined, left => Left, created => Created
+]);
