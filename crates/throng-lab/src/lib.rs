@@ -1,1 +1,16 @@
+//! Measures a chat server from outside: virtual users, a ledger that is exact, and what came of it.
+//!
+//! Neighbours: speaks the grammars of `throng-wire` from the client's side; `throng` makes its
+//! commands reachable. It starts servers as child processes and never links one: nothing here may
+//! know what is inside, so that ours is measured like its rivals.
+//!
+//! From the socket up:
+//!
+//! - [`engine`]: one thread, its sockets and the clock; bytes only.
+//! - [`drivers`]: a protocol from the client's side, without io: actions to bytes, bytes to
+//!   observations.
+#![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod drivers;
+pub mod engine;

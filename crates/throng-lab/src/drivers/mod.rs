@@ -1,0 +1,1 @@
+//! A protocol from the client's side, without io.
