@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod app;
+pub mod clock;
 pub mod config;
 pub mod log;
+pub mod operations;
 pub mod store;

@@ -1,0 +1,313 @@
+//! What the server counts, and how it is told: the stage clock, turns, writes, connections.
+//!
+//! Neighbours: every room of the server holds an `Arc<Metrics>` and adds to it; `/metrics` renders.
+//! It never decides anything. Counting must stay below 3 % of the server's CPU: threads that see
+//! hundreds of thousands of things a second keep a `Tally` and add it once a tick.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::histogram::Histogram;
+use crate::log::SyncObserver;
+
+/// Where a message's time goes, in the order in which it passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Bytes of one read to requests.
+    Decode,
+    /// May it ask this?
+    Authorize,
+    /// Waiting for the shard.
+    Queue,
+    /// One batch decided.
+    Decide,
+    /// One turn appended and synced.
+    Commit,
+    /// From told to handed to the outboxes.
+    Fanout,
+    /// One flush of all outboxes that a tick touched.
+    Write,
+}
+
+const STAGES: [(Stage, &str); 7] = [
+    (Stage::Decode, "decode"),
+    (Stage::Authorize, "authorize"),
+    (Stage::Queue, "queue"),
+    (Stage::Decide, "decide"),
+    (Stage::Commit, "commit"),
+    (Stage::Fanout, "fanout"),
+    (Stage::Write, "write"),
+];
+
+/// Microseconds told in seconds.
+const MICROS: f64 = 1e-6;
+
+/// One histogram a stage, in microseconds.
+#[derive(Debug)]
+pub struct Stages([Histogram; STAGES.len()]);
+
+impl Stages {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| Histogram::new(MICROS)))
+    }
+
+    /// One passage of a stage.
+    pub fn observe(&self, stage: Stage, took: Duration) {
+        self.observe_many(stage, took, 1);
+    }
+
+    /// As many passages of the same length.
+    pub fn observe_many(&self, stage: Stage, took: Duration, times: u64) {
+        self.0[stage as usize].observe_many(took.as_micros() as u64, times);
+    }
+
+    /// One stage's histogram.
+    pub fn of(&self, stage: Stage) -> &Histogram {
+        &self.0[stage as usize]
+    }
+}
+
+/// Everything that is counted. Fields are public: adding to one is the interface.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// The stage clock.
+    pub stages: Shared<Stages>,
+    /// Commands in one turn.
+    pub turn_size: Shared<Histogram>,
+    /// Frames handed to the kernel by one write.
+    pub frames_per_write: Shared<Histogram>,
+    /// One sync of the log, microseconds.
+    pub fsync: Shared<Histogram>,
+    /// Bytes waiting in an outbox when it had to wait.
+    pub outbox_bytes: Shared<Histogram>,
+    /// Messages posted and committed; a repeat is not counted.
+    pub sends: Count,
+    /// Events written or queued, one for each recipient.
+    pub deliveries: Count,
+    /// Writes to sockets.
+    pub writes: Count,
+    /// Frames in them.
+    pub frames_written: Count,
+    /// Bytes in them.
+    pub bytes_written: Count,
+    /// Reads from sockets that brought something.
+    pub reads: Count,
+    /// Requests decoded.
+    pub requests: Count,
+    /// Requests refused.
+    pub rejections: Count,
+    /// Turns committed.
+    pub turns: Count,
+    /// Turns that could not be committed and were taken back.
+    pub turns_reverted: Count,
+    /// Syncs of the log.
+    pub fsyncs: Count,
+    /// Connections opened so far.
+    pub connections_opened: Count,
+    /// Connections refused at a limit.
+    pub connections_refused: Count,
+    /// Connections ended because they read too slowly.
+    pub slow_disconnects: Count,
+    /// Times that accepting had to pause for want of descriptors.
+    pub accept_pauses: Count,
+    /// Connections now.
+    pub connections: Level,
+    /// Events committed and not folded yet.
+    pub fold_lag_events: Level,
+    /// Age of the oldest of them, milliseconds.
+    pub fold_lag_millis: Level,
+}
+
+/// A metric held by us and by the registry.
+pub type Shared<M> = Held<M>;
+/// A number that only grows.
+pub type Count = Counter<u64, AtomicU64>;
+/// A number that comes and goes.
+pub type Level = Gauge;
+
+/// Shares a metric between its owner and the registry.
+#[derive(Debug)]
+pub struct Held<M>(Arc<M>);
+
+impl<M> Held<M> {
+    fn new(metric: M) -> Self {
+        Self(Arc::new(metric))
+    }
+
+    fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M> std::ops::Deref for Held<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.0
+    }
+}
+
+impl EncodeMetric for Held<Histogram> {
+    fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
+        self.0.encode_into(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl EncodeMetric for Held<Stages> {
+    fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+        for (stage, name) in STAGES {
+            let labels = [("stage", name)];
+            self.0.of(stage).encode_into(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Arc<Self> {
+        let metrics = Self {
+            registry: Registry::with_prefix("throng"),
+            stages: Held::new(Stages::new()),
+            turn_size: Held::new(Histogram::new(1.0)),
+            frames_per_write: Held::new(Histogram::new(1.0)),
+            fsync: Held::new(Histogram::new(MICROS)),
+            outbox_bytes: Held::new(Histogram::new(1.0)),
+            sends: Count::default(),
+            deliveries: Count::default(),
+            writes: Count::default(),
+            frames_written: Count::default(),
+            bytes_written: Count::default(),
+            reads: Count::default(),
+            requests: Count::default(),
+            rejections: Count::default(),
+            turns: Count::default(),
+            turns_reverted: Count::default(),
+            fsyncs: Count::default(),
+            connections_opened: Count::default(),
+            connections_refused: Count::default(),
+            slow_disconnects: Count::default(),
+            accept_pauses: Count::default(),
+            connections: Level::default(),
+            fold_lag_events: Level::default(),
+            fold_lag_millis: Level::default(),
+        };
+        Arc::new(metrics.registered())
+    }
+
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        r.register("stage_seconds", "Time of one passage of a stage", self.stages.share());
+        r.register("turn_size", "Commands in one turn", self.turn_size.share());
+        r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
+        r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
+        r.register("outbox_bytes", "Bytes waiting when an outbox waits", self.outbox_bytes.share());
+        let counts = [
+            ("sends", "Messages committed", &self.sends),
+            ("deliveries", "Events handed to recipients", &self.deliveries),
+            ("writes", "Writes to sockets", &self.writes),
+            ("frames_written", "Frames written to sockets", &self.frames_written),
+            ("bytes_written", "Bytes written to sockets", &self.bytes_written),
+            ("reads", "Reads from sockets", &self.reads),
+            ("requests", "Requests decoded", &self.requests),
+            ("rejections", "Requests refused", &self.rejections),
+            ("turns", "Turns committed", &self.turns),
+            ("turns_reverted", "Turns taken back", &self.turns_reverted),
+            ("fsyncs", "Syncs of the log", &self.fsyncs),
+            ("connections_opened", "Connections accepted", &self.connections_opened),
+            ("connections_refused", "Connections refused at a limit", &self.connections_refused),
+            ("slow_disconnects", "Connections ended as too slow", &self.slow_disconnects),
+            ("accept_pauses", "Pauses of accepting, descriptors used up", &self.accept_pauses),
+        ];
+        for (name, help, count) in counts {
+            r.register(name, help, count.clone());
+        }
+        r.register("connections", "Connections now", self.connections.clone());
+        r.register("fold_lag_events", "Events not folded yet", self.fold_lag_events.clone());
+        r.register("fold_lag_millis", "Age of the oldest unfolded", self.fold_lag_millis.clone());
+        self
+    }
+
+    /// The text that Prometheus reads, with the process's CPU time and memory.
+    pub fn render(&self) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        text::encode(&mut out, &self.registry).expect("a String takes everything");
+        // The encoder ends with its end mark; process figures go before it.
+        let end = out.rfind("# EOF").unwrap_or(out.len());
+        out.truncate(end);
+        process_figures(&mut out);
+        out.push_str("# EOF\n");
+        out
+    }
+}
+
+/// CPU seconds and resident bytes of this process, by the names that dashboards know.
+fn process_figures(out: &mut String) {
+    use fmt::Write as _;
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 * 1e-9;
+    let _ = writeln!(out, "# TYPE process_cpu_seconds counter");
+    let _ = writeln!(out, "process_cpu_seconds_total {seconds}");
+    if let Some(bytes) = resident_bytes() {
+        let _ = writeln!(out, "# TYPE process_resident_memory_bytes gauge");
+        let _ = writeln!(out, "process_resident_memory_bytes {bytes}");
+    }
+}
+
+/// From `/proc/self/status`; `None` where there is no such file.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+impl SyncObserver for Metrics {
+    fn synced(&self, _turns: usize, _bytes: usize, took: Duration) {
+        self.fsyncs.inc();
+        self.fsync.observe(took.as_micros() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_that_the_bench_reads_are_there_by_name() {
+        let metrics = Metrics::new();
+        metrics.sends.inc_by(3);
+        metrics.stages.observe(Stage::Commit, Duration::from_micros(300));
+        let text = metrics.render();
+        for name in [
+            "throng_writes_total",
+            "throng_frames_written_total",
+            "throng_turns_total",
+            "throng_fsyncs_total",
+            "throng_deliveries_total",
+            "process_cpu_seconds_total",
+            "throng_stage_seconds_bucket{le=\"0.000512\",stage=\"commit\"} 1",
+        ] {
+            assert!(text.contains(name), "{name} is missing in\n{text}");
+        }
+        assert!(text.contains("throng_sends_total 3"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,4 @@
+//! What an operator sees: metrics, health, the doctor.
+
+pub mod histogram;
+pub mod metrics;
