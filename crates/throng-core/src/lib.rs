@@ -14,14 +14,18 @@ pub mod event;
 pub mod hub;
 pub mod id;
 pub mod limits;
+mod origins;
 pub mod rejection;
+mod room;
 pub mod session;
 pub mod shard;
 pub mod text;
+mod window;
 
 pub use command::{Command, Reply, Request};
 pub use event::{Author, Event, EventKind};
 pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};
 pub use limits::Limits;
 pub use rejection::{Disconnect, Rejection};
+pub use room::Misfit;
 pub use text::{Body, OriginId, RoomName, Username};

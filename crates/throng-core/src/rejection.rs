@@ -42,6 +42,8 @@ pub enum Rejection {
     TooOld,
     /// More rooms, members or accounts than this server allows.
     LimitReached,
+    /// This connection speaks for an account already.
+    AlreadyAuthenticated,
     /// Sent faster than allowed; retry after the time given.
     RateLimited {
         /// When to try again.
@@ -79,6 +81,7 @@ impl Rejection {
             Self::NotMember => 206,
             Self::TooOld => 207,
             Self::LimitReached => 208,
+            Self::AlreadyAuthenticated => 209,
             Self::RateLimited { .. } => 300,
             Self::Busy { .. } => 301,
             Self::Unavailable => 302,
@@ -106,6 +109,7 @@ impl Rejection {
             Self::NotMember => "not_member",
             Self::TooOld => "too_old",
             Self::LimitReached => "limit_reached",
+            Self::AlreadyAuthenticated => "already_authenticated",
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy { .. } => "busy",
             Self::Unavailable => "unavailable",
@@ -135,6 +139,7 @@ impl Rejection {
             Self::NotMember => "join the room first",
             Self::TooOld => "too much has happened since; read pages of history instead",
             Self::LimitReached => "this server's limit is reached; see the limits it announces",
+            Self::AlreadyAuthenticated => "this connection is logged in; open another one",
             Self::RateLimited { .. } => "too fast; try again after the time given",
             Self::Busy { .. } => "too many logins at once; try again after the time given",
             Self::Unavailable => "the server cannot do this now; nothing was done, try again",

@@ -2,36 +2,49 @@
 //!
 //! Neighbours: the sequencer gathers what a batch wants to know (`wants`), lets it decide (`apply`),
 //! commits the turn's events, and tells them; or takes the turn back (`revert`). Start-up puts rooms
-//! back (`restore`, `replay`). It never reads the store and never sees a connection.
+//! back (`restore`, `replay`). A room's state is a fold over its events (`room`); which `origin_id`s
+//! it has seen, and for how long, is in `origins` and `window`. It never reads the store and never
+//! sees a connection.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::Hasher;
 
-use crate::command::{Reply, Request};
-use crate::event::Event;
-use crate::id::{RoomId, Seq, Timestamp, UserId};
+use foldhash::SharedSeed;
+use foldhash::quality::{FixedState, FoldHasher};
+use hashbrown::HashMap;
+
+use crate::command::{Command, Reply, Request};
+use crate::event::{Author, Event, EventKind};
+use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::Limits;
+use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
+use crate::room::{Misfit, Room};
 use crate::text::{OriginId, RoomName};
+use crate::window::Window;
 
 /// Time, as an argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The server's wall clock. A shard's times never go back: it takes the greater of this and the last.
     pub at: Timestamp,
-    /// Posts of the whole server so far, against which the window of `origin_id`s is counted.
+    /// Posts of the whole server so far, against which the window of `origin_id`s is counted; 0 when
+    /// not known (then this shard's own are).
     pub posts_total: u64,
 }
 
 /// What a batch must know before it can be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Want {
-    /// The `origin_id`s of this room's posts above `after` are not in memory: `load_origins`.
+    /// The `origin_id`s of this room's older posts are not in memory: `load_origins`.
     Origins {
         /// Which room.
         room: RoomId,
-        /// Only posts after this place are within the window.
-        after: Seq,
+        /// Only posts up to this place are missing: what the store had when the room was restored.
+        through: Seq,
+        /// Posts decided before this time no longer count and need not be read.
+        since: Timestamp,
     },
     /// A post may be a repeat of this event, whose fingerprint it shares: `Facts::add`.
     Event {
@@ -44,22 +57,38 @@ pub enum Want {
 
 /// The events that a batch wanted.
 #[derive(Debug, Default)]
-pub struct Facts {}
+pub struct Facts {
+    events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
+}
 
 impl Facts {
     /// What stands at a wanted place.
-    pub fn add(&mut self, _event: Arc<Event>) {
-        todo!()
+    pub fn add(&mut self, event: Arc<Event>) {
+        self.events.insert((event.room, event.seq), event);
+    }
+
+    /// Forgets all, to be used for another batch.
+    pub fn clear(&mut self) {
+        self.events.clear();
     }
 }
 
 /// One decided batch, to be committed or reverted.
 #[derive(Debug)]
+#[must_use = "a turn is committed, or reverted"]
 pub struct Turn {
     /// What came of each request, in the order of the batch.
     pub outcomes: Vec<Result<Reply, Rejection>>,
     /// The events to commit, in order; empty when nothing durable came of the batch.
     pub events: Vec<Arc<Event>>,
+    /// What `revert` needs and the events do not say: the places of the `Joined` that each `Left`
+    /// ended, and the shard's time before.
+    ended: Vec<Seq>,
+    at_before: Timestamp,
+    /// When it is decided.
+    at: Timestamp,
+    /// Posts of the whole server, this turn's included.
+    posts_total: u64,
 }
 
 /// A room at start-up, as the store has it.
@@ -69,6 +98,8 @@ pub struct Restored {
     pub room: RoomId,
     /// Its name.
     pub name: RoomName,
+    /// When the newest folded event was decided.
+    pub at: Timestamp,
     /// The newest folded event.
     pub head: Seq,
     /// The newest folded event that was pushed.
@@ -79,49 +110,418 @@ pub struct Restored {
     pub members: Vec<(UserId, Seq)>,
 }
 
+/// What is asked of a room's state by those who do not decide.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomState<'a>(&'a Room);
+
+impl<'a> RoomState<'a> {
+    /// The newest event.
+    pub fn head(self) -> Seq {
+        self.0.head
+    }
+
+    /// The newest event that was pushed.
+    pub fn pushed(self) -> Seq {
+        self.0.pushed
+    }
+
+    /// Posts so far.
+    pub fn posts(self) -> u64 {
+        self.0.posts
+    }
+
+    /// The place of this account's `Joined`, if it is a member.
+    pub fn member(self, user: UserId) -> Option<Seq> {
+        self.0.members.get(&user).copied()
+    }
+
+    /// The members with the place of their `Joined`, in no order.
+    pub fn members(self) -> impl Iterator<Item = (UserId, Seq)> + 'a {
+        self.0.members.iter().map(|(user, seq)| (*user, *seq))
+    }
+}
+
+/// A sweep looks at this many slots a turn, and at two more for each request: faster than they fill.
+const SWEEP_SLOTS_MIN: usize = 64;
+/// What going to another room counts for.
+const SWEEP_SLOTS_ROOM: usize = 16;
+
 /// The state of the rooms of one shard.
 #[derive(Debug)]
-pub struct Shard {}
+pub struct Shard {
+    rooms: Vec<Room>,
+    /// Where a room stands in `rooms`.
+    index: HashMap<RoomId, u32, FixedState>,
+    window: Window,
+    /// The time of the newest turn.
+    at: Timestamp,
+    /// Which slot of which room's `origins` is swept next.
+    sweeping: (usize, usize),
+    /// Which room's `origins` are loaded next when nobody wants any.
+    warming: usize,
+    seed: u64,
+    fingerprint_seed: SharedSeed,
+    members_max: usize,
+    pushed_members_max: usize,
+}
 
 impl Shard {
     /// An empty shard. `seed` goes into the maps' hash and the fingerprints.
-    pub fn new(_seed: u64, _limits: &Limits) -> Self {
-        todo!()
+    pub fn new(seed: u64, limits: &Limits) -> Self {
+        Self {
+            rooms: Vec::new(),
+            index: HashMap::with_hasher(FixedState::with_seed(seed)),
+            window: Window::new(limits),
+            at: Timestamp::default(),
+            sweeping: (0, 0),
+            warming: 0,
+            seed,
+            fingerprint_seed: SharedSeed::from_u64(seed),
+            members_max: limits.members_max,
+            pushed_members_max: limits.pushed_members_max,
+        }
     }
 
     /// Start-up: a room as the store has it. Its `origin_id`s are loaded when first wanted.
-    pub fn restore(&mut self, _room: Restored) {
-        todo!()
+    pub fn restore(&mut self, restored: Restored) {
+        let slot = self.add_room(restored.room);
+        let room = &mut self.rooms[slot];
+        room.head = restored.head;
+        room.pushed = restored.pushed;
+        room.posts = restored.posts;
+        room.members.extend(restored.members);
+        room.origins = Origins::unloaded(restored.head);
+        self.at = self.at.max(restored.at);
     }
 
-    /// Start-up: an event of the log; passed over when the room has it already.
-    pub fn replay(&mut self, _event: &Event) {
-        todo!()
+    /// Start-up: an event of the log; passed over when the room has it already. An event that does
+    /// not follow means that the log and the store are not of one piece.
+    pub fn replay(&mut self, event: &Event) -> Result<(), Misfit> {
+        let slot = match (self.slot(event.room), &event.kind) {
+            (Some(slot), _) => slot,
+            (None, EventKind::Created { .. }) => self.add_room(event.room),
+            (None, _) => {
+                let why = "there is no such room";
+                return Err(Misfit { room: event.room, head: Seq::ZERO, seq: event.seq, why });
+            }
+        };
+        if event.seq <= self.rooms[slot].head {
+            return Ok(());
+        }
+        self.at = self.at.max(event.at);
+        self.fold(slot, event, 0).map(|_| ())
     }
 
     /// What must be known before `apply`. Ask again after `load_origins`: a loaded room may want
     /// events. A second answer holds no `Origins` that was loaded.
-    pub fn wants(&self, _batch: &[Request], _now: Now, _wants: &mut Vec<Want>) {
-        todo!()
+    pub fn wants(&self, batch: &[Request], now: Now, wants: &mut Vec<Want>) {
+        let from = wants.len();
+        for request in batch {
+            let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
+                continue;
+            };
+            let Some(slot) = self.slot(*room) else { continue };
+            wants.extend(self.wanted_origins(slot, now));
+            let state = &self.rooms[slot];
+            let fingerprint = self.fingerprint(request.from.id, origin_id);
+            let hits = state.origins.hits(fingerprint, state.head, self.window.cutoff());
+            wants.extend(hits.map(|seq| Want::Event { room: *room, seq }));
+        }
+        if wants.len() - from > 1 {
+            wants[from..].sort_unstable();
+            wants.dedup();
+        }
     }
 
-    /// Answers `Want::Origins` with the posts of that room above the place asked for.
+    /// A room whose `origin_id`s are not in memory, another one each time: to load them while there
+    /// is nothing better to do. `None` when a whole round found none.
+    pub fn wants_warming(&mut self, now: Now) -> Option<Want> {
+        for _ in 0..self.rooms.len() {
+            self.warming = (self.warming + 1) % self.rooms.len();
+            let want = self.wanted_origins(self.warming, now);
+            if want.is_some() {
+                return want;
+            }
+        }
+        None
+    }
+
+    /// Answers `Want::Origins` with the posts of that room that it asked for; others are passed over.
     pub fn load_origins<'a>(
         &mut self,
-        _room: RoomId,
-        _origins: impl Iterator<Item = (UserId, &'a OriginId, Seq)>,
+        room: RoomId,
+        origins: impl Iterator<Item = (UserId, &'a OriginId, Seq, Timestamp)>,
     ) {
-        todo!()
+        let Some(slot) = self.slot(room) else { return };
+        let Some(through) = self.rooms[slot].origins.missing() else { return };
+        for (sender, origin_id, seq, at) in origins.filter(|(_, _, seq, _)| *seq <= through) {
+            self.at = self.at.max(at);
+            self.remember(slot, sender, origin_id, seq, at, 0);
+        }
+        self.rooms[slot].origins.loaded();
     }
 
     /// Decides a batch, in order. A request whose wanted facts are missing (the store could not be
     /// read) is refused as `unavailable`; nothing else in the batch is touched by that.
-    pub fn apply(&mut self, _batch: &[Request], _facts: &Facts, _now: Now) -> Turn {
-        todo!()
+    pub fn apply(&mut self, batch: &[Request], facts: &Facts, now: Now) -> Turn {
+        let at = now.at.max(self.at);
+        let mut turn = Turn {
+            outcomes: Vec::with_capacity(batch.len()),
+            events: Vec::with_capacity(batch.len()),
+            ended: Vec::new(),
+            at_before: self.at,
+            at,
+            posts_total: now.posts_total,
+        };
+        self.at = at;
+        self.window.advance(at, now.posts_total);
+        self.sweep(SWEEP_SLOTS_MIN + 2 * batch.len());
+        for request in batch {
+            let outcome = self.decide(request, facts, &mut turn);
+            turn.outcomes.push(outcome);
+        }
+        assert_eq!(turn.outcomes.len(), batch.len(), "each request has its outcome");
+        turn
     }
 
-    /// The commit failed: the state is as before `apply`.
-    pub fn revert(&mut self, _turn: Turn) {
-        todo!()
+    /// The commit failed: the state is as before `apply`. Only the newest turn can be taken back.
+    pub fn revert(&mut self, mut turn: Turn) {
+        assert_eq!(self.at, turn.at, "the newest turn is taken back");
+        for event in turn.events.iter().rev() {
+            let slot = self.slot(event.room).expect("a decided event has its room");
+            if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
+                let fingerprint = self.fingerprint(author.id, origin_id);
+                let known = self.rooms[slot].origins.remove(fingerprint, event.seq);
+                assert!(known, "a decided post is remembered");
+                self.window.remove(self.window.grain(event.at));
+            }
+            let ended = match event.kind {
+                EventKind::Left { .. } => turn.ended.pop(),
+                _ => None,
+            };
+            self.rooms[slot].unfold(event, ended);
+            if matches!(event.kind, EventKind::Created { .. }) {
+                assert_eq!(slot + 1, self.rooms.len(), "the newest room is taken back first");
+                self.rooms.pop();
+                self.index.remove(&event.room);
+            }
+        }
+        assert!(turn.ended.is_empty(), "each `Left` was taken back");
+        self.at = turn.at_before;
+    }
+
+    /// A room's state.
+    pub fn room(&self, room: RoomId) -> Option<RoomState<'_>> {
+        self.slot(room).map(|slot| RoomState(&self.rooms[slot]))
+    }
+
+    /// How many rooms there are.
+    pub fn rooms_len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// How many posts are remembered by their `origin_id`.
+    pub fn origins_len(&self) -> u64 {
+        self.window.posts()
+    }
+
+    /// Memory that they take, bytes. Looks at every room.
+    pub fn origins_bytes(&self) -> usize {
+        self.rooms.iter().map(|room| room.origins.bytes()).sum()
+    }
+
+    fn slot(&self, room: RoomId) -> Option<usize> {
+        self.index.get(&room).map(|slot| *slot as usize)
+    }
+
+    fn add_room(&mut self, room: RoomId) -> usize {
+        let slot = self.rooms.len();
+        let was = self.index.insert(room, u32::try_from(slot).expect("room numbers are 23 bits"));
+        assert!(was.is_none(), "room {room} is made once");
+        self.rooms.push(Room::new(room, FixedState::with_seed(self.seed)));
+        slot
+    }
+
+    fn wanted_origins(&self, slot: usize, now: Now) -> Option<Want> {
+        let room = &self.rooms[slot];
+        let through = room.origins.missing()?;
+        let since = self.window.since(now.at.max(self.at));
+        Some(Want::Origins { room: room.id, through, since })
+    }
+
+    fn fingerprint(&self, sender: UserId, origin_id: &OriginId) -> Fingerprint {
+        let mut hasher = FoldHasher::with_seed(sender.get(), &self.fingerprint_seed);
+        hasher.write(origin_id.as_str().as_bytes());
+        Fingerprint::of(hasher.finish())
+    }
+
+    /// Decides one request. What is refused has changed nothing.
+    fn decide(
+        &mut self,
+        request: &Request,
+        facts: &Facts,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let who = &request.from;
+        match &request.command {
+            Command::Create { room, name } => Ok(self.create(*room, name, who, turn)),
+            Command::Join { room } => self.join(*room, who, turn),
+            Command::Leave { room } => self.leave(*room, who, turn),
+            Command::Post { room, origin_id, body } => {
+                let slot = self.slot(*room).ok_or(Rejection::NoSuchRoom)?;
+                let state = &self.rooms[slot];
+                if !state.members.contains_key(&who.id) {
+                    return Err(Rejection::NotMember);
+                }
+                if let Some(origin_id) = origin_id
+                    && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
+                {
+                    return Ok(first);
+                }
+                let kind = EventKind::Posted {
+                    n: state.posts + 1,
+                    author: who.clone(),
+                    origin_id: origin_id.clone(),
+                    body: body.clone(),
+                };
+                let event = self.happen(slot, kind, true, turn)?;
+                let n = self.rooms[slot].posts;
+                Ok(Reply::Posted { seq: event, n, at: turn.at, repeat: false })
+            }
+        }
+    }
+
+    /// The directory reserves the numbers, so that one that exists is a bug and ends the process.
+    fn create(&mut self, room: RoomId, name: &RoomName, who: &Author, turn: &mut Turn) -> Reply {
+        let slot = self.add_room(room);
+        let created = EventKind::Created { by: who.clone(), name: name.clone() };
+        let joined = EventKind::Joined { who: who.clone() };
+        let fits = "a new room has places";
+        self.happen(slot, created, true, turn).expect(fits);
+        let pushed = self.pushed_members_max >= 1;
+        Reply::Created { seq: self.happen(slot, joined, pushed, turn).expect(fits) }
+    }
+
+    fn join(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {
+        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
+        let members = &self.rooms[slot].members;
+        if let Some(seq) = members.get(&who.id) {
+            return Ok(Reply::Joined { seq: *seq, already: true });
+        }
+        let members_with = members.len() + 1;
+        if members_with > self.members_max {
+            return Err(Rejection::LimitReached);
+        }
+        let pushed = members_with <= self.pushed_members_max;
+        let seq = self.happen(slot, EventKind::Joined { who: who.clone() }, pushed, turn)?;
+        Ok(Reply::Joined { seq, already: false })
+    }
+
+    fn leave(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {
+        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
+        let members = &self.rooms[slot].members;
+        if !members.contains_key(&who.id) {
+            return Err(Rejection::NotMember);
+        }
+        let pushed = members.len() <= self.pushed_members_max;
+        let seq = self.happen(slot, EventKind::Left { who: who.clone() }, pushed, turn)?;
+        Ok(Reply::Left { seq })
+    }
+
+    /// The answer that the first post of this `origin_id` got, if this is a repeat.
+    fn first_of(
+        &self,
+        slot: usize,
+        sender: UserId,
+        origin_id: &OriginId,
+        facts: &Facts,
+        turn: &Turn,
+    ) -> Result<Option<Reply>, Rejection> {
+        let room = &self.rooms[slot];
+        if room.origins.missing().is_some() {
+            return Err(Rejection::Unavailable);
+        }
+        let fingerprint = self.fingerprint(sender, origin_id);
+        let cutoff = self.window.cutoff();
+        for seq in room.origins.hits(fingerprint, room.head, cutoff) {
+            let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room.id);
+            let event = facts.events.get(&(room.id, seq)).or_else(of_turn);
+            let event = event.ok_or(Rejection::Unavailable)?;
+            if let EventKind::Posted { n, author, origin_id: Some(first), .. } = &event.kind
+                && author.id == sender
+                && first == origin_id
+                && self.window.grain(event.at) >= cutoff
+            {
+                return Ok(Some(Reply::Posted { seq, n: *n, at: event.at, repeat: true }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives an event its place and takes it in.
+    fn happen(
+        &mut self,
+        slot: usize,
+        kind: EventKind,
+        pushed: bool,
+        turn: &mut Turn,
+    ) -> Result<Seq, Rejection> {
+        let room = &self.rooms[slot];
+        let seq = room.head.next();
+        if seq.0 > SEQ_MAX {
+            return Err(Rejection::LimitReached);
+        }
+        turn.posts_total += u64::from(matches!(kind, EventKind::Posted { .. }));
+        let event = Event { room: room.id, seq, prev: room.pushed, pushed, at: turn.at, kind };
+        let ended = self.fold(slot, &event, turn.posts_total).expect("what was decided follows");
+        turn.ended.extend(ended);
+        turn.events.push(Arc::new(event));
+        Ok(seq)
+    }
+
+    /// The one path by which an event changes the state, decided now or replayed.
+    fn fold(
+        &mut self,
+        slot: usize,
+        event: &Event,
+        posts_total: u64,
+    ) -> Result<Option<Seq>, Misfit> {
+        let ended = self.rooms[slot].fold(event)?;
+        if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
+            self.remember(slot, author.id, origin_id, event.seq, event.at, posts_total);
+        }
+        Ok(ended)
+    }
+
+    fn remember(
+        &mut self,
+        slot: usize,
+        sender: UserId,
+        origin_id: &OriginId,
+        seq: Seq,
+        at: Timestamp,
+        posts_total: u64,
+    ) {
+        let grain = self.window.grain(at);
+        if self.window.add(grain, posts_total) {
+            let fingerprint = self.fingerprint(sender, origin_id);
+            self.rooms[slot].origins.insert(fingerprint, seq, grain, self.window.cutoff());
+        }
+    }
+
+    /// Forgets, a few slots at a time and room after room, what no longer counts.
+    fn sweep(&mut self, mut slots: usize) {
+        while slots > 0 && !self.rooms.is_empty() {
+            let (room, from) = self.sweeping;
+            let room = room % self.rooms.len();
+            let origins = &mut self.rooms[room].origins;
+            let looked = slots.min(origins.capacity().saturating_sub(from));
+            let next = origins.sweep(from, looked, self.window.cutoff());
+            self.sweeping = if next == 0 { (room + 1, 0) } else { (room, next) };
+            slots = slots.saturating_sub(looked.max(SWEEP_SLOTS_ROOM));
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
