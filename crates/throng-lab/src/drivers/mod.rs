@@ -1,1 +1,243 @@
-//! A protocol from the client's side, without io.
+//! A protocol from the client's side, without io: actions go in and bytes come out; bytes go in and
+//! observations come out.
+//!
+//! Neighbours: the runner owns the sockets and decides what a user does; the ledger judges what was
+//! observed. A driver knows neither; the scenario knows no driver. `native` speaks Throng's own
+//! protocol in its three dresses. A driver never opens a socket, reads a clock or rolls dice: its
+//! seed is passed in.
+
+mod memory;
+mod native;
+
+pub use memory::Memory;
+pub use native::{Dress, Native};
+
+/// What a user does. Rooms are the server's numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// Say who this is; the first on every connection.
+    Authenticate {
+        /// As an earlier session gave it.
+        token: &'a str,
+    },
+    /// Make a room and be its first member.
+    CreateRoom {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Become a member.
+    Join {
+        /// Of which room.
+        room: u32,
+    },
+    /// Be a member no longer.
+    Leave {
+        /// Of which room.
+        room: u32,
+    },
+    /// Say something, and hear when it is durable.
+    Post {
+        /// Where.
+        room: u32,
+        /// The sender's own id.
+        origin_id: &'a str,
+        /// What.
+        body: &'a str,
+    },
+    /// Hear a room, from a place on.
+    Subscribe {
+        /// Which room.
+        room: u32,
+        /// First what was told after this place; without it only what comes.
+        from: Option<Position>,
+    },
+    /// Read a page of what was said after a place.
+    History {
+        /// Of which room.
+        room: u32,
+        /// After which place.
+        after: u64,
+        /// At most so many; 0 for the server's page.
+        limit: u32,
+    },
+    /// Ask for a sign of life.
+    Ping,
+}
+
+/// Where a user has got to in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The server's epoch.
+    pub epoch: u32,
+    /// The place.
+    pub seq: u64,
+}
+
+/// What a user sees.
+#[derive(Debug)]
+pub enum Observation<'a> {
+    /// The server said hello; the user may act.
+    Ready {
+        /// Name and version of what answers.
+        server: &'a str,
+        /// With which places go.
+        epoch: u32,
+    },
+    /// The answer to an action.
+    Reply {
+        /// What the action was given.
+        tag: u32,
+        /// What came of it.
+        outcome: Outcome<'a>,
+    },
+    /// Something happened in a room.
+    Event(Event<'a>),
+    /// The server ends the connection.
+    Goodbye {
+        /// Why.
+        code: u32,
+        /// To be come back from.
+        reconnect: bool,
+    },
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// This is who the token belongs to.
+    Session {
+        /// The account.
+        user: u64,
+    },
+    /// A member now.
+    Joined {
+        /// Of this room.
+        room: u32,
+        /// By the event at this place.
+        seq: u64,
+        /// Live events follow after this place.
+        position: Position,
+        /// Was one before.
+        already: bool,
+    },
+    /// A member no longer.
+    Left {
+        /// Of this room.
+        room: u32,
+        /// By the event at this place.
+        seq: u64,
+    },
+    /// The message has its place.
+    Posted(Posted),
+    /// A page of history, ascending.
+    Page {
+        /// Of this room.
+        room: u32,
+        /// The events.
+        events: &'a [Event<'a>],
+        /// There is more.
+        more: bool,
+    },
+    /// Everything told up to here has been sent; live events follow.
+    Subscribed {
+        /// The room.
+        room: u32,
+        /// Up to where.
+        position: Position,
+    },
+    /// Done, nothing more to say.
+    Done,
+    /// Refused.
+    Rejected {
+        /// The code of the table.
+        code: u32,
+        /// Its name.
+        name: &'a str,
+        /// When to try again, where that is known.
+        retry_after_ms: Option<u32>,
+    },
+}
+
+/// The acknowledgement of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// In which room.
+    pub room: u32,
+    /// Its place.
+    pub seq: u64,
+    /// Its number among the posts.
+    pub n: u64,
+    /// It had been said before under this `origin_id`.
+    pub repeat: bool,
+    /// It is in the log and synced.
+    pub durable: bool,
+}
+
+/// One event of a room's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The room.
+    pub room: u32,
+    /// The place.
+    pub seq: u64,
+    /// The place of the pushed event before it.
+    pub prev: u64,
+    /// What happened.
+    pub what: What<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What<'a> {
+    /// Something was said.
+    Posted {
+        /// Number among the posts.
+        n: u64,
+        /// The account that said it.
+        user: u64,
+        /// Its own id for it.
+        origin_id: &'a str,
+        /// Hash of what was said: [`digest`].
+        digest: u64,
+    },
+    /// An account became a member.
+    Joined {
+        /// Which.
+        user: u64,
+    },
+    /// An account left.
+    Left {
+        /// Which.
+        user: u64,
+    },
+    /// The room came to be.
+    Created,
+}
+
+/// A body as the ledger keeps it: the first eight bytes of its BLAKE3.
+pub fn digest(body: &str) -> u64 {
+    let hash = blake3::hash(body.as_bytes());
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// The peer does not speak the protocol; nothing more can be read from it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server broke the protocol: {0}")]
+pub struct Broken(pub String);
+
+/// One virtual user's protocol on one connection.
+pub trait Driver {
+    /// The first bytes of the connection. `Ready` follows when the server has answered.
+    fn open(&mut self, out: &mut Vec<u8>);
+
+    /// Appends the bytes of an action; the tag comes back in its `Reply`.
+    fn act(&mut self, action: &Action<'_>, out: &mut Vec<u8>) -> u32;
+
+    /// Takes what one read returned, however it was cut; answers what the protocol itself asks for.
+    fn receive(
+        &mut self,
+        bytes: &mut [u8],
+        out: &mut Vec<u8>,
+        observe: &mut dyn FnMut(Observation<'_>),
+    ) -> Result<(), Broken>;
+}

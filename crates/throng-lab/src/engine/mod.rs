@@ -13,7 +13,7 @@
 //!     fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, _now: Nanos) {
 //!         sockets.out(conn).extend_from_slice(b"hello"); // leaves with the next flush
 //!     }
-//!     fn received(&mut self, _: &mut Sockets, _: ConnId, bytes: &[u8], _now: Nanos) {
+//!     fn received(&mut self, _: &mut Sockets, _: ConnId, bytes: &mut [u8], _now: Nanos) {
 //!         assert!(!bytes.is_empty()); // whatever one `recv` returned
 //!     }
 //!     fn closed(&mut self, _: &mut Sockets, _: ConnId, _why: Closed, _now: Nanos) {}
@@ -109,8 +109,8 @@ pub enum Next {
 pub trait Handler {
     /// The connection stands; what is appended to `sockets.out(conn)` is its first write.
     fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, now: Nanos);
-    /// What one read returned, and when it returned.
-    fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &[u8], now: Nanos);
+    /// What one read returned, and when it returned. Mutable, because decoders work in place.
+    fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos);
     /// The connection is gone; `conn` names nothing any more.
     fn closed(&mut self, sockets: &mut Sockets, conn: ConnId, why: Closed, now: Nanos);
     /// Does all that is due at `now`, and says when to be asked again.
@@ -275,7 +275,7 @@ impl Engine {
             match outcome {
                 Ok(0) => return self.lost(conn, Closed::Ended, now, handler),
                 Ok(len) => {
-                    handler.received(&mut self.sockets, conn, &self.buffer[..len], now);
+                    handler.received(&mut self.sockets, conn, &mut self.buffer[..len], now);
                     if len < self.buffer.len() && !end_seen {
                         return;
                     }

@@ -31,7 +31,7 @@ impl<F: FnMut(&Log, &mut Sockets) -> bool> Handler for Seen<F> {
     fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, _now: Nanos) {
         sockets.out(conn).extend_from_slice(self.first_words);
     }
-    fn received(&mut self, _: &mut Sockets, _: ConnId, bytes: &[u8], _now: Nanos) {
+    fn received(&mut self, _: &mut Sockets, _: ConnId, bytes: &mut [u8], _now: Nanos) {
         self.log.bytes.extend_from_slice(bytes);
     }
     fn closed(&mut self, _: &mut Sockets, _: ConnId, why: Closed, _now: Nanos) {
@@ -130,7 +130,7 @@ fn due_is_never_asked_before_its_time() {
     }
     impl Handler for Paced {
         fn connected(&mut self, _: &mut Sockets, _: ConnId, _: Nanos) {}
-        fn received(&mut self, _: &mut Sockets, _: ConnId, _: &[u8], _: Nanos) {}
+        fn received(&mut self, _: &mut Sockets, _: ConnId, _: &mut [u8], _: Nanos) {}
         fn closed(&mut self, _: &mut Sockets, _: ConnId, _: Closed, _: Nanos) {}
         fn due(&mut self, _: &mut Sockets, now: Nanos) -> Next {
             self.early += u32::from(now < self.at);

@@ -1,0 +1,136 @@
+//! The driver against a server's bytes, written with the codecs of the other side.
+
+use throng_wire::ws::accept_key;
+
+use super::*;
+
+/// What a user saw, in words.
+fn words(observation: &Observation<'_>) -> String {
+    match observation {
+        Observation::Event(Event {
+            room,
+            seq,
+            prev,
+            what: What::Posted { n, origin_id, digest: is, .. },
+        }) => {
+            let known = *is == digest("hi \u{1f980}");
+            format!("{room}/{seq} after {prev}: post {n} {origin_id} {known}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn frames() -> Vec<v1::ServerFrame> {
+    let from = Some(v1::User { id: 2, name: "ada".into() });
+    let (origin_id, body) = ("o-1".to_owned(), "hi \u{1f980}".to_owned());
+    let message = v1::Message { n: 4, from, origin_id, body };
+    let what = Some(event::What::Message(message));
+    let event = v1::Event { room: 1, seq: 5, prev: 3, at: 99, what };
+    let welcome = v1::Welcome { server: "double".into(), epoch: 7, limits: None };
+    let posted = v1::Posted { room: 1, seq: 5, n: 4, ..v1::Posted::default() };
+    let reply = v1::Reply { re: 3, outcome: Some(reply::Outcome::Posted(posted)) };
+    [Frame::Welcome(welcome), Frame::Event(event.clone()), Frame::Reply(reply), Frame::Event(event)]
+        .into_iter()
+        .map(|frame| v1::ServerFrame { frame: Some(frame) })
+        .collect()
+}
+
+/// What a server would write from the beginning of the connection on.
+fn written(dress: Dress, key: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    if dress != Dress::Raw {
+        out.extend_from_slice(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+                accept_key(key),
+                dress.form().subprotocol()
+            )
+            .as_bytes(),
+        );
+        ws::encode_frame(Opcode::Ping, b"there?", None, &mut out);
+    }
+    for frame in frames() {
+        match dress {
+            Dress::Raw => raw::encode_with(&mut out, |out| protobuf::encode_server(&frame, out)),
+            Dress::WsJson => {
+                ws::encode_with(Opcode::Text, &mut out, |out| json::encode_server(&frame, out));
+            }
+            Dress::WsProtobuf => {
+                ws::encode_with(Opcode::Binary, &mut out, |out| {
+                    protobuf::encode_server(&frame, out);
+                });
+            }
+        }
+    }
+    out
+}
+
+fn driver(dress: Dress) -> Native {
+    Native::new(dress, "lab".into(), Rc::default(), 1)
+}
+
+fn hear(dress: Dress, chop: usize) -> (Vec<String>, Vec<u8>) {
+    let mut driver = driver(dress);
+    let (mut out, mut heard) = (Vec::new(), Vec::new());
+    driver.open(&mut out);
+    let key = match &driver.transport {
+        Transport::Opening { key, .. } => key.clone(),
+        _ => String::new(),
+    };
+    out.clear();
+    for chunk in written(dress, &key).chunks_mut(chop) {
+        driver.receive(chunk, &mut out, &mut |seen| heard.push(words(&seen))).unwrap();
+    }
+    (heard, out)
+}
+
+#[test]
+fn every_dress_tells_the_same_however_its_bytes_are_cut() {
+    let (told, _) = hear(Dress::WsJson, usize::MAX >> 1);
+    assert_eq!(told.len(), 4);
+    assert_eq!(told[1], "1/5 after 3: post 4 o-1 true");
+    assert_eq!(told[1], told[3], "a frame recalled says what it said when it was decoded");
+    for dress in [Dress::WsJson, Dress::WsProtobuf, Dress::Raw] {
+        for chop in 1..600 {
+            assert_eq!(hear(dress, chop).0, told, "{dress:?} in chops of {chop}");
+        }
+    }
+}
+
+#[test]
+fn a_ping_is_answered() {
+    let (_, out) = hear(Dress::WsProtobuf, 1_000);
+    assert_eq!(out[0], 0x8a, "a pong");
+    assert_eq!(usize::from(out[1] & 0x7f), b"there?".len());
+}
+
+#[test]
+fn what_is_asked_can_be_read_by_the_other_side() {
+    let ask = Action::Post { room: 3, origin_id: "o", body: "b" };
+    let mut out = Vec::new();
+    let mut raw_driver = driver(Dress::Raw);
+    raw_driver.open(&mut out);
+    let tag = raw_driver.act(&ask, &mut out);
+    let frame = protobuf::decode_client(&out[raw::HEADER_LEN..]).unwrap();
+    assert_eq!(frame.id, tag);
+
+    let mut out = Vec::new();
+    driver(Dress::WsJson).act(&ask, &mut out);
+    let limits = ws::Limits { frame_len_max: 1_000, message_len_max: 1_000 };
+    let mut decoder = ws::Decoder::new(Role::Server, limits);
+    let Some(ws::Message::Text(text)) = decoder.decode(&mut out).unwrap().message else {
+        panic!("not a text")
+    };
+    assert_eq!(json::decode_client(text.as_bytes()).unwrap().request, frame.request);
+}
+
+#[test]
+fn a_server_that_talks_nonsense_is_told_apart() {
+    let mut driver = driver(Dress::WsJson);
+    let mut out = Vec::new();
+    driver.open(&mut out);
+    let mut answer = b"HTTP/1.1 403 Forbidden\r\n\r\n".to_vec();
+    let outcome = driver.receive(&mut answer, &mut out, &mut |_| {});
+    assert!(outcome.unwrap_err().to_string().contains("403"));
+}
