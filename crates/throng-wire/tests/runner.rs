@@ -1,0 +1,3 @@
+//! The wire's tests, one binary: each module is one kind of proof.
+
+mod autobahn;
