@@ -1,3 +1,7 @@
 //! The wire's tests, one binary: each module is one kind of proof.
 
+mod agreement;
 mod autobahn;
+mod fuzz;
+mod hostile;
+mod oracle;

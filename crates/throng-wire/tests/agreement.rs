@@ -1,0 +1,191 @@
+//! The two forms say the same: any frame survives either, and both ways around.
+
+use proptest::prelude::*;
+use proptest::strategy::Union;
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::event::What;
+use throng_wire::native::v1::reply::Outcome;
+use throng_wire::native::v1::server_frame::Frame;
+use throng_wire::native::v1::{self, ClientFrame, ServerFrame};
+use throng_wire::native::{json, protobuf};
+
+fn text() -> BoxedStrategy<String> {
+    prop_oneof!["\\PC{0,40}", any::<String>()].boxed()
+}
+
+fn any_position() -> impl Strategy<Value = Option<v1::Position>> {
+    prop::option::of(
+        (any::<u32>(), any::<u64>()).prop_map(|(epoch, seq)| v1::Position { epoch, seq }),
+    )
+}
+
+fn any_user() -> impl Strategy<Value = Option<v1::User>> {
+    prop::option::of((any::<u64>(), text()).prop_map(|(id, name)| v1::User { id, name }))
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let room = any::<u32>();
+    let names = || (text(), text());
+    Union::new([
+        names()
+            .prop_map(|(name, password)| Request::Register(v1::Register { name, password }))
+            .boxed(),
+        names().prop_map(|(name, password)| Request::Login(v1::Login { name, password })).boxed(),
+        text().prop_map(|token| Request::Authenticate(v1::Authenticate { token })).boxed(),
+        Just(Request::Logout(v1::Logout {})).boxed(),
+        text().prop_map(|name| Request::CreateRoom(v1::CreateRoom { name })).boxed(),
+        (any::<u32>(), any::<u32>(), any::<bool>())
+            .prop_map(|(after, limit, mine)| {
+                Request::ListRooms(v1::ListRooms { after, limit, mine })
+            })
+            .boxed(),
+        room.prop_map(|room| Request::Join(v1::Join { room })).boxed(),
+        room.prop_map(|room| Request::Leave(v1::Leave { room })).boxed(),
+        (room, text(), text(), 0..=1)
+            .prop_map(|(room, body, origin_id, ack)| {
+                Request::Post(v1::Post { room, body, origin_id, ack })
+            })
+            .boxed(),
+        (room, any::<Option<u64>>(), any::<Option<u64>>(), any::<u32>())
+            .prop_map(|(room, before, after, limit)| {
+                Request::History(v1::History { room, before, after, limit })
+            })
+            .boxed(),
+        (room, any_position())
+            .prop_map(|(room, from)| Request::Subscribe(v1::Subscribe { room, from }))
+            .boxed(),
+        room.prop_map(|room| Request::Unsubscribe(v1::Unsubscribe { room })).boxed(),
+        Just(Request::Ping(v1::Ping {})).boxed(),
+    ])
+}
+
+fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    (any::<u32>(), prop::option::of(request()))
+        .prop_map(|(id, request)| ClientFrame { id, request })
+}
+
+fn event() -> impl Strategy<Value = v1::Event> {
+    let what = Union::new([
+        (any::<u64>(), any_user(), text(), text())
+            .prop_map(|(n, from, origin_id, body)| {
+                What::Message(v1::Message { n, from, origin_id, body })
+            })
+            .boxed(),
+        any_user().prop_map(|user| What::Joined(v1::MemberJoined { user })).boxed(),
+        any_user().prop_map(|user| What::Left(v1::MemberLeft { user })).boxed(),
+        (any_user(), text())
+            .prop_map(|(by, name)| What::Created(v1::RoomCreated { by, name }))
+            .boxed(),
+    ]);
+    (any::<u32>(), any::<[u64; 3]>(), prop::option::of(what))
+        .prop_map(|(room, [seq, prev, at], what)| v1::Event { room, seq, prev, at, what })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let (room, flag) = (any::<u32>(), any::<bool>());
+    Union::new([
+        (room, text(), text(), any::<Option<u32>>())
+            .prop_map(|(code, name, text, retry_after_ms)| {
+                Outcome::Rejected(v1::Rejected { code, name, text, retry_after_ms })
+            })
+            .boxed(),
+        (any_user(), text())
+            .prop_map(|(user, token)| Outcome::Session(v1::Session { user, token }))
+            .boxed(),
+        (prop::collection::vec(any_room(), 0..4), flag)
+            .prop_map(|(rooms, more)| Outcome::Rooms(v1::Rooms { rooms, more }))
+            .boxed(),
+        (room, any::<u64>(), any_position(), flag)
+            .prop_map(|(room, seq, position, already)| {
+                Outcome::Joined(v1::Joined { room, seq, position, already })
+            })
+            .boxed(),
+        (room, any::<u64>()).prop_map(|(room, seq)| Outcome::Left(v1::Left { room, seq })).boxed(),
+        (room, any::<[u64; 3]>(), flag, 0..=1)
+            .prop_map(|(room, [seq, n, at], repeat, ack)| {
+                Outcome::Posted(v1::Posted { room, seq, n, at, repeat, ack })
+            })
+            .boxed(),
+        (room, prop::collection::vec(event(), 0..4), flag)
+            .prop_map(|(room, events, more)| Outcome::Page(v1::Page { room, events, more }))
+            .boxed(),
+        (room, any_position())
+            .prop_map(|(room, position)| Outcome::Subscribed(v1::Subscribed { room, position }))
+            .boxed(),
+        Just(Outcome::Done(v1::Done {})).boxed(),
+        Just(Outcome::Pong(v1::Pong {})).boxed(),
+    ])
+}
+
+fn any_room() -> impl Strategy<Value = v1::Room> {
+    (any::<[u32; 2]>(), text(), any::<[u64; 2]>(), any::<bool>()).prop_map(
+        |([id, members], name, [head, posts], member)| v1::Room {
+            id,
+            name,
+            members,
+            head,
+            posts,
+            member,
+        },
+    )
+}
+
+fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    let limits =
+        any::<([u32; 11], [u64; 2], [u32; 4])>().prop_map(|(low, window, high)| v1::Limits {
+            frame_bytes: low[0],
+            body_bytes: low[1],
+            sends_per_second: low[2],
+            sends_burst: low[3],
+            requests_per_second: low[4],
+            requests_burst: low[5],
+            page_events: low[6],
+            resume_events: low[7],
+            outbox_frames: low[8],
+            outbox_bytes: low[9],
+            pushed_members: low[10],
+            origin_window_ms: window[0],
+            origin_window_posts: window[1],
+            ping_interval_ms: high[0],
+            ping_timeout_ms: high[1],
+            rooms_per_user: high[2],
+            members_per_room: high[3],
+        });
+    let frame = Union::new([
+        (text(), any::<u32>(), prop::option::of(limits))
+            .prop_map(|(server, epoch, limits)| {
+                Frame::Welcome(v1::Welcome { server, epoch, limits })
+            })
+            .boxed(),
+        (any::<u32>(), prop::option::of(outcome()))
+            .prop_map(|(re, outcome)| Frame::Reply(v1::Reply { re, outcome }))
+            .boxed(),
+        event().prop_map(Frame::Event).boxed(),
+        (any::<[u32; 2]>(), text(), any::<bool>())
+            .prop_map(|([code, retry_after_ms], reason, reconnect)| {
+                Frame::Goodbye(v1::Goodbye { code, reason, reconnect, retry_after_ms })
+            })
+            .boxed(),
+    ]);
+    prop::option::of(frame).prop_map(|frame| ServerFrame { frame })
+}
+
+proptest! {
+    #[test]
+    fn a_clients_frame_survives_both_forms(frame in client_frame()) {
+        let (mut text, mut bytes) = (Vec::new(), Vec::new());
+        json::encode_client(&frame, &mut text);
+        protobuf::encode_client(&frame, &mut bytes);
+        prop_assert_eq!(&json::decode_client(&text).expect("we wrote it"), &frame);
+        prop_assert_eq!(&protobuf::decode_client(&bytes).expect("we wrote it"), &frame);
+    }
+
+    #[test]
+    fn a_servers_frame_survives_both_forms(frame in server_frame()) {
+        let (mut text, mut bytes) = (Vec::new(), Vec::new());
+        json::encode_server(&frame, &mut text);
+        protobuf::encode_server(&frame, &mut bytes);
+        prop_assert_eq!(&json::decode_server(&text).expect("we wrote it"), &frame);
+        prop_assert_eq!(&protobuf::decode_server(&bytes).expect("we wrote it"), &frame);
+    }
+}
