@@ -5,8 +5,10 @@
 //! `outbox`; all → `throng-core`. It does not know the lab.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod address;
 pub mod app;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod log;

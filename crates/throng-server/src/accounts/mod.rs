@@ -1,0 +1,229 @@
+//! Who has an account, and which sessions it has: `accounts.db`, or the same tables in memory.
+//!
+//! Neighbours: `auth` asks it; `throng admin` writes beside a running server through `bulk`. All SQL
+//! runs on one thread of its own (`thread.rs`), which commits together what waits together. It
+//! hashes no password and counts no tries; tokens and passwords are known to it by their hashes.
+
+pub mod bulk;
+mod cache;
+mod tables;
+mod thread;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::auth::password::Phc;
+use crate::auth::token::TokenHash;
+use crate::clock::Clock;
+use cache::Cache;
+use tables::Tables;
+use thread::{Job, Keeper};
+
+/// The file in the data folder.
+pub const FILE: &str = "accounts.db";
+
+/// Jobs that wait for the thread; beyond it those who ask wait for a place. One is some 200 bytes.
+const QUEUE_MAX: usize = 4_096;
+
+/// Where accounts are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// In `accounts.db` of this folder.
+    Folder(&'a Path),
+    /// Nowhere: they are gone when the process ends.
+    Memory,
+}
+
+/// Those who must hear what happens here. Called from the accounts' thread: it may not wait.
+pub trait Watch: Send + Sync + fmt::Debug {
+    /// A session was ended: its connections are to be closed. The one who asked is answered after
+    /// this returns.
+    fn session_ended(&self, session: SessionId);
+
+    /// A sync failed, so what is on disk is unknown: the process must end (I10).
+    fn sync_failed(&self, error: &AccountsError);
+}
+
+/// The accounts. Dropping it writes what waits and ends the thread.
+#[derive(Debug)]
+pub struct Accounts {
+    jobs: Option<mpsc::Sender<Job>>,
+    cache: Arc<Cache>,
+    watch: Arc<OnceLock<Arc<dyn Watch>>>,
+    clock: Clock,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// An account as a login finds it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Who it is.
+    pub user: Author,
+    /// What is kept of the password; `None` for accounts that log in by token only.
+    pub phc: Option<Phc>,
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Whose session it is.
+    pub user: Author,
+    /// Which one.
+    pub session: SessionId,
+}
+
+impl Accounts {
+    /// Opens or makes the tables. Blocks: for start-up.
+    pub fn open(form: Form<'_>, limits: &Limits, clock: Clock) -> Result<Self, AccountsError> {
+        let tables = match form {
+            Form::Folder(folder) => Tables::open(&folder.join(FILE))?,
+            Form::Memory => Tables::in_memory()?,
+        };
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let cache = Arc::new(Cache::default());
+        let watch = Arc::new(OnceLock::new());
+        let keeper = Keeper::new(tables, limits, Arc::clone(&cache), Arc::clone(&watch));
+        let thread = std::thread::Builder::new()
+            .name("accounts".into())
+            .spawn(move || keeper.run(queue))
+            .map_err(|error| AccountsError::io("start the thread of the accounts", &error))?;
+        Ok(Self { jobs: Some(jobs), cache, watch, clock, thread: Some(thread) })
+    }
+
+    /// Names those who must hear of ended sessions and failed syncs; once, at start-up.
+    pub fn watch(&self, watch: Arc<dyn Watch>) {
+        assert!(self.watch.set(watch).is_ok(), "the accounts are watched once");
+    }
+
+    /// How many sessions were ended so far. One who authenticates and then registers a connection
+    /// reads it before and after: when it has moved, the session may have ended in between, and is
+    /// to be authenticated again.
+    pub fn endings(&self) -> u64 {
+        self.cache.endings()
+    }
+
+    /// The account of that name, in whatever case.
+    pub async fn find(&self, name: &Username) -> Result<Option<Found>, Rejection> {
+        let folded = name.fold();
+        self.ask(|reply| Job::Find { folded, reply }).await
+    }
+
+    /// Makes an account and its first session.
+    pub async fn register(
+        &self,
+        name: Username,
+        phc: Phc,
+        token: TokenHash,
+    ) -> Result<Authenticated, Rejection> {
+        let at = self.clock.wall();
+        self.ask(|reply| Job::Register { name, phc, token, at, reply }).await
+    }
+
+    /// Makes a session. Beyond the account's bound the one used longest ago is ended.
+    pub async fn begin_session(
+        &self,
+        user: Author,
+        token: TokenHash,
+    ) -> Result<Authenticated, Rejection> {
+        let at = self.clock.wall();
+        self.ask(|reply| Job::Begin { user, token, at, reply }).await
+    }
+
+    /// What a token stands for, or `BadToken`.
+    pub async fn authenticate(&self, token: TokenHash) -> Result<Authenticated, Rejection> {
+        if let Some(known) = self.cache.get(&token, self.clock.now()) {
+            return Ok(known);
+        }
+        let (at, now) = (self.clock.wall(), self.clock.now());
+        self.ask(|reply| Job::Authenticate { token, at, now, reply }).await
+    }
+
+    /// Ends a session: when this returns its token is refused everywhere and its connections are
+    /// closed. Ending it twice is harmless.
+    pub async fn end_session(&self, session: SessionId) -> Result<(), Rejection> {
+        self.ask(|reply| Job::End { session, reply }).await
+    }
+
+    /// Keeps a hash of newer parameters in place of the old one. Lost when it cannot be written: the
+    /// next login brings it again.
+    pub async fn renew(&self, user: UserId, old: Phc, new: Phc) -> Result<(), Rejection> {
+        self.ask(|reply| Job::Renew { user, old, new, reply }).await
+    }
+
+    /// Waits for a place in the queue, then for the answer.
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Rejection>>) -> Job,
+    ) -> Result<T, Rejection> {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(Rejection::Unavailable)?;
+        jobs.send(job(reply)).await.map_err(|_| Rejection::Unavailable)?;
+        answer.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+}
+
+impl Drop for Accounts {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Trouble with the accounts: for the operator. Clients see `unavailable`.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountsError {
+    /// The disk or the quota is full.
+    #[error("cannot write the accounts: no space left; free some, sign-ups are refused until then")]
+    Full,
+    /// The folder or the file may not be written.
+    #[error("cannot write the accounts in {path}: {cause}; give the server's user leave to write")]
+    ReadOnly {
+        /// Which file.
+        path: String,
+        /// What the layer below said.
+        cause: String,
+    },
+    /// The file is not what it should be.
+    #[error("the accounts in {path} are corrupt: {cause}; restore a backup")]
+    Corrupt {
+        /// Which file.
+        path: String,
+        /// What was found.
+        cause: String,
+    },
+    /// A newer version wrote the file.
+    #[error("the accounts in {path} were written by a newer version ({version}); use that one")]
+    TooNew {
+        /// Which file.
+        path: String,
+        /// Its version.
+        version: i64,
+    },
+    /// A sync failed: what is on disk is unknown.
+    #[error("cannot sync the accounts: {0}; ending, so that recovery trusts only what is on disk")]
+    SyncFailed(String),
+    /// Anything else.
+    #[error("cannot {attempted}: {cause}")]
+    Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// What the layer below said.
+        cause: String,
+    },
+}
+
+impl AccountsError {
+    fn io(attempted: &'static str, cause: &dyn fmt::Display) -> Self {
+        Self::Io { attempted, cause: cause.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

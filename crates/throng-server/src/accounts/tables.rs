@@ -1,0 +1,340 @@
+//! The two tables of accounts and what can be asked of them, in SQLite.
+//!
+//! Neighbours: `thread.rs` and `bulk.rs` open transactions around these calls. Nothing here waits
+//! for a client, and nothing else in the server knows these tables.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use throng_core::{Author, SessionId, Timestamp, UserId, Username};
+
+use super::{AccountsError, Authenticated, Found};
+use crate::auth::password::Phc;
+use crate::auth::token::{Token, TokenHash};
+
+/// Version of the tables, in `user_version`.
+const VERSION: i64 = 1;
+
+/// How long a write waits for another process's write (`throng admin` commits some thousand rows at
+/// a time, tens of milliseconds).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `last_used` is written when it is older than this, so that authenticating costs no sync.
+const LAST_USED_PRECISION_MS: u64 = 60 * 60 * 1_000;
+
+/// `AUTOINCREMENT`: a number is never given twice, not even after a deletion, because messages name
+/// their authors by it.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS users (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        folded TEXT NOT NULL UNIQUE,
+        phc TEXT,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS sessions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user INTEGER NOT NULL REFERENCES users (id),
+        token BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        last_used INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS sessions_by_user ON sessions (user, last_used);
+";
+
+/// An open table file.
+#[derive(Debug)]
+pub struct Tables {
+    connection: Connection,
+    path: String,
+}
+
+/// A session as authenticating finds it.
+#[derive(Debug)]
+pub struct FoundSession {
+    /// Whose, and which.
+    pub known: Authenticated,
+    /// `last_used` is to be written.
+    pub used_long_ago: bool,
+}
+
+/// Sessions that were ended, with what the cache knows them by.
+pub type Ended = Vec<(SessionId, TokenHash)>;
+
+/// Why a write did not happen, when the table itself is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The name is in use.
+    Taken,
+    /// There are as many accounts as may be.
+    Full,
+}
+
+impl Tables {
+    /// Opens or makes the file.
+    pub fn open(path: &Path) -> Result<Self, AccountsError> {
+        let shown = path.display().to_string();
+        let connection = Connection::open(path).map_err(|error| explain(&error, &shown))?;
+        Self { connection, path: shown }.prepare()
+    }
+
+    /// The same tables, kept nowhere.
+    pub fn in_memory() -> Result<Self, AccountsError> {
+        let path = "memory".to_owned();
+        let connection = Connection::open_in_memory().map_err(|error| explain(&error, &path))?;
+        Self { connection, path }.prepare()
+    }
+
+    fn prepare(self) -> Result<Self, AccountsError> {
+        let set_up = || -> rusqlite::Result<i64> {
+            let c = &self.connection;
+            c.busy_timeout(BUSY_TIMEOUT)?;
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "synchronous", "FULL")?;
+            c.pragma_update(None, "foreign_keys", true)?;
+            let version = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            if version < VERSION {
+                let steps =
+                    format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT");
+                c.execute_batch(&steps)?;
+            }
+            if version <= VERSION {
+                // Touches both, so that a file without them is found out now.
+                c.prepare("SELECT phc, token FROM users, sessions LIMIT 1")?.exists([])?;
+            }
+            Ok(version)
+        };
+        let version = set_up().map_err(|error| explain(&error, &self.path))?;
+        if version > VERSION {
+            return Err(AccountsError::TooNew { path: self.path, version });
+        }
+        Ok(self)
+    }
+
+    /// Runs `work` as one transaction that is durable when this returns `Ok`.
+    pub fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Writes<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, AccountsError> {
+        let run = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let made = work(&Writes(&transaction))?;
+            transaction.commit()?;
+            Ok(made)
+        };
+        run(&mut self.connection).map_err(|error| explain(&error, &self.path))
+    }
+
+    /// The account of that folded name.
+    pub fn find(&self, folded: &str) -> Result<Option<Found>, AccountsError> {
+        let find = || {
+            let sql = "SELECT id, name, phc FROM users WHERE folded = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement
+                .query_row([folded], |row| {
+                    let phc: Option<String> = row.get(2)?;
+                    Ok(Found { user: author(row, 0)?, phc: phc.map(Phc::stored) })
+                })
+                .optional()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+
+    /// The session of that token.
+    pub fn session(
+        &self,
+        token: &TokenHash,
+        at: Timestamp,
+    ) -> Result<Option<FoundSession>, AccountsError> {
+        let find = || {
+            let sql = "SELECT u.id, u.name, s.id, s.last_used FROM sessions s
+                       JOIN users u ON u.id = s.user WHERE s.token = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement
+                .query_row([token.0.as_slice()], |row| {
+                    let session = SessionId(number(row, 2)?);
+                    let last_used = number(row, 3)?;
+                    Ok(FoundSession {
+                        known: Authenticated { user: author(row, 0)?, session },
+                        used_long_ago: at.0.saturating_sub(last_used) > LAST_USED_PRECISION_MS,
+                    })
+                })
+                .optional()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Writes<'a>(&'a rusqlite::Transaction<'a>);
+
+impl Writes<'_> {
+    /// Adds an account. As accounts are never deleted, the greatest number is their count.
+    pub fn add_user(
+        &self,
+        name: &Username,
+        phc: Option<&Phc>,
+        at: Timestamp,
+        users_max: u64,
+    ) -> rusqlite::Result<Result<UserId, Refusal>> {
+        let newest = self
+            .0
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM users")?
+            .query_row([], |row| number(row, 0))?;
+        if newest >= users_max {
+            return Ok(Err(Refusal::Full));
+        }
+        // Looked up first, because an insert that conflicts would use up a number.
+        let taken = self
+            .0
+            .prepare_cached("SELECT 1 FROM users WHERE folded = ?1")?
+            .exists([name.fold()])?;
+        if taken {
+            return Ok(Err(Refusal::Taken));
+        }
+        let sql = "INSERT INTO users (name, folded, phc, created_at) VALUES (?1, ?2, ?3, ?4)
+                   RETURNING id";
+        let values = params![name.as_str(), name.fold(), phc.map(Phc::as_str), at.0 as i64];
+        let id = self.0.prepare_cached(sql)?.query_row(values, |row| number(row, 0))?;
+        UserId::new(id).map(Ok).ok_or_else(|| not_of_an_account(0, Type::Integer))
+    }
+
+    /// Adds an account and a session for each token, named by the next free numbers after `number`.
+    /// Fewer when the server is full.
+    pub fn add_numbered(
+        &self,
+        prefix: &str,
+        number: &mut u64,
+        tokens: Vec<Token>,
+        at: Timestamp,
+        users_max: u64,
+    ) -> rusqlite::Result<Vec<(Author, Token)>> {
+        let mut made = Vec::with_capacity(tokens.len());
+        let mut tokens = tokens.into_iter();
+        let mut next = tokens.next();
+        while let Some(token) = next.take() {
+            *number += 1;
+            let Ok(name) = Username::parse(&format!("{prefix}{number}")) else { break };
+            match self.add_user(&name, None, at, users_max)? {
+                Ok(id) => {
+                    self.add_session(id, &token.hash(), at)?;
+                    made.push((Author { id, name }, token));
+                    next = tokens.next();
+                }
+                Err(Refusal::Taken) => next = Some(token),
+                Err(Refusal::Full) => break,
+            }
+        }
+        Ok(made)
+    }
+
+    /// Adds a session.
+    pub fn add_session(
+        &self,
+        user: UserId,
+        token: &TokenHash,
+        at: Timestamp,
+    ) -> rusqlite::Result<SessionId> {
+        let sql = "INSERT INTO sessions (user, token, created_at, last_used)
+                   VALUES (?1, ?2, ?3, ?3) RETURNING id";
+        self.0
+            .prepare_cached(sql)?
+            .query_row(params![user.get() as i64, token.0.as_slice(), at.0 as i64], |row| {
+                number(row, 0).map(SessionId)
+            })
+    }
+
+    /// Ends the account's sessions that were used longest ago, down to `keep`; never `newest`.
+    pub fn end_oldest(
+        &self,
+        user: UserId,
+        keep: u32,
+        newest: SessionId,
+    ) -> rusqlite::Result<Ended> {
+        let sql = "DELETE FROM sessions WHERE id IN (
+                       SELECT id FROM sessions WHERE user = ?1 AND id <> ?3
+                       ORDER BY last_used DESC, id DESC LIMIT -1 OFFSET ?2
+                   ) RETURNING id, token";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map(
+            params![user.get() as i64, keep.saturating_sub(1), newest.0 as i64],
+            ended,
+        )?;
+        rows.collect()
+    }
+
+    /// Ends a session; `None` when it had ended already.
+    pub fn end(&self, session: SessionId) -> rusqlite::Result<Option<(SessionId, TokenHash)>> {
+        self.0
+            .prepare_cached("DELETE FROM sessions WHERE id = ?1 RETURNING id, token")?
+            .query_row([session.0 as i64], ended)
+            .optional()
+    }
+
+    /// Notes that a session was used.
+    pub fn touch(&self, session: SessionId, at: Timestamp) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("UPDATE sessions SET last_used = ?2 WHERE id = ?1")?
+            .execute(params![session.0 as i64, at.0 as i64])
+            .map(drop)
+    }
+
+    /// Keeps another hash, unless the password was changed meanwhile.
+    pub fn renew(&self, user: UserId, old: &Phc, new: &Phc) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("UPDATE users SET phc = ?3 WHERE id = ?1 AND phc = ?2")?
+            .execute(params![user.get() as i64, old.as_str(), new.as_str()])
+            .map(drop)
+    }
+}
+
+/// SQLite's integers are signed; ours are stored as the same bits.
+fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|number| number as u64)
+}
+
+fn author(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Author> {
+    let id =
+        UserId::new(number(row, first)?).ok_or_else(|| not_of_an_account(first, Type::Integer))?;
+    let name = Username::parse(&row.get::<_, String>(first + 1)?)
+        .map_err(|_| not_of_an_account(first + 1, Type::Text))?;
+    Ok(Author { id, name })
+}
+
+fn not_of_an_account(column: usize, kind: Type) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, "not of an account".into())
+}
+
+fn ended(row: &rusqlite::Row<'_>) -> rusqlite::Result<(SessionId, TokenHash)> {
+    Ok((SessionId(number(row, 0)?), TokenHash(row.get(1)?)))
+}
+
+/// What the operator is told. The texts of SQLite name files and tables, never values.
+fn explain(error: &rusqlite::Error, path: &str) -> AccountsError {
+    let (path, cause) = (path.to_owned(), error.to_string());
+    let Some(code) = error.sqlite_error() else {
+        return AccountsError::Corrupt { path, cause };
+    };
+    match code.code {
+        ErrorCode::DiskFull => AccountsError::Full,
+        ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+            AccountsError::ReadOnly { path, cause }
+        }
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
+            AccountsError::Corrupt { path, cause }
+        }
+        ErrorCode::SystemIoFailure if is_sync(code.extended_code) => {
+            AccountsError::SyncFailed(cause)
+        }
+        _ => AccountsError::Io { attempted: "use the accounts", cause },
+    }
+}
+
+/// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`.
+fn is_sync(extended: i32) -> bool {
+    matches!(extended, rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC)
+}

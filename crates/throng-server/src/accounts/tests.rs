@@ -1,0 +1,189 @@
+//! What the accounts promise, in both forms.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+use crate::auth::token::Token;
+
+fn name(text: &str) -> Username {
+    Username::parse(text).unwrap()
+}
+
+fn phc(text: &str) -> Phc {
+    Phc::stored(text.to_owned())
+}
+
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<SessionId>>);
+
+impl Watch for Heard {
+    fn session_ended(&self, session: SessionId) {
+        self.0.lock().unwrap().push(session);
+    }
+
+    fn sync_failed(&self, error: &AccountsError) {
+        panic!("{error}");
+    }
+}
+
+/// Runs a claim on a folder and in memory.
+fn in_both_forms(claim: &impl AsyncFn(&Accounts, Limits)) {
+    let limits = Limits { sessions_per_user_max: 3, users_max: 3, ..Limits::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for form in [Form::Folder(folder.path()), Form::Memory] {
+        let accounts = Accounts::open(form, &limits, Clock::manual()).unwrap();
+        runtime.block_on(claim(&accounts, limits.clone()));
+    }
+}
+
+async fn register(accounts: &Accounts, who: &str) -> (Authenticated, Token) {
+    let token = Token::generate().unwrap();
+    let made = accounts.register(name(who), phc("p"), token.hash()).await.unwrap();
+    (made, token)
+}
+
+#[test]
+fn a_registered_account_is_found_in_any_case_and_its_token_is_its_session() {
+    in_both_forms(&async |accounts, _| {
+        let (made, token) = register(accounts, "Anna").await;
+        let found = accounts.find(&name("aNNA")).await.unwrap().unwrap();
+        assert_eq!(found.user, made.user);
+        assert_eq!(found.user.name.as_str(), "Anna");
+        assert_eq!(found.phc, Some(phc("p")));
+        for _ in 0..2 {
+            assert_eq!(accounts.authenticate(token.hash()).await.unwrap(), made);
+        }
+        assert!(accounts.find(&name("nobody")).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_name_is_taken_once_whatever_its_case_and_a_full_server_takes_none() {
+    in_both_forms(&async |accounts, limits| {
+        register(accounts, "anna").await;
+        let again = accounts.register(name("ANNA"), phc("p"), Token::generate().unwrap().hash());
+        assert_eq!(again.await, Err(Rejection::UsernameTaken));
+        for number in 2..=limits.users_max {
+            register(accounts, &format!("user{number}")).await;
+        }
+        let full = accounts.register(name("late"), phc("p"), Token::generate().unwrap().hash());
+        assert_eq!(full.await, Err(Rejection::LimitReached));
+    });
+}
+
+#[test]
+fn an_ended_session_is_refused_at_once_and_those_who_watch_hear_of_it_first() {
+    in_both_forms(&async |accounts, _| {
+        let heard = Arc::new(Heard::default());
+        accounts.watch(Arc::clone(&heard) as Arc<dyn Watch>);
+        let (made, token) = register(accounts, "anna").await;
+        let before = accounts.endings();
+        assert!(accounts.authenticate(token.hash()).await.is_ok());
+        accounts.end_session(made.session).await.unwrap();
+        assert_eq!(*heard.0.lock().unwrap(), [made.session]);
+        assert_eq!(accounts.authenticate(token.hash()).await, Err(Rejection::BadToken));
+        assert_eq!(accounts.endings(), before + 1);
+        accounts.end_session(made.session).await.unwrap();
+        assert_eq!(heard.0.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn the_session_used_longest_ago_makes_place_for_a_new_one() {
+    in_both_forms(&async |accounts, limits| {
+        let (first, first_token) = register(accounts, "anna").await;
+        let mut tokens = vec![first_token];
+        for _ in 0..limits.sessions_per_user_max {
+            accounts.clock.advance(Duration::from_secs(1));
+            let token = Token::generate().unwrap();
+            accounts.begin_session(first.user.clone(), token.hash()).await.unwrap();
+            tokens.push(token);
+        }
+        let mut alive = Vec::new();
+        for token in &tokens {
+            alive.push(accounts.authenticate(token.hash()).await.is_ok());
+        }
+        assert_eq!(alive, [false, true, true, true]);
+    });
+}
+
+#[test]
+fn what_was_answered_is_there_after_the_file_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let open = || {
+        let form = Form::Folder(folder.path());
+        Accounts::open(form, &Limits::default(), Clock::manual()).unwrap()
+    };
+    let (made, token) = runtime.block_on(register(&open(), "anna"));
+    let again = open();
+    assert_eq!(runtime.block_on(again.authenticate(token.hash())), Ok(made));
+}
+
+#[test]
+fn a_hash_is_renewed_only_in_place_of_the_one_that_was_tried() {
+    in_both_forms(&async |accounts, _| {
+        let (made, _) = register(accounts, "anna").await;
+        let id = made.user.id;
+        accounts.renew(id, phc("other"), phc("q")).await.unwrap();
+        assert_eq!(accounts.find(&name("anna")).await.unwrap().unwrap().phc, Some(phc("p")));
+        accounts.renew(id, phc("p"), phc("q")).await.unwrap();
+        assert_eq!(accounts.find(&name("anna")).await.unwrap().unwrap().phc, Some(phc("q")));
+    });
+}
+
+#[test]
+fn what_waits_together_is_answered_together_and_each_by_its_own_outcome() {
+    in_both_forms(&async |accounts, _| {
+        let (a, b, c) = (Token::generate(), Token::generate(), Token::generate());
+        let (a, b, c) = (a.unwrap().hash(), b.unwrap().hash(), c.unwrap().hash());
+        let (first, second, third) = tokio::join!(
+            accounts.register(name("anna"), phc("p"), a),
+            accounts.register(name("anna"), phc("p"), b),
+            accounts.register(name("bert"), phc("p"), c),
+        );
+        assert!(first.is_ok() && third.is_ok());
+        assert_eq!(second, Err(Rejection::UsernameTaken));
+    });
+}
+
+#[test]
+fn accounts_made_beside_a_running_server_are_known_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limits = Limits::default();
+    let accounts = Accounts::open(Form::Folder(folder.path()), &limits, Clock::manual()).unwrap();
+    // A person has one of the names already.
+    runtime.block_on(register(&accounts, "u2"));
+    let mut tokens = Vec::new();
+    let made =
+        bulk::create(folder.path(), "u", 5, throng_core::Timestamp(1), 100, |author, token| {
+            tokens.push((author.clone(), token.clone()));
+            Ok(())
+        });
+    assert_eq!(made.unwrap(), 5);
+    let names: Vec<_> = tokens.iter().map(|(author, _)| author.name.as_str()).collect();
+    assert_eq!(names, ["u1", "u3", "u4", "u5", "u6"]);
+    for (author, token) in &tokens {
+        let known = runtime.block_on(accounts.authenticate(token.hash())).unwrap();
+        assert_eq!(known.user, *author);
+    }
+    let found = runtime.block_on(accounts.find(&name("u1"))).unwrap().unwrap();
+    assert!(found.phc.is_none());
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    std::fs::write(&path, vec![7; 8192]).unwrap();
+    let open = || Accounts::open(Form::Folder(folder.path()), &Limits::default(), Clock::manual());
+    let error = open().unwrap_err();
+    assert!(matches!(error, AccountsError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains(FILE), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(open().unwrap_err(), AccountsError::TooNew { version: 99, .. }));
+}

@@ -1,0 +1,406 @@
+//! The threads that hash passwords: few, at low priority, behind a queue that is bounded in length
+//! and in time. What does not fit is told *busy* at once.
+//!
+//! Neighbours: `auth` asks it; it knows passwords, not accounts. It never runs on the runtime's
+//! threads, and a caller that goes away frees no place before its work is passed over or done.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throng_core::{Limits, Rejection};
+use tokio::sync::oneshot;
+
+use super::password::{Arena, Password, Phc, Verdict};
+use crate::clock::{Clock, Moment};
+
+/// How much lower than the chat's threads these stand: at 10 a hashing thread that meets a chat
+/// thread on one core gets about a tenth of it.
+const NICE: i32 = 10;
+/// Assumed for the first estimate of a wait, before anything was measured.
+const FIRST_HASH_TOOK: Duration = Duration::from_millis(20);
+/// Nobody is told to come back sooner: a retry must be worth its packet.
+const RETRY_AFTER_MS_MIN: u32 = 250;
+
+/// The pool.
+#[derive(Debug)]
+pub struct Hashing {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    clock: Clock,
+    threads: usize,
+    queue_max: usize,
+    wait_max: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<Job>,
+    /// Places taken: queued, or promised to one who is still looking up its account.
+    taken: usize,
+    /// Jobs being hashed now.
+    running: usize,
+    /// How long a hash takes of late (exponential mean of eight).
+    took: Duration,
+    ended: bool,
+    counts: Counts,
+}
+
+/// What the pool has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Hashes computed, of new passwords and of tries.
+    pub hashed: u64,
+    /// Refused because the queue was full, or would have been waited in too long.
+    pub refused: u64,
+    /// Passed over because the one who asked had gone.
+    pub passed_over: u64,
+}
+
+#[derive(Debug)]
+struct Job {
+    work: Work,
+    since: Moment,
+}
+
+/// Tells the one who asked, after the counts.
+type Answer = Box<dyn FnOnce()>;
+
+#[derive(Debug)]
+enum Work {
+    Hash { password: Password, reply: oneshot::Sender<Result<Phc, Rejection>> },
+    Verify { password: Password, kept: Phc, reply: oneshot::Sender<Result<Verified, Rejection>> },
+}
+
+/// What came of a try, with the new hash to keep when the old one is stale.
+#[derive(Debug)]
+pub struct Verified {
+    /// Whether it was the password.
+    pub verdict: Verdict,
+    /// The same password hashed with today's parameters.
+    pub renewed: Option<Phc>,
+}
+
+/// A place in the queue, given back when it is dropped unused. It is taken before the account is
+/// looked up, so that a full pool refuses without touching the disk.
+#[derive(Debug)]
+pub struct Place {
+    shared: Arc<Shared>,
+    used: bool,
+}
+
+impl Hashing {
+    /// Starts the threads.
+    pub fn start(limits: &Limits, clock: Clock) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match limits.hash_threads {
+            0 => (cores / 2).max(1),
+            set => set,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                taken: 0,
+                running: 0,
+                took: FIRST_HASH_TOOK,
+                ended: false,
+                counts: Counts::default(),
+            }),
+            wake: Condvar::new(),
+            clock,
+            threads,
+            queue_max: limits.hash_queue_max,
+            wait_max: Duration::from_millis(limits.hash_wait_max_ms),
+        });
+        let threads = (0..threads)
+            .map(|number| {
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new()
+                    .name(format!("hash-{number}"))
+                    .spawn(move || shared.run())
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { shared, threads })
+    }
+
+    /// Takes a place in the queue, or says *busy* at once.
+    pub fn place(&self) -> Result<Place, Rejection> {
+        let mut state = self.shared.lock();
+        let wait = self.shared.wait(&state);
+        if state.ended || state.taken >= self.shared.queue_max || wait > self.shared.wait_max {
+            state.counts.refused += 1;
+            return Err(busy(wait));
+        }
+        state.taken += 1;
+        Ok(Place { shared: Arc::clone(&self.shared), used: false })
+    }
+
+    /// What the pool has done so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.lock().counts
+    }
+
+    /// Threads that hash.
+    pub fn threads(&self) -> usize {
+        self.shared.threads
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        let abandoned = {
+            let mut state = self.shared.lock();
+            state.ended = true;
+            std::mem::take(&mut state.queue)
+        };
+        drop(abandoned);
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Place {
+    /// Hashes a new password.
+    pub async fn hash(self, password: Password) -> Result<Phc, Rejection> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Hash { password, reply });
+        answer.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    /// Compares a password with what is kept of one.
+    pub async fn verify(self, password: Password, kept: Phc) -> Result<Verified, Rejection> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Work::Verify { password, kept, reply });
+        answer.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    /// From here on the place belongs to the work: one who goes away does not free it.
+    fn submit(mut self, work: Work) {
+        self.used = true;
+        let since = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        if !state.ended {
+            state.queue.push_back(Job { work, since });
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.used {
+            self.shared.lock().taken -= 1;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing below can leave the state half changed: counts and a queue.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long one who comes now would wait for its turn.
+    fn wait(&self, state: &State) -> Duration {
+        let ahead = state.taken + state.running;
+        state.took * u32::try_from(ahead / self.threads).unwrap_or(u32::MAX)
+    }
+
+    fn run(&self) {
+        lower_priority();
+        let mut arena = Arena::default();
+        while let Some((job, wait)) = self.next() {
+            let begun = self.clock.now();
+            let waited = begun.since(job.since);
+            let (outcome, answer) = if job.work.asker_has_gone() {
+                (Outcome::PassedOver, None)
+            } else if waited > self.wait_max * 2 {
+                (Outcome::Refused, Some(job.work.refuse(busy(wait))))
+            } else {
+                (Outcome::Hashed, Some(job.work.run(&mut arena)))
+            };
+            self.finish(outcome, self.clock.now().since(begun));
+            if let Some(answer) = answer {
+                answer();
+            }
+        }
+    }
+
+    /// The next job and what is still behind it, as a wait; `None` at the end.
+    fn next(&self) -> Option<(Job, Duration)> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                state.taken -= 1;
+                state.running += 1;
+                return Some((job, self.wait(&state)));
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn finish(&self, outcome: Outcome, took: Duration) {
+        let mut state = self.lock();
+        state.running -= 1;
+        match outcome {
+            Outcome::Hashed => {
+                state.counts.hashed += 1;
+                state.took = (state.took * 7 + took) / 8;
+            }
+            Outcome::Refused => state.counts.refused += 1,
+            Outcome::PassedOver => state.counts.passed_over += 1,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Outcome {
+    Hashed,
+    Refused,
+    PassedOver,
+}
+
+impl Work {
+    fn asker_has_gone(&self) -> bool {
+        match self {
+            Self::Hash { reply, .. } => reply.is_closed(),
+            Self::Verify { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    /// A receiver that has gone needs no answer, here and below.
+    fn refuse(self, rejection: Rejection) -> Answer {
+        match self {
+            Self::Hash { reply, .. } => Box::new(move || drop(reply.send(Err(rejection)))),
+            Self::Verify { reply, .. } => Box::new(move || drop(reply.send(Err(rejection)))),
+        }
+    }
+
+    fn run(self, arena: &mut Arena) -> Answer {
+        match self {
+            Self::Hash { password, reply } => {
+                let phc = arena.hash(&password).map_err(|cause| trouble("hash a password", &cause));
+                Box::new(move || drop(reply.send(phc)))
+            }
+            Self::Verify { password, kept, reply } => {
+                let verdict = arena.verify(&password, &kept);
+                let renewed = (verdict == Verdict::RightButStale)
+                    .then(|| arena.hash(&password).ok())
+                    .flatten();
+                Box::new(move || drop(reply.send(Ok(Verified { verdict, renewed }))))
+            }
+        }
+    }
+}
+
+fn busy(wait: Duration) -> Rejection {
+    let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+    Rejection::Busy { retry_after_ms: wait.max(RETRY_AFTER_MS_MIN) }
+}
+
+fn trouble(attempted: &str, cause: &str) -> Rejection {
+    tracing::error!(attempted, cause, "a password could not be worked on");
+    Rejection::Unavailable
+}
+
+fn lower_priority() {
+    let own = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(own), NICE) {
+        tracing::warn!(%error, "cannot lower the priority of a hashing thread; logins may slow chat");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(queue_max: usize, wait_max_ms: u64) -> Hashing {
+        let limits = Limits {
+            hash_threads: 1,
+            hash_queue_max: queue_max,
+            hash_wait_max_ms: wait_max_ms,
+            ..Limits::default()
+        };
+        Hashing::start(&limits, Clock::system()).unwrap()
+    }
+
+    fn password() -> Password {
+        Password::parse("correct horse").unwrap()
+    }
+
+    #[test]
+    fn the_queue_takes_exactly_its_bound_and_a_place_given_back_is_free_again() {
+        let pool = pool(3, 60_000);
+        let mut places: Vec<_> = (0..3).map(|_| pool.place().unwrap()).collect();
+        assert!(matches!(pool.place(), Err(Rejection::Busy { .. })));
+        places.pop();
+        assert!(pool.place().is_ok());
+        assert_eq!(pool.counts().refused, 1);
+    }
+
+    #[test]
+    fn a_queue_that_would_be_waited_in_too_long_is_full_before_its_bound() {
+        // 20 ms a hash are assumed: three ahead are 60 ms, four are 80.
+        let pool = pool(1_000, 60);
+        let places: Vec<_> = (0..4).map(|_| pool.place().unwrap()).collect();
+        assert!(matches!(pool.place(), Err(Rejection::Busy { retry_after_ms: 250 })));
+        drop(places);
+        assert!(pool.place().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_password_fits_what_was_kept_of_it_and_places_are_given_back() {
+        let pool = pool(8, 60_000);
+        let never_polled = pool.place().unwrap().hash(password());
+        drop(never_polled);
+        let phc = pool.place().unwrap().hash(password()).await.unwrap();
+        let verified = pool.place().unwrap().verify(password(), phc).await.unwrap();
+        assert_eq!(verified.verdict, Verdict::Right);
+        assert!(verified.renewed.is_none());
+        assert_eq!(pool.shared.lock().taken, 0);
+        assert_eq!(pool.counts(), Counts { hashed: 2, refused: 0, passed_over: 0 });
+    }
+
+    #[test]
+    fn work_whose_asker_has_gone_is_not_done() {
+        let pool = pool(8, 60_000);
+        let (reply, answer) = oneshot::channel();
+        drop(answer);
+        pool.place().unwrap().submit(Work::Hash { password: password(), reply });
+        // The pool answers in order: when the second is done the first was passed over.
+        let (reply, answer) = oneshot::channel();
+        pool.place().unwrap().submit(Work::Hash { password: password(), reply });
+        assert!(answer.blocking_recv().unwrap().is_ok());
+        let counts = pool.counts();
+        assert_eq!(counts.passed_over, 1);
+        drop(pool);
+    }
+
+    #[test]
+    fn the_threads_stand_below_those_of_the_chat() {
+        let pool = pool(8, 60_000);
+        let (reply, answer) = oneshot::channel();
+        pool.place().unwrap().submit(Work::Hash { password: password(), reply });
+        assert!(answer.blocking_recv().unwrap().is_ok());
+        let lowered = std::fs::read_dir("/proc/self/task").unwrap().flatten().any(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            let fields = stat.split_once("(hash-0) ").map(|(_, rest)| rest);
+            fields.and_then(|rest| rest.split(' ').nth(16)) == Some("10")
+        });
+        assert!(lowered);
+    }
+}

@@ -1,0 +1,281 @@
+//! Sign-up, login and log-out: how often someone may try, what it costs, what is answered.
+//!
+//! Neighbours: connections and REST ask it; `accounts` keeps, `hashing` hashes. A name that does not
+//! exist is answered like a wrong password, by the same path and after the same work. Nothing here
+//! writes a password, a token or a name into a log line.
+
+pub mod hashing;
+pub mod password;
+mod throttle;
+pub mod token;
+
+use throng_core::{Author, Limits, Rejection, SessionId, Username};
+
+use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
+use crate::address::AddressKey;
+use crate::clock::Clock;
+use hashing::Hashing;
+use password::{Password, Phc, Verdict};
+use throttle::Throttles;
+use token::{Token, TokenHash};
+
+/// Who may come in.
+#[derive(Debug)]
+pub struct Auth {
+    accounts: Accounts,
+    hashing: Hashing,
+    throttles: Throttles,
+    /// What is tried in place of an account that does not exist.
+    dummy: Phc,
+    clock: Clock,
+}
+
+/// A login that went well.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who it is.
+    pub user: Author,
+    /// The new session.
+    pub session: SessionId,
+    /// Its token, for the client alone.
+    pub token: Token,
+}
+
+/// Why it could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The tables.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The hashing threads.
+    #[error("cannot start the threads that hash passwords: {0}")]
+    Threads(std::io::Error),
+    /// The operating system gave no random bytes.
+    #[error("cannot get random bytes: {0}")]
+    Chance(getrandom::Error),
+}
+
+impl Auth {
+    /// Opens the accounts and starts the hashing threads. Blocks: for start-up.
+    pub fn open(form: Form<'_>, limits: &Limits, clock: Clock) -> Result<Self, AuthError> {
+        Ok(Self {
+            accounts: Accounts::open(form, limits, clock.clone())?,
+            hashing: Hashing::start(limits, clock.clone()).map_err(AuthError::Threads)?,
+            throttles: Throttles::new(limits),
+            dummy: Phc::dummy().map_err(AuthError::Chance)?,
+            clock,
+        })
+    }
+
+    /// The accounts behind it, to be watched and for figures.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The hashing pool behind it, for figures.
+    pub fn hashing(&self) -> &Hashing {
+        &self.hashing
+    }
+
+    /// Makes an account and logs it in.
+    pub async fn register(
+        &self,
+        name: &str,
+        password: impl Into<Box<str>>,
+        from: AddressKey,
+    ) -> Result<Login, Rejection> {
+        let name = Username::parse(name)?;
+        let password = Password::parse(password)?;
+        let place = self.hashing.place()?;
+        self.throttles.sign_up(from, self.clock.now())?;
+        // Asked before hashing, to spare the work; decided by the insert.
+        if self.accounts.find(&name).await?.is_some() {
+            return Err(Rejection::UsernameTaken);
+        }
+        let phc = place.hash(password).await?;
+        let token = new_token()?;
+        let made = self.accounts.register(name, phc, token.hash()).await?;
+        Ok(Login { user: made.user, session: made.session, token })
+    }
+
+    /// Logs in by password. A place in the pool is taken first, so that a full pool refuses at once
+    /// and without counting as a try.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: impl Into<Box<str>>,
+        from: AddressKey,
+    ) -> Result<Login, Rejection> {
+        let password = Password::parse(password)?;
+        let name = Username::parse(name)?;
+        let place = self.hashing.place()?;
+        self.throttles.login(&name.fold(), from, self.clock.now())?;
+        let found = self.accounts.find(&name).await?;
+        let kept = found.as_ref().and_then(|found| found.phc.clone());
+        let tried = kept.clone().unwrap_or_else(|| self.dummy.clone());
+        let verified = place.verify(password, tried).await?;
+        match (verified.verdict, found, kept) {
+            (Verdict::Right | Verdict::RightButStale, Some(found), Some(old)) => {
+                if let Some(new) = verified.renewed {
+                    // Failing to renew is no reason to refuse: the next login tries again.
+                    let _ = self.accounts.renew(found.user.id, old, new).await;
+                }
+                self.begin_session(found.user).await
+            }
+            (Verdict::Unreadable, Some(found), _) => {
+                tracing::error!(user = found.user.id.get(), "a kept password hash is unreadable");
+                Err(Rejection::WrongCredentials)
+            }
+            _ => Err(Rejection::WrongCredentials),
+        }
+    }
+
+    /// Whose session a token is.
+    pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Rejection> {
+        let token = TokenHash::of(token).ok_or(Rejection::BadToken)?;
+        self.accounts.authenticate(token).await
+    }
+
+    /// Ends a session. When this returns, its token is refused and its connections are closed.
+    pub async fn logout(&self, session: SessionId) -> Result<(), Rejection> {
+        self.accounts.end_session(session).await
+    }
+
+    async fn begin_session(&self, user: Author) -> Result<Login, Rejection> {
+        let token = new_token()?;
+        let begun = self.accounts.begin_session(user, token.hash()).await?;
+        Ok(Login { user: begun.user, session: begun.session, token })
+    }
+}
+
+fn new_token() -> Result<Token, Rejection> {
+    Token::generate().map_err(|error| {
+        tracing::error!(%error, "the operating system gives no random bytes");
+        Rejection::Unavailable
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn auth(change: impl FnOnce(&mut Limits)) -> Auth {
+        let mut limits = Limits { hash_threads: 1, ..Limits::default() };
+        change(&mut limits);
+        Auth::open(Form::Memory, &limits, Clock::manual()).unwrap()
+    }
+
+    fn here() -> AddressKey {
+        IpAddr::from([127, 0, 0, 1]).into()
+    }
+
+    #[tokio::test]
+    async fn one_who_signed_up_logs_in_by_password_in_any_case_of_the_name() {
+        let auth = auth(|_| {});
+        let made = auth.register("Anna", "correct horse", here()).await.unwrap();
+        let login = auth.login("anna", "correct horse", here()).await.unwrap();
+        assert_eq!(login.user, made.user);
+        assert_ne!(login.session, made.session);
+        assert_ne!(login.token, made.token);
+        let known = auth.authenticate(login.token.reveal()).await.unwrap();
+        assert_eq!((known.user, known.session), (login.user, login.session));
+        let again = auth.register("ANNA", "another horse", here()).await;
+        assert_eq!(again.unwrap_err(), Rejection::UsernameTaken);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_costs_the_same_work_and_hears_the_same_as_a_wrong_password() {
+        let auth = auth(|_| {});
+        auth.register("anna", "correct horse", here()).await.unwrap();
+        let mut heard = Vec::new();
+        for name in ["anna", "nobody"] {
+            let before = auth.hashing().counts().hashed;
+            heard.push(auth.login(name, "wrong horse", here()).await.unwrap_err());
+            assert_eq!(auth.hashing().counts().hashed - before, 1, "{name}");
+        }
+        assert_eq!(heard, [Rejection::WrongCredentials; 2]);
+    }
+
+    #[tokio::test]
+    async fn an_account_without_a_password_is_entered_by_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = throng_core::Timestamp(1);
+        crate::accounts::bulk::create(folder.path(), "u", 1, at, 10, |_, _| Ok(())).unwrap();
+        let form = Form::Folder(folder.path());
+        let auth = Auth::open(form, &Limits::default(), Clock::manual()).unwrap();
+        let tried = auth.login("u1", "whatever it is", here()).await;
+        assert_eq!(tried.unwrap_err(), Rejection::WrongCredentials);
+        assert_eq!(auth.hashing().counts().hashed, 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_of_an_ended_session_and_one_that_never_was_are_refused_alike() {
+        let auth = auth(|_| {});
+        let login = auth.register("anna", "correct horse", here()).await.unwrap();
+        auth.logout(login.session).await.unwrap();
+        for token in [login.token.reveal(), Token::generate().unwrap().reveal(), "", "x"] {
+            let refused = auth.authenticate(token).await.unwrap_err();
+            assert_eq!(refused, Rejection::BadToken);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_before_hashing_costs_no_hash_and_gives_its_place_back() {
+        let auth = auth(|limits| {
+            limits.logins_per_minute_account = 1;
+            limits.hash_queue_max = 1;
+        });
+        let long = "x".repeat(throng_core::limits::PASSWORD_LEN_MAX + 1);
+        let refused = auth.login("anna", long, here()).await.unwrap_err();
+        assert_eq!(refused, Rejection::BadPassword);
+        let refused = auth.register("a b", "correct horse", here()).await.unwrap_err();
+        assert_eq!(refused, Rejection::BadUsername);
+        assert_eq!(auth.hashing().counts().hashed, 0);
+        for expected in
+            [Rejection::WrongCredentials, Rejection::RateLimited { retry_after_ms: 60_000 }]
+        {
+            let refused = auth.login("anna", "wrong horse", here()).await.unwrap_err();
+            assert_eq!(refused, expected);
+        }
+        assert_eq!(auth.hashing().counts().hashed, 1);
+        assert!(auth.register("bert", "correct horse", here()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_says_busy_and_when_to_come_back_and_that_is_no_try() {
+        let auth = auth(|limits| {
+            limits.hash_queue_max = 1;
+            limits.logins_per_minute_account = 1;
+        });
+        let place = auth.hashing().place().unwrap();
+        for _ in 0..3 {
+            let refused = auth.login("anna", "wrong horse", here()).await.unwrap_err();
+            assert!(matches!(refused, Rejection::Busy { retry_after_ms: 250.. }), "{refused:?}");
+        }
+        drop(place);
+        let refused = auth.login("anna", "wrong horse", here()).await.unwrap_err();
+        assert_eq!(refused, Rejection::WrongCredentials);
+    }
+
+    #[tokio::test]
+    async fn a_password_hashed_with_older_parameters_is_hashed_again_at_the_next_login() {
+        use argon2::PasswordHasher as _;
+        let auth = auth(|_| {});
+        let weaker = argon2::Params::new(1024, 1, 1, Some(32)).unwrap();
+        let old = argon2::Argon2::from(weaker)
+            .hash_password_with_salt(b"correct horse", &[7; 16])
+            .unwrap();
+        let name = Username::parse("anna").unwrap();
+        let token = Token::generate().unwrap();
+        let phc = Phc::stored(old.to_string());
+        auth.accounts().register(name.clone(), phc, token.hash()).await.unwrap();
+        assert!(auth.login("anna", "correct horse", here()).await.is_ok());
+        let renewed = auth.accounts().find(&name).await.unwrap().unwrap().phc.unwrap();
+        assert!(renewed.as_str().contains("m=19456,t=2,p=1"));
+        assert!(auth.login("anna", "correct horse", here()).await.is_ok());
+        let same = auth.accounts().find(&name).await.unwrap().unwrap().phc.unwrap();
+        assert_eq!(same, renewed);
+    }
+}
