@@ -22,7 +22,7 @@ use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
 use crate::room::{Misfit, Room};
 use crate::text::{OriginId, RoomName};
-use crate::window::Window;
+use crate::window::{Grain, Window};
 
 /// Time, as an argument.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +82,11 @@ pub struct Turn {
     /// The events to commit, in order; empty when nothing durable came of the batch.
     pub events: Vec<Arc<Event>>,
     /// What `revert` needs and the events do not say: the places of the `Joined` that each `Left`
-    /// ended, and the shard's time before.
+    /// ended.
     ended: Vec<Seq>,
-    at_before: Timestamp,
     /// When it is decided.
     at: Timestamp,
-    /// Posts of the whole server, this turn's included.
+    /// Posts of the whole server, this turn's included; 0 when not known.
     posts_total: u64,
 }
 
@@ -216,15 +215,16 @@ impl Shard {
     /// events. A second answer holds no `Origins` that was loaded.
     pub fn wants(&self, batch: &[Request], now: Now, wants: &mut Vec<Want>) {
         let from = wants.len();
+        let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for request in batch {
             let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
                 continue;
             };
             let Some(slot) = self.slot(*room) else { continue };
-            wants.extend(self.wanted_origins(slot, now));
+            wants.extend(self.wanted_origins(slot, cutoff));
             let state = &self.rooms[slot];
             let fingerprint = self.fingerprint(request.from.id, origin_id);
-            let hits = state.origins.hits(fingerprint, state.head, self.window.cutoff());
+            let hits = state.origins.hits(fingerprint, state.head, cutoff);
             wants.extend(hits.map(|seq| Want::Event { room: *room, seq }));
         }
         if wants.len() - from > 1 {
@@ -236,9 +236,10 @@ impl Shard {
     /// A room whose `origin_id`s are not in memory, another one each time: to load them while there
     /// is nothing better to do. `None` when a whole round found none.
     pub fn wants_warming(&mut self, now: Now) -> Option<Want> {
+        let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for _ in 0..self.rooms.len() {
             self.warming = (self.warming + 1) % self.rooms.len();
-            let want = self.wanted_origins(self.warming, now);
+            let want = self.wanted_origins(self.warming, cutoff);
             if want.is_some() {
                 return want;
             }
@@ -261,7 +262,7 @@ impl Shard {
         self.rooms[slot].origins.loaded();
     }
 
-    /// Decides a batch, in order. A request whose wanted facts are missing (the store could not be
+    /// Decides a batch, in order, with the `now` that `wants` was asked with. A request whose wanted facts are missing (the store could not be
     /// read) is refused as `unavailable`; nothing else in the batch is touched by that.
     pub fn apply(&mut self, batch: &[Request], facts: &Facts, now: Now) -> Turn {
         let at = now.at.max(self.at);
@@ -269,7 +270,6 @@ impl Shard {
             outcomes: Vec::with_capacity(batch.len()),
             events: Vec::with_capacity(batch.len()),
             ended: Vec::new(),
-            at_before: self.at,
             at,
             posts_total: now.posts_total,
         };
@@ -284,7 +284,8 @@ impl Shard {
         turn
     }
 
-    /// The commit failed: the state is as before `apply`. Only the newest turn can be taken back.
+    /// The commit failed: the state is as before `apply`, but for the time that has passed. Only the
+    /// newest turn can be taken back.
     pub fn revert(&mut self, mut turn: Turn) {
         assert_eq!(self.at, turn.at, "the newest turn is taken back");
         for event in turn.events.iter().rev() {
@@ -307,7 +308,6 @@ impl Shard {
             }
         }
         assert!(turn.ended.is_empty(), "each `Left` was taken back");
-        self.at = turn.at_before;
     }
 
     /// A room's state.
@@ -342,10 +342,10 @@ impl Shard {
         slot
     }
 
-    fn wanted_origins(&self, slot: usize, now: Now) -> Option<Want> {
+    fn wanted_origins(&self, slot: usize, cutoff: Grain) -> Option<Want> {
         let room = &self.rooms[slot];
         let through = room.origins.missing()?;
-        let since = self.window.since(now.at.max(self.at));
+        let since = self.window.begins(cutoff);
         Some(Want::Origins { room: room.id, through, since })
     }
 
@@ -471,7 +471,9 @@ impl Shard {
         if seq.0 > SEQ_MAX {
             return Err(Rejection::LimitReached);
         }
-        turn.posts_total += u64::from(matches!(kind, EventKind::Posted { .. }));
+        if turn.posts_total > 0 && matches!(kind, EventKind::Posted { .. }) {
+            turn.posts_total += 1;
+        }
         let event = Event { room: room.id, seq, prev: room.pushed, pushed, at: turn.at, kind };
         let ended = self.fold(slot, &event, turn.posts_total).expect("what was decided follows");
         turn.ended.extend(ended);

@@ -81,23 +81,31 @@ impl Window {
         self.posts
     }
 
-    /// The time before which nothing counts, if it were `at` now.
-    pub(crate) fn since(&self, at: Timestamp) -> Timestamp {
-        let grain = self.grain(at).0.saturating_sub(self.span).max(self.cutoff.0);
-        Timestamp(grain * self.grain_ms)
+    /// When a grain begins.
+    pub(crate) fn begins(&self, grain: Grain) -> Timestamp {
+        Timestamp(grain.0 * self.grain_ms)
+    }
+
+    /// What the cutoff is at this time, when the server has had `total` posts (0: not known).
+    pub(crate) fn cutoff_at(&self, at: Timestamp, total: u64) -> Grain {
+        let mut cutoff = self.grain(at).0.saturating_sub(self.span).max(self.cutoff.0);
+        let mut newer = self.posts;
+        for (grain, count) in (self.first..).zip(&self.counts).take(self.counts.len().max(1) - 1) {
+            newer -= u64::from(count.posts);
+            let later = if count.total == 0 { 0 } else { total.saturating_sub(count.total) };
+            if grain >= cutoff {
+                if newer < self.posts_max && later < self.posts_max {
+                    break;
+                }
+                cutoff = grain + 1;
+            }
+        }
+        Grain(cutoff)
     }
 
     /// Time has passed, and the server has had `total` posts.
     pub(crate) fn advance(&mut self, at: Timestamp, total: u64) {
-        self.cut_before(self.grain(at).0.saturating_sub(self.span));
-        while let (Some(oldest), true) = (self.counts.front(), self.counts.len() > 1) {
-            let newer = self.posts - u64::from(oldest.posts);
-            let since = if oldest.total == 0 { 0 } else { total.saturating_sub(oldest.total) };
-            if newer < self.posts_max && since < self.posts_max {
-                break;
-            }
-            self.cut_before(self.first + 1);
-        }
+        self.cut_before(self.cutoff_at(at, total).0);
     }
 
     /// Counts a post; false when it is not within the window.

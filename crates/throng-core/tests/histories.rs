@@ -1,0 +1,276 @@
+//! Random joins, leaves, posts and repeats, failed commits, unreadable stores and restarts: a shard
+//! does as the model says, always.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
+use throng_core::{
+    Author, Body, Command, EventKind, Limits, OriginId, Rejection, Request, RoomId, RoomName, Seq,
+    Timestamp, UserId, Username,
+};
+
+use crate::model::Model;
+use crate::seeds;
+
+const USERS: u64 = 6;
+
+#[test]
+fn a_shard_does_as_the_model_says_through_failures_and_restarts() {
+    seeds::each("a_shard_does_as_the_model_says", 300, |rng| {
+        let mut world = World::new(rng);
+        for _ in 0..rng.random_range(1..60) {
+            match rng.random_range(0..100) {
+                0..5 => world.restart(rng),
+                5..10 => world.warm(rng),
+                _ => world.turn(rng),
+            }
+            world.check();
+        }
+        world.check_order();
+    });
+}
+
+#[test]
+fn the_same_events_give_the_same_state_on_any_shard() {
+    seeds::each("the_same_events_give_the_same_state", 50, |rng| {
+        let mut world = World::new(rng);
+        for _ in 0..30 {
+            world.turn(rng);
+        }
+        // Another seed, other maps, everything replayed twice: the same rooms.
+        let mut other = Shard::new(rng.next_u64(), &world.model.limits);
+        for event in world.model.events.iter().chain(&world.model.events) {
+            other.replay(event).expect("what was decided follows");
+        }
+        world.shard = other;
+        world.model.restart();
+        world.check();
+        for _ in 0..10 {
+            world.turn(rng);
+            world.check();
+        }
+    });
+}
+
+/// A shard beside its model, which also is its log and its store.
+struct World {
+    model: Model,
+    shard: Shard,
+    now: Now,
+    rooms: u32,
+}
+
+pub fn room(number: u32) -> RoomId {
+    RoomId::new(number).expect("a small number")
+}
+
+pub fn user(number: u64) -> Author {
+    let name = Username::parse(&format!("u{number}")).expect("a short name");
+    Author { id: UserId::new(number).expect("a small number"), name }
+}
+
+pub fn origin(number: u64) -> OriginId {
+    OriginId::parse(format!("o{number}")).expect("a short id")
+}
+
+impl World {
+    fn new(rng: &mut StdRng) -> Self {
+        let limits = Limits {
+            members_max: rng.random_range(2..=USERS as usize + 1),
+            pushed_members_max: rng.random_range(0..=USERS as usize),
+            origin_window_ms: *pick(rng, &[0, 5, 100, 100_000, 1_000_000_000]),
+            origin_window_posts: *pick(rng, &[1, 3, 20, 1_000_000]),
+            ..Limits::default()
+        };
+        let shard = Shard::new(rng.next_u64(), &limits);
+        let now = Now { at: Timestamp(rng.random_range(0..10_000_000)), posts_total: 0 };
+        Self { model: Model::new(limits), shard, now, rooms: 0 }
+    }
+
+    fn request(&mut self, rng: &mut StdRng) -> Request {
+        let from = user(rng.random_range(1..=USERS));
+        if self.rooms == 0 || (self.rooms < 4 && rng.random_bool(0.05)) {
+            self.rooms += 1;
+            let name = RoomName::parse(&format!("room {}", self.rooms)).expect("a short name");
+            return Request { from, command: Command::Create { room: room(self.rooms), name } };
+        }
+        let room = room(rng.random_range(1..=self.rooms + 1));
+        let command = match rng.random_range(0..10) {
+            0..2 => Command::Join { room },
+            2 => Command::Leave { room },
+            _ => {
+                let id = rng.random_range(0..30);
+                let origin_id = (id > 5).then(|| origin(id));
+                let text = format!("{:x}", rng.next_u64());
+                Command::Post { room, origin_id, body: Body::parse(text).expect("a short text") }
+            }
+        };
+        Request { from, command }
+    }
+
+    fn turn(&mut self, rng: &mut StdRng) {
+        let rooms_before = self.rooms;
+        let batch: Vec<_> = (0..rng.random_range(0..12)).map(|_| self.request(rng)).collect();
+        let step = *pick(rng, &[0, 1, 3, 50, 20_000]);
+        self.now.at = Timestamp((self.now.at.0 + step).saturating_sub(rng.random_range(0..3)));
+        self.now.posts_total = if rng.random_bool(0.9) { self.model.posts_total() } else { 0 };
+        let unread = if rng.random_bool(0.1) { 0.5 } else { 0.0 };
+        let (facts, withheld) = self.gather(&batch, rng, unread);
+        let turn = self.shard.apply(&batch, &facts, self.now);
+        let decided = self.judge(&batch, &turn, &withheld);
+        if rng.random_bool(0.15) {
+            self.shard.revert(turn);
+            self.model.begin(self.now);
+            self.rooms = rooms_before;
+        } else {
+            self.model = decided;
+        }
+    }
+
+    /// What the shard wants, read from the model; each thing fails to be read with this chance.
+    fn gather(&mut self, batch: &[Request], rng: &mut StdRng, unread: f64) -> (Facts, Withheld) {
+        let (mut facts, mut withheld) = (Facts::default(), Withheld::new());
+        let mut wants = Vec::new();
+        for round in 0..2 {
+            wants.clear();
+            self.shard.wants(batch, self.now, &mut wants);
+            for want in &wants {
+                let read = !rng.random_bool(unread);
+                match *want {
+                    Want::Origins { room, .. } if !read || withheld.contains(&room) => {
+                        withheld.insert(room);
+                    }
+                    Want::Origins { .. } => {
+                        assert_eq!(round, 0, "what was loaded is not wanted again");
+                        self.load(*want);
+                    }
+                    Want::Event { room, .. } if !read => drop(withheld.insert(room)),
+                    Want::Event { room, seq } => {
+                        let event = self.model.event(room, seq);
+                        facts.add(Arc::clone(event.expect("it wants what there is")));
+                    }
+                }
+            }
+        }
+        (facts, withheld)
+    }
+
+    /// Answers a want of origins with all that the room has, more than was asked for.
+    fn load(&mut self, want: Want) {
+        let Want::Origins { room, through, since } = want else { return };
+        let posts = self.model.room(room).filter_map(|event| match &event.kind {
+            EventKind::Posted { author, origin_id: Some(id), .. }
+                if event.seq > through || event.at >= since =>
+            {
+                Some((author.id, id, event.seq, event.at))
+            }
+            _ => None,
+        });
+        self.shard.load_origins(room, posts);
+    }
+
+    /// The model decides the same batch; what it says is what the shard did.
+    fn judge(&self, batch: &[Request], turn: &Turn, withheld: &Withheld) -> Model {
+        let mut model = self.model.clone();
+        model.begin(self.now);
+        assert_eq!(turn.outcomes.len(), batch.len());
+        for (request, actual) in batch.iter().zip(&turn.outcomes) {
+            let has_origin = matches!(request.command, Command::Post { origin_id: Some(_), .. });
+            let unread = withheld.contains(&request.command.room()) && has_origin;
+            let is_member = model.members(request.command.room()).contains_key(&request.from.id);
+            if *actual == Err(Rejection::Unavailable) && unread && is_member {
+                continue; // It could not know, and said so.
+            }
+            let expected = model.decide(request, *actual);
+            assert_eq!(*actual, expected, "{request:?}");
+        }
+        assert_eq!(turn.events, model.events[self.model.events.len()..]);
+        model
+    }
+
+    /// Another process: some of each room is folded, the log's tail is replayed from anywhere before.
+    fn restart(&mut self, rng: &mut StdRng) {
+        let mut shard = Shard::new(rng.next_u64(), &self.model.limits);
+        let folded = rng.random_range(0..=self.model.events.len());
+        let begins = rng.random_range(0..=folded);
+        for number in 1..=self.rooms {
+            let mut part = self.model.clone();
+            part.events.truncate(folded);
+            let room = room(number);
+            if part.head(room) > Seq(0) {
+                shard.restore(Restored {
+                    room,
+                    name: RoomName::parse("room").expect("a short name"),
+                    at: part.room(room).next_back().expect("it has a head").at,
+                    head: part.head(room),
+                    pushed: part.pushed(room),
+                    posts: part.posts(room),
+                    members: part.members(room).into_iter().collect(),
+                });
+            }
+        }
+        for event in &self.model.events[begins..] {
+            shard.replay(event).expect("the log follows the store");
+        }
+        self.shard = shard;
+        self.model.restart();
+    }
+
+    /// The origins of a room are loaded before anybody wants them.
+    fn warm(&mut self, rng: &mut StdRng) {
+        if let (Some(want), true) = (self.shard.wants_warming(self.now), rng.random_bool(0.8)) {
+            self.load(want);
+        }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.shard.rooms_len() as u32, self.rooms);
+        for number in 1..=self.rooms {
+            let state = self.shard.room(room(number)).expect("it was made");
+            assert_eq!(state.head(), self.model.head(room(number)));
+            assert_eq!(state.pushed(), self.model.pushed(room(number)));
+            assert_eq!(state.posts(), self.model.posts(room(number)));
+            assert_eq!(state.members().collect::<std::collections::BTreeMap<_, _>>(), {
+                self.model.members(room(number))
+            });
+        }
+    }
+
+    /// The laws of a room's order, from its events alone.
+    fn check_order(&self) {
+        for number in 1..=self.rooms {
+            let mut members = BTreeSet::new();
+            let (mut seq, mut n, mut pushed, mut at) = (0, 0, Seq(0), Timestamp(0));
+            for event in self.model.room(room(number)) {
+                seq += 1;
+                assert_eq!(event.seq, Seq(seq), "dense");
+                assert_eq!(event.prev, pushed, "prev is the one pushed before");
+                assert!(event.at >= at, "time does not go back");
+                at = event.at;
+                match &event.kind {
+                    EventKind::Created { .. } => assert_eq!(seq, 1),
+                    EventKind::Joined { who } => assert!(members.insert(who.id)),
+                    EventKind::Left { who } => assert!(members.remove(&who.id)),
+                    EventKind::Posted { n: number, author, .. } => {
+                        n += 1;
+                        assert_eq!(*number, n, "posts are numbered densely");
+                        assert!(members.contains(&author.id), "no stranger's message");
+                    }
+                }
+                assert!(members.len() <= self.model.limits.members_max);
+                if event.pushed {
+                    pushed = event.seq;
+                }
+            }
+        }
+    }
+}
+
+type Withheld = BTreeSet<RoomId>;
+
+fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
+    &from[rng.random_range(0..from.len())]
+}
