@@ -4,6 +4,7 @@
 //! Throng.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod gen_wire;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask CHORE
 
+  bench              the performance table, server against floor: see `cargo xtask bench help`
   ci                 what CI runs after `cargo test`: format, clippy, docs, web checks, fuzz (60 s a target)
   gen                refresh generated files (the wire types from the published .proto)
   help               this
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let chore = arguments.next().unwrap_or_else(|| "help".into());
     let rest: Vec<String> = arguments.collect();
     match chore.as_str() {
+        "bench" => bench::run(&rest),
         "ci" => ci::run(&rest),
         "gen" => gen_wire::write(),
         "help" | "--help" | "-h" => {

@@ -9,8 +9,11 @@
 //! - [`engine`]: one thread, its sockets and the clock; bytes only.
 //! - [`drivers`]: a protocol from the client's side, without io: actions to bytes, bytes to
 //!   observations.
+//! - [`floor`], [`bench`]: the machine itself, and the performance table that is read against it.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod clock;
 pub mod drivers;
 pub mod engine;
+pub mod floor;

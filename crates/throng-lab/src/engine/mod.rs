@@ -38,7 +38,7 @@
 //! - *One write a turn.* What was appended to a connection since the last flush leaves in one
 //!   `send`; what the kernel refuses is kept and follows when it takes more.
 
-mod timer;
+pub(crate) mod timer;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

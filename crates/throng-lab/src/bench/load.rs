@@ -1,0 +1,191 @@
+//! Sends at their intended times, reads what comes, and takes the marks of the measured window.
+//!
+//! Neighbours: `crowd` has the sockets, `book` the account. Open loop: a send is due at its time
+//! whether or not the server keeps up, and its latency counts from then.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use mio::Events;
+use throng_wire::native::v1::{self, client_frame::Request};
+
+use super::book::Sent;
+use super::crowd::{Crowd, Hears};
+use super::text::Text;
+use crate::clock::now;
+
+/// Sockets read between two looks at what is due to be sent.
+const READS_A_LOOK: usize = 8;
+/// Sends in one look, so that reading goes on when sends are late.
+const SENDS_A_LOOK: usize = 64;
+/// The timer is set no finer than this.
+const TICK_NANOS: u64 = 50_000;
+
+/// One post to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    pub link: usize,
+    pub room: u32,
+    pub number: u64,
+    /// The place of its first ack, if it is a repeat.
+    pub repeats: u64,
+}
+
+/// Evenly spaced sends over a span of time, with marks where the measured window begins and ends.
+#[derive(Debug)]
+pub struct Plan {
+    pub sends_per_second: f64,
+    pub warmup: Duration,
+    pub window: Duration,
+    /// How long after the last send to wait for what is missing.
+    pub settle: Duration,
+}
+
+/// What hears the sockets and is told of the sends.
+pub trait Account: Hears {
+    /// Takes a send; its index, from which its request's id is made.
+    fn sends(&mut self, sent: Sent) -> usize;
+    /// Only latencies of sends intended in this span count.
+    fn span(&mut self, from: u64, to: u64);
+    /// Acks and deliveries so far.
+    fn counts(&self) -> (u64, u64);
+    /// Nothing is missing.
+    fn settled(&self) -> bool;
+}
+
+/// Counts at the two ends of the window, and what the generator itself was like.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    pub sent: u64,
+    pub acked: u64,
+    pub delivered: u64,
+    pub seconds: f64,
+}
+
+/// Runs the plan. `choose` says who sends what; `mark` is called at the two ends of the window.
+/// The marks' counts are those of the window; the histogram is the generator's own lateness.
+pub fn run(
+    crowd: &mut Crowd,
+    book: &mut impl Account,
+    text: &Text,
+    plan: &Plan,
+    choose: &mut dyn FnMut(u64) -> Next,
+    mark: &mut dyn FnMut(bool) -> io::Result<()>,
+) -> io::Result<(Marks, Histogram<u64>)> {
+    let start = now().0 + 20_000_000;
+    let mut pace = Pace {
+        start,
+        period: 1e9 / plan.sends_per_second,
+        sent: 0,
+        end: start + (plan.warmup + plan.window).as_nanos() as u64,
+        late: Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are in order"),
+    };
+    let (from, to) = (start + plan.warmup.as_nanos() as u64, pace.end);
+    book.span(from, to);
+    let mut marks = Marks::default();
+    let mut ends: [Option<u64>; 2] = [None, None];
+    let give_up = to + plan.settle.as_nanos() as u64;
+    let mut events = Events::with_capacity(512);
+    loop {
+        let at = now().0;
+        if ends[0].is_none() && at >= from {
+            mark(true)?;
+            ends[0] = Some(now().0);
+            marks = count(&pace, book);
+        }
+        if ends[1].is_none() && at >= to {
+            let first = std::mem::take(&mut marks);
+            marks = count(&pace, book).since(&first);
+            ends[1] = Some(now().0);
+            mark(false)?;
+        }
+        if at >= to && (book.settled() || at >= give_up) {
+            break;
+        }
+        let due = pace.send_due(crowd, book, text, choose, at)?;
+        crowd.wake_at(due.max(at + TICK_NANOS).min(at + 20_000_000))?;
+        crowd.wait(&mut events, Some(Duration::from_millis(20)))?;
+        for (reads, event) in events.iter().enumerate() {
+            crowd.ready(event.token(), event.is_writable(), book);
+            if reads % READS_A_LOOK == READS_A_LOOK - 1 {
+                pace.send_due(crowd, book, text, choose, now().0)?;
+            }
+        }
+    }
+    if let [Some(first), Some(last)] = ends {
+        marks.seconds = (last - first) as f64 / 1e9;
+    }
+    Ok((marks, pace.late))
+}
+
+fn count(pace: &Pace, book: &impl Account) -> Marks {
+    let (acked, delivered) = book.counts();
+    Marks { sent: pace.sent, acked, delivered, seconds: 0.0 }
+}
+
+impl Marks {
+    fn since(&self, first: &Self) -> Self {
+        Self {
+            sent: self.sent - first.sent,
+            acked: self.acked - first.acked,
+            delivered: self.delivered - first.delivered,
+            seconds: 0.0,
+        }
+    }
+}
+
+struct Pace {
+    start: u64,
+    period: f64,
+    sent: u64,
+    end: u64,
+    late: Histogram<u64>,
+}
+
+impl Pace {
+    fn due(&self) -> u64 {
+        self.start + (self.sent as f64 * self.period) as u64
+    }
+
+    /// Sends what is due; when the next one is.
+    fn send_due(
+        &mut self,
+        crowd: &mut Crowd,
+        book: &mut impl Account,
+        text: &Text,
+        choose: &mut dyn FnMut(u64) -> Next,
+        mut at: u64,
+    ) -> io::Result<u64> {
+        for _ in 0..SENDS_A_LOOK {
+            let intended = self.due();
+            if intended >= self.end {
+                return Ok(u64::MAX);
+            }
+            if intended > at {
+                return Ok(intended);
+            }
+            let next = choose(self.sent);
+            let index = book.sends(Sent {
+                intended,
+                room: next.room,
+                number: next.number,
+                acked: 0,
+                heard: 0,
+                repeats: next.repeats,
+            });
+            let post = v1::Post {
+                room: next.room,
+                body: text.body(next.number, index),
+                origin_id: Text::origin(next.number),
+                ack: 0,
+            };
+            let request = Some(Request::Post(post));
+            crowd.send(next.link, &v1::ClientFrame { id: index as u32 + 1, request })?;
+            self.sent += 1;
+            at = now().0;
+            self.late.saturating_record(at - intended);
+        }
+        Ok(self.due())
+    }
+}

@@ -1,0 +1,351 @@
+//! Server and floor in turn: one pair is a bare floor, the server, the bare floor again with the
+//! frames per write that the server just had, and the durable floor with its sends per sync too.
+//!
+//! Neighbours: `rows` gives the shape of the work; `scene`, `load` and the accounts do it.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::book::{Book, Faults};
+use super::load::{self, Account, Marks, Next, Plan};
+use super::process::{Metrics, Process};
+use super::rows::Bench;
+use super::scene::Scene;
+use super::tally::Tally;
+use super::text::Text;
+use crate::floor::{self, FsyncTimes};
+
+/// Floors of one pair that differ by more than this were not on the same machine.
+const FLOORS_APART_MAX: f64 = 0.15;
+/// Pairs repeated before the row is given up.
+const REPEATS_MAX: usize = 10;
+/// Bytes of an encoded event in a log: body, origin, names, numbers.
+const RECORD_OVERHEAD: usize = 64;
+/// The server's cap of `SO_SNDBUF`, by its default.
+const SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// Events still on their way when the last send is out.
+const SETTLE: Duration = Duration::from_secs(5);
+pub const BODY_BYTES: usize = 200;
+
+/// The work of a row that is compared with the floors.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub rooms: usize,
+    pub members: usize,
+    /// In all rooms together.
+    pub sends_per_second: f64,
+}
+
+/// The server's run of a pair.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ServerRun {
+    pub cpu_us_per_delivery: f64,
+    pub cpu_share: f64,
+    pub offered_sends_per_second: f64,
+    pub sends_per_second: f64,
+    pub deliveries_per_second: f64,
+    pub frames_per_write: f64,
+    pub sends_per_sync: f64,
+    pub turns_per_sync: f64,
+    pub ack_ms: [f64; 2],
+    pub delivery_ms: [f64; 2],
+    pub last_recipient_ms: [f64; 2],
+    /// How late the generator itself was, p50 and p99.
+    pub generator_late_ms: [f64; 2],
+    pub fsync_before: FsyncTimes,
+    pub fsync_after: FsyncTimes,
+    pub faults: Faults,
+    pub refusals: std::collections::BTreeMap<String, u64>,
+    pub event_bytes: usize,
+    pub ack_bytes: usize,
+    /// Share of the server's CPU by thread name.
+    pub threads: Vec<(String, f64)>,
+}
+
+/// A floor's run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FloorRun {
+    pub cpu_us_per_delivery: f64,
+    pub cpu_us_per_write: f64,
+    pub deliveries_per_second: f64,
+    pub frames_per_write: f64,
+    pub sends_per_sync: f64,
+    pub odd_frames: u64,
+}
+
+/// One pair.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pair {
+    pub server: ServerRun,
+    pub bare_before: FloorRun,
+    pub bare: FloorRun,
+    pub durable: FloorRun,
+}
+
+impl Pair {
+    /// Floor's CPU a delivery divided by the server's.
+    pub fn of_bare(&self) -> f64 {
+        self.bare.cpu_us_per_delivery / self.server.cpu_us_per_delivery
+    }
+
+    pub fn of_durable(&self) -> f64 {
+        self.durable.cpu_us_per_delivery / self.server.cpu_us_per_delivery
+    }
+
+    /// Why the pair does not count, if it does not.
+    fn void(&self) -> Option<String> {
+        let (a, b) = (self.bare_before.cpu_us_per_write, self.bare.cpu_us_per_write);
+        let apart = (a - b).abs() / a.min(b);
+        if apart > FLOORS_APART_MAX {
+            return Some(format!("its two bare floors differ by {:.0} %", apart * 100.0));
+        }
+        let (before, after) = (&self.server.fsync_before, &self.server.fsync_after);
+        if before.differs_threefold(after) {
+            let (a, b) = (before.p50_us, after.p50_us);
+            return Some(format!("fsync p50 was {a:.0} µs before and {b:.0} µs after"));
+        }
+        None
+    }
+}
+
+/// All pairs of a row; fewer than asked when the machine would not hold still.
+pub fn run(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Vec<Pair>> {
+    let probe = server(bench, shape, settings)?;
+    let mut plan = FloorPlan::after(&probe);
+    let mut pairs = Vec::new();
+    let mut repeated = 0;
+    while pairs.len() < bench.options.pairs && repeated < REPEATS_MAX {
+        let bare_before = floor_run(bench, shape, &plan, false)?;
+        let server = server(bench, shape, settings)?;
+        plan = FloorPlan::after(&server);
+        let bare = floor_run(bench, shape, &plan, false)?;
+        let durable = floor_run(bench, shape, &plan, true)?;
+        let pair = Pair { server, bare_before, bare, durable };
+        if let Some(why) = pair.void() {
+            repeated += 1;
+            bench.say(&format!("  pair repeated: {why}"))?;
+        } else {
+            bench.say(&format!("  {}", pair.line()))?;
+            pairs.push(pair);
+        }
+    }
+    Ok(pairs)
+}
+
+impl Pair {
+    fn line(&self) -> String {
+        let s = &self.server;
+        format!(
+            "server {:.2} µs, bare {:.2} µs ({:.2}), durable {:.2} µs ({:.2}) a delivery; {:.0} \
+             sends/s of {:.0}, {:.0} deliveries/s; {:.2} frames a write, {:.2} sends a sync; ack \
+             {:.2}/{:.2} ms, delivery {:.2}/{:.2} ms; generator late {:.2}/{:.2} ms; fsync \
+             {:.0}/{:.0} µs; {}",
+            s.cpu_us_per_delivery,
+            self.bare.cpu_us_per_delivery,
+            self.of_bare(),
+            self.durable.cpu_us_per_delivery,
+            self.of_durable(),
+            s.sends_per_second,
+            s.offered_sends_per_second,
+            s.deliveries_per_second,
+            s.frames_per_write,
+            s.sends_per_sync,
+            s.ack_ms[0],
+            s.ack_ms[1],
+            s.delivery_ms[0],
+            s.delivery_ms[1],
+            s.generator_late_ms[0],
+            s.generator_late_ms[1],
+            s.fsync_before.p50_us,
+            s.fsync_after.p50_us,
+            if s.faults.any() {
+                format!("{:?} {:?}", s.faults, s.refusals)
+            } else {
+                "no faults".into()
+            },
+        )
+    }
+}
+
+/// What the server's run tells the floors.
+#[derive(Clone, Copy, Debug)]
+pub struct FloorPlan {
+    pub frames_per_write: f64,
+    pub sends_per_sync: f64,
+    pub event_bytes: usize,
+    pub ack_bytes: usize,
+}
+
+impl FloorPlan {
+    fn after(run: &ServerRun) -> Self {
+        Self {
+            frames_per_write: run.frames_per_write.max(1.0),
+            sends_per_sync: run.sends_per_sync.max(1.0),
+            event_bytes: run.event_bytes,
+            ack_bytes: run.ack_bytes,
+        }
+    }
+}
+
+/// The server's run, on a fresh folder.
+fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<ServerRun> {
+    let data = bench.fresh_folder("fanout")?;
+    let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
+    let tokens = bench.programs.users(&data, "u", shape.rooms * shape.members)?;
+    let process = bench.programs.serve(&data, settings)?;
+    let form = bench.options.form;
+    let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;
+    let text = Text::new(BODY_BYTES);
+    let mut book = Book::new(form, text.clone());
+    for (room, links) in &scene.rooms {
+        for &link in links {
+            book.joins(link, *room);
+        }
+    }
+    let measured = measure(bench, shape, &mut scene, &mut book, &text, &process)?;
+    book.close();
+    let fsync_after = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
+    drop(scene);
+    process.stop()?;
+    std::fs::remove_dir_all(&data)?;
+    let (event, ack) = book.mean_bytes();
+    let grew = |name: &str| measured.metrics[1].grew(&measured.metrics[0], name).unwrap_or(0.0);
+    let at = |histogram: &hdrhistogram::Histogram<u64>| {
+        [0.5, 0.99].map(|share| histogram.value_at_quantile(share) as f64 / 1e6)
+    };
+    let marks = &measured.marks;
+    Ok(ServerRun {
+        cpu_us_per_delivery: measured.cpu as f64 / 1e3 / marks.delivered.max(1) as f64,
+        cpu_share: measured.cpu as f64 / 1e9 / marks.seconds,
+        offered_sends_per_second: shape.sends_per_second,
+        sends_per_second: marks.acked as f64 / marks.seconds,
+        deliveries_per_second: marks.delivered as f64 / marks.seconds,
+        frames_per_write: grew("throng_frames_written_total") / grew("throng_writes_total"),
+        sends_per_sync: grew("throng_sends_total") / grew("throng_fsyncs_total"),
+        turns_per_sync: grew("throng_turns_total") / grew("throng_fsyncs_total"),
+        ack_ms: at(&book.acks),
+        delivery_ms: at(&book.deliveries),
+        last_recipient_ms: at(&book.last_deliveries),
+        generator_late_ms: at(&measured.late),
+        fsync_before,
+        fsync_after,
+        faults: book.faults,
+        refusals: book.refusals,
+        event_bytes: on_the_wire(event),
+        ack_bytes: on_the_wire(ack),
+        threads: measured.threads,
+    })
+}
+
+/// A payload's length with its WebSocket header.
+fn on_the_wire(payload: f64) -> usize {
+    let payload = payload.round() as usize;
+    payload + if payload < 126 { 2 } else { 4 }
+}
+
+struct Measured {
+    marks: Marks,
+    late: hdrhistogram::Histogram<u64>,
+    cpu: u64,
+    metrics: [Metrics; 2],
+    threads: Vec<(String, f64)>,
+}
+
+/// Runs the load; CPU and counters are taken at the two ends of the window.
+fn measure(
+    bench: &Bench,
+    shape: Shape,
+    scene: &mut Scene,
+    account: &mut impl Account,
+    text: &Text,
+    process: &Process,
+) -> io::Result<Measured> {
+    let plan = Plan {
+        sends_per_second: shape.sends_per_second,
+        warmup: bench.warmup(),
+        window: bench.window(),
+        settle: SETTLE,
+    };
+    let rooms = scene.rooms.clone();
+    let mut choose = |number: u64| {
+        let (room, links) = &rooms[number as usize % rooms.len()];
+        let link = links[(number as usize / rooms.len()) % links.len()];
+        Next { link, room: *room, number, repeats: 0 }
+    };
+    let mut cpu = [0; 2];
+    let mut threads = [const { std::collections::BTreeMap::new() }; 2];
+    let mut scrapes = Vec::new();
+    let address = process.address;
+    let mut mark = |first: bool| {
+        // The scrape runs beside; its cost is the server's either way.
+        scrapes.push(std::thread::spawn(move || super::process::scrape(address)));
+        cpu[usize::from(!first)] = process.cpu_nanos()?;
+        threads[usize::from(!first)] = process.cpu_by_thread()?;
+        Ok(())
+    };
+    let (marks, late) = load::run(&mut scene.crowd, account, text, &plan, &mut choose, &mut mark)?;
+    let mut metrics = scrapes
+        .into_iter()
+        .map(|scrape| scrape.join().map_err(|_| io::Error::other("a scrape panicked"))?);
+    let cpu = cpu[1].saturating_sub(cpu[0]);
+    let [before, after] = threads;
+    let mut threads: Vec<_> = after
+        .into_iter()
+        .map(|(name, nanos)| {
+            let used = nanos.saturating_sub(before.get(&name).copied().unwrap_or(0));
+            (name, used as f64 / cpu.max(1) as f64)
+        })
+        .collect();
+    threads.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut next = || metrics.next().unwrap_or_else(|| Err(io::Error::other("no scrape")));
+    Ok(Measured { marks, late, cpu, metrics: [next()?, next()?], threads })
+}
+
+/// A floor's run of the same work.
+pub fn floor_run(
+    bench: &Bench,
+    shape: Shape,
+    plan: &FloorPlan,
+    durable: bool,
+) -> io::Result<FloorRun> {
+    let file = bench.scratch.join("floor.log");
+    let process = bench.programs.floor(&floor::Plan {
+        listen: ([127, 0, 0, 1], 0).into(),
+        frames_per_write: plan.frames_per_write,
+        event_bytes: plan.event_bytes,
+        ack_bytes: plan.ack_bytes,
+        send_buffer_bytes: SEND_BUFFER_BYTES,
+        durable: durable.then(|| floor::Durable {
+            file: file.clone(),
+            sends_per_sync: plan.sends_per_sync,
+            record_bytes: BODY_BYTES + RECORD_OVERHEAD,
+        }),
+    })?;
+    let tokens = vec!["floor".to_owned(); shape.rooms * shape.members];
+    let form = bench.options.form;
+    let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;
+    let mut tally = Tally::new(shape.members as u64);
+    let text = Text::new(BODY_BYTES);
+    let measured = measure(bench, shape, &mut scene, &mut tally, &text, &process)?;
+    drop(scene);
+    process.stop()?;
+    if durable {
+        std::fs::remove_file(&file)?;
+    }
+    let grew = |name: &str| measured.metrics[1].grew(&measured.metrics[0], name).unwrap_or(0.0);
+    let writes = grew("floor_writes_total");
+    Ok(FloorRun {
+        cpu_us_per_delivery: measured.cpu as f64 / 1e3 / measured.marks.delivered.max(1) as f64,
+        cpu_us_per_write: measured.cpu as f64 / 1e3 / writes.max(1.0),
+        deliveries_per_second: measured.marks.delivered as f64 / measured.marks.seconds,
+        frames_per_write: grew("floor_frames_total") / writes,
+        sends_per_sync: if durable {
+            grew("floor_posts_total") / grew("floor_syncs_total")
+        } else {
+            0.0
+        },
+        odd_frames: tally.odd,
+    })
+}

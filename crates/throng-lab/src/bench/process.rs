@@ -1,0 +1,277 @@
+//! Processes: the server, the floor and the spinners, and what the system says of them.
+//!
+//! Neighbours: the rows start them through here. CPU is that of the one process, from
+//! `/proc/PID/task/*/schedstat`, in nanoseconds.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::clock::now;
+use crate::floor;
+
+/// A drain may take this long; then the process is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// A server says where it is within this.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How this very program is started again, as a floor or a spinner.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The server's executable.
+    pub throng: PathBuf,
+    /// This program and the arguments before `floor-serve` and `spin`.
+    pub own: (PathBuf, Vec<String>),
+}
+
+/// A child process that listens.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    /// Nanoseconds from the start to the first line.
+    pub started_in: u64,
+}
+
+impl Programs {
+    /// `throng serve` on a free port with this folder and these settings.
+    pub fn serve(&self, data: &Path, settings: &[String]) -> io::Result<Process> {
+        let mut command = Command::new(&self.throng);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let log = std::fs::File::create(data.with_extension("log"))?;
+        command.stdin(Stdio::null()).stderr(log);
+        Process::start(command)
+    }
+
+    /// Accounts made beside the server, with their tokens.
+    pub fn users(&self, data: &Path, prefix: &str, count: usize) -> io::Result<Vec<String>> {
+        let file = data.with_extension(format!("{prefix}.tokens"));
+        let mut command = Command::new(&self.throng);
+        command.args(["admin", "users", "create", "--prefix", prefix]);
+        command.arg("--count").arg(count.to_string()).arg("--tokens").arg(&file);
+        command.arg("--data").arg(data);
+        let done = command.output()?;
+        if !done.status.success() {
+            let text = String::from_utf8_lossy(&done.stderr).into_owned();
+            return Err(io::Error::other(format!("admin users create: {text}")));
+        }
+        read_tokens(&file)
+    }
+
+    /// A floor with this plan.
+    pub fn floor(&self, plan: &floor::Plan) -> io::Result<Process> {
+        let mut command = Command::new(&self.own.0);
+        command.args(&self.own.1).arg("floor-serve").arg(serde_json::to_string(plan)?);
+        command.stdin(Stdio::piped());
+        Process::start(command)
+    }
+
+    /// One spinner a core, at nice 19, so that no core sleeps between two messages.
+    pub fn spinners(&self) -> io::Result<Spinners> {
+        let cores = std::thread::available_parallelism()?.get();
+        let children = (0..cores).map(|core| {
+            let mut command = Command::new(&self.own.0);
+            command.args(&self.own.1).arg("spin").arg(core.to_string());
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()
+        });
+        Ok(Spinners(children.collect::<io::Result<_>>()?))
+    }
+}
+
+/// `id<TAB>name<TAB>token` lines.
+pub fn read_tokens(file: &Path) -> io::Result<Vec<String>> {
+    let text = std::fs::read_to_string(file)?;
+    Ok(text.lines().filter_map(|line| line.split('\t').nth(2)).map(str::to_owned).collect())
+}
+
+/// Ends with its owner.
+#[derive(Debug)]
+pub struct Spinners(Vec<Child>);
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Spins at nice 19 on one core until standard input ends.
+pub fn spin(core: usize) -> io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores)?;
+    rustix::process::setpriority_process(None, 19)?;
+    std::thread::spawn(|| {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    Ok(())
+}
+
+impl Process {
+    fn start(mut command: Command) -> io::Result<Self> {
+        let start = now().0;
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        let address = line
+            .split(|sign: char| sign.is_whitespace() || sign == '/')
+            .find_map(|word| word.parse().ok());
+        let Some(address) = address else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io::Error::other(format!(
+                "{command:?} said {line:?} instead of where it is"
+            )));
+        };
+        // Reads on, so that a server which says more never waits for us.
+        std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
+        Ok(Self { child, address, started_in: now().0 - start })
+    }
+
+    /// CPU nanoseconds so far, all living threads.
+    pub fn cpu_nanos(&self) -> io::Result<u64> {
+        let mut total = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+            total += run.unwrap_or(0);
+        }
+        Ok(total)
+    }
+
+    /// CPU nanoseconds of its threads, by thread name.
+    pub fn cpu_by_thread(&self) -> io::Result<BTreeMap<String, u64>> {
+        let mut threads = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let path = task?.path();
+            let (Ok(name), Ok(text)) = (
+                std::fs::read_to_string(path.join("comm")),
+                std::fs::read_to_string(path.join("schedstat")),
+            ) else {
+                continue;
+            };
+            let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+            *threads.entry(name.trim().to_owned()).or_default() += run.unwrap_or(0);
+        }
+        Ok(threads)
+    }
+
+    /// Bytes of memory that only this process has.
+    pub fn memory_bytes(&self) -> io::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
+        let kib = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        kib("Rss:").map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))
+    }
+
+    /// The server's counters now.
+    pub fn metrics(&self) -> io::Result<Metrics> {
+        scrape(self.address)
+    }
+
+    /// SIGTERM, and after a while SIGKILL; how long it took.
+    pub fn stop(mut self) -> io::Result<Duration> {
+        let start = now().0;
+        drop(self.child.stdin.take());
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        loop {
+            if self.child.try_wait()?.is_some() {
+                return Ok(Duration::from_nanos(now().0 - start));
+            }
+            if now().0 - start > STOP_WITHIN.as_nanos() as u64 {
+                self.kill()?;
+                return Err(io::Error::other("it did not stop by itself"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Counters by name, labels summed over.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// The counter, or nothing if the server has none of that name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// What a counter grew by.
+    pub fn grew(&self, since: &Self, name: &str) -> Option<f64> {
+        Some(self.get(name)? - since.get(name)?)
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut counters = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let Some((name, value)) = line.rsplit_once(' ') else { continue };
+            let name = name.split('{').next().unwrap_or(name);
+            if let Ok(value) = value.parse::<f64>() {
+                *counters.entry(name.to_owned()).or_default() += value;
+            }
+        }
+        Self(counters)
+    }
+}
+
+/// Reads `/metrics`.
+pub fn scrape(address: SocketAddr) -> io::Result<Metrics> {
+    let body = get(address, "/metrics")?;
+    Ok(Metrics::parse(&body))
+}
+
+/// The body of a GET.
+pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+    Ok(body.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_over_their_labels() {
+        let text = "# HELP a\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3\nb 1.5\n";
+        let metrics = Metrics::parse(text);
+        assert_eq!(metrics.get("a_total"), Some(5.0));
+        assert_eq!(metrics.get("b"), Some(1.5));
+        assert_eq!(metrics.get("c"), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! The table's rows by name, and what they share: options, scratch folder, spinners.
+//!
+//! Neighbours: `cargo xtask bench` calls `run`; each file beside this is one kind of row.
+
+mod fanout;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use throng_wire::native::Form;
+
+use super::process::Programs;
+use super::table;
+
+/// What `cargo xtask bench` was asked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only these rows; all when empty.
+    pub rows: Vec<String>,
+    pub pairs: usize,
+    /// Short windows, for development: the figures mean little.
+    pub quick: bool,
+    pub form: Form,
+    /// Folder for data; it should be on the disk that matters.
+    pub scratch: PathBuf,
+}
+
+/// What a row is given.
+pub struct Bench<'a> {
+    pub options: Options,
+    pub programs: Programs,
+    pub scratch: PathBuf,
+    out: &'a mut dyn Write,
+}
+
+/// What came of a row: a line for the table, notes below it, and everything as JSON.
+#[derive(Debug)]
+pub struct Outcome {
+    pub measured: String,
+    pub reached: Option<bool>,
+    pub notes: Vec<String>,
+    pub json: Value,
+}
+
+/// A row of the table.
+struct Row {
+    name: &'static str,
+    work: &'static str,
+    must: &'static str,
+    run: fn(&mut Bench) -> io::Result<Outcome>,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "room-100",
+        work: "1 room × 100 members, 400 sends/s",
+        must: "≥ 0.85 durable, ≥ 0.7 bare; p50 ≤ fsync p50 + 1.5 ms",
+        run: fanout::room_100,
+    },
+    Row {
+        name: "room-1000",
+        work: "1 room × 1,000 members, 100 sends/s",
+        must: "≥ 0.8 bare",
+        run: fanout::room_1000,
+    },
+    Row {
+        name: "room-100-fast",
+        work: "1 room × 100 members, 3,000 sends/s, offered and held",
+        must: "≥ 0.85 durable, ≥ 0.55 bare, ≥ 3 frames a write, p99 ≤ 25 ms",
+        run: fanout::room_100_fast,
+    },
+    Row {
+        name: "rooms-20x50",
+        work: "20 rooms × 50 members, 5 sends/s each",
+        must: "≥ 0.8 durable, ≥ 0.55 bare",
+        run: fanout::rooms_20x50,
+    },
+];
+
+/// Runs the rows and prints the table.
+pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Result<Value> {
+    if let Some(unknown) =
+        options.rows.iter().find(|name| !ROWS.iter().any(|row| row.name == **name))
+    {
+        let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+        return Err(io::Error::other(format!("no row {unknown}; there are {}", names.join(", "))));
+    }
+    std::fs::create_dir_all(&options.scratch)?;
+    let scratch = options.scratch.clone();
+    let mut bench = Bench { options, programs, scratch, out };
+    let _spinners = bench.programs.spinners()?;
+    let mut lines = Vec::new();
+    let mut results = serde_json::Map::new();
+    for row in ROWS {
+        let asked = &bench.options.rows;
+        if !asked.is_empty() && !asked.iter().any(|name| name == row.name) {
+            continue;
+        }
+        bench.say(&format!("{}: {}", row.name, row.work))?;
+        let outcome = (row.run)(&mut bench).unwrap_or_else(|error| Outcome {
+            measured: format!("failed: {error}"),
+            reached: Some(false),
+            notes: Vec::new(),
+            json: Value::Null,
+        });
+        for note in &outcome.notes {
+            bench.say(&format!("  {note}"))?;
+        }
+        bench.say(&format!("  {}", outcome.measured))?;
+        lines.push(table::line(row.work, row.must, &outcome));
+        results.insert(row.name.into(), outcome.json);
+    }
+    bench.say(&table::whole(&lines))?;
+    Ok(Value::Object(results))
+}
+
+/// Tells what the machine itself can do.
+pub fn machine(options: Options, programs: Programs, out: &mut dyn Write) -> io::Result<()> {
+    std::fs::create_dir_all(&options.scratch)?;
+    let scratch = options.scratch.clone();
+    super::machine::report(&mut Bench { options, programs, scratch, out })
+}
+
+impl Bench<'_> {
+    /// Tells the one who waits.
+    pub fn say(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
+    /// An empty data folder.
+    pub fn fresh_folder(&self, name: &str) -> io::Result<PathBuf> {
+        let folder = self.scratch.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    pub fn warmup(&self) -> Duration {
+        Duration::from_millis(if self.options.quick { 500 } else { 2_000 })
+    }
+
+    pub fn window(&self) -> Duration {
+        Duration::from_millis(if self.options.quick { 2_000 } else { 10_000 })
+    }
+
+    pub fn probe_time(&self) -> Duration {
+        Duration::from_millis(if self.options.quick { 200 } else { 1_000 })
+    }
+}

@@ -1,0 +1,74 @@
+//! Connected members in their rooms, on a server or a floor: what most rows begin with.
+//!
+//! Neighbours: the rows set it up, before anything is measured.
+
+use std::io;
+use std::net::SocketAddr;
+
+use throng_wire::native::Form;
+use throng_wire::native::v1::{self, client_frame::Request, reply::Outcome};
+
+use super::crowd::Crowd;
+
+/// Setup requests in flight.
+const WINDOW: usize = 256;
+
+/// Rooms with their members' sockets.
+#[derive(Debug)]
+pub struct Scene {
+    pub crowd: Crowd,
+    /// Number of each room and the sockets in it.
+    pub rooms: Vec<(u32, Vec<usize>)>,
+}
+
+impl Scene {
+    /// One connection for each token, `members` of them in each of `rooms` rooms.
+    pub fn open(
+        to: SocketAddr,
+        form: Form,
+        tokens: &[String],
+        rooms: usize,
+        members: usize,
+    ) -> io::Result<Self> {
+        let mut scene = Self { crowd: Crowd::new(form)?, rooms: Vec::new() };
+        let links = scene.enter(to, &tokens[..rooms * members])?;
+        for (number, links) in links.chunks(members).enumerate() {
+            let room = scene.create(links[0], &format!("bench {number}"))?;
+            scene.rooms.push((room, links.to_vec()));
+        }
+        let joins: Vec<_> = scene
+            .rooms
+            .iter()
+            .flat_map(|(room, links)| links[1..].iter().map(|&link| (link, join(*room))))
+            .collect();
+        scene.crowd.ask_all(joins, WINDOW)?;
+        Ok(scene)
+    }
+
+    /// Connects and authenticates one socket for each token.
+    pub fn enter(&mut self, to: SocketAddr, tokens: &[String]) -> io::Result<Vec<usize>> {
+        let first = self.crowd.len();
+        self.crowd.connect(to, tokens.len())?;
+        let logins = tokens.iter().enumerate().map(|(at, token)| {
+            let token = token.clone();
+            (first + at, Request::Authenticate(v1::Authenticate { token }))
+        });
+        self.crowd.ask_all(logins.collect::<Vec<_>>(), WINDOW)?;
+        Ok((first..first + tokens.len()).collect())
+    }
+
+    /// Makes a room; its number.
+    pub fn create(&mut self, link: usize, name: &str) -> io::Result<u32> {
+        let request = Request::CreateRoom(v1::CreateRoom { name: name.into() });
+        let answers = self.crowd.ask_all([(link, request)], 1)?;
+        match answers.first() {
+            Some(Outcome::Joined(joined)) => Ok(joined.room),
+            other => Err(io::Error::other(format!("no room was made: {other:?}"))),
+        }
+    }
+}
+
+/// A request to join.
+pub fn join(room: u32) -> Request {
+    Request::Join(v1::Join { room })
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask bench`: builds everything for release, then measures the table by the lab's bench.
+//!
+//! Neighbours: `throng_lab::bench` has the method and the rows. This file reads the arguments, starts
+//! itself again as a release build, and keeps the results.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use throng_lab::bench::{self, Options, process};
+use throng_lab::floor;
+use throng_wire::native::Form;
+
+use crate::{root, say};
+
+const HELP: &str = "\
+cargo xtask bench [--floor] [--row NAME]... [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE]
+
+Measures the server against the floor and prints the table. Without --row: all rows.
+--floor: only what the machine itself can do, without the server.
+--quick: short windows and one pair, for development; the figures mean little.
+Results also go to FILE, target/bench/results.json unless told.
+";
+
+/// Runs the chore.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let done = match arguments.first().map(String::as_str) {
+        Some("floor-serve") => floor_serve(arguments.get(1)),
+        Some("spin") => spin(arguments.get(1)),
+        Some("help" | "--help" | "-h") => {
+            say(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ if cfg!(debug_assertions) => release(arguments),
+        _ => measure(arguments),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("bench: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Builds server and bench for release, and hands over to that build.
+fn release(arguments: &[String]) -> io::Result<ExitCode> {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "throng", "--package", "xtask"])
+        .current_dir(root())
+        .status()?;
+    if !built.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    // This executable is target/debug/xtask.
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(2).expect("an executable lies in a profile's folder");
+    let status =
+        Command::new(target.join("release/xtask")).arg("bench").args(arguments).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(arguments: &[String]) -> io::Result<ExitCode> {
+    let own = std::env::current_exe()?;
+    let release = own.parent().expect("an executable lies in a folder").to_owned();
+    let scratch = release.parent().expect("a profile lies in target").join("bench");
+    let mut json = scratch.join("results.json");
+    let mut options =
+        Options { rows: Vec::new(), pairs: 5, quick: false, form: Form::Json, scratch };
+    let mut floor_only = false;
+    let mut words = arguments.iter();
+    let missing = |word: &str| io::Error::other(format!("{word} needs a value\n\n{HELP}"));
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| missing(word));
+        match word.as_str() {
+            "--row" => options.rows.push(value()?.clone()),
+            "--pairs" => options.pairs = value()?.parse().map_err(io::Error::other)?,
+            "--quick" => {
+                options.quick = true;
+                options.pairs = 1;
+            }
+            "--form" if value()? == "protobuf" => options.form = Form::Protobuf,
+            "--form" => {}
+            "--floor" => floor_only = true,
+            "--scratch" => options.scratch = PathBuf::from(value()?),
+            "--json" => json = PathBuf::from(value()?),
+            other => return Err(io::Error::other(format!("unknown: {other}\n\n{HELP}"))),
+        }
+    }
+    let programs =
+        process::Programs { throng: release.join("throng"), own: (own, vec!["bench".into()]) };
+    if floor_only {
+        bench::machine(options, programs, &mut io::stdout())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let results = bench::run(options, programs, &mut io::stdout())?;
+    std::fs::write(&json, serde_json::to_vec_pretty(&results)?)?;
+    say(&format!("\nresults: {}", json.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hidden: the floor in a process of its own.
+fn floor_serve(plan: Option<&String>) -> io::Result<ExitCode> {
+    let plan = serde_json::from_str(plan.map_or("", String::as_str))?;
+    floor::serve(&plan, &mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hidden: one spinner.
+fn spin(core: Option<&String>) -> io::Result<ExitCode> {
+    let core = core.and_then(|core| core.parse().ok()).unwrap_or(0);
+    process::spin(core)?;
+    Ok(ExitCode::SUCCESS)
+}
