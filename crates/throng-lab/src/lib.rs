@@ -9,6 +9,7 @@
 //! - [`engine`]: one thread, its sockets and the clock; bytes only.
 //! - [`drivers`]: a protocol from the client's side, without io: actions to bytes, bytes to
 //!   observations.
+//! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
 //! - [`floor`], [`bench`]: the machine itself, and the performance table that is read against it.
 #![forbid(unsafe_code)]
 
@@ -17,3 +18,4 @@ pub mod clock;
 pub mod drivers;
 pub mod engine;
 pub mod floor;
+pub mod ledger;

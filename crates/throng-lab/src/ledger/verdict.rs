@@ -1,0 +1,381 @@
+//! Closing the books: history is read back, spans are counted, and every difference has a name.
+
+use serde::Serialize;
+
+use super::room::Mark;
+use super::{Ledger, RoomIx, SendIx, State, UserIx};
+use crate::drivers::{Event, What};
+
+/// Faults described in words; the others are counted.
+const DESCRIBED_MAX: usize = 50;
+
+/// What a fault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The room's order and what was promised to senders.
+    Sends,
+    /// What members were told.
+    Deliveries,
+}
+
+/// The four ways to be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Promised and not there.
+    Lost,
+    /// There twice.
+    Duplicated,
+    /// There at another place, or late.
+    Reordered,
+    /// There and never sent, or told to one who may not hear it.
+    Foreign,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// About what.
+    pub side: Side,
+    /// Of which kind.
+    pub kind: Kind,
+    /// In words.
+    pub what: String,
+}
+
+/// How many of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Promised and not there.
+    pub lost: u64,
+    /// There twice.
+    pub duplicated: u64,
+    /// There at another place, or late.
+    pub reordered: u64,
+    /// There and never sent, or told to one who may not hear it.
+    pub foreign: u64,
+}
+
+impl Tally {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.lost + self.duplicated + self.reordered + self.foreign
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Lost => &mut self.lost,
+            Kind::Duplicated => &mut self.duplicated,
+            Kind::Reordered => &mut self.reordered,
+            Kind::Foreign => &mut self.foreign,
+        }
+    }
+}
+
+/// The faults so far.
+#[derive(Debug, Default)]
+pub struct Faults {
+    sends: Tally,
+    deliveries: Tally,
+    described: Vec<Fault>,
+}
+
+impl Faults {
+    pub fn add(&mut self, fault: Fault) {
+        self.add_many(1, fault);
+    }
+
+    pub fn add_many(&mut self, count: u64, fault: Fault) {
+        if count == 0 {
+            return;
+        }
+        let tally = match fault.side {
+            Side::Sends => &mut self.sends,
+            Side::Deliveries => &mut self.deliveries,
+        };
+        *tally.of(fault.kind) += count;
+        if self.described.len() < DESCRIBED_MAX {
+            self.described.push(fault);
+        }
+    }
+}
+
+/// A stretch through which a user was entitled to everything, and how many posts it took of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub room: RoomIx,
+    pub user: UserIx,
+    pub from: u64,
+    /// The newest event taken.
+    pub heard: u64,
+    pub to: u64,
+    pub posts: u32,
+}
+
+/// A stretch that a listener skipped, by the chain of what was pushed.
+#[derive(Clone, Copy, Debug)]
+pub struct Hole {
+    pub room: RoomIx,
+    pub user: UserIx,
+    pub after: u64,
+    pub before: u64,
+}
+
+/// What came of a run's promises.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verdict {
+    /// Sends made, repeats not counted.
+    pub sends: u64,
+    /// Of these, acknowledged.
+    pub acked: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Never answered, though the connection stood or came back.
+    pub unanswered: u64,
+    /// Of the unanswered, found in history.
+    pub unanswered_kept: u64,
+    /// Acks that said *repeat*: the send had arrived before the connection was lost.
+    pub repeats: u64,
+    /// Posts told to members.
+    pub deliveries: u64,
+    /// Posts that members were entitled to.
+    pub deliveries_due: u64,
+    /// Membership events told to members.
+    pub notices: u64,
+    /// Resumes that were completed.
+    pub resumed: u64,
+    /// Spans whose tail is in doubt, because the leave or the resume that ended them was lost.
+    pub doubted: u64,
+    /// Listeners that never came back.
+    pub away: u64,
+    /// Events read back from history.
+    pub history: u64,
+    /// Rooms of which all history was read back.
+    pub rooms_read: u64,
+    /// Rooms of the run.
+    pub rooms: u64,
+    /// Faults of the order and of promises.
+    pub send_faults: Tally,
+    /// Faults of what was told.
+    pub delivery_faults: Tally,
+    /// The first of the faults, in words.
+    pub described: Vec<Fault>,
+}
+
+impl Verdict {
+    /// No fault, nothing unanswered, everybody back, and all of history read.
+    pub fn is_clean(&self) -> bool {
+        self.send_faults.sum() + self.delivery_faults.sum() + self.unanswered + self.away == 0
+            && self.rooms_read == self.rooms
+    }
+}
+
+impl Ledger {
+    /// Where to read a room's history from: the page after this place is wanted. `None`: all was read.
+    pub fn page_wanted(&self, room: RoomIx) -> Option<u64> {
+        let room = &self.rooms[room.0 as usize];
+        (!room.read_all).then_some(room.read)
+    }
+
+    /// A page of history arrived.
+    pub fn page(&mut self, room: RoomIx, events: &[Event<'_>], more: bool) {
+        let ix = room.0 as usize;
+        for event in events {
+            let (number, expected) = (self.rooms[ix].number, self.rooms[ix].read + 1);
+            if event.room != number || event.seq != expected {
+                let what = format!(
+                    "history of room {number} has {}/{} where {expected} belongs",
+                    event.room, event.seq
+                );
+                let kind = if event.seq < expected { Kind::Duplicated } else { Kind::Lost };
+                self.faults.add(Fault { side: Side::Sends, kind, what });
+                if event.room != number || event.seq < expected {
+                    continue;
+                }
+            }
+            self.rooms[ix].read = event.seq;
+            self.read_back(room, event);
+        }
+        self.rooms[ix].read_all = !more || events.is_empty();
+    }
+
+    fn read_back(&mut self, room: RoomIx, event: &Event<'_>) {
+        let mark = match event.what {
+            What::Posted { n, user, origin_id, digest } => {
+                self.dense(room, n);
+                let Some(send) = self.known(room, user, origin_id, digest) else {
+                    let what = format!("history has {event:?}, which was never sent so");
+                    self.faults.add(Fault { side: Side::Sends, kind: Kind::Foreign, what });
+                    return;
+                };
+                self.sends[send.0 as usize].kept = true;
+                return self.place_send(send, event.seq, n, Some(event.prev), "history");
+            }
+            What::Joined { user } => Mark::joined(user),
+            What::Left { user } => Mark::left(user),
+            What::Created => Mark::created(),
+        };
+        self.place(room, event.seq, mark, Some(event.prev), "history");
+    }
+
+    fn dense(&mut self, room: RoomIx, n: u64) {
+        let room = &mut self.rooms[room.0 as usize];
+        let before = room.read_n.replace(n);
+        if before.is_some_and(|before| n != before + 1) {
+            let what = format!("room {}: post {n} follows {before:?}", room.number);
+            self.faults.add(Fault { side: Side::Sends, kind: Kind::Reordered, what });
+        }
+    }
+
+    /// Closes the books. Nothing may be told afterwards.
+    pub fn verdict(mut self) -> Verdict {
+        let away = self.away();
+        for listener in 0..self.listeners.len() as u32 {
+            if self.listeners[listener as usize].is_live() {
+                let room = self.listeners[listener as usize].room;
+                let last = self.listeners[listener as usize].last();
+                let room = &self.rooms[room.0 as usize];
+                let head = room.base + room.slots().count() as u64;
+                let to = head.max(last);
+                self.close_span(listener, to);
+            } else {
+                self.end_in_doubt(listener);
+            }
+        }
+        for room in 0..self.rooms.len() as u32 {
+            self.judge_room(RoomIx(room));
+        }
+        let deliveries_due = self.judge_spans();
+        self.judge_sends();
+        let unanswered = self.sends.iter().filter(|send| send.state == State::Open);
+        let unanswered_kept = unanswered.filter(|send| send.kept).count() as u64;
+        Verdict {
+            sends: self.sends.len() as u64,
+            acked: self.counts.acked,
+            refused: self.counts.refused,
+            unanswered: self.open,
+            unanswered_kept,
+            repeats: self.counts.repeats,
+            deliveries: self.counts.deliveries,
+            deliveries_due,
+            notices: self.counts.notices,
+            resumed: self.counts.resumed,
+            doubted: self.counts.doubted - away,
+            away,
+            history: self.rooms.iter().map(|room| room.read - room.base).sum(),
+            rooms_read: self.rooms.iter().filter(|room| room.read_all).count() as u64,
+            rooms: self.rooms.len() as u64,
+            send_faults: self.faults.sends,
+            delivery_faults: self.faults.deliveries,
+            described: self.faults.described,
+        }
+    }
+
+    /// When the last of those who heard a send heard it, after it should have left, in microseconds.
+    pub fn last_heard(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sends.iter().filter(|send| send.heard > 0).map(|send| u64::from(send.last_us))
+    }
+
+    /// Events known of but denied by history, and links of the chain that pass over a post.
+    fn judge_room(&mut self, ix: RoomIx) {
+        let room = &self.rooms[ix.0 as usize];
+        let number = room.number;
+        let mut told = Vec::new();
+        for (seq, slot) in room.slots() {
+            if room.read_all && seq > room.read && slot.is_known() && !slot.mark.is_post() {
+                told.push((Kind::Foreign, format!("room {number}: history denies {seq}")));
+            }
+        }
+        for seq in room.broken_links() {
+            let what = format!("room {number}: the event pushed before {seq} is not the one told");
+            told.push((Kind::Reordered, what));
+        }
+        for (kind, what) in told {
+            self.faults.add(Fault { side: Side::Sends, kind, what });
+        }
+    }
+
+    fn judge_spans(&mut self) -> u64 {
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.sort_unstable_by_key(|span| span.room);
+        let mut due = 0;
+        for of_room in spans.chunk_by(|a, b| a.room == b.room) {
+            let room = &self.rooms[of_room[0].room.0 as usize];
+            let posts = room.posts_up_to();
+            let up_to = |seq: u64| {
+                let at = seq.saturating_sub(room.base) as usize;
+                posts[at.min(posts.len() - 1)]
+            };
+            let number = room.number;
+            for span in of_room {
+                let entitled = up_to(span.to) - up_to(span.from.min(span.to));
+                due += u64::from(entitled);
+                let Span { user, from, to, posts, .. } = *span;
+                let between = format!("user {}, room {number}, after {from} up to {to}", user.0);
+                let what = format!("{between}: {posts} posts of {entitled}");
+                let (kind, count) = if posts <= entitled {
+                    (Kind::Lost, entitled - posts)
+                } else {
+                    (Kind::Foreign, posts - entitled)
+                };
+                let side = Side::Deliveries;
+                self.faults.add_many(u64::from(count), Fault { side, kind, what });
+            }
+        }
+        self.judge_holes(&spans);
+        due
+    }
+
+    /// Membership events that others were told, in the holes of the chain and after the last event of
+    /// each span.
+    fn judge_holes(&mut self, spans: &[Span]) {
+        let mut holes = std::mem::take(&mut self.holes);
+        holes.extend(spans.iter().filter(|span| span.heard < span.to).map(|span| Hole {
+            room: span.room,
+            user: span.user,
+            after: span.heard,
+            before: span.to + 1,
+        }));
+        holes.sort_unstable_by_key(|hole| hole.room);
+        for of_room in holes.chunk_by(|a, b| a.room == b.room) {
+            let room = &self.rooms[of_room[0].room.0 as usize];
+            let (number, notices) = (room.number, room.notices());
+            let below = |place: u64| notices.partition_point(|notice| *notice < place);
+            for Hole { user, after, before, .. } in of_room {
+                let missed = below(*before).saturating_sub(below(after + 1)) as u64;
+                let between = format!("between {after} and {before}");
+                let what =
+                    format!("user {}, room {number}: {missed} membership events {between}", user.0);
+                let side = Side::Deliveries;
+                self.faults.add_many(missed, Fault { side, kind: Kind::Lost, what });
+            }
+        }
+    }
+
+    /// Every acked send is in history; what was heard is in history.
+    fn judge_sends(&mut self) {
+        for (ix, send) in self.sends.iter().enumerate() {
+            let room = &self.rooms[send.room.0 as usize];
+            if send.kept || !room.read_all {
+                continue;
+            }
+            let number = room.number;
+            if send.state == State::Acked {
+                let at = send.seq;
+                let what = format!("send {ix} was acked at {number}/{at} and history denies it");
+                self.faults.add(Fault { side: Side::Sends, kind: Kind::Lost, what });
+            } else if send.seq != 0 {
+                let what = format!("send {ix} was told at {number}/{} only live", send.seq);
+                self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Foreign, what });
+            }
+        }
+    }
+}
+
+impl SendIx {
+    /// As a number, for messages.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
