@@ -11,6 +11,14 @@ pub mod app;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod fold;
+pub mod history;
 pub mod log;
 pub mod operations;
+pub mod record;
+pub mod recovery;
+#[cfg(test)]
+mod samples;
+mod sqlite;
 pub mod store;
+pub mod tail;

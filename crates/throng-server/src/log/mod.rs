@@ -3,6 +3,15 @@
 //! Neighbours: the sequencer appends, the fold reads positions and trims, start-up replays. It never
 //! looks inside a turn's bytes (`record.rs` does).
 
+pub mod memory;
+pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod suite;
+
+pub use memory::MemoryLog;
+pub use sqlite::{LogOptions, SqliteLog};
+use throng_core::Epoch;
+
 /// A turn's place in the log, dense in the order of commit, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnId(pub u64);
@@ -12,6 +21,9 @@ pub struct TurnId(pub u64);
 /// Calls block; they are made from threads that may wait (a shard's, the fold's), never from the
 /// runtime's.
 pub trait Log: Send + Sync + std::fmt::Debug {
+    /// The life of the order that this log carries; never changes while the log lives.
+    fn epoch(&self) -> Epoch;
+
     /// Appends one turn (non-empty bytes) and returns when it is durable: after a power cut the log
     /// holds it, whole, after all turns whose append returned before this call began.
     ///
@@ -23,10 +35,11 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// Visits the turns after `after` that are kept, in order, until the visitor refuses.
     fn replay(&self, after: TurnId, visit: &mut Visit<'_>) -> Result<(), LogError>;
 
-    /// Gives leave to forget the turns up to `through`; may be done lazily, may be repeated.
+    /// Gives leave to forget the turns up to `through`; may be done lazily, may be repeated. The
+    /// newest turn may be kept for its number.
     fn trim(&self, through: TurnId);
 
-    /// How long each sync took and how many there were, for the metrics and the bench.
+    /// Who hears how long each sync took, for the metrics and the bench; set once.
     fn observe(&self, observer: std::sync::Arc<dyn SyncObserver>);
 }
 
@@ -35,7 +48,8 @@ pub type Visit<'a> = dyn FnMut(TurnId, &[u8]) -> Result<(), String> + 'a;
 
 /// Hears of every sync of the log.
 pub trait SyncObserver: Send + Sync + std::fmt::Debug {
-    /// One sync made `turns` turns of `bytes` bytes durable and took `took`.
+    /// One transaction made `turns` turns of `bytes` bytes durable and took `took`, write and sync
+    /// together.
     fn synced(&self, turns: usize, bytes: usize, took: std::time::Duration);
 }
 

@@ -3,8 +3,16 @@
 //! Neighbours: the fold writes, `history.rs` and start-up read. It is always behind the log, never
 //! ahead of it, and can be built again from it as far as the log is kept.
 
+mod cursors;
+pub mod memory;
+pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod suite;
+
 use std::sync::Arc;
 
+pub use memory::MemoryStore;
+pub use sqlite::{SqliteStore, StoreOptions};
 use throng_core::{Event, RoomId, RoomName, Seq, Timestamp, UserId};
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
@@ -64,7 +72,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The event at this place, if it is folded.
     fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError>;
+
+    /// Visits the posts of a room above `after` that carry an `origin_id`, in order, without making
+    /// events of them: a room's fingerprints are loaded from this.
+    fn origins(
+        &self,
+        room: RoomId,
+        after: Seq,
+        visit: &mut VisitOrigin<'_>,
+    ) -> Result<(), StoreError>;
 }
+
+/// Called with a post's sender, its `origin_id` and its place.
+pub type VisitOrigin<'a> = dyn FnMut(UserId, &str, Seq) + 'a;
 
 /// Trouble with the store: for the operator. Clients see `unavailable`.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +110,10 @@ pub enum StoreError {
         /// Where the batch began.
         begins: Seq,
     },
-    /// A block holds what no block can.
-    #[error("the store is corrupt in room {room}: {cause}; restore a backup or see the guide")]
-    Corrupt {
-        /// Which room.
-        room: RoomId,
-        /// What was found.
-        cause: String,
-    },
+    /// A sync failed: what is on disk is unknown. The process ends and recovery trusts the disk.
+    #[error("cannot sync the store: {0}; ending, so that recovery trusts only what is on disk")]
+    SyncFailed(String),
+    /// The file holds what it cannot.
+    #[error("the store is corrupt: {0}; restore a backup or see the guide")]
+    Corrupt(String),
 }

@@ -1,0 +1,251 @@
+//! What has happened in a room, wherever it is kept: the tail first, then the store below it.
+//!
+//! Neighbours: connections and REST ask for pages and gaps, sequencers for events and `origin_id`s.
+//! The order of the two looks is what makes it right while the fold moves events: what has left the
+//! tail by the first look is in the store by the second. It decides nothing about who may ask.
+
+use std::sync::Arc;
+
+use throng_core::{Event, EventKind, RoomId, Seq};
+
+use crate::store::{Span, Store, StoreError, VisitOrigin};
+use crate::tail::Tail;
+
+/// Events that are looked through for each pushed one that a gap may hold. Rooms in which not every
+/// event is pushed are large ones; there a client that was away for many joins reads pages instead.
+const GAP_EVENTS_PER_PUSHED: u64 = 16;
+/// Events read at a time while a gap is gathered.
+const GAP_PAGE: usize = 256;
+
+/// Tail and store as one.
+#[derive(Clone, Debug)]
+pub struct History {
+    tail: Arc<Tail>,
+    store: Arc<dyn Store>,
+}
+
+/// What came of asking for a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// All pushed events above the place asked for, up to `through`, which was the room's head.
+    Events {
+        /// In order.
+        events: Vec<Arc<Event>>,
+        /// The room's newest place at that time, pushed or not.
+        through: Seq,
+    },
+    /// More than the limit: the client begins anew.
+    TooOld,
+}
+
+impl History {
+    /// The two as one.
+    pub fn new(tail: Arc<Tail>, store: Arc<dyn Store>) -> Self {
+        Self { tail, store }
+    }
+
+    /// The room's newest durable place.
+    pub fn head(&self, room: RoomId) -> Seq {
+        self.tail.head(room)
+    }
+
+    /// At most `limit` events of the span, ascending. Blocks on the store.
+    pub fn page(
+        &self,
+        room: RoomId,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, StoreError> {
+        let look = self.tail.look(room, span, limit);
+        match span {
+            Span::After(after) if after.next() >= look.first => Ok(look.events),
+            Span::After(_) => {
+                let mut events = self.store.page(room, span, limit)?;
+                events.retain(|event| event.seq < look.first);
+                events.extend(look.events);
+                events.truncate(limit);
+                Ok(events)
+            }
+            Span::Before(_) if look.events.len() == limit || look.first <= Seq(1) => {
+                Ok(look.events)
+            }
+            Span::Before(before) => {
+                let below = Span::Before(before.min(look.first));
+                let mut events = self.store.page(room, below, limit - look.events.len())?;
+                events.extend(look.events);
+                Ok(events)
+            }
+        }
+    }
+
+    /// The event at this place. Blocks on the store.
+    pub fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
+        let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
+        let look = self.tail.look(room, Span::After(Seq(before)), 1);
+        if seq >= look.first {
+            return Ok(look.events.into_iter().next());
+        }
+        self.store.event(room, seq)
+    }
+
+    /// The pushed events above `after`, all of them or none. Blocks on the store.
+    pub fn gap(&self, room: RoomId, after: Seq, limit: usize) -> Result<Gap, StoreError> {
+        let through = self.tail.head(room);
+        let most = (limit as u64).saturating_mul(GAP_EVENTS_PER_PUSHED);
+        if through.0.saturating_sub(after.0) > most {
+            return Ok(Gap::TooOld);
+        }
+        let mut events = Vec::new();
+        let mut at = after;
+        while at < through {
+            let page = self.page(room, Span::After(at), GAP_PAGE)?;
+            let Some(last) = page.last() else { break };
+            at = last.seq;
+            events.extend(page.into_iter().filter(|event| event.pushed && event.seq <= through));
+            if events.len() > limit {
+                return Ok(Gap::TooOld);
+            }
+        }
+        Ok(Gap::Events { events, through })
+    }
+
+    /// Visits the posts above `after` that carry an `origin_id`, in order. Blocks on the store.
+    pub fn origins(
+        &self,
+        room: RoomId,
+        after: Seq,
+        visit: &mut VisitOrigin<'_>,
+    ) -> Result<(), StoreError> {
+        let look = self.tail.look(room, Span::After(after), usize::MAX);
+        if after.next() < look.first {
+            let mut below = |user, id: &str, seq| {
+                if seq < look.first {
+                    visit(user, id, seq);
+                }
+            };
+            self.store.origins(room, after, &mut below)?;
+        }
+        for event in &look.events {
+            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind {
+                visit(author.id, id.as_str(), event.seq);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throng_core::Epoch;
+
+    use super::*;
+    use crate::fold::Folder;
+    use crate::log::{MemoryLog, TurnId};
+    use crate::samples;
+    use crate::store::MemoryStore;
+
+    struct Bench {
+        tail: Arc<Tail>,
+        folder: Folder,
+        history: History,
+    }
+
+    fn bench() -> Bench {
+        let tail = Arc::new(Tail::new(1 << 24, 1000));
+        let store = Arc::new(MemoryStore::new(1 << 24));
+        let log = Arc::new(MemoryLog::new(Epoch(1), 1 << 24));
+        let folder = Folder::new(tail.clone(), log, store.clone());
+        let history = History::new(tail.clone(), store);
+        Bench { tail, folder, history }
+    }
+
+    #[test]
+    fn a_page_is_the_same_wherever_the_fold_has_got_to() {
+        let room = samples::room(1);
+        let whole = samples::history(room, 1, 30);
+        for folded in [0, 1, 15, 29, 30] {
+            let bench = bench();
+            if folded > 0 {
+                bench.tail.insert(TurnId(1), &whole[..folded]);
+                bench.folder.fold_now().unwrap();
+            }
+            bench.tail.insert(TurnId(if folded > 0 { 2 } else { 1 }), &whole[folded..]);
+            for at in 0..=32 {
+                for limit in [0, 1, 7, 100] {
+                    let after = bench.history.page(room, Span::After(Seq(at)), limit).unwrap();
+                    let expected = whole.iter().skip(at as usize).take(limit);
+                    assert!(after.iter().eq(expected), "{folded} after {at} {limit}");
+                    let before = bench.history.page(room, Span::Before(Seq(at)), limit).unwrap();
+                    let end = (at.saturating_sub(1) as usize).min(30);
+                    assert_eq!(before, whole[end.saturating_sub(limit)..end], "{folded} {at}");
+                }
+                let event = bench.history.event(room, Seq(at)).unwrap();
+                let expected = at.checked_sub(1).and_then(|index| whole.get(index as usize));
+                assert_eq!(event.as_ref(), expected);
+                let mut seen = Vec::new();
+                let mut visit = |_, _: &str, seq: Seq| seen.push(seq.0);
+                bench.history.origins(room, Seq(at), &mut visit).unwrap();
+                let expected = (at.max(2) + 1..=30).filter(|seq| !seq.is_multiple_of(4));
+                assert!(seen.into_iter().eq(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_is_exactly_the_pushed_events_or_too_old() {
+        let bench = bench();
+        let room = samples::room(1);
+        let mut events = samples::history(room, 1, 2);
+        for seq in 3..=40 {
+            let mut event = Event::clone(&samples::post(room, seq));
+            event.pushed = seq % 2 == 0;
+            events.push(Arc::new(event));
+        }
+        bench.tail.insert(TurnId(1), &events[..20]);
+        bench.folder.fold_now().unwrap();
+        bench.tail.insert(TurnId(2), &events[20..]);
+        let gap = |after, limit| bench.history.gap(room, Seq(after), limit).unwrap();
+        let expected: Vec<_> =
+            events.iter().filter(|e| e.pushed && e.seq > Seq(9)).cloned().collect();
+        assert_eq!(expected.len(), 16);
+        let through = Seq(40);
+        assert_eq!(gap(9, 16), Gap::Events { events: expected, through });
+        assert_eq!(gap(9, 15), Gap::TooOld);
+        assert_eq!(gap(40, 15), Gap::Events { events: Vec::new(), through });
+        assert_eq!(gap(0, 2), Gap::TooOld, "without reading all that is between");
+    }
+
+    #[test]
+    fn readers_see_every_event_once_while_the_fold_moves_them() {
+        const TURNS: u64 = 300;
+        let bench = bench();
+        let bench = &bench;
+        let room = samples::room(1);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for turn in 0..TURNS {
+                    let events = samples::history(room, turn * 3 + 1, turn * 3 + 3);
+                    bench.tail.insert(TurnId(turn + 1), &events);
+                }
+            });
+            let folding = scope.spawn(move || {
+                while !writing.is_finished() {
+                    bench.folder.fold_now().unwrap();
+                }
+            });
+            while !folding.is_finished() {
+                let head = bench.history.head(room);
+                let page = bench.history.page(room, Span::After(Seq(0)), 10_000).unwrap();
+                assert!(page.iter().map(|event| event.seq.0).eq(1..=page.len() as u64));
+                assert!(page.len() as u64 >= head.0);
+                let newest = bench.history.page(room, Span::Before(Seq(u64::MAX)), 50).unwrap();
+                let last = newest.last().map_or(0, |event| event.seq.0);
+                assert!(last >= head.0);
+                let first = last + 1 - newest.len() as u64;
+                assert!(newest.iter().map(|event| event.seq.0).eq(first..=last));
+            }
+        });
+        bench.folder.fold_now().unwrap();
+        assert_eq!(bench.history.head(room), Seq(TURNS * 3));
+    }
+}

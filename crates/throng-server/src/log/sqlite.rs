@@ -1,0 +1,570 @@
+//! The log in a SQLite file of its own: one blob a turn, appended in the order of arrival.
+//!
+//! Neighbours: the sequencers append, the fold trims. Group commit without a thread of its own: a
+//! caller that finds nobody committing does it itself, for all that wait by then, so that a lone
+//! append never changes threads. It never looks inside a turn.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+
+use rusqlite::{Connection, params};
+use throng_core::Epoch;
+
+use super::{Log, LogError, SyncObserver, TurnId, Visit};
+use crate::clock::Clock;
+use crate::sqlite::{self, Kind, Trouble};
+
+/// Old turns deleted in one commit's own transaction, for each turn that it adds: enough to catch
+/// up with any rate, too few to be seen in a commit's time.
+const TRIM_TURNS_MAX: u64 = 64;
+/// Transactions that one idle `trim` may make before it leaves the rest to later commits.
+const TRIM_ROUNDS_MAX: u64 = 32;
+/// Pages of WAL after which a checkpoint is due: about 2 MiB, some 2 ms of stall (measured; a
+/// larger one moves the stall from p99 to the maximum).
+const CHECKPOINT_PAGES: u64 = 500;
+/// While checkpoints fail the WAL grows; beyond this it is the appends that are refused.
+const WAL_PAGES_MAX: u64 = 64 * CHECKPOINT_PAGES;
+const PAGE_SIZE: u32 = 4096;
+
+const KIND: Kind = Kind {
+    what: "log",
+    application_id: 0x5468_724c, // "ThrL"
+    version: 1,
+    page_size: PAGE_SIZE,
+    cache_kib: 16 * 1024,
+    schema: "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE turns (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+    exclusive: true,
+};
+
+/// How the log is opened.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// Times the syncs.
+    pub clock: Clock,
+    /// The SQLite VFS by name; the tests put their disk of faults here.
+    pub vfs: Option<String>,
+    /// Planted fault: commits are not synced (`synchronous=OFF`), so that an ack is not durable.
+    #[cfg(feature = "planted-faults")]
+    pub fault_no_sync: bool,
+}
+
+impl LogOptions {
+    /// As a server runs it.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            vfs: None,
+            #[cfg(feature = "planted-faults")]
+            fault_no_sync: false,
+        }
+    }
+
+    fn synchronous(&self) -> &'static str {
+        #[cfg(feature = "planted-faults")]
+        if self.fault_no_sync {
+            return "OFF";
+        }
+        "FULL"
+    }
+}
+
+/// The log in a file.
+#[derive(Debug)]
+pub struct SqliteLog {
+    epoch: Epoch,
+    clock: Clock,
+    file: Mutex<File>,
+    queue: Mutex<Queue>,
+    /// A group was committed, or refused.
+    done: Condvar,
+    trimmed: AtomicU64,
+    observer: OnceLock<Arc<dyn SyncObserver>>,
+}
+
+/// The connection, held by the one that leads, and what it knows of the file.
+#[derive(Debug)]
+struct File {
+    connection: Connection,
+    /// The newest turn; 0 for none.
+    newest: u64,
+    /// The oldest turn kept.
+    oldest: u64,
+    /// Estimate of the pages written to the WAL since the last checkpoint.
+    wal_pages: u64,
+    /// A sync failed: nothing is written any more.
+    failed: Option<String>,
+}
+
+/// Turns that wait, copied end to end.
+#[derive(Debug, Default)]
+struct Group {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Somebody is committing.
+    leading: bool,
+    /// The group that the next leader takes.
+    forming: Group,
+    /// Its number.
+    generation: u64,
+    /// Committed groups whose callers have not all woken yet; at most one for each caller.
+    finished: Vec<Finished>,
+}
+
+#[derive(Debug)]
+struct Finished {
+    generation: u64,
+    /// The id of the group's first turn.
+    outcome: Result<u64, Trouble>,
+    unread: usize,
+}
+
+impl Group {
+    fn push(&mut self, turn: &[u8]) -> usize {
+        self.bytes.extend_from_slice(turn);
+        self.ends.push(self.bytes.len());
+        self.ends.len() - 1
+    }
+
+    fn turns(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+impl Queue {
+    /// Takes the lead with all that waits.
+    fn lead(&mut self) -> (Group, u64) {
+        assert!(!self.leading, "one leads at a time");
+        self.leading = true;
+        let generation = self.generation;
+        self.generation += 1;
+        (std::mem::take(&mut self.forming), generation)
+    }
+
+    fn collect(&mut self, generation: u64, index: usize) -> Option<Result<TurnId, LogError>> {
+        let at = self.finished.iter().position(|f| f.generation == generation)?;
+        let finished = &mut self.finished[at];
+        finished.unread -= 1;
+        let outcome = finished.outcome.clone();
+        if finished.unread == 0 {
+            self.finished.swap_remove(at);
+        }
+        Some(name_turn(outcome, index))
+    }
+}
+
+fn name_turn(outcome: Result<u64, Trouble>, index: usize) -> Result<TurnId, LogError> {
+    match outcome {
+        Ok(first) => Ok(TurnId(first + index as u64)),
+        Err(trouble) => Err(LogError::from_trouble(trouble, "append to the log")),
+    }
+}
+
+impl SqliteLog {
+    /// Opens the log, or makes it with an epoch of its own.
+    pub fn open(path: &Path, options: &LogOptions) -> Result<Self, LogError> {
+        Self::open_file(path, options).map_err(|t| LogError::from_trouble(t, "open the log"))
+    }
+
+    fn open_file(path: &Path, options: &LogOptions) -> Result<Self, Trouble> {
+        let connection = sqlite::open(path, options.vfs.as_deref(), &KIND, options.synchronous())?;
+        let epoch = epoch(&connection)?;
+        let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM turns";
+        let (oldest, newest): (i64, i64) =
+            connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if oldest < 0 {
+            return Err(Trouble::Corrupt(format!("a turn has the number {oldest}")));
+        }
+        let file = File {
+            connection,
+            newest: newest as u64,
+            oldest: (oldest as u64).max(1),
+            wal_pages: 0,
+            failed: None,
+        };
+        Ok(Self {
+            epoch,
+            clock: options.clock.clone(),
+            file: Mutex::new(file),
+            queue: Mutex::default(),
+            done: Condvar::new(),
+            trimmed: AtomicU64::new(0),
+            observer: OnceLock::new(),
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics while it holds the queue")
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().expect("a panic while committing ends the process")
+    }
+
+    /// Commits `own` (the leader's turn, not copied) and the group's, and tells the group.
+    /// `of_group`: the leader's own turn stands in the group at this place.
+    fn lead(
+        &self,
+        own: Option<&[u8]>,
+        of_group: Option<usize>,
+        group: &Group,
+        generation: u64,
+    ) -> Result<TurnId, LogError> {
+        let outcome = self.commit(own, group);
+        let mut queue = self.queue();
+        queue.leading = false;
+        let unread = group.ends.len() - usize::from(of_group.is_some());
+        if unread > 0 {
+            let ahead = u64::from(own.is_some());
+            let outcome = outcome.clone().map(|first| first + ahead);
+            queue.finished.push(Finished { generation, outcome, unread });
+        }
+        let others = unread > 0 || !queue.forming.ends.is_empty();
+        drop(queue);
+        if others {
+            self.done.notify_all();
+        }
+        name_turn(outcome, of_group.unwrap_or(0))
+    }
+
+    /// One transaction and one sync; the id of its first turn.
+    fn commit(&self, own: Option<&[u8]>, group: &Group) -> Result<u64, Trouble> {
+        let mut file = self.file();
+        file.check()?;
+        if file.wal_pages >= CHECKPOINT_PAGES {
+            file.checkpoint()?;
+        }
+        let count = group.ends.len() + usize::from(own.is_some());
+        let bytes = group.bytes.len() + own.map_or(0, <[u8]>::len);
+        let trim = file.deletable(self.trimmed.load(Ordering::Acquire), count as u64);
+        let began = self.clock.now();
+        let first = file.newest + 1;
+        let written = file.write(own.into_iter().chain(group.turns()), trim);
+        file.settle(written)?;
+        file.newest += count as u64;
+        file.oldest = trim.map_or(file.oldest, |(_, last)| last + 1);
+        // A commit dirties the turns' own pages, the way down to them, and the list of free pages.
+        file.wal_pages += bytes as u64 / u64::from(PAGE_SIZE) + 3 + count as u64;
+        drop(file);
+        if let Some(observer) = self.observer.get() {
+            observer.synced(count, bytes, self.clock.now().since(began));
+        }
+        Ok(first)
+    }
+
+    /// Deletes a few old turns while nobody appends; `false` when there is nothing to delete or
+    /// somebody waits.
+    fn trim_idle(&self) -> bool {
+        let mut queue = self.queue();
+        if queue.leading || !queue.forming.ends.is_empty() {
+            return false;
+        }
+        queue.leading = true;
+        drop(queue);
+        let more = self.file().trim(self.trimmed.load(Ordering::Acquire));
+        let mut queue = self.queue();
+        queue.leading = false;
+        let others = !queue.forming.ends.is_empty();
+        drop(queue);
+        if others {
+            self.done.notify_all();
+        }
+        more && !others
+    }
+}
+
+impl Log for SqliteLog {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn append(&self, turn: &[u8]) -> Result<TurnId, LogError> {
+        assert!(!turn.is_empty(), "a turn without events is not appended");
+        let mut queue = self.queue();
+        if !queue.leading {
+            let (group, generation) = queue.lead();
+            drop(queue);
+            return self.lead(Some(turn), None, &group, generation);
+        }
+        let generation = queue.generation;
+        let index = queue.forming.push(turn);
+        loop {
+            queue = self.done.wait(queue).expect("nothing panics while it holds the queue");
+            if let Some(outcome) = queue.collect(generation, index) {
+                return outcome;
+            }
+            if !queue.leading && queue.generation == generation {
+                let (group, generation) = queue.lead();
+                drop(queue);
+                return self.lead(None, Some(index), &group, generation);
+            }
+        }
+    }
+
+    fn replay(&self, after: TurnId, visit: &mut Visit<'_>) -> Result<(), LogError> {
+        let trouble = |e: rusqlite::Error| LogError::from_trouble(e.into(), "read the log");
+        let file = self.file();
+        let select = "SELECT id, bytes FROM turns WHERE id > ?1 ORDER BY id";
+        let mut statement = file.connection.prepare_cached(select).map_err(trouble)?;
+        let mut rows = statement.query([after.0 as i64]).map_err(trouble)?;
+        let mut expected = None;
+        while let Some(row) = rows.next().map_err(trouble)? {
+            let id = row.get::<_, i64>(0).map_err(trouble)? as u64;
+            let corrupt = |cause| LogError::Corrupt { at: TurnId(id), cause };
+            if expected.is_some_and(|expected| expected != id) {
+                return Err(corrupt("turns before it are missing".into()));
+            }
+            expected = Some(id + 1);
+            let bytes = row.get_ref(1).map_err(trouble)?.as_blob();
+            let bytes = bytes.map_err(|e| corrupt(e.to_string()))?;
+            visit(TurnId(id), bytes).map_err(corrupt)?;
+        }
+        Ok(())
+    }
+
+    fn trim(&self, through: TurnId) {
+        self.trimmed.fetch_max(through.0, Ordering::AcqRel);
+        for _ in 0..TRIM_ROUNDS_MAX {
+            if !self.trim_idle() {
+                return;
+            }
+        }
+    }
+
+    fn observe(&self, observer: Arc<dyn SyncObserver>) {
+        // The first one stays: there is one set of metrics.
+        let _ = self.observer.set(observer);
+    }
+}
+
+impl File {
+    fn check(&self) -> Result<(), Trouble> {
+        match &self.failed {
+            Some(cause) => Err(Trouble::SyncFailed(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The turns that a transaction of `turns` turns deletes. The newest one stays, whatever the
+    /// fold says: the next id is counted from it.
+    fn deletable(&self, trimmed: u64, turns: u64) -> Option<(u64, u64)> {
+        let most = self.oldest + TRIM_TURNS_MAX.saturating_mul(turns) - 1;
+        let last = most.min(trimmed).min(self.newest.saturating_sub(1));
+        (last >= self.oldest).then_some((self.oldest, last))
+    }
+
+    fn write<'a>(
+        &self,
+        turns: impl Iterator<Item = &'a [u8]>,
+        trim: Option<(u64, u64)>,
+    ) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut insert = connection.prepare_cached("INSERT INTO turns VALUES (?1, ?2)")?;
+        for (id, turn) in (self.newest + 1..).zip(turns) {
+            insert.execute(params![id as i64, turn])?;
+        }
+        drop(insert);
+        if let Some((first, last)) = trim {
+            connection
+                .prepare_cached("DELETE FROM turns WHERE id BETWEEN ?1 AND ?2")?
+                .execute([first as i64, last as i64])?;
+        }
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// A transaction that failed is rolled back; after a failed sync no other one begins.
+    fn settle<T>(&mut self, outcome: rusqlite::Result<T>) -> Result<T, Trouble> {
+        outcome.map_err(|error| {
+            let trouble = Trouble::from(error);
+            sqlite::roll_back(&self.connection);
+            if let Trouble::SyncFailed(cause) = &trouble {
+                self.failed = Some(cause.clone());
+                sqlite::never_checkpoint_again(&self.connection);
+            }
+            trouble
+        })
+    }
+
+    /// Moves the WAL into the file. A failure is no reason to refuse a turn until the WAL is too
+    /// long, but for a failed sync.
+    fn checkpoint(&mut self) -> Result<(), Trouble> {
+        let checkpoint =
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match self.settle(checkpoint) {
+            Ok(()) => {
+                self.wal_pages = 0;
+                Ok(())
+            }
+            Err(trouble @ Trouble::SyncFailed(_)) => Err(trouble),
+            Err(trouble) if self.wal_pages > WAL_PAGES_MAX => Err(trouble),
+            Err(trouble) => {
+                tracing::warn!(?trouble, "cannot checkpoint the log, trying again");
+                Ok(())
+            }
+        }
+    }
+
+    /// One transaction of deletes; `true` when there is more. Trouble leaves the rest to later.
+    fn trim(&mut self, trimmed: u64) -> bool {
+        let Some((first, last)) = self.deletable(trimmed, 1) else { return false };
+        if self.check().is_err() {
+            return false;
+        }
+        let written = self.write(std::iter::empty(), Some((first, last)));
+        if let Err(trouble) = self.settle(written) {
+            tracing::warn!(?trouble, "cannot delete folded turns, trying again");
+            return false;
+        }
+        self.oldest = last + 1;
+        self.wal_pages += 3 + last - first;
+        if self.wal_pages >= CHECKPOINT_PAGES && self.checkpoint().is_err() {
+            return false;
+        }
+        self.deletable(trimmed, 1).is_some()
+    }
+}
+
+impl Drop for SqliteLog {
+    /// What is folded is not replayed at the next start.
+    fn drop(&mut self) {
+        let trimmed = self.trimmed.load(Ordering::Acquire);
+        if let Ok(file) = self.file.get_mut() {
+            while file.trim(trimmed) {}
+        }
+    }
+}
+
+impl LogError {
+    fn from_trouble(trouble: Trouble, attempted: &'static str) -> Self {
+        match trouble {
+            Trouble::Full => Self::Full,
+            Trouble::SyncFailed(cause) => Self::SyncFailed(cause),
+            Trouble::Corrupt(cause) => Self::Corrupt { at: TurnId(0), cause },
+            Trouble::Io(cause) => Self::Io { attempted, cause },
+        }
+    }
+}
+
+/// The epoch of this folder; given once, when the file is made.
+fn epoch(connection: &Connection) -> Result<Epoch, Trouble> {
+    let drawn = getrandom::u32().map_err(|e| Trouble::Io(format!("no random numbers: {e}")))?;
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?1)", [drawn])?;
+    let select = "SELECT value FROM meta WHERE key = 'epoch'";
+    Ok(Epoch(connection.query_row(select, [], |row| row.get(0))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::suite;
+
+    fn open(folder: &Path) -> SqliteLog {
+        SqliteLog::open(&folder.join("log.db"), &LogOptions::new(Clock::system())).unwrap()
+    }
+
+    #[test]
+    fn it_passes_the_suite() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut made = 0;
+        suite::run(&mut || {
+            made += 1;
+            let folder = folder.path().join(made.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            Arc::new(open(&folder))
+        });
+    }
+
+    #[test]
+    fn a_reopened_log_has_its_turns_its_epoch_and_goes_on_counting() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path());
+        let epoch = log.epoch();
+        assert_eq!(log.append(b"one").unwrap(), TurnId(1));
+        assert_eq!(log.append(b"two").unwrap(), TurnId(2));
+        drop(log);
+        let log = open(folder.path());
+        assert_eq!(log.epoch(), epoch);
+        assert_eq!(suite::turns(&log, TurnId(0)), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+        log.trim(TurnId(2));
+        drop(log);
+        let log = open(folder.path());
+        assert_eq!(log.append(b"three").unwrap(), TurnId(3), "a trimmed id is not given again");
+    }
+
+    #[test]
+    fn trimmed_turns_leave_the_file_by_commits_idle_trims_and_closing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path());
+        for _ in 0..TRIM_TURNS_MAX * 3 {
+            log.append(&[7; 9000]).unwrap();
+        }
+        log.trim(TurnId(TRIM_TURNS_MAX * 3));
+        assert_eq!(suite::turns(&log, TurnId(0)).len(), 1, "all but the newest");
+        for _ in 0..TRIM_TURNS_MAX * 2 {
+            log.append(b"short").unwrap();
+        }
+        log.trimmed.store(TRIM_TURNS_MAX * 4, Ordering::Relaxed);
+        log.append(b"short").unwrap();
+        assert_eq!(suite::turns(&log, TurnId(0)).len() as u64, TRIM_TURNS_MAX + 1);
+        log.trimmed.store(u64::MAX, Ordering::Relaxed);
+        drop(log);
+        assert_eq!(suite::turns(&open(folder.path()), TurnId(0)).len(), 1);
+    }
+
+    #[test]
+    fn a_full_file_refuses_and_takes_again_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path());
+        log.append(b"before").unwrap();
+        let limit = |pages: u32| {
+            let file = log.file();
+            let set: u32 = file
+                .connection
+                .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))
+                .unwrap();
+            set
+        };
+        limit(8);
+        assert!(matches!(log.append(&vec![1; 100_000]), Err(LogError::Full)));
+        assert!(matches!(log.append(&vec![1; 100_000]), Err(LogError::Full)));
+        limit(1_000_000);
+        assert_eq!(log.append(b"after").unwrap(), TurnId(2));
+        assert_eq!(
+            suite::turns(&log, TurnId(0)),
+            [(1, b"before".to_vec()), (2, b"after".to_vec())]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        std::fs::write(&path, [b'x'; 10_000]).unwrap();
+        let refused = SqliteLog::open(&path, &LogOptions::new(Clock::system())).unwrap_err();
+        assert!(matches!(refused, LogError::Corrupt { .. }), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), [b'x'; 10_000]);
+
+        let other = folder.path().join("other.db");
+        Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let refused = SqliteLog::open(&other, &LogOptions::new(Clock::system())).unwrap_err();
+        assert!(refused.to_string().contains("is not a log of Throng"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_of_a_newer_build_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        drop(open(folder.path()));
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        let refused = SqliteLog::open(&path, &LogOptions::new(Clock::system())).unwrap_err();
+        assert!(refused.to_string().contains("newer build"), "{refused}");
+    }
+}

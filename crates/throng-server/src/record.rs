@@ -1,0 +1,490 @@
+//! How events lie on disk: a turn of the log (many events of many rooms) and a block of the store
+//! (many events of one room), both with a version, a length and a CRC-32.
+//!
+//! Neighbours: the sequencer encodes a turn, start-up decodes it; the store writes and reads blocks.
+//! Bytes come from a disk: decoding checks all of them and never panics. No io happens here.
+
+use std::sync::Arc;
+
+use throng_core::{
+    Author, Body, Event, EventKind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId, Username,
+    id::SEQ_MAX,
+};
+
+/// First byte of a turn; another one is of another build.
+const TURN_VERSION: u8 = 0x11;
+/// First byte of a block.
+const BLOCK_VERSION: u8 = 0x21;
+/// Version, CRC-32 of what follows it, length of the body.
+const HEADER_LEN: usize = 1 + 4 + 4;
+/// The least an encoded event takes: tag, prev, at, an author of two bytes, a name.
+const EVENT_LEN_MIN: usize = 6;
+
+const KIND_CREATED: u8 = 0;
+const KIND_JOINED: u8 = 1;
+const KIND_LEFT: u8 = 2;
+const KIND_POSTED: u8 = 3;
+const KIND_MASK: u8 = 0x0f;
+const TAG_PUSHED: u8 = 0x10;
+const TAG_ORIGIN: u8 = 0x20;
+
+/// What was found where a record should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The first byte is no version this build knows.
+    #[error("version {0:#04x} is not one this build reads")]
+    Version(u8),
+    /// The length says otherwise than the bytes.
+    #[error("the length does not match")]
+    Length,
+    /// The bytes are not those that were written.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// The bytes are whole, but a field holds what it cannot.
+    #[error("the field `{0}` holds what it cannot")]
+    Field(&'static str),
+}
+
+/// Appends one turn to `out`, which the log then takes whole.
+pub fn encode_turn(events: &[Arc<Event>], out: &mut Vec<u8>) {
+    let start = begin(TURN_VERSION, out);
+    put_varint(out, events.len() as u64);
+    let mut at = 0;
+    for event in events {
+        put_varint(out, u64::from(event.room.get()));
+        put_varint(out, event.seq.0);
+        put_event(out, event, &mut at);
+    }
+    finish(start, out);
+}
+
+/// Visits a turn's events in order; verifies the whole turn first.
+pub fn decode_turn(bytes: &[u8], mut visit: impl FnMut(Event)) -> Result<(), RecordError> {
+    let mut reader = Reader { rest: open(TURN_VERSION, bytes)? };
+    let count = reader.varint("count")?;
+    if count > (reader.rest.len() / EVENT_LEN_MIN) as u64 {
+        return Err(RecordError::Field("count"));
+    }
+    let mut at = 0;
+    for _ in 0..count {
+        let room = u32::try_from(reader.varint("room")?).ok().and_then(RoomId::new);
+        let room = room.ok_or(RecordError::Field("room"))?;
+        let seq = Seq(reader.varint("seq")?);
+        visit(reader.event(seq, &mut at)?.to_event(room)?);
+    }
+    reader.end()
+}
+
+/// A block being filled: the newest events of one room, kept encoded, so that one more is an append.
+#[derive(Clone, Debug)]
+pub struct OpenBlock {
+    first: Seq,
+    count: u64,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl OpenBlock {
+    /// An empty block whose first event will be `first`.
+    pub fn new(first: Seq) -> Self {
+        Self { first, count: 0, at: 0, bytes: Vec::new() }
+    }
+
+    /// Goes on with a block that was read back.
+    pub fn reopen(first: Seq, bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut block = Block::open(first, bytes)?;
+        let body = block.reader.rest.to_vec();
+        while block.advance()?.is_some() {}
+        Ok(Self { first, count: block.count, at: block.at, bytes: body })
+    }
+
+    /// Adds the room's next event.
+    pub fn push(&mut self, event: &Event) {
+        assert_eq!(event.seq.0, self.first.0 + self.count, "a block is dense");
+        put_event(&mut self.bytes, event, &mut self.at);
+        self.count += 1;
+    }
+
+    /// The place of its first event: with the room, its key.
+    pub fn first(&self) -> Seq {
+        self.first
+    }
+
+    /// Events in it.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Bytes of its events.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of memory it takes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Whether it holds no event.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Appends the block as it lies on disk to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = begin(BLOCK_VERSION, out);
+        put_varint(out, self.first.0);
+        put_varint(out, self.count);
+        out.extend_from_slice(&self.bytes);
+        finish(start, out);
+    }
+}
+
+/// A block being read, event by event, without a copy until one is asked for.
+#[derive(Debug)]
+pub struct Block<'a> {
+    reader: Reader<'a>,
+    next: Seq,
+    count: u64,
+    left: u64,
+    at: u64,
+}
+
+impl<'a> Block<'a> {
+    /// Verifies the block; `first` comes from its key and must be what the block says of itself.
+    pub fn open(first: Seq, bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader { rest: open(BLOCK_VERSION, bytes)? };
+        if reader.varint("first")? != first.0 {
+            return Err(RecordError::Field("first"));
+        }
+        let count = reader.varint("count")?;
+        if count > (reader.rest.len() / EVENT_LEN_MIN) as u64 {
+            return Err(RecordError::Field("count"));
+        }
+        Ok(Self { reader, next: first, count, left: count, at: 0 })
+    }
+
+    /// The next event, or `None` after the last.
+    pub fn advance(&mut self) -> Result<Option<Raw<'a>>, RecordError> {
+        if self.left == 0 {
+            self.reader.end()?;
+            return Ok(None);
+        }
+        let raw = self.reader.event(self.next, &mut self.at)?;
+        self.next = self.next.next();
+        self.left -= 1;
+        Ok(Some(raw))
+    }
+}
+
+/// An event as it lies in a turn or a block: checked for its shape, its texts not yet for their rules.
+#[derive(Debug)]
+pub struct Raw<'a> {
+    /// Its place.
+    pub seq: Seq,
+    /// Whether it was pushed.
+    pub pushed: bool,
+    prev: Seq,
+    at: Timestamp,
+    kind: u8,
+    author: u64,
+    name: &'a str,
+    /// The post's number, for a post.
+    n: u64,
+    origin_id: Option<&'a str>,
+    /// The body of a post, the name of a created room.
+    text: &'a str,
+}
+
+impl<'a> Raw<'a> {
+    /// The sender and its own id, if this is a post that carries one.
+    pub fn origin(&self) -> Option<(UserId, &'a str)> {
+        Some((UserId::new(self.author)?, self.origin_id?))
+    }
+
+    /// The event, owned.
+    pub fn to_event(&self, room: RoomId) -> Result<Event, RecordError> {
+        let author = Author {
+            id: UserId::new(self.author).ok_or(RecordError::Field("author"))?,
+            name: Username::parse(self.name).map_err(|_| RecordError::Field("name"))?,
+        };
+        let kind = match self.kind {
+            KIND_CREATED => EventKind::Created {
+                by: author,
+                name: RoomName::parse(self.text).map_err(|_| RecordError::Field("room name"))?,
+            },
+            KIND_JOINED => EventKind::Joined { who: author },
+            KIND_LEFT => EventKind::Left { who: author },
+            KIND_POSTED => EventKind::Posted {
+                n: self.n,
+                author,
+                origin_id: self
+                    .origin_id
+                    .map(OriginId::parse)
+                    .transpose()
+                    .map_err(|_| RecordError::Field("origin_id"))?,
+                body: Body::parse(self.text).map_err(|_| RecordError::Field("body"))?,
+            },
+            _ => return Err(RecordError::Field("kind")),
+        };
+        let Self { seq, pushed, prev, at, .. } = *self;
+        Ok(Event { room, seq, prev, pushed, at, kind })
+    }
+}
+
+fn begin(version: u8, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.push(version);
+    out.extend_from_slice(&[0; HEADER_LEN - 1]);
+    start
+}
+
+fn finish(start: usize, out: &mut [u8]) {
+    let record = &mut out[start..];
+    let len = u32::try_from(record.len() - HEADER_LEN).expect("limits keep a turn far below 4 GiB");
+    record[5..9].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32fast::hash(&record[5..]);
+    record[1..5].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Verifies version, length and checksum, and returns the body.
+fn open(version: u8, bytes: &[u8]) -> Result<&[u8], RecordError> {
+    let Some((header, body)) = bytes.split_at_checked(HEADER_LEN) else {
+        return Err(RecordError::Length);
+    };
+    if header[0] != version {
+        return Err(RecordError::Version(header[0]));
+    }
+    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i]));
+    if word(5) as usize != body.len() {
+        return Err(RecordError::Length);
+    }
+    if word(1) != crc32fast::hash(&bytes[5..]) {
+        return Err(RecordError::Checksum);
+    }
+    Ok(body)
+}
+
+/// `at` is the time of the event before, and is moved on.
+fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
+    assert!(event.prev < event.seq, "the pushed event before this one is before it");
+    let pushed = if event.pushed { TAG_PUSHED } else { 0 };
+    let (kind, author, text) = match &event.kind {
+        EventKind::Created { by, name } => (KIND_CREATED, by, name.as_str()),
+        EventKind::Joined { who } => (KIND_JOINED, who, ""),
+        EventKind::Left { who } => (KIND_LEFT, who, ""),
+        EventKind::Posted { author, body, .. } => (KIND_POSTED, author, body.as_str()),
+    };
+    let origin_id = match &event.kind {
+        EventKind::Posted { origin_id: Some(id), .. } => Some(id.as_str()),
+        _ => None,
+    };
+    let has_origin = if origin_id.is_some() { TAG_ORIGIN } else { 0 };
+    out.reserve(48 + author.name.as_str().len() + origin_id.map_or(0, str::len) + text.len());
+    out.push(kind | pushed | has_origin);
+    put_varint(out, event.seq.0 - event.prev.0);
+    put_varint(out, zigzag(event.at.0.wrapping_sub(*at) as i64));
+    *at = event.at.0;
+    put_varint(out, author.id.get());
+    put_text(out, author.name.as_str());
+    if let EventKind::Posted { n, .. } = &event.kind {
+        put_varint(out, *n);
+    }
+    if let Some(id) = origin_id {
+        put_text(out, id);
+    }
+    if matches!(kind, KIND_CREATED | KIND_POSTED) {
+        put_text(out, text);
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Small numbers of either sign become small numbers.
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[derive(Debug)]
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self, field: &'static str) -> Result<u8, RecordError> {
+        let (first, rest) = self.rest.split_first().ok_or(RecordError::Field(field))?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    fn varint(&mut self, field: &'static str) -> Result<u64, RecordError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte(field)?;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(RecordError::Field(field))
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<&'a str, RecordError> {
+        let len = usize::try_from(self.varint(field)?).map_err(|_| RecordError::Field(field))?;
+        let (text, rest) = self.rest.split_at_checked(len).ok_or(RecordError::Field(field))?;
+        self.rest = rest;
+        std::str::from_utf8(text).map_err(|_| RecordError::Field(field))
+    }
+
+    fn event(&mut self, seq: Seq, at: &mut u64) -> Result<Raw<'a>, RecordError> {
+        let tag = self.byte("tag")?;
+        let kind = tag & KIND_MASK;
+        let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN;
+        if tag & !known != 0 || kind > KIND_POSTED || (tag & TAG_ORIGIN != 0 && kind != KIND_POSTED)
+        {
+            return Err(RecordError::Field("tag"));
+        }
+        if !(1..=SEQ_MAX).contains(&seq.0) {
+            return Err(RecordError::Field("seq"));
+        }
+        let back = self.varint("prev")?;
+        if back == 0 || back > seq.0 {
+            return Err(RecordError::Field("prev"));
+        }
+        *at = at.wrapping_add(unzigzag(self.varint("at")?) as u64);
+        let author = self.varint("author")?;
+        let name = self.text("name")?;
+        let n = if kind == KIND_POSTED { self.varint("n")? } else { 0 };
+        let origin_id = if tag & TAG_ORIGIN == 0 { None } else { Some(self.text("origin_id")?) };
+        let text = match kind {
+            KIND_CREATED | KIND_POSTED => self.text("text")?,
+            _ => "",
+        };
+        let pushed = tag & TAG_PUSHED != 0;
+        let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
+        Ok(Raw { seq, pushed, prev, at, kind, author, name, n, origin_id, text })
+    }
+
+    fn end(&self) -> Result<(), RecordError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(RecordError::Length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples;
+
+    fn turn(events: &[Arc<Event>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_turn(events, &mut bytes);
+        bytes
+    }
+
+    fn read_turn(bytes: &[u8]) -> Result<Vec<Event>, RecordError> {
+        let mut events = Vec::new();
+        decode_turn(bytes, |event| events.push(event))?;
+        Ok(events)
+    }
+
+    fn read_block(room: RoomId, first: Seq, bytes: &[u8]) -> Result<Vec<Event>, RecordError> {
+        let mut block = Block::open(first, bytes)?;
+        let mut events = Vec::new();
+        while let Some(raw) = block.advance()? {
+            events.push(raw.to_event(room)?);
+        }
+        Ok(events)
+    }
+
+    #[test]
+    fn every_kind_of_event_comes_back_as_it_went_into_a_turn() {
+        let events = samples::every_kind();
+        let read = read_turn(&turn(&events)).unwrap();
+        assert_eq!(
+            read.iter().collect::<Vec<_>>(),
+            events.iter().map(|e| &**e).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_block_comes_back_and_can_be_gone_on_with() {
+        let room = samples::room(7);
+        let events = samples::history(room, 1, 10);
+        let mut open = OpenBlock::new(Seq(1));
+        events[..4].iter().for_each(|event| open.push(event));
+        let mut bytes = Vec::new();
+        open.encode(&mut bytes);
+        let mut open = OpenBlock::reopen(Seq(1), &bytes).unwrap();
+        events[4..].iter().for_each(|event| open.push(event));
+        bytes.clear();
+        open.encode(&mut bytes);
+        let read = read_block(room, Seq(1), &bytes).unwrap();
+        assert_eq!(read, events.iter().map(|e| (**e).clone()).collect::<Vec<_>>());
+        assert_eq!(
+            Block::open(Seq(2), &bytes).map(|_| ()),
+            Err(RecordError::Field("first")),
+            "a block under another key is not taken for it"
+        );
+    }
+
+    #[test]
+    fn a_turn_with_one_bit_turned_or_cut_short_is_refused() {
+        let whole = turn(&samples::every_kind());
+        for at in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            assert!(read_turn(&bytes).is_err(), "bit {at}");
+        }
+        for len in 0..whole.len() {
+            assert!(read_turn(&whole[..len]).is_err(), "length {len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(
+            body in proptest::collection::vec(any::<u8>(), 0..300),
+            version in prop_oneof![Just(TURN_VERSION), Just(BLOCK_VERSION), any::<u8>()],
+        ) {
+            // With a true checksum in front, so that the fields behind it are reached.
+            let mut bytes = Vec::new();
+            let start = begin(version, &mut bytes);
+            bytes.extend_from_slice(&body);
+            finish(start, &mut bytes);
+            let _ = read_turn(&bytes);
+            let _ = read_block(samples::room(1), Seq(1), &bytes);
+            let _ = OpenBlock::reopen(Seq(1), &bytes);
+            let _ = read_turn(&body);
+            let _ = read_block(samples::room(1), Seq(1), &body);
+        }
+
+        #[test]
+        fn an_almost_right_turn_never_panics(at in any::<usize>(), byte in any::<u8>()) {
+            let mut bytes = turn(&samples::every_kind());
+            let body = bytes.len() - HEADER_LEN;
+            bytes[HEADER_LEN + at % body] = byte;
+            finish(0, &mut bytes);
+            let _ = read_turn(&bytes);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Opening a SQLite file of ours, and what its errors mean to us.
+//!
+//! Neighbours: `log/sqlite.rs` and `store/sqlite.rs`, each with a file of its own. It knows no table
+//! but what it is given to create, and never decides what to do about trouble.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::ffi;
+use rusqlite::{Connection, OpenFlags};
+
+/// What a file of ours is, and how it is made.
+#[derive(Debug)]
+pub struct Kind {
+    /// What the operator calls it.
+    pub what: &'static str,
+    /// Stands in the file's header, so that another program's file is not taken for ours.
+    pub application_id: i32,
+    /// The version of the tables; a newer one is of a newer build and is refused.
+    pub version: i32,
+    /// Fixed when the file is made.
+    pub page_size: u32,
+    /// Pages kept in memory, KiB.
+    pub cache_kib: u32,
+    /// The tables of `version`.
+    pub schema: &'static str,
+    /// One connection only: spares the locks and the shared-memory file.
+    pub exclusive: bool,
+}
+
+/// What went wrong below, as far as it matters above.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// No space left.
+    Full,
+    /// A sync was refused: what is on disk is unknown.
+    SyncFailed(String),
+    /// The file is not what it should be.
+    Corrupt(String),
+    /// Anything else.
+    Io(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(code) = error.sqlite_error().map(|e| e.extended_code) else {
+            return Self::Io(error.to_string());
+        };
+        let text = format!("{error} (SQLite {code})");
+        match code {
+            ffi::SQLITE_FULL => Self::Full,
+            ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => Self::SyncFailed(text),
+            _ => match code & 0xff {
+                ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Self::Corrupt(text),
+                _ => Self::Io(text),
+            },
+        }
+    }
+}
+
+/// Opens the file, makes it when it is empty, and refuses one that is not ours or of a newer build.
+/// `synchronous` is SQLite's word for how a commit is synced.
+pub fn open(
+    path: &Path,
+    vfs: Option<&str>,
+    kind: &Kind,
+    synchronous: &str,
+) -> Result<Connection, Trouble> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, vfs, flags, kind)?;
+    connection.pragma_update(None, "page_size", kind.page_size)?;
+    if kind.exclusive {
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
+    recognise(&connection, path, kind)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Trouble::Io(format!("{} stays in journal mode {mode}", path.display())));
+    }
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    // Checkpoints are called for by name, so that a failed one is seen.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    create(&connection, kind)?;
+    Ok(connection)
+}
+
+/// Opens a file that `open` has made, for reading only.
+pub fn open_reader(path: &Path, vfs: Option<&str>, kind: &Kind) -> Result<Connection, Trouble> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, vfs, flags, kind)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// After a failed sync nothing more may be written, not even by closing.
+pub fn never_checkpoint_again(connection: &Connection) {
+    // A refusal leaves the checkpoint of a close: the process ends before it.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+}
+
+/// Ends a transaction that failed; SQLite may have done so itself.
+pub fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::warn!(%error, "cannot roll back");
+    }
+}
+
+fn connect(
+    path: &Path,
+    vfs: Option<&str>,
+    flags: OpenFlags,
+    kind: &Kind,
+) -> Result<Connection, Trouble> {
+    let connection = match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -i64::from(kind.cache_kib))?;
+    Ok(connection)
+}
+
+/// An empty file may become ours; any other must say that it is.
+fn recognise(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), Trouble> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (application_id, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application_id == 0 && version == 0 && tables == 0 {
+        return Ok(());
+    }
+    let file = path.display();
+    if application_id != kind.application_id {
+        return Err(Trouble::Corrupt(format!("{file} is not a {} of Throng", kind.what)));
+    }
+    if version > kind.version {
+        return Err(Trouble::Corrupt(format!(
+            "{file} was made by a newer build (version {version}, this one reads {}); \
+             run that one, or put back a backup",
+            kind.version
+        )));
+    }
+    Ok(())
+}
+
+/// All or nothing, so that a cut while the folder is made leaves an empty file or a whole one.
+fn create(connection: &Connection, kind: &Kind) -> Result<(), Trouble> {
+    let made: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if made != 0 {
+        return Ok(());
+    }
+    let made = connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {}; PRAGMA application_id={}; PRAGMA user_version={}; COMMIT",
+        kind.schema, kind.application_id, kind.version
+    ));
+    if made.is_err() {
+        roll_back(connection);
+    }
+    Ok(made?)
+}

@@ -1,0 +1,584 @@
+//! The store in a SQLite file of its own: blocks of up to 64 events keyed by room and first place,
+//! rooms and their members beside them.
+//!
+//! Neighbours: the fold is the one writer; `history.rs` and start-up read through a small pool of
+//! connections. A commit is not synced (`synchronous=NORMAL`): what makes it safe is `sync`, a
+//! checkpoint, before the log is trimmed.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use throng_core::id::SEQ_MAX;
+use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
+
+use super::cursors::{Cursor, Cursors};
+use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
+use crate::record::{Block, OpenBlock, Raw};
+use crate::sqlite::{self, Kind, Trouble};
+
+/// Events of a full block: decoding one costs a page of history little, and a busy room's fold
+/// writes few of them.
+const BLOCK_EVENTS_MAX: u64 = 64;
+/// A block of long messages is full before, so that writing it again stays cheap.
+const BLOCK_BYTES_MAX: usize = 64 * 1024;
+/// Reads side by side; more wait.
+const READERS_MAX: usize = 4;
+
+const KIND: Kind = Kind {
+    what: "store",
+    application_id: 0x5468_7253, // "ThrS"
+    version: 1,
+    page_size: 16 * 1024,
+    cache_kib: 32 * 1024,
+    schema: "CREATE TABLE rooms (
+                 id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
+                 head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL);
+             CREATE TABLE members (
+                 room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
+                 PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+    exclusive: false,
+};
+
+const READER: Kind = Kind { cache_kib: 8 * 1024, ..KIND };
+
+/// How the store is opened.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    /// The SQLite VFS by name; the tests put their disk of faults here.
+    pub vfs: Option<String>,
+}
+
+/// The store in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    readers: Readers,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: Connection,
+    cursors: Cursors,
+    scratch: Vec<u8>,
+    /// A sync failed: nothing is written any more.
+    failed: Option<String>,
+}
+
+/// Connections that only read, lent one at a time.
+#[derive(Debug)]
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+struct Lease<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+/// The key of a block, or a bound among keys.
+fn key(room: RoomId, seq: Seq) -> i64 {
+    i64::from(room.get()) << 40 | seq.0.min(SEQ_MAX) as i64
+}
+
+fn first_of(id: i64) -> Seq {
+    Seq(id as u64 & SEQ_MAX)
+}
+
+impl SqliteStore {
+    /// Opens the store, or makes it.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        Self::open_file(path, options).map_err(|t| StoreError::from_trouble(t, "open the store"))
+    }
+
+    fn open_file(path: &Path, options: &StoreOptions) -> Result<Self, Trouble> {
+        let vfs = options.vfs.as_deref();
+        let connection = sqlite::open(path, vfs, &KIND, "NORMAL")?;
+        let idle = (0..READERS_MAX).map(|_| sqlite::open_reader(path, vfs, &READER));
+        let idle = Mutex::new(idle.collect::<Result<_, _>>()?);
+        let cursors = Cursors::default();
+        let writer = Writer { connection, cursors, scratch: Vec::new(), failed: None };
+        let readers = Readers { idle, returned: Condvar::new() };
+        Ok(Self { writer: Mutex::new(writer), readers })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect("a panic while folding ends the process")
+    }
+}
+
+impl Store for SqliteStore {
+    fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let folded = writer.check().and_then(|()| writer.fold(rooms));
+        if folded.is_err() {
+            writer.take_back(rooms);
+        }
+        let folded = folded.map_err(|failure| failure.named("write to the store"));
+        writer.settle(folded)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let synced = writer.check().and_then(|()| writer.checkpoint());
+        let synced = synced.map_err(|failure| failure.named("checkpoint the store"));
+        writer.settle(synced)
+    }
+
+    fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError> {
+        let lease = self.readers.lease();
+        rooms(&lease, visit).map_err(|failure| failure.named("read the rooms"))
+    }
+
+    fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        let lease = self.readers.lease();
+        let page = match span {
+            Span::Before(before) => page_before(&lease, room, before, limit),
+            Span::After(after) => page_after(&lease, room, after, limit),
+        };
+        page.map_err(|failure| failure.named("read history"))
+    }
+
+    fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
+        if seq == Seq::ZERO {
+            return Ok(None);
+        }
+        let page = self.page(room, Span::After(Seq(seq.0 - 1)), 1)?;
+        Ok(page.into_iter().next().filter(|event| event.seq == seq))
+    }
+
+    fn origins(
+        &self,
+        room: RoomId,
+        after: Seq,
+        visit: &mut VisitOrigin<'_>,
+    ) -> Result<(), StoreError> {
+        let lease = self.readers.lease();
+        let visited = each_block_after(&lease, room, after, |mut block| {
+            while let Some(raw) = block.advance().map_err(|e| Failure::corrupt(room, e))? {
+                if raw.seq > after
+                    && let Some((user, id)) = raw.origin()
+                {
+                    visit(user, id, raw.seq);
+                }
+            }
+            Ok(true)
+        });
+        visited.map_err(|failure| failure.named("read the ids of posts"))
+    }
+}
+
+/// What ends a read or a fold: trouble below, or what the store refuses by itself.
+enum Failure {
+    Trouble(Trouble),
+    Refused(StoreError),
+}
+
+impl Failure {
+    fn corrupt(room: RoomId, cause: impl std::fmt::Display) -> Self {
+        Self::Refused(StoreError::Corrupt(format!("room {room}: {cause}")))
+    }
+
+    fn named(self, attempted: &'static str) -> StoreError {
+        match self {
+            Self::Trouble(trouble) => StoreError::from_trouble(trouble, attempted),
+            Self::Refused(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl Writer {
+    fn check(&self) -> Result<(), Failure> {
+        match &self.failed {
+            Some(cause) => Err(Failure::Trouble(Trouble::SyncFailed(cause.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(StoreError::SyncFailed(cause)) = &outcome
+            && self.failed.is_none()
+        {
+            self.failed = Some(cause.clone());
+            sqlite::never_checkpoint_again(&self.connection);
+        }
+        outcome
+    }
+
+    /// After a failed fold: what is remembered of these rooms may be ahead of the file.
+    fn take_back(&mut self, rooms: &[RoomBatch]) {
+        sqlite::roll_back(&self.connection);
+        for batch in rooms {
+            self.cursors.forget(batch.room);
+        }
+    }
+
+    fn fold(&mut self, rooms: &[RoomBatch]) -> Result<(), Failure> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for batch in rooms {
+            let mut cursor = match self.cursors.take(batch.room) {
+                Some(cursor) => cursor,
+                None => read_cursor(&self.connection, batch.room)?,
+            };
+            self.fold_room(batch, &mut cursor)?;
+            self.cursors.keep(batch.room, cursor);
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.cursors.shrink();
+        Ok(())
+    }
+
+    fn fold_room(&mut self, batch: &RoomBatch, cursor: &mut Cursor) -> Result<(), Failure> {
+        let room = batch.room;
+        let before = cursor.head;
+        for event in &batch.events {
+            if event.seq <= cursor.head {
+                continue;
+            }
+            if event.seq != cursor.head.next() || event.room != room {
+                let (has, begins) = (cursor.head, event.seq);
+                return Err(Failure::Refused(StoreError::Gap { room, has, begins }));
+            }
+            if cursor.block.count() >= BLOCK_EVENTS_MAX || cursor.block.len() >= BLOCK_BYTES_MAX {
+                self.write_block(room, &cursor.block)?;
+                cursor.block = OpenBlock::new(event.seq);
+            }
+            cursor.block.push(event);
+            cursor.head = event.seq;
+            if event.pushed {
+                cursor.pushed = event.seq;
+            }
+            self.fold_kind(event, cursor)?;
+        }
+        if cursor.head == before {
+            return Ok(());
+        }
+        self.write_block(room, &cursor.block)?;
+        let update = "UPDATE rooms SET head = ?2, pushed = ?3, posts = ?4 WHERE id = ?1";
+        let (head, pushed) = (cursor.head.0 as i64, cursor.pushed.0 as i64);
+        let row = params![room.get(), head, pushed, cursor.posts as i64];
+        let updated = self.connection.prepare_cached(update)?.execute(row)?;
+        if updated == 1 { Ok(()) } else { Err(Failure::corrupt(room, "it was never made")) }
+    }
+
+    /// What an event changes besides the room's history.
+    fn fold_kind(&self, event: &Event, cursor: &mut Cursor) -> Result<(), Failure> {
+        let (room, seq) = (event.room.get(), event.seq.0 as i64);
+        match &event.kind {
+            EventKind::Created { name, .. } => {
+                let insert = "INSERT INTO rooms VALUES (?1, ?2, ?3, 0, 0, 0)";
+                let row = params![room, name.as_str(), event.at.0 as i64];
+                self.connection.prepare_cached(insert)?.execute(row)?;
+            }
+            EventKind::Joined { who } => {
+                let insert = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3)";
+                let row = params![room, who.id.get() as i64, seq];
+                self.connection.prepare_cached(insert)?.execute(row)?;
+            }
+            EventKind::Left { who } => {
+                let delete = "DELETE FROM members WHERE room = ?1 AND user = ?2";
+                let row = params![room, who.id.get() as i64];
+                self.connection.prepare_cached(delete)?.execute(row)?;
+            }
+            EventKind::Posted { n, .. } => cursor.posts = *n,
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self, room: RoomId, block: &OpenBlock) -> Result<(), Failure> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        self.scratch.clear();
+        block.encode(&mut self.scratch);
+        let insert = "INSERT OR REPLACE INTO blocks VALUES (?1, ?2)";
+        let row = params![key(room, block.first()), self.scratch];
+        self.connection.prepare_cached(insert)?.execute(row)?;
+        Ok(())
+    }
+
+    /// All of the WAL into the file, synced. A reader that is in the way makes it fail, and the
+    /// fold tries again.
+    fn checkpoint(&self) -> Result<(), Failure> {
+        let mut statement = self.connection.prepare_cached("PRAGMA wal_checkpoint(FULL)")?;
+        let busy: bool = statement.query_row([], |row| row.get(0))?;
+        if busy {
+            let cause = "a reader was in the way".to_owned();
+            return Err(Failure::Trouble(Trouble::Io(cause)));
+        }
+        Ok(())
+    }
+}
+
+/// Where the fold of a room goes on, from the file.
+fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure> {
+    let select = "SELECT head, pushed, posts FROM rooms WHERE id = ?1";
+    let numbers = |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?));
+    let found = connection.prepare_cached(select)?.query_row([room.get()], numbers).optional()?;
+    let Some((head, pushed, posts)) = found else {
+        return Ok(Cursor::default());
+    };
+    let (head, pushed) = (Seq(head), Seq(pushed));
+    let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(SEQ_MAX))])?;
+    let row = rows.next()?.ok_or_else(|| Failure::corrupt(room, "its newest block is missing"))?;
+    let first = first_of(row.get(0)?);
+    let block =
+        OpenBlock::reopen(first, blob(row, room)?).map_err(|e| Failure::corrupt(room, e))?;
+    if first.0 + block.count() != head.0 + 1 {
+        return Err(Failure::corrupt(room, "its newest block does not end at its head"));
+    }
+    Ok(Cursor { head, pushed, posts, block })
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|number| number as u64)
+}
+
+fn blob<'a>(row: &'a Row<'_>, room: RoomId) -> Result<&'a [u8], Failure> {
+    match row.get_ref(1)? {
+        ValueRef::Blob(bytes) => Ok(bytes),
+        _ => Err(Failure::corrupt(room, "a block is not a blob")),
+    }
+}
+
+/// Visits the blocks that hold places above `after`, oldest first, until the visitor has enough.
+/// The first one may begin below.
+fn each_block_after(
+    connection: &Connection,
+    room: RoomId,
+    after: Seq,
+    mut visit: impl FnMut(Block<'_>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN coalesce(
+                      (SELECT max(id) FROM blocks WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3
+                  ORDER BY id";
+    let (lowest, highest) = (key(room, Seq::ZERO), key(room, Seq(SEQ_MAX)));
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query([lowest, key(room, after.next()), highest])?;
+    while let Some(row) = rows.next()? {
+        let block = Block::open(first_of(row.get(0)?), blob(row, room)?);
+        if !visit(block.map_err(|e| Failure::corrupt(room, e))?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn page_after(
+    connection: &Connection,
+    room: RoomId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Arc<Event>>, Failure> {
+    let mut events = Vec::new();
+    if limit == 0 {
+        return Ok(events);
+    }
+    let corrupt = |e| Failure::corrupt(room, e);
+    each_block_after(connection, room, after, |mut block| {
+        while let Some(raw) = block.advance().map_err(corrupt)? {
+            if raw.seq > after && events.len() < limit {
+                events.push(Arc::new(raw.to_event(room).map_err(corrupt)?));
+            }
+        }
+        Ok(events.len() < limit)
+    })?;
+    Ok(events)
+}
+
+fn page_before(
+    connection: &Connection,
+    room: RoomId,
+    before: Seq,
+    limit: usize,
+) -> Result<Vec<Arc<Event>>, Failure> {
+    let mut events = Vec::new();
+    if limit == 0 || before <= Seq(1) {
+        return Ok(events);
+    }
+    let corrupt = |e| Failure::corrupt(room, e);
+    let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC";
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(before.0 - 1))])?;
+    while events.len() < limit {
+        let Some(row) = rows.next()? else { break };
+        let mut block = Block::open(first_of(row.get(0)?), blob(row, room)?).map_err(corrupt)?;
+        let mut raws: Vec<Raw<'_>> = Vec::with_capacity(BLOCK_EVENTS_MAX as usize);
+        while let Some(raw) = block.advance().map_err(corrupt)? {
+            if raw.seq < before {
+                raws.push(raw);
+            }
+        }
+        for raw in raws.iter().rev().take(limit - events.len()) {
+            events.push(Arc::new(raw.to_event(room).map_err(corrupt)?));
+        }
+    }
+    events.reverse();
+    Ok(events)
+}
+
+/// Rooms and members lie in the same order: one walk along both.
+fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
+    connection.execute_batch("BEGIN")?;
+    let visited = walk_rooms(connection, visit);
+    sqlite::roll_back(connection);
+    visited
+}
+
+fn walk_rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
+    let select = "SELECT id, name, created_at, head, pushed, posts FROM rooms ORDER BY id";
+    let mut rooms = connection.prepare_cached(select)?;
+    let mut rooms = rooms.query([])?;
+    let select = "SELECT room, user, seq FROM members ORDER BY room, user";
+    let mut members = connection.prepare_cached(select)?;
+    let mut members = members.query([])?;
+    let mut member = next_member(&mut members)?;
+    while let Some(row) = rooms.next()? {
+        let id: u32 = row.get(0)?;
+        let bad = |what| Failure::Refused(StoreError::Corrupt(format!("room {id}: {what}")));
+        let room = RoomId::new(id).ok_or_else(|| bad("no such number"))?;
+        let name = row.get_ref(1)?.as_str().map_err(|_| bad("its name is not text"))?;
+        let name = RoomName::parse(name).map_err(|_| bad("its name breaks the rules"))?;
+        let mut snapshot = RoomSnapshot {
+            room,
+            name,
+            created_at: Timestamp(number(row, 2)?),
+            head: Seq(number(row, 3)?),
+            pushed: Seq(number(row, 4)?),
+            posts: number(row, 5)?,
+            members: Vec::new(),
+        };
+        while let Some((of, user, seq)) = member {
+            if of != id {
+                break;
+            }
+            let user = UserId::new(user).ok_or_else(|| bad("a member has no such number"))?;
+            snapshot.members.push((user, Seq(seq)));
+            member = next_member(&mut members)?;
+        }
+        visit(snapshot);
+    }
+    match member {
+        None => Ok(()),
+        Some((of, ..)) => {
+            Err(Failure::Refused(StoreError::Corrupt(format!("members of no room: {of}"))))
+        }
+    }
+}
+
+fn next_member(members: &mut rusqlite::Rows<'_>) -> Result<Option<(u32, u64, u64)>, Failure> {
+    let row = members.next()?;
+    Ok(row
+        .map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, number(row, 1)?, number(row, 2)?)))
+        .transpose()?)
+}
+
+impl Readers {
+    /// Waits while all are lent: reads are short.
+    fn lease(&self) -> Lease<'_> {
+        let idle = self.idle.lock().expect("nothing panics while it holds the readers");
+        let mut idle = self
+            .returned
+            .wait_while(idle, |idle| idle.is_empty())
+            .expect("nothing panics while it holds the readers");
+        Lease { readers: self, connection: idle.pop() }
+    }
+}
+
+impl std::ops::Deref for Lease<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let (Some(connection), Ok(mut idle)) = (self.connection.take(), self.readers.idle.lock())
+        {
+            idle.push(connection);
+            self.readers.returned.notify_one();
+        }
+    }
+}
+
+impl StoreError {
+    fn from_trouble(trouble: Trouble, attempted: &'static str) -> Self {
+        match trouble {
+            Trouble::Full => Self::Full,
+            Trouble::SyncFailed(cause) => Self::SyncFailed(cause),
+            Trouble::Corrupt(cause) => Self::Corrupt(cause),
+            Trouble::Io(cause) => Self::Io { attempted, cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use crate::store::suite;
+
+    fn open(folder: &Path) -> SqliteStore {
+        SqliteStore::open(&folder.join("store.db"), &StoreOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn it_passes_the_suite() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut made = 0;
+        suite::run(&mut || {
+            made += 1;
+            let folder = folder.path().join(made.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            Arc::new(open(&folder))
+        });
+    }
+
+    #[test]
+    fn a_reopened_store_goes_on_in_the_middle_of_a_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = samples::room(3);
+        let history = samples::history(room, 1, 200);
+        for (from, to) in [(0, 10), (10, 70), (70, 71), (71, 200)] {
+            let store = open(folder.path());
+            let events = history[from..to].to_vec();
+            store.fold(&[RoomBatch { room, events }]).unwrap();
+            store.sync().unwrap();
+        }
+        let store = open(folder.path());
+        assert_eq!(store.page(room, Span::After(Seq(0)), 1000).unwrap(), history);
+        let blocks: i64 = store
+            .writer()
+            .connection
+            .query_row("SELECT count(*) FROM blocks", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(blocks, 200_i64.div_euclid(64) + 1, "and filled the blocks it found");
+    }
+
+    #[test]
+    fn a_block_that_was_damaged_is_named_and_other_rooms_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        suite::fold(&store, samples::history(samples::room(1), 1, 5));
+        suite::fold(&store, samples::history(samples::room(2), 1, 5));
+        let damage = "UPDATE blocks SET bytes = zeroblob(length(bytes)) WHERE id >> 40 = 1";
+        store.writer().connection.execute(damage, []).unwrap();
+        let refused = store.page(samples::room(1), Span::After(Seq(0)), 10).unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+        assert!(refused.to_string().contains("room 1"), "{refused}");
+        assert_eq!(store.page(samples::room(2), Span::After(Seq(0)), 10).unwrap().len(), 5);
+    }
+}
