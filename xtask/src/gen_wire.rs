@@ -18,6 +18,9 @@ pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
             json_form(&mut config, file.package(), message);
         }
     }
+    // Theirs is in `native/redacted.rs`.
+    let secret = ["Register", "Login", "Authenticate", "Session"];
+    config.skip_debug(secret.map(|name| format!(".throng.v1.{name}")));
     config.skip_protoc_run();
     config.out_dir(std::env::temp_dir());
     let modules = files

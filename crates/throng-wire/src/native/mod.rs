@@ -9,6 +9,7 @@ mod ack;
 pub mod json;
 mod oneof;
 pub mod protobuf;
+mod redacted;
 #[rustfmt::skip]
 pub mod v1;
 

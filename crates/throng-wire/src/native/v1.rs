@@ -45,6 +45,7 @@ pub mod client_frame {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Register {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -55,6 +56,7 @@ pub struct Register {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Login {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -65,6 +67,7 @@ pub struct Login {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Authenticate {
     #[prost(string, tag = "1")]
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -316,6 +319,7 @@ pub struct Rejected {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Session {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,51 @@
+//! `Debug` of the messages that carry a secret: whatever logs a frame must not log a password or token.
+
+use std::fmt;
+
+use super::v1::{Authenticate, Login, Register, Session};
+
+const SECRET: &str = "…";
+
+impl fmt::Debug for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Register").field("name", &self.name).field("password", &SECRET).finish()
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("name", &self.name).field("password", &SECRET).finish()
+    }
+}
+
+impl fmt::Debug for Authenticate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate").field("token", &SECRET).finish()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("user", &self.user).field("token", &SECRET).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::native::json;
+
+    #[test]
+    fn a_frame_that_is_logged_tells_no_secret() {
+        for frame in [
+            r#"{"register":{"name":"ada","password":"hunter22"}}"#,
+            r#"{"login":{"name":"ada","password":"hunter22"}}"#,
+            r#"{"authenticate":{"token":"hunter22"}}"#,
+        ] {
+            let told = format!("{:?}", json::decode_client(frame.as_bytes()).unwrap());
+            assert!(!told.contains("hunter22"), "{told}");
+        }
+        let frame = br#"{"reply":{"session":{"user":{"name":"ada"},"token":"hunter22"}}}"#;
+        let told = format!("{:?}", json::decode_server(frame).unwrap());
+        assert!(told.contains("ada") && !told.contains("hunter22"), "{told}");
+    }
+}
