@@ -5,3 +5,4 @@ mod autobahn;
 mod fuzz;
 mod hostile;
 mod oracle;
+mod recorded;
