@@ -147,6 +147,13 @@ settable_limits! {
     tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
 }
 
+impl Limits {
+    /// Threads that hash passwords on a machine of so many cores.
+    pub fn hash_thread_count(&self, cores: usize) -> usize {
+        if self.hash_threads == 0 { (cores / 2).max(1) } else { self.hash_threads }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

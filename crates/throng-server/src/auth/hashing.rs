@@ -100,10 +100,7 @@ impl Hashing {
     /// Starts the threads.
     pub fn start(limits: &Limits, clock: Clock) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = match limits.hash_threads {
-            0 => (cores / 2).max(1),
-            set => set,
-        };
+        let threads = limits.hash_thread_count(cores);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
