@@ -84,6 +84,11 @@ impl Origins {
         })
     }
 
+    /// Whether this post is remembered.
+    pub(crate) fn has(&self, fingerprint: Fingerprint, seq: Seq) -> bool {
+        self.find(fingerprint, seq).is_some()
+    }
+
     /// Remembers a post. What no longer counts goes when the table has to grow.
     pub(crate) fn insert(
         &mut self,
@@ -100,17 +105,13 @@ impl Origins {
         self.len += 1;
     }
 
-    /// Forgets a post that did not come to be.
+    /// Forgets a post that did not come to be. Returns whether it was remembered.
     pub(crate) fn remove(&mut self, fingerprint: Fingerprint, seq: Seq) -> bool {
-        let mut slot = self.home(fingerprint.0);
-        while let Some(found) = self.slots.get(slot).filter(|found| found.fingerprint != 0) {
-            if found.fingerprint == fingerprint.0 && found.seq == seq.0 as u32 {
-                self.free(slot);
-                return true;
-            }
-            slot = self.after(slot);
+        let found = self.find(fingerprint, seq);
+        if let Some(slot) = found {
+            self.free(slot);
         }
-        false
+        found.is_some()
     }
 
     /// Frees what no longer counts among `slots_max` slots from `from` on. Returns where to go on;
@@ -140,6 +141,17 @@ impl Origins {
 
     fn after(&self, slot: usize) -> usize {
         if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
+    }
+
+    fn find(&self, fingerprint: Fingerprint, seq: Seq) -> Option<usize> {
+        let mut slot = self.home(fingerprint.0);
+        while let Some(found) = self.slots.get(slot).filter(|found| found.fingerprint != 0) {
+            if found.fingerprint == fingerprint.0 && found.seq == seq.0 as u32 {
+                return Some(slot);
+            }
+            slot = self.after(slot);
+        }
+        None
     }
 
     fn put(&mut self, new: Slot) {

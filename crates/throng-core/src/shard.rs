@@ -37,7 +37,7 @@ pub struct Now {
 /// What a batch must know before it can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Want {
-    /// The `origin_id`s of this room's older posts are not in memory: `load_origins`.
+    /// The `origin_id`s of this room's older posts are not in memory: `load_origin`.
     Origins {
         /// Which room.
         room: RoomId,
@@ -211,7 +211,7 @@ impl Shard {
         self.fold(slot, event, 0).map(|_| ())
     }
 
-    /// What must be known before `apply`. Ask again after `load_origins`: a loaded room may want
+    /// What must be known before `apply`. Ask again after `load_origin`: a loaded room may want
     /// events. A second answer holds no `Origins` that was loaded.
     pub fn wants(&self, batch: &[Request], now: Now, wants: &mut Vec<Want>) {
         let from = wants.len();
@@ -223,7 +223,7 @@ impl Shard {
             let Some(slot) = self.slot(*room) else { continue };
             wants.extend(self.wanted_origins(slot, cutoff));
             let state = &self.rooms[slot];
-            let fingerprint = self.fingerprint(request.from.id, origin_id);
+            let fingerprint = self.fingerprint(request.from.id, origin_id.as_str());
             let hits = state.origins.hits(fingerprint, state.head, cutoff);
             wants.extend(hits.map(|seq| Want::Event { room: *room, seq }));
         }
@@ -247,19 +247,33 @@ impl Shard {
         None
     }
 
-    /// Answers `Want::Origins` with the posts of that room that it asked for; others are passed over.
-    pub fn load_origins<'a>(
+    /// Answers `Want::Origins`, one post at a time and in any order; what was not asked for, or is
+    /// known already, is passed over. `origins_loaded` ends it; without that, the want remains.
+    pub fn load_origin(
         &mut self,
         room: RoomId,
-        origins: impl Iterator<Item = (UserId, &'a OriginId, Seq, Timestamp)>,
+        sender: UserId,
+        origin_id: &str,
+        seq: Seq,
+        at: Timestamp,
     ) {
         let Some(slot) = self.slot(room) else { return };
-        let Some(through) = self.rooms[slot].origins.missing() else { return };
-        for (sender, origin_id, seq, at) in origins.filter(|(_, _, seq, _)| *seq <= through) {
-            self.at = self.at.max(at);
-            self.remember(slot, sender, origin_id, seq, at, 0);
+        let state = &self.rooms[slot];
+        if state.origins.missing().is_none_or(|through| seq > through) {
+            return;
         }
-        self.rooms[slot].origins.loaded();
+        let fingerprint = self.fingerprint(sender, origin_id);
+        if !state.origins.has(fingerprint, seq) {
+            self.at = self.at.max(at);
+            self.remember(slot, fingerprint, seq, at, 0);
+        }
+    }
+
+    /// All that a `Want::Origins` asked for was given to `load_origin`.
+    pub fn origins_loaded(&mut self, room: RoomId) {
+        if let Some(slot) = self.slot(room) {
+            self.rooms[slot].origins.loaded();
+        }
     }
 
     /// Decides a batch, in order, with the `now` that `wants` was asked with. A request whose wanted facts are missing (the store could not be
@@ -291,7 +305,7 @@ impl Shard {
         for event in turn.events.iter().rev() {
             let slot = self.slot(event.room).expect("a decided event has its room");
             if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
-                let fingerprint = self.fingerprint(author.id, origin_id);
+                let fingerprint = self.fingerprint(author.id, origin_id.as_str());
                 let known = self.rooms[slot].origins.remove(fingerprint, event.seq);
                 assert!(known, "a decided post is remembered");
                 self.window.remove(self.window.grain(event.at));
@@ -349,9 +363,9 @@ impl Shard {
         Some(Want::Origins { room: room.id, through, since })
     }
 
-    fn fingerprint(&self, sender: UserId, origin_id: &OriginId) -> Fingerprint {
+    fn fingerprint(&self, sender: UserId, origin_id: &str) -> Fingerprint {
         let mut hasher = FoldHasher::with_seed(sender.get(), &self.fingerprint_seed);
-        hasher.write(origin_id.as_str().as_bytes());
+        hasher.write(origin_id.as_bytes());
         Fingerprint::of(hasher.finish())
     }
 
@@ -441,7 +455,7 @@ impl Shard {
         if room.origins.missing().is_some() {
             return Err(Rejection::Unavailable);
         }
-        let fingerprint = self.fingerprint(sender, origin_id);
+        let fingerprint = self.fingerprint(sender, origin_id.as_str());
         let cutoff = self.window.cutoff();
         for seq in room.origins.hits(fingerprint, room.head, cutoff) {
             let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room.id);
@@ -490,7 +504,8 @@ impl Shard {
     ) -> Result<Option<Seq>, Misfit> {
         let ended = self.rooms[slot].fold(event)?;
         if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
-            self.remember(slot, author.id, origin_id, event.seq, event.at, posts_total);
+            let fingerprint = self.fingerprint(author.id, origin_id.as_str());
+            self.remember(slot, fingerprint, event.seq, event.at, posts_total);
         }
         Ok(ended)
     }
@@ -498,15 +513,13 @@ impl Shard {
     fn remember(
         &mut self,
         slot: usize,
-        sender: UserId,
-        origin_id: &OriginId,
+        fingerprint: Fingerprint,
         seq: Seq,
         at: Timestamp,
         posts_total: u64,
     ) {
         let grain = self.window.grain(at);
         if self.window.add(grain, posts_total) {
-            let fingerprint = self.fingerprint(sender, origin_id);
             self.rooms[slot].origins.insert(fingerprint, seq, grain, self.window.cutoff());
         }
     }

@@ -114,3 +114,63 @@ impl OriginId {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_is_two_to_thirty_two_plain_characters() {
+        let long = "a".repeat(USERNAME_LEN_MAX);
+        for name in ["ab", "A.b_c-d", "0x", "a.", &long] {
+            assert_eq!(Username::parse(name).unwrap().as_str(), name);
+        }
+        let longer = "a".repeat(USERNAME_LEN_MAX + 1);
+        for name in ["", "a", ".ab", "-ab", "_ab", "a b", "ab\n", "zoë", "a\u{200b}b", &longer] {
+            assert_eq!(Username::parse(name), Err(Rejection::BadUsername), "{name:?}");
+        }
+        let (upper, lower) = (Username::parse("Ada").unwrap(), Username::parse("ada").unwrap());
+        assert!(upper != lower && upper.fold() == lower.fold());
+    }
+
+    #[test]
+    fn a_room_name_is_one_to_sixty_four_visible_characters() {
+        let long = "ж".repeat(ROOM_NAME_CHARS_MAX);
+        for name in ["a", "Tea & biscuits", "Füße", "部屋", &long] {
+            assert_eq!(RoomName::parse(name).unwrap().as_str(), name);
+        }
+        assert_eq!(RoomName::parse("  tea \n").unwrap().as_str(), "tea");
+        let longer = "ж".repeat(ROOM_NAME_CHARS_MAX + 1);
+        for name in ["", "   ", "a\tb", "a\u{0}b", "a\u{202e}b", "a\u{feff}b", &longer] {
+            assert_eq!(RoomName::parse(name), Err(Rejection::BadRoomName), "{name:?}");
+        }
+        assert_eq!(
+            RoomName::parse("FÜSSE").unwrap().fold(),
+            RoomName::parse("füsse").unwrap().fold()
+        );
+    }
+
+    #[test]
+    fn a_body_is_kept_as_it_came_up_to_its_limit() {
+        for text in
+            ["x", " ", "\u{0}", "a\nb", &"x".repeat(BODY_LEN_MAX - 1), &"x".repeat(BODY_LEN_MAX)]
+        {
+            assert_eq!(Body::parse(text).unwrap().as_str(), text);
+        }
+        assert_eq!(Body::parse(""), Err(Rejection::EmptyBody));
+        assert_eq!(Body::parse("x".repeat(BODY_LEN_MAX + 1)), Err(Rejection::BodyTooLong));
+        let bytes_count = "ж".repeat(BODY_LEN_MAX / 2 + 1);
+        assert_eq!(Body::parse(bytes_count), Err(Rejection::BodyTooLong), "bytes, not characters");
+    }
+
+    #[test]
+    fn an_origin_id_is_one_to_sixty_four_visible_ascii_characters() {
+        let long = "~".repeat(ORIGIN_ID_LEN_MAX);
+        for id in ["!", "~", "550e8400-e29b-41d4-a716-446655440000", &long] {
+            assert_eq!(OriginId::parse(id).unwrap().as_str(), id);
+        }
+        for id in ["", " ", "a b", "a\u{7f}", "ä", &"x".repeat(ORIGIN_ID_LEN_MAX + 1)] {
+            assert_eq!(OriginId::parse(id), Err(Rejection::BadOriginId), "{id:?}");
+        }
+    }
+}

@@ -141,11 +141,12 @@ impl World {
                 let read = !rng.random_bool(unread);
                 match *want {
                     Want::Origins { room, .. } if !read || withheld.contains(&room) => {
+                        self.load(*want, rng.random_range(0..20));
                         withheld.insert(room);
                     }
                     Want::Origins { .. } => {
                         assert_eq!(round, 0, "what was loaded is not wanted again");
-                        self.load(*want);
+                        self.load(*want, usize::MAX);
                     }
                     Want::Event { room, .. } if !read => drop(withheld.insert(room)),
                     Want::Event { room, seq } => {
@@ -158,18 +159,19 @@ impl World {
         (facts, withheld)
     }
 
-    /// Answers a want of origins with all that the room has, more than was asked for.
-    fn load(&mut self, want: Want) {
+    /// Answers a want of origins with all that the room has, more than was asked for; or breaks off.
+    fn load(&mut self, want: Want, events_max: usize) {
         let Want::Origins { room, through, since } = want else { return };
-        let posts = self.model.room(room).filter_map(|event| match &event.kind {
-            EventKind::Posted { author, origin_id: Some(id), .. }
-                if event.seq > through || event.at >= since =>
+        for event in self.model.room(room).take(events_max) {
+            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind
+                && (event.seq > through || event.at >= since)
             {
-                Some((author.id, id, event.seq, event.at))
+                self.shard.load_origin(room, author.id, id.as_str(), event.seq, event.at);
             }
-            _ => None,
-        });
-        self.shard.load_origins(room, posts);
+        }
+        if events_max == usize::MAX {
+            self.shard.origins_loaded(room);
+        }
     }
 
     /// The model decides the same batch; what it says is what the shard did.
@@ -222,7 +224,7 @@ impl World {
     /// The origins of a room are loaded before anybody wants them.
     fn warm(&mut self, rng: &mut StdRng) {
         if let (Some(want), true) = (self.shard.wants_warming(self.now), rng.random_bool(0.8)) {
-            self.load(want);
+            self.load(want, usize::MAX);
         }
     }
 

@@ -149,13 +149,12 @@ impl Server {
     }
 
     fn load_origins(&mut self, room: RoomId) {
-        let posts = self.log.iter().filter_map(|event| match &event.kind {
-            EventKind::Posted { author, origin_id: Some(id), .. } if event.room == room => {
-                Some((author.id, id, event.seq, event.at))
+        for event in self.log.iter().filter(|event| event.room == room) {
+            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind {
+                self.shard.load_origin(room, author.id, id.as_str(), event.seq, event.at);
             }
-            _ => None,
-        });
-        self.shard.load_origins(room, posts);
+        }
+        self.shard.origins_loaded(room);
     }
 
     fn turn_all(&mut self, commits: bool) {
