@@ -2,6 +2,7 @@
 
 mod agreement;
 mod autobahn;
+mod documented;
 mod fuzz;
 mod hostile;
 mod oracle;
