@@ -1,5 +1,6 @@
 //! What an operator sees: metrics, health, the doctor.
 
+pub mod descriptors;
 pub mod doctor;
 pub mod histogram;
 pub mod metrics;
