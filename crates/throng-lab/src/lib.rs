@@ -9,6 +9,8 @@
 //! - [`engine`]: one thread, its sockets and the clock; bytes only.
 //! - [`drivers`]: a protocol from the client's side, without io: actions to bytes, bytes to
 //!   observations.
+//! - [`scenario`], [`plan`]: what is to be done, as data, and as deeds with their times.
+//! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
 //! - [`floor`], [`bench`]: the machine itself, and the performance table that is read against it.
 #![forbid(unsafe_code)]
@@ -19,3 +21,6 @@ pub mod drivers;
 pub mod engine;
 pub mod floor;
 pub mod ledger;
+pub mod plan;
+pub mod recorder;
+pub mod scenario;

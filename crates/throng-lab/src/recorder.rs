@@ -1,0 +1,269 @@
+//! Latencies and counts as the run goes: histograms that merge, a line a second, and percentiles that
+//! are never averaged.
+//!
+//! Neighbours: the runner records; the run folder writes. Every latency is from the moment a send was
+//! *intended*, so that a generator which falls behind cannot hide a slow second.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::clock::Nanos;
+
+/// Longer than this is this: a run is not longer than its drain.
+const LONGEST_US: u64 = 600_000_000;
+
+/// Microseconds to three digits.
+#[derive(Clone, Debug)]
+pub struct Latency(Histogram<u64>);
+
+/// What is said of a histogram. Milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// How many were recorded.
+    pub count: u64,
+    /// Half were quicker.
+    pub p50_ms: f64,
+    /// Nine in ten were quicker.
+    pub p90_ms: f64,
+    /// Nineteen in twenty.
+    pub p95_ms: f64,
+    /// Ninety-nine in a hundred.
+    pub p99_ms: f64,
+    /// All but one in a thousand.
+    pub p999_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+impl Latency {
+    /// Empty.
+    pub fn new() -> Self {
+        Self(Histogram::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are in order"))
+    }
+
+    /// One more.
+    pub fn record(&mut self, span: Duration) {
+        self.record_us(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// One more, in microseconds.
+    pub fn record_us(&mut self, us: u64) {
+        self.0.saturating_record(us.clamp(1, LONGEST_US));
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Adds all of the other's.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Its percentiles; zeros when it is empty.
+    pub fn percentiles(&self) -> Percentiles {
+        let at = |quantile: f64| self.0.value_at_quantile(quantile) as f64 / 1e3;
+        if self.0.is_empty() {
+            return Percentiles::default();
+        }
+        Percentiles {
+            count: self.0.len(),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: self.0.max() as f64 / 1e3,
+        }
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One second of a run, as it is written to `samples.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sample {
+    /// The second, from the beginning of the load.
+    pub second: u64,
+    /// Sends that should have left.
+    pub intended: u64,
+    /// Sends that left.
+    pub sent: u64,
+    /// Sends acknowledged.
+    pub acked: u64,
+    /// Posts told.
+    pub deliveries: u64,
+    /// Sends given up because they could not be started in time.
+    pub dropped: u64,
+    /// Connections that stand.
+    pub connections: u64,
+    /// Send to durable ack.
+    pub ack: Percentiles,
+    /// Send to each recipient.
+    pub delivery: Percentiles,
+    /// How late sends started.
+    pub lag: Percentiles,
+    /// CPU of the server's process, of one core.
+    pub server_cpu: f64,
+    /// Resident memory of the server's process.
+    pub server_rss_bytes: u64,
+    /// CPU of the generator, of one core.
+    pub generator_cpu: f64,
+    /// Share of all cores' time that the hypervisor gave to others.
+    pub steal: f64,
+}
+
+/// Everything recorded.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// Send to durable ack.
+    pub ack: Latency,
+    /// Send to each recipient that was there and read.
+    pub delivery: Latency,
+    /// Send to its first recipient.
+    pub first: Latency,
+    /// Send to the median recipient.
+    pub median: Latency,
+    /// Send to its last recipient.
+    pub last: Latency,
+    /// Send to ack and to recipient where one of them was away or stalled: the plan's doing.
+    pub catch_up: Latency,
+    /// How late sends started.
+    pub lag: Latency,
+    /// From losing the connection to the last resume.
+    pub resume: Latency,
+    /// This second's.
+    pub now: Second,
+}
+
+/// What has been counted since the second began.
+#[derive(Debug, Default)]
+pub struct Second {
+    /// As in [`Sample`].
+    pub counts: Sample,
+    ack: Latency,
+    delivery: Latency,
+    lag: Latency,
+}
+
+impl Recorder {
+    /// A send left.
+    pub fn sent(&mut self, intended: Nanos, now: Nanos) {
+        let lag = now.since(intended);
+        self.now.counts.intended += 1;
+        self.now.counts.sent += 1;
+        self.now.lag.record(lag);
+    }
+
+    /// A send was given up.
+    pub fn dropped(&mut self) {
+        self.now.counts.intended += 1;
+        self.now.counts.dropped += 1;
+    }
+
+    /// A send was acknowledged. `live`: its sender was there all the time.
+    pub fn acked(&mut self, intended: Nanos, now: Nanos, live: bool) {
+        self.now.counts.acked += 1;
+        if live {
+            self.now.ack.record(now.since(intended));
+        } else {
+            self.catch_up.record(now.since(intended));
+        }
+    }
+
+    /// A post was told to one who was there.
+    pub fn delivered(&mut self, intended: Nanos, now: Nanos, first: bool, median: bool) {
+        let latency = now.since(intended);
+        self.now.delivery.record(latency);
+        if first {
+            self.first.record(latency);
+        }
+        if median {
+            self.median.record(latency);
+        }
+    }
+
+    /// Ends a second: its histograms go into the whole run's.
+    pub fn end_second(&mut self) -> Sample {
+        let Second { counts, ack, delivery, lag } = &mut self.now;
+        let mut sample = std::mem::take(counts);
+        for (second, whole, said) in [
+            (ack, &mut self.ack, &mut sample.ack),
+            (delivery, &mut self.delivery, &mut sample.delivery),
+            (lag, &mut self.lag, &mut sample.lag),
+        ] {
+            *said = second.percentiles();
+            whole.merge(second);
+            second.clear();
+        }
+        sample
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_known_set_are_known() {
+        let mut latency = Latency::new();
+        for ms in 1..=1_000 {
+            latency.record(Duration::from_millis(ms));
+        }
+        let said = latency.percentiles();
+        let close =
+            |is: f64, wanted: f64| assert!((is / wanted - 1.0).abs() < 0.002, "{is} {wanted}");
+        close(said.p50_ms, 500.0);
+        close(said.p90_ms, 900.0);
+        close(said.p99_ms, 990.0);
+        close(said.p999_ms, 999.0);
+        close(said.max_ms, 1_000.0);
+        assert_eq!(said.count, 1_000);
+    }
+
+    #[test]
+    fn seconds_are_merged_and_not_averaged() {
+        let mut recorder = Recorder::default();
+        // A second of 900 quick ones and a second of 100 slow ones.
+        for _ in 0..900 {
+            recorder.delivered(Nanos(0), Nanos(1_000_000), false, false);
+        }
+        let quick = recorder.end_second();
+        for _ in 0..100 {
+            recorder.delivered(Nanos(0), Nanos(100_000_000), true, false);
+        }
+        let slow = recorder.end_second();
+        assert!(quick.delivery.p99_ms < 1.1 && slow.delivery.p50_ms > 99.0);
+        let whole = recorder.delivery.percentiles();
+        assert!(whole.p50_ms < 1.1 && whole.p99_ms > 99.0);
+        assert_eq!((whole.count, recorder.first.count()), (1_000, 100));
+    }
+
+    #[test]
+    fn a_latency_is_from_the_intended_time() {
+        let mut recorder = Recorder::default();
+        recorder.sent(Nanos(1_000_000), Nanos(51_000_000));
+        recorder.acked(Nanos(1_000_000), Nanos(52_000_000), true);
+        let sample = recorder.end_second();
+        assert!(sample.ack.p50_ms > 50.0, "waiting to be sent counts");
+        assert!(sample.lag.p50_ms > 49.0);
+        assert_eq!((sample.sent, sample.acked), (1, 1));
+    }
+
+    #[test]
+    fn nothing_recorded_is_zeros() {
+        assert_eq!(Latency::new().percentiles(), Percentiles::default());
+    }
+}
