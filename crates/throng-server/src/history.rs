@@ -1,14 +1,14 @@
 //! What has happened in a room, wherever it is kept: the tail first, then the store below it.
 //!
-//! Neighbours: connections and REST ask for pages and gaps, sequencers for events and `origin_id`s.
+//! Neighbours: connections and REST ask for pages and gaps, sequencers for events.
 //! The order of the two looks is what makes it right while the fold moves events: what has left the
 //! tail by the first look is in the store by the second. It decides nothing about who may ask.
 
 use std::sync::Arc;
 
-use throng_core::{Event, EventKind, RoomId, Seq};
+use throng_core::{Event, RoomId, Seq};
 
-use crate::store::{Span, Store, StoreError, VisitOrigin};
+use crate::store::{Span, Store, StoreError};
 use crate::tail::Tail;
 
 /// Events that are looked through for each pushed one that a gap may hold. Rooms in which not every
@@ -108,30 +108,6 @@ impl History {
         }
         Ok(Gap::Events { events, through })
     }
-
-    /// Visits the posts above `after` that carry an `origin_id`, in order. Blocks on the store.
-    pub fn origins(
-        &self,
-        room: RoomId,
-        after: Seq,
-        visit: &mut VisitOrigin<'_>,
-    ) -> Result<(), StoreError> {
-        let look = self.tail.look(room, Span::After(after), usize::MAX);
-        if after.next() < look.first {
-            let mut below = |user, id: &str, seq| {
-                if seq < look.first {
-                    visit(user, id, seq);
-                }
-            };
-            self.store.origins(room, after, &mut below)?;
-        }
-        for event in &look.events {
-            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind {
-                visit(author.id, id.as_str(), event.seq);
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -182,11 +158,6 @@ mod tests {
                 let event = bench.history.event(room, Seq(at)).unwrap();
                 let expected = at.checked_sub(1).and_then(|index| whole.get(index as usize));
                 assert_eq!(event.as_ref(), expected);
-                let mut seen = Vec::new();
-                let mut visit = |_, _: &str, seq: Seq| seen.push(seq.0);
-                bench.history.origins(room, Seq(at), &mut visit).unwrap();
-                let expected = (at.max(2) + 1..=30).filter(|seq| !seq.is_multiple_of(4));
-                assert!(seen.into_iter().eq(expected));
             }
         }
     }

@@ -184,8 +184,9 @@ pub struct Raw<'a> {
     pub seq: Seq,
     /// Whether it was pushed.
     pub pushed: bool,
+    /// When it was decided.
+    pub at: Timestamp,
     prev: Seq,
-    at: Timestamp,
     kind: u8,
     author: u64,
     name: &'a str,
@@ -380,7 +381,7 @@ impl<'a> Reader<'a> {
         };
         let pushed = tag & TAG_PUSHED != 0;
         let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
-        Ok(Raw { seq, pushed, prev, at, kind, author, name, n, origin_id, text })
+        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text })
     }
 
     fn end(&self) -> Result<(), RecordError> {

@@ -158,12 +158,15 @@ impl Store for MemoryStore {
     fn origins(
         &self,
         room: RoomId,
-        after: Seq,
+        through: Seq,
+        since: Timestamp,
         visit: &mut VisitOrigin<'_>,
     ) -> Result<(), StoreError> {
-        for event in self.page(room, Span::After(after), usize::MAX)? {
-            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind {
-                visit(author.id, id.as_str(), event.seq);
+        for event in self.page(room, Span::Before(through.next()), usize::MAX)? {
+            if let EventKind::Posted { author, origin_id: Some(id), .. } = &event.kind
+                && event.at >= since
+            {
+                visit(author.id, id.as_str(), event.seq, event.at);
             }
         }
         Ok(())

@@ -73,18 +73,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The event at this place, if it is folded.
     fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError>;
 
-    /// Visits the posts of a room above `after` that carry an `origin_id`, in order, without making
-    /// events of them: a room's fingerprints are loaded from this.
+    /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
+    /// or later, without making events of them: a room's fingerprints are loaded from this. The
+    /// order is not promised.
     fn origins(
         &self,
         room: RoomId,
-        after: Seq,
+        through: Seq,
+        since: Timestamp,
         visit: &mut VisitOrigin<'_>,
     ) -> Result<(), StoreError>;
 }
 
-/// Called with a post's sender, its `origin_id` and its place.
-pub type VisitOrigin<'a> = dyn FnMut(UserId, &str, Seq) + 'a;
+/// Called with a post's sender, its `origin_id`, its place and its time.
+pub type VisitOrigin<'a> = dyn FnMut(UserId, &str, Seq, Timestamp) + 'a;
 
 /// Trouble with the store: for the operator. Clients see `unavailable`.
 #[derive(Debug, thiserror::Error)]

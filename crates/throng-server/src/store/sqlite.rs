@@ -153,19 +153,24 @@ impl Store for SqliteStore {
     fn origins(
         &self,
         room: RoomId,
-        after: Seq,
+        through: Seq,
+        since: Timestamp,
         visit: &mut VisitOrigin<'_>,
     ) -> Result<(), StoreError> {
         let lease = self.readers.lease();
-        let visited = each_block_after(&lease, room, after, |mut block| {
+        let visited = each_block_before(&lease, room, through.next(), |mut block| {
+            // A room's times do not go back: once a block ends before `since`, so do all below it.
+            let mut last = Timestamp(0);
             while let Some(raw) = block.advance().map_err(|e| Failure::corrupt(room, e))? {
-                if raw.seq > after
+                last = raw.at;
+                if raw.seq <= through
+                    && raw.at >= since
                     && let Some((user, id)) = raw.origin()
                 {
-                    visit(user, id, raw.seq);
+                    visit(user, id, raw.seq, raw.at);
                 }
             }
-            Ok(true)
+            Ok(last >= since)
         });
         visited.map_err(|failure| failure.named("read the ids of posts"))
     }
@@ -375,6 +380,27 @@ fn each_block_after(
     Ok(())
 }
 
+/// Visits the blocks that hold places below `before`, newest first, until the visitor has enough.
+/// The first one may end above.
+fn each_block_before(
+    connection: &Connection,
+    room: RoomId,
+    before: Seq,
+    mut visit: impl FnMut(Block<'_>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC";
+    let mut statement = connection.prepare_cached(select)?;
+    let highest = key(room, Seq(before.0.saturating_sub(1)));
+    let mut rows = statement.query([key(room, Seq::ZERO), highest])?;
+    while let Some(row) = rows.next()? {
+        let block = Block::open(first_of(row.get(0)?), blob(row, room)?);
+        if !visit(block.map_err(|e| Failure::corrupt(room, e))?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn page_after(
     connection: &Connection,
     room: RoomId,
@@ -408,12 +434,7 @@ fn page_before(
         return Ok(events);
     }
     let corrupt = |e| Failure::corrupt(room, e);
-    let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC";
-    let mut statement = connection.prepare_cached(select)?;
-    let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(before.0 - 1))])?;
-    while events.len() < limit {
-        let Some(row) = rows.next()? else { break };
-        let mut block = Block::open(first_of(row.get(0)?), blob(row, room)?).map_err(corrupt)?;
+    each_block_before(connection, room, before, |mut block| {
         let mut raws: Vec<Raw<'_>> = Vec::with_capacity(BLOCK_EVENTS_MAX as usize);
         while let Some(raw) = block.advance().map_err(corrupt)? {
             if raw.seq < before {
@@ -423,7 +444,8 @@ fn page_before(
         for raw in raws.iter().rev().take(limit - events.len()) {
             events.push(Arc::new(raw.to_event(room).map_err(corrupt)?));
         }
-    }
+        Ok(events.len() < limit)
+    })?;
     events.reverse();
     Ok(events)
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use throng_core::{Event, EventKind, RoomId, Seq};
+use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
 use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
 use crate::samples;
@@ -64,11 +64,12 @@ impl Store for Failing {
     fn origins(
         &self,
         room: RoomId,
-        after: Seq,
+        through: Seq,
+        since: Timestamp,
         visit: &mut VisitOrigin<'_>,
     ) -> Result<(), StoreError> {
         self.refuse("read the ids of posts")?;
-        self.store.origins(room, after, visit)
+        self.store.origins(room, through, since, visit)
     }
 }
 
@@ -90,7 +91,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     folding_the_same_again_is_harmless(&*make());
     a_gap_is_refused_and_nothing_of_the_fold_stays(&*make());
     rooms_know_their_members_and_numbers(&*make());
-    ids_of_posts_are_visited_above_a_place(&*make());
+    ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -180,25 +181,27 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
     assert_eq!(rooms[1].members, [(ann.id, Seq(2))]);
 }
 
-fn ids_of_posts_are_visited_above_a_place(store: &dyn Store) {
+fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
     let room = samples::room(2);
     let history = samples::history(room, 1, 200);
     fold(store, history.clone());
-    for after in [0, 100, 200] {
+    for (through, since) in [(0, 1), (200, 1), (100, 1), (200, 90), (150, 90), (64, 199)] {
+        let since_at = history[since - 1].at;
         let mut seen = Vec::new();
-        let mut visit = |user, id: &str, seq| seen.push((user, id.to_owned(), seq));
-        store.origins(room, Seq(after), &mut visit).unwrap();
+        let mut visit = |user, id: &str, seq, at| seen.push((seq, user, id.to_owned(), at));
+        store.origins(room, Seq(through), since_at, &mut visit).unwrap();
+        seen.sort_unstable();
         let expected: Vec<_> = history
             .iter()
-            .filter(|event| event.seq.0 > after)
+            .filter(|event| event.seq.0 <= through && event.at >= since_at)
             .filter_map(|event| match &event.kind {
                 EventKind::Posted { author, origin_id: Some(id), .. } => {
-                    Some((author.id, id.as_str().to_owned(), event.seq))
+                    Some((event.seq, author.id, id.as_str().to_owned(), event.at))
                 }
                 _ => None,
             })
             .collect();
-        assert_eq!(seen, expected, "after {after}");
+        assert_eq!(seen, expected, "through {through} since {since}");
     }
 }
 
@@ -223,7 +226,7 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     assert!(failing.rooms(&mut |_| ()).is_err());
     assert_eq!(rooms(&failing).len(), 1);
     once();
-    assert!(failing.origins(room, Seq(0), &mut |_, _, _| ()).is_err());
+    assert!(failing.origins(room, Seq(9), Timestamp(0), &mut |_, _, _, _| ()).is_err());
 }
 
 fn reads_beside_a_fold_see_it_whole_or_not_at_all(store: &dyn Store) {
