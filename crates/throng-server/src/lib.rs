@@ -11,6 +11,7 @@ pub mod app;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod faults;
 pub mod fold;
 pub mod history;
 pub mod log;

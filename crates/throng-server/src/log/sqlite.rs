@@ -57,7 +57,7 @@ impl LogOptions {
             clock,
             vfs: None,
             #[cfg(feature = "planted-faults")]
-            fault_no_sync: false,
+            fault_no_sync: crate::faults::planted(crate::faults::Fault::NoSync),
         }
     }
 
