@@ -23,3 +23,4 @@ mod samples;
 mod sqlite;
 pub mod store;
 pub mod tail;
+pub mod web;

@@ -406,10 +406,10 @@ mod tests {
         };
         assert_eq!(look(Span::After(Seq(18)), 9), [19, 20]);
         assert_eq!(look(Span::After(Seq(3)), 2), [11, 12]);
-        assert_eq!(look(Span::After(Seq(20)), 2), []);
+        assert_eq!(look(Span::After(Seq(20)), 2), Vec::<u64>::new());
         assert_eq!(look(Span::Before(Seq(14)), 2), [12, 13]);
         assert_eq!(look(Span::Before(Seq(u64::MAX)), 2), [19, 20]);
-        assert_eq!(look(Span::Before(Seq(11)), 2), []);
+        assert_eq!(look(Span::Before(Seq(11)), 2), Vec::<u64>::new());
         assert_eq!(tail.after(room, Seq(10), 10).map(|e| e.len()), Some(10));
         assert_eq!(tail.after(room, Seq(10), 9), None, "more than asked for");
         assert_eq!(tail.after(room, Seq(9), 99), None, "does not reach back so far");
