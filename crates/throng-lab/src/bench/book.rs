@@ -28,8 +28,16 @@ pub struct Sent {
     pub acked: u64,
     /// Place at which it was first heard; 0 until then.
     pub heard: u64,
-    /// A repeat of an old post: the place that its first ack told.
-    pub repeats: u64,
+    /// A repeat of an old post, which keeps its first ack and is heard by nobody.
+    pub repeat: bool,
+}
+
+/// What the first ack of a post told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct First {
+    pub seq: u32,
+    pub n: u32,
+    pub at: u64,
 }
 
 /// What went wrong; all zero in a good run.
@@ -85,6 +93,10 @@ pub struct Book {
     pub last_deliveries: Histogram<u64>,
     pub faults: Faults,
     pub refusals: BTreeMap<String, u64>,
+    /// First acks of old posts by their number: what a repeat must get again. With `keep_firsts`,
+    /// those of this run are added.
+    pub firsts: Vec<First>,
+    pub keep_firsts: bool,
     /// Deliveries and acks so far.
     pub delivered: u64,
     pub acked: u64,
@@ -111,6 +123,8 @@ impl Book {
             last_deliveries: histogram(),
             faults: Faults::default(),
             refusals: BTreeMap::new(),
+            firsts: Vec::new(),
+            keep_firsts: false,
             delivered: 0,
             acked: 0,
             event_bytes: (0, 0),
@@ -142,10 +156,10 @@ impl Book {
         for sent in &self.sends {
             if sent.acked == 0 {
                 self.faults.unacked += 1;
-            } else if sent.repeats == 0 && sent.heard == 0 {
+            } else if !sent.repeat && sent.heard == 0 {
                 let room = &self.rooms[sent.room as usize];
                 self.faults.lost += u64::from(room.listeners);
-            } else if sent.repeats == 0 && sent.heard != sent.acked {
+            } else if !sent.repeat && sent.heard != sent.acked {
                 self.faults.reordered += 1;
             }
         }
@@ -269,8 +283,16 @@ impl Book {
                 if sent.acked != 0 || posted.room != sent.room {
                     self.faults.duplicated += 1;
                 }
-                if sent.repeats != 0 && (posted.seq != sent.repeats || !posted.repeat) {
+                let now = First { seq: posted.seq as u32, n: posted.n as u32, at: posted.at };
+                let number = sent.number as usize;
+                if sent.repeat && (!posted.repeat || self.firsts.get(number) != Some(&now)) {
                     self.faults.repeats_wrong += 1;
+                }
+                if self.keep_firsts {
+                    if self.firsts.len() <= number {
+                        self.firsts.resize(number + 1, First::default());
+                    }
+                    self.firsts[number] = now;
                 }
                 sent.acked = posted.seq;
                 let intended = sent.intended;
@@ -390,7 +412,7 @@ mod tests {
             book.joins(link, 300);
         }
         for number in 0..4 {
-            let sent = Sent { intended: 1, room: 300, number, acked: 0, heard: 0, repeats: 0 };
+            let sent = Sent { intended: 1, room: 300, number, acked: 0, heard: 0, repeat: false };
             book.sends.push(sent);
         }
         book

@@ -368,7 +368,8 @@ fn frame_len(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-struct Nobody;
+/// Hears nothing.
+pub struct Nobody;
 
 impl Hears for Nobody {
     fn frame(&mut self, _: usize, _: &[u8], _: u64) {}

@@ -28,8 +28,8 @@ pub struct Next {
     pub link: usize,
     pub room: u32,
     pub number: u64,
-    /// The place of its first ack, if it is a repeat.
-    pub repeats: u64,
+    /// A repeat of an old post.
+    pub repeat: bool,
 }
 
 /// Evenly spaced sends over a span of time, with marks where the measured window begins and ends.
@@ -40,6 +40,8 @@ pub struct Plan {
     pub window: Duration,
     /// How long after the last send to wait for what is missing.
     pub settle: Duration,
+    /// Sends wait while so many are without an ack: to fill a folder, never to measure.
+    pub unacked_max: Option<u64>,
 }
 
 /// What hears the sockets and is told of the sends.
@@ -78,6 +80,7 @@ pub fn run(
         start,
         period: 1e9 / plan.sends_per_second,
         sent: 0,
+        unacked_max: plan.unacked_max,
         end: start + (plan.warmup + plan.window).as_nanos() as u64,
         late: Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are in order"),
     };
@@ -100,7 +103,8 @@ pub fn run(
             ends[1] = Some(now().0);
             mark(false)?;
         }
-        if at >= to && (book.settled() || at >= give_up) {
+        let all_sent = pace.due() >= pace.end;
+        if at >= to && ((all_sent && book.settled()) || at >= give_up) {
             break;
         }
         let due = pace.send_due(crowd, book, text, choose, at)?;
@@ -139,6 +143,7 @@ struct Pace {
     start: u64,
     period: f64,
     sent: u64,
+    unacked_max: Option<u64>,
     end: u64,
     late: Histogram<u64>,
 }
@@ -165,6 +170,9 @@ impl Pace {
             if intended > at {
                 return Ok(intended);
             }
+            if self.unacked_max.is_some_and(|most| self.sent - book.counts().0 >= most) {
+                return Ok(at);
+            }
             let next = choose(self.sent);
             let index = book.sends(Sent {
                 intended,
@@ -172,7 +180,7 @@ impl Pace {
                 number: next.number,
                 acked: 0,
                 heard: 0,
-                repeats: next.repeats,
+                repeat: next.repeat,
             });
             let post = v1::Post {
                 room: next.room,

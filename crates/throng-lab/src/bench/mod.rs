@@ -2,7 +2,7 @@
 //! of their own; clients are one thread here.
 //!
 //! - [`process`]: child processes, and what the system says of them.
-//! - `crowd`, `load`, `book`, `tally`, `text`, `scene`: the clients, what they send, and the account.
+//! - `crowd`, `load`, `book`, `tally`, `text`, `scene`, `window`: the clients, what they send, and the account.
 //! - `rows`: one file a kind of row; `pairs` alternates server and floor; `table` prints.
 //!
 //! Neighbours: `floor` is the other side of each ratio; `cargo xtask bench` is the command.
@@ -19,5 +19,6 @@ mod scene;
 mod table;
 mod tally;
 mod text;
+mod window;
 
 pub use rows::{Options, machine, run};

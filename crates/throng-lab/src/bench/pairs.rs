@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::book::{Book, Faults};
 use super::load::{self, Account, Marks, Next, Plan};
-use super::process::{Metrics, Process};
-use super::rows::Bench;
+use super::process::Process;
+use super::rows::{Bench, quantiles_ms};
 use super::scene::Scene;
 use super::tally::Tally;
 use super::text::Text;
+use super::window::{Seen, Window};
 use crate::floor::{self, FsyncTimes};
 
 /// Floors of one pair that differ by more than this were not on the same machine.
@@ -211,31 +212,27 @@ fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Se
     process.stop()?;
     std::fs::remove_dir_all(&data)?;
     let (event, ack) = book.mean_bytes();
-    let grew = |name: &str| measured.metrics[1].grew(&measured.metrics[0], name).unwrap_or(0.0);
-    let at = |histogram: &hdrhistogram::Histogram<u64>| {
-        [0.5, 0.99].map(|share| histogram.value_at_quantile(share) as f64 / 1e6)
-    };
-    let marks = &measured.marks;
+    let (marks, seen) = (&measured.marks, &measured.seen);
     Ok(ServerRun {
-        cpu_us_per_delivery: measured.cpu as f64 / 1e3 / marks.delivered.max(1) as f64,
-        cpu_share: measured.cpu as f64 / 1e9 / marks.seconds,
+        cpu_us_per_delivery: seen.cpu as f64 / 1e3 / marks.delivered.max(1) as f64,
+        cpu_share: seen.cpu as f64 / 1e9 / marks.seconds,
         offered_sends_per_second: shape.sends_per_second,
         sends_per_second: marks.acked as f64 / marks.seconds,
         deliveries_per_second: marks.delivered as f64 / marks.seconds,
-        frames_per_write: grew("throng_frames_written_total") / grew("throng_writes_total"),
-        sends_per_sync: grew("throng_sends_total") / grew("throng_fsyncs_total"),
-        turns_per_sync: grew("throng_turns_total") / grew("throng_fsyncs_total"),
-        ack_ms: at(&book.acks),
-        delivery_ms: at(&book.deliveries),
-        last_recipient_ms: at(&book.last_deliveries),
-        generator_late_ms: at(&measured.late),
+        frames_per_write: seen.ratio("throng_frames_written_total", "throng_writes_total"),
+        sends_per_sync: seen.ratio("throng_sends_total", "throng_fsyncs_total"),
+        turns_per_sync: seen.ratio("throng_turns_total", "throng_fsyncs_total"),
+        ack_ms: quantiles_ms(&book.acks),
+        delivery_ms: quantiles_ms(&book.deliveries),
+        last_recipient_ms: quantiles_ms(&book.last_deliveries),
+        generator_late_ms: quantiles_ms(&measured.late),
         fsync_before,
         fsync_after,
         faults: book.faults,
         refusals: book.refusals,
         event_bytes: on_the_wire(event),
         ack_bytes: on_the_wire(ack),
-        threads: measured.threads,
+        threads: measured.seen.threads,
     })
 }
 
@@ -248,9 +245,7 @@ fn on_the_wire(payload: f64) -> usize {
 struct Measured {
     marks: Marks,
     late: hdrhistogram::Histogram<u64>,
-    cpu: u64,
-    metrics: [Metrics; 2],
-    threads: Vec<(String, f64)>,
+    seen: Seen,
 }
 
 /// Runs the load; CPU and counters are taken at the two ends of the window.
@@ -267,40 +262,18 @@ fn measure(
         warmup: bench.warmup(),
         window: bench.window(),
         settle: SETTLE,
+        unacked_max: None,
     };
     let rooms = scene.rooms.clone();
     let mut choose = |number: u64| {
         let (room, links) = &rooms[number as usize % rooms.len()];
         let link = links[(number as usize / rooms.len()) % links.len()];
-        Next { link, room: *room, number, repeats: 0 }
+        Next { link, room: *room, number, repeat: false }
     };
-    let mut cpu = [0; 2];
-    let mut threads = [const { std::collections::BTreeMap::new() }; 2];
-    let mut scrapes = Vec::new();
-    let address = process.address;
-    let mut mark = |first: bool| {
-        // The scrape runs beside; its cost is the server's either way.
-        scrapes.push(std::thread::spawn(move || super::process::scrape(address)));
-        cpu[usize::from(!first)] = process.cpu_nanos()?;
-        threads[usize::from(!first)] = process.cpu_by_thread()?;
-        Ok(())
-    };
+    let mut window = Window::of(process);
+    let mut mark = |_| window.mark();
     let (marks, late) = load::run(&mut scene.crowd, account, text, &plan, &mut choose, &mut mark)?;
-    let mut metrics = scrapes
-        .into_iter()
-        .map(|scrape| scrape.join().map_err(|_| io::Error::other("a scrape panicked"))?);
-    let cpu = cpu[1].saturating_sub(cpu[0]);
-    let [before, after] = threads;
-    let mut threads: Vec<_> = after
-        .into_iter()
-        .map(|(name, nanos)| {
-            let used = nanos.saturating_sub(before.get(&name).copied().unwrap_or(0));
-            (name, used as f64 / cpu.max(1) as f64)
-        })
-        .collect();
-    threads.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut next = || metrics.next().unwrap_or_else(|| Err(io::Error::other("no scrape")));
-    Ok(Measured { marks, late, cpu, metrics: [next()?, next()?], threads })
+    Ok(Measured { marks, late, seen: window.close()? })
 }
 
 /// A floor's run of the same work.
@@ -334,15 +307,15 @@ pub fn floor_run(
     if durable {
         std::fs::remove_file(&file)?;
     }
-    let grew = |name: &str| measured.metrics[1].grew(&measured.metrics[0], name).unwrap_or(0.0);
-    let writes = grew("floor_writes_total");
+    let (marks, seen) = (&measured.marks, &measured.seen);
+    let writes = seen.grew("floor_writes_total");
     Ok(FloorRun {
-        cpu_us_per_delivery: measured.cpu as f64 / 1e3 / measured.marks.delivered.max(1) as f64,
-        cpu_us_per_write: measured.cpu as f64 / 1e3 / writes.max(1.0),
-        deliveries_per_second: measured.marks.delivered as f64 / measured.marks.seconds,
-        frames_per_write: grew("floor_frames_total") / writes,
+        cpu_us_per_delivery: seen.cpu as f64 / 1e3 / marks.delivered.max(1) as f64,
+        cpu_us_per_write: seen.cpu as f64 / 1e3 / writes.max(1.0),
+        deliveries_per_second: marks.delivered as f64 / marks.seconds,
+        frames_per_write: seen.grew("floor_frames_total") / writes,
         sends_per_sync: if durable {
-            grew("floor_posts_total") / grew("floor_syncs_total")
+            seen.ratio("floor_posts_total", "floor_syncs_total")
         } else {
             0.0
         },

@@ -72,6 +72,15 @@ impl Programs {
         Process::start(command)
     }
 
+    /// Hashes a second of argon2 alone on so many threads, at the server's niceness.
+    pub fn hash_alone(&self, threads: usize, time: Duration) -> io::Result<f64> {
+        let mut command = Command::new(&self.own.0);
+        command.args(&self.own.1).arg("hash-alone").arg(threads.to_string());
+        let done = command.arg(time.as_millis().to_string()).output()?;
+        let text = String::from_utf8_lossy(&done.stdout);
+        text.trim().parse().map_err(|_| io::Error::other(format!("hash-alone said {text:?}")))
+    }
+
     /// One spinner a core, at nice 19, so that no core sleeps between two messages.
     pub fn spinners(&self) -> io::Result<Spinners> {
         let cores = std::thread::available_parallelism()?.get();

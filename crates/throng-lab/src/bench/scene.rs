@@ -4,14 +4,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use throng_wire::native::Form;
 use throng_wire::native::v1::{self, client_frame::Request, reply::Outcome};
 
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Nobody};
+use crate::clock::now;
 
 /// Setup requests in flight.
-const WINDOW: usize = 256;
+pub const WINDOW: usize = 256;
 
 /// Rooms with their members' sockets.
 #[derive(Debug)]
@@ -45,6 +47,22 @@ impl Scene {
         Ok(scene)
     }
 
+    /// One room of this name with one connection for each token.
+    pub fn enter_room(
+        to: SocketAddr,
+        form: Form,
+        tokens: &[String],
+        name: &str,
+    ) -> io::Result<Self> {
+        let mut scene = Self { crowd: Crowd::new(form)?, rooms: Vec::new() };
+        let links = scene.enter(to, tokens)?;
+        let room = scene.create(links[0], name)?;
+        let joins: Vec<_> = links[1..].iter().map(|&link| (link, join(room))).collect();
+        scene.crowd.ask_all(joins, WINDOW)?;
+        scene.rooms.push((room, links));
+        Ok(scene)
+    }
+
     /// Connects and authenticates one socket for each token.
     pub fn enter(&mut self, to: SocketAddr, tokens: &[String]) -> io::Result<Vec<usize>> {
         let first = self.crowd.len();
@@ -55,6 +73,15 @@ impl Scene {
         });
         self.crowd.ask_all(logins.collect::<Vec<_>>(), WINDOW)?;
         Ok((first..first + tokens.len()).collect())
+    }
+
+    /// Reads on for so long, and answers pings.
+    pub fn rest(&mut self, time: Duration) -> io::Result<()> {
+        let end = now().plus(time);
+        while now() < end {
+            self.crowd.turn(Some(Duration::from_millis(50)), &mut Nobody)?;
+        }
+        Ok(())
     }
 
     /// Makes a room; its number.

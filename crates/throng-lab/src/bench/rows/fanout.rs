@@ -87,14 +87,7 @@ fn judge(bench: &Bench, pairs: &[Pair], bars: Bars, rest: bool) -> io::Result<Ou
         median(pairs, |pair| pair.server.fsync_after.p99_us),
         if faultless { "" } else { "; FAULTS, see the pairs" },
     );
-    let threads: Vec<String> = pairs[0]
-        .server
-        .threads
-        .iter()
-        .filter(|(_, share)| *share >= 0.01)
-        .map(|(name, share)| format!("{name} {:.0} %", share * 100.0))
-        .collect();
-    let notes = vec![format!("server CPU by thread: {}", threads.join(", "))];
+    let notes = vec![super::thread_shares(&pairs[0].server.threads)];
     let reached = bare >= bars.bare && durable >= bars.durable && rest && faultless;
     Ok(Outcome { measured, reached: Some(reached), notes, json })
 }

@@ -3,11 +3,19 @@
 //! Neighbours: `cargo xtask bench` calls `run`; each file beside this is one kind of row.
 
 mod fanout;
+mod idle;
+mod joins;
+mod lobby;
+mod logins;
+mod pair_rooms;
+mod restart;
+mod worn;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde_json::Value;
 use throng_wire::native::Form;
 
@@ -76,6 +84,43 @@ const ROWS: &[Row] = &[
         work: "20 rooms × 50 members, 5 sends/s each",
         must: "≥ 0.8 durable, ≥ 0.55 bare",
         run: fanout::rooms_20x50,
+    },
+    Row {
+        name: "lobby",
+        work: "10,000 members in one room, 5 sends/s, 60 s",
+        must: "last recipient p99 ≤ 300 ms; another room's p99 within 1.5× of without",
+        run: lobby::run,
+    },
+    Row {
+        name: "pairs",
+        work: "1,000 rooms of 2, 100 connections, 120 s, on a folder of 3 M posts, 1 % repeats",
+        must: "≥ 50,000 sends/s, 100,000 deliveries/s; ack p99 ≤ fsync p99 + 20 ms; first acks \
+               again; fold ≤ 3 s behind",
+        run: pair_rooms::run,
+    },
+    Row {
+        name: "idle",
+        work: "10,000 idle authenticated connections, one room each",
+        must: "≤ 5 KiB of server memory each",
+        run: idle::run,
+    },
+    Row {
+        name: "joins",
+        work: "1,000 joins/s (join, 50 lines of history, leave) in a room of 10,000",
+        must: "CPU a join within 1.2× of a room of 10",
+        run: joins::run,
+    },
+    Row {
+        name: "logins",
+        work: "500 logins/s for 30 s beside 1 room × 100 members, 100 sends/s",
+        must: "≥ 0.9 of argon2 alone, refusals within 50 ms, chat p99 ≤ max(1.5×, + 3 ms)",
+        run: logins::run,
+    },
+    Row {
+        name: "restart",
+        work: "first ack after a restart on 10 M posts",
+        must: "≤ 2 s",
+        run: restart::run,
     },
 ];
 
@@ -151,4 +196,19 @@ impl Bench<'_> {
     pub fn probe_time(&self) -> Duration {
         Duration::from_millis(if self.options.quick { 200 } else { 1_000 })
     }
+}
+
+/// p50 and p99 in milliseconds.
+pub fn quantiles_ms(histogram: &Histogram<u64>) -> [f64; 2] {
+    [0.5, 0.99].map(|share| histogram.value_at_quantile(share) as f64 / 1e6)
+}
+
+/// `server CPU by thread: fanout 61 %, …`
+pub fn thread_shares(threads: &[(String, f64)]) -> String {
+    let shares: Vec<String> = threads
+        .iter()
+        .filter(|(_, share)| *share >= 0.01)
+        .map(|(name, share)| format!("{name} {:.0} %", share * 100.0))
+        .collect();
+    format!("server CPU by thread: {}", shares.join(", "))
 }

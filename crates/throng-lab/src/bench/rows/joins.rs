@@ -1,0 +1,191 @@
+//! What a join costs in a large room and in a small one: join, a page of fifty, leave.
+//!
+//! Neighbours: both rooms live on one server with all their members connected, and are measured in
+//! turn, so that only the size of the room joined differs.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use mio::Events;
+use serde_json::json;
+use throng_wire::native::Form;
+use throng_wire::native::v1::server_frame::Frame;
+use throng_wire::native::v1::{self, client_frame::Request, reply::Outcome as Reply};
+
+use super::fanout::address_limit;
+use super::{Bench, Outcome, quantiles_ms};
+use crate::bench::crowd::{Crowd, Hears, decode};
+use crate::bench::pairs::BODY_BYTES;
+use crate::bench::scene::{Scene, WINDOW, join};
+use crate::bench::table::{median, median_range};
+use crate::bench::text::Text;
+use crate::clock::now;
+
+const LARGE: usize = 10_000;
+const SMALL: usize = 10;
+const JOINERS: usize = 200;
+const JOINS_PER_SECOND: f64 = 1_000.0;
+const LINES: usize = 60;
+const PAGE: u32 = 50;
+/// Large and small in turn.
+const TURNS: usize = 5;
+
+pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
+    let large = if bench.options.quick { LARGE / 10 } else { LARGE };
+    let data = bench.fresh_folder("joins")?;
+    let settings = address_limit(bench, large + SMALL + JOINERS)?;
+    let tokens = bench.programs.users(&data, "u", large)?;
+    let small_tokens = bench.programs.users(&data, "s", SMALL)?;
+    let joiner_tokens = bench.programs.users(&data, "j", JOINERS)?;
+    let process = bench.programs.serve(&data, &settings)?;
+    let form = bench.options.form;
+    let mut big = Scene::open(process.address, form, &tokens, 1, large)?;
+    let mut small = Scene::enter_room(process.address, form, &small_tokens, "small")?;
+    for scene in [&mut big, &mut small] {
+        speak(scene)?;
+    }
+    let mut joiners = Scene { crowd: Crowd::new(form)?, rooms: Vec::new() };
+    joiners.enter(process.address, &joiner_tokens)?;
+    let mut runs = [Vec::new(), Vec::new()];
+    let mut took = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are right");
+    let turns = if bench.options.quick { 1 } else { TURNS };
+    for _ in 0..turns {
+        for (which, room) in [big.rooms[0].0, small.rooms[0].0].into_iter().enumerate() {
+            let window = Duration::from_secs(if bench.options.quick { 2 } else { 8 });
+            let before = process.cpu_nanos()?;
+            let joins = cycle(&mut joiners.crowd, form, room, window, &mut took)?;
+            let cpu = process.cpu_nanos()? - before;
+            runs[which]
+                .push((cpu as f64 / 1e3 / joins as f64, joins as f64 / window.as_secs_f64()));
+            // What the members heard meanwhile is read, and pings are answered.
+            big.rest(Duration::from_millis(300))?;
+            small.rest(Duration::from_millis(300))?;
+        }
+    }
+    drop((big, small, joiners));
+    process.stop()?;
+    std::fs::remove_dir_all(&data)?;
+    let ratio = median(&runs[0], |run| run.0) / median(&runs[1], |run| run.0);
+    let rate = median(&runs[0], |run| run.1);
+    let took = quantiles_ms(&took);
+    let measured = format!(
+        "{ratio:.2}×: {} µs CPU a join, page and leave in a room of {large}, {} µs in one of {SMALL}; \
+         {rate:.0} joins/s; join to leave p50 {:.2} p99 {:.2} ms",
+        median_range(&runs[0], |run| run.0),
+        median_range(&runs[1], |run| run.0),
+        took[0],
+        took[1],
+    );
+    let json = json!({ "large": runs[0], "small": runs[1], "ratio": ratio, "took_ms": took });
+    let reached = ratio <= 1.2 && rate >= 0.99 * JOINS_PER_SECOND;
+    Ok(Outcome { measured, reached: Some(reached), notes: Vec::new(), json })
+}
+
+/// Lines for the page, each from another member.
+fn speak(scene: &mut Scene) -> io::Result<()> {
+    let text = Text::new(BODY_BYTES);
+    let (room, links) = scene.rooms[0].clone();
+    let posts = (0..LINES).map(|number| {
+        let post = v1::Post {
+            room,
+            body: text.body(number as u64, number),
+            origin_id: Text::origin(number as u64),
+            ack: 0,
+        };
+        (links[number % links.len()], Request::Post(post))
+    });
+    scene.crowd.ask_all(posts.collect::<Vec<_>>(), WINDOW)?;
+    Ok(())
+}
+
+/// Joins at an even pace for so long; how many were completed. `took` is from the intended time.
+fn cycle(
+    crowd: &mut Crowd,
+    form: Form,
+    room: u32,
+    window: Duration,
+    took: &mut Histogram<u64>,
+) -> io::Result<u64> {
+    let start = now().0 + 10_000_000;
+    let end = start + window.as_nanos() as u64;
+    let mut visits = Visits {
+        form,
+        room,
+        free: (0..crowd.len()).collect(),
+        since: vec![0; crowd.len()],
+        next: Vec::new(),
+        done: 0,
+        refused: None,
+        took,
+    };
+    let mut sent = 0_u64;
+    let mut events = Events::with_capacity(512);
+    loop {
+        let at = now().0;
+        let due = start + (sent as f64 * 1e9 / JOINS_PER_SECOND) as u64;
+        if due < end && due <= at && !visits.free.is_empty() {
+            let link = visits.free.swap_remove(0);
+            visits.since[link] = due;
+            crowd.ask(link, join(room))?;
+            sent += 1;
+            continue;
+        }
+        let over = due >= end && visits.free.len() == crowd.len();
+        if over || at > end + 5_000_000_000 {
+            return Ok(visits.done);
+        }
+        crowd.wake_at(due.max(at + 50_000).min(at + 10_000_000))?;
+        crowd.wait(&mut events, Some(Duration::from_millis(10)))?;
+        for event in &events {
+            crowd.ready(event.token(), event.is_writable(), &mut visits);
+        }
+        for (link, request) in std::mem::take(&mut visits.next) {
+            crowd.ask(link, request)?;
+        }
+        if let Some(refused) = visits.refused.take() {
+            return Err(io::Error::other(refused));
+        }
+    }
+}
+
+/// Who is where in join, page, leave.
+struct Visits<'a> {
+    form: Form,
+    room: u32,
+    free: Vec<usize>,
+    since: Vec<u64>,
+    next: Vec<(usize, Request)>,
+    done: u64,
+    refused: Option<String>,
+    took: &'a mut Histogram<u64>,
+}
+
+impl Hears for Visits<'_> {
+    fn frame(&mut self, link: usize, payload: &[u8], at: u64) {
+        let frame = decode(self.form, payload).and_then(|frame| frame.frame);
+        let Some(Frame::Reply(reply)) = frame else { return };
+        let room = self.room;
+        match reply.outcome {
+            Some(Reply::Joined(_)) => {
+                let page = v1::History { room, before: None, after: None, limit: PAGE };
+                self.next.push((link, Request::History(page)));
+            }
+            Some(Reply::Page(page)) => {
+                if page.events.len() != PAGE as usize {
+                    self.refused = Some(format!("a page of {}, not {PAGE}", page.events.len()));
+                }
+                self.next.push((link, Request::Leave(v1::Leave { room })));
+            }
+            Some(Reply::Left(_)) => {
+                self.took.saturating_record(at.saturating_sub(self.since[link]));
+                self.done += 1;
+                self.free.push(link);
+            }
+            Some(Reply::Rejected(rejected)) => {
+                self.refused = Some(format!("{}: {}", rejected.name, rejected.text));
+            }
+            _ => {}
+        }
+    }
+}
