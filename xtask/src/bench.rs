@@ -65,8 +65,7 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
     let release = own.parent().expect("an executable lies in a folder").to_owned();
     let scratch = release.parent().expect("a profile lies in target").join("bench");
     let mut json = scratch.join("results.json");
-    let mut options =
-        Options { rows: Vec::new(), pairs: 5, quick: false, form: Form::Json, scratch };
+    let mut options = Options::new(scratch);
     let mut floor_only = false;
     let mut words = arguments.iter();
     let missing = |word: &str| io::Error::other(format!("{word} needs a value\n\n{HELP}"));

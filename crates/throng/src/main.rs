@@ -6,6 +6,7 @@
 mod admin;
 mod doctor;
 mod exit;
+mod lab;
 mod logs;
 mod serve;
 mod settings;
@@ -33,6 +34,9 @@ enum Command {
     /// Look after a data folder, also while a server runs on it.
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// Measure: the machine itself.
+    #[command(subcommand)]
+    Lab(lab::Lab),
     /// Say what this machine allows, and what stops a server from starting.
     Doctor(SettingsArgs),
 }
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         None => serve::run(&settings),
         Some(Command::Serve(own)) => serve::run(&settings.then(own)),
         Some(Command::Admin(admin)) => admin.run(&settings),
+        Some(Command::Lab(lab)) => lab.run(),
         Some(Command::Doctor(own)) => doctor::run(&settings.then(own)),
     };
     exit::code(done)

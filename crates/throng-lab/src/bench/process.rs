@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use crate::clock::now;
@@ -32,8 +33,7 @@ pub struct Programs {
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
-    /// Nanoseconds from the start to the first line.
-    pub started_in: u64,
+    ended: Receiver<()>,
 }
 
 impl Programs {
@@ -129,7 +129,6 @@ pub fn spin(core: usize) -> io::Result<()> {
 
 impl Process {
     fn start(mut command: Command) -> io::Result<Self> {
-        let start = now().0;
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
@@ -144,9 +143,13 @@ impl Process {
                 "{command:?} said {line:?} instead of where it is"
             )));
         };
-        // Reads on, so that a server which says more never waits for us.
-        std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
-        Ok(Self { child, address, started_in: now().0 - start })
+        // Reads on, so that a server which says more never waits for us; its output ends with it.
+        let (ends, ended) = sync_channel::<()>(0);
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut lines, &mut io::sink());
+            drop(ends);
+        });
+        Ok(Self { child, address, ended })
     }
 
     /// CPU nanoseconds so far, all living threads.
@@ -196,20 +199,16 @@ impl Process {
 
     /// SIGTERM, and after a while SIGKILL; how long it took.
     pub fn stop(mut self) -> io::Result<Duration> {
-        let start = now().0;
+        let start = now();
         drop(self.child.stdin.take());
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        loop {
-            if self.child.try_wait()?.is_some() {
-                return Ok(Duration::from_nanos(now().0 - start));
-            }
-            if now().0 - start > STOP_WITHIN.as_nanos() as u64 {
-                self.kill()?;
-                return Err(io::Error::other("it did not stop by itself"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if self.ended.recv_timeout(STOP_WITHIN) == Err(RecvTimeoutError::Timeout) {
+            self.kill()?;
+            return Err(io::Error::other("it did not stop by itself"));
         }
+        self.child.wait()?;
+        Ok(now().since(start))
     }
 
     /// SIGKILL.

@@ -24,6 +24,11 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Nobody yet.
+    pub fn nobody(form: Form) -> io::Result<Self> {
+        Ok(Self { crowd: Crowd::new(form)?, rooms: Vec::new() })
+    }
+
     /// One connection for each token, `members` of them in each of `rooms` rooms.
     pub fn open(
         to: SocketAddr,
@@ -32,7 +37,7 @@ impl Scene {
         rooms: usize,
         members: usize,
     ) -> io::Result<Self> {
-        let mut scene = Self { crowd: Crowd::new(form)?, rooms: Vec::new() };
+        let mut scene = Self::nobody(form)?;
         let links = scene.enter(to, &tokens[..rooms * members])?;
         for (number, links) in links.chunks(members).enumerate() {
             let room = scene.create(links[0], &format!("bench {number}"))?;
@@ -54,7 +59,7 @@ impl Scene {
         tokens: &[String],
         name: &str,
     ) -> io::Result<Self> {
-        let mut scene = Self { crowd: Crowd::new(form)?, rooms: Vec::new() };
+        let mut scene = Self::nobody(form)?;
         let links = scene.enter(to, tokens)?;
         let room = scene.create(links[0], name)?;
         let joins: Vec<_> = links[1..].iter().map(|&link| (link, join(room))).collect();

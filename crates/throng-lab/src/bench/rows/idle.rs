@@ -34,7 +34,7 @@ fn each(bench: &mut Bench, connections: usize, rooms: usize, members: usize) -> 
     let settings = address_limit(bench, connections)?;
     let tokens = bench.programs.users(&data, "u", connections)?;
     let process = bench.programs.serve(&data, &settings)?;
-    std::thread::sleep(Duration::from_secs(2));
+    Scene::nobody(bench.options.form)?.rest(Duration::from_secs(2))?;
     let before = process.memory_bytes()?;
     let mut scene = Scene::open(process.address, bench.options.form, &tokens, rooms, members)?;
     // What the joins left behind is freed or folded by now, or it stays.

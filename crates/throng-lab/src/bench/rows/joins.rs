@@ -45,7 +45,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     for scene in [&mut big, &mut small] {
         speak(scene)?;
     }
-    let mut joiners = Scene { crowd: Crowd::new(form)?, rooms: Vec::new() };
+    let mut joiners = Scene::nobody(form)?;
     joiners.enter(process.address, &joiner_tokens)?;
     let mut runs = [Vec::new(), Vec::new()];
     let mut took = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are right");

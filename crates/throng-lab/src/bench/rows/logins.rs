@@ -164,8 +164,11 @@ fn client(to: SocketAddr, next: &AtomicU64, start: u64, end: u64) -> io::Result<
         if due >= end {
             return Ok(storm);
         }
-        std::thread::sleep(Duration::from_nanos(due.saturating_sub(now().0)));
-        let sent = now().0;
+        let mut sent = now().0;
+        while sent < due {
+            std::thread::park_timeout(Duration::from_nanos(due - sent));
+            sent = now().0;
+        }
         storm.late.saturating_record(sent - due);
         let name = index as usize % ACCOUNTS;
         let once = post(&mut http, to, "/api/v1/sessions", name);

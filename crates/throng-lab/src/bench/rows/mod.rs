@@ -35,6 +35,13 @@ pub struct Options {
     pub scratch: PathBuf,
 }
 
+impl Options {
+    /// All rows, five pairs, JSON.
+    pub fn new(scratch: PathBuf) -> Self {
+        Self { rows: Vec::new(), pairs: 5, quick: false, form: Form::Json, scratch }
+    }
+}
+
 /// What a row is given.
 pub struct Bench<'a> {
     pub options: Options,

@@ -16,8 +16,8 @@ use crate::bench::load::{self, Plan};
 use crate::bench::pairs::BODY_BYTES;
 use crate::bench::process::Process;
 use crate::bench::scene::Scene;
+use crate::bench::table;
 use crate::bench::text::Text;
-use crate::bench::{crowd::Crowd, table};
 use crate::clock::now;
 
 const POSTS: u64 = 10_000_000;
@@ -57,7 +57,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
 fn first_ack(bench: &Bench, data: &Path, worn: &Worn) -> io::Result<(Process, f64)> {
     let start = now().0;
     let process = bench.programs.serve(data, &SETTINGS.map(str::to_owned))?;
-    let mut scene = Scene { crowd: Crowd::new(bench.options.form)?, rooms: Vec::new() };
+    let mut scene = Scene::nobody(bench.options.form)?;
     let links = scene.enter(process.address, &worn.tokens[..1])?;
     let post = v1::Post {
         room: worn.rooms[0],

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::Bench;
 use crate::bench::book::{Book, First};
-use crate::bench::crowd::Crowd;
 use crate::bench::load::{self, Next, Plan};
 use crate::bench::pairs::BODY_BYTES;
 use crate::bench::process::read_tokens;
@@ -58,7 +57,7 @@ pub fn scene(
     tokens: &[String],
     rooms: Option<&[u32]>,
 ) -> io::Result<Scene> {
-    let mut scene = Scene { crowd: Crowd::new(bench.options.form)?, rooms: Vec::new() };
+    let mut scene = Scene::nobody(bench.options.form)?;
     scene.enter(to, tokens)?;
     for room in 0..ROOMS {
         let [one, two] = members(room);
