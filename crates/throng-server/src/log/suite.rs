@@ -83,7 +83,10 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Log>) {
 fn turns_come_back_in_the_order_of_their_ids(log: &dyn Log) {
     assert!(turns(log, TurnId(0)).is_empty());
     for number in 1..=5u8 {
-        assert_eq!(log.append(&vec![number; usize::from(number) * 1000]).unwrap().0, u64::from(number));
+        assert_eq!(
+            log.append(&vec![number; usize::from(number) * 1000]).unwrap().0,
+            u64::from(number)
+        );
     }
     let kept = turns(log, TurnId(2));
     assert_eq!(kept.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 4, 5]);
