@@ -64,7 +64,7 @@ fn open(folder: &Path) -> Opened {
     let log = Arc::new(SqliteLog::open(&folder.join("log.db"), &options).expect("the log"));
     let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default());
     let store = Arc::new(store.expect("the store"));
-    let tail = recover(&*log, &*store, TAIL_BYTES_MAX, FOLD_EVENTS, &mut |_| (), &mut |_| ());
+    let tail = recover(&*log, &*store, TAIL_BYTES_MAX, FOLD_EVENTS, &mut |_| (), &mut |_| Ok(()));
     Opened { log, store, tail: Arc::new(tail.expect("a recovered tail")) }
 }
 

@@ -24,14 +24,15 @@ pub enum RecoveryError {
 }
 
 /// Calls `restore` with every room of the store and then `replay` with every event of the log that
-/// the store does not have, in order; returns the tail that holds those events.
+/// the store does not have, in order; returns the tail that holds those events. An event that
+/// `replay` refuses is one that does not follow: log and store are not of one piece.
 pub fn recover(
     log: &dyn Log,
     store: &dyn Store,
     bytes_max: usize,
     fold_events: usize,
     restore: &mut dyn FnMut(RoomSnapshot),
-    replay: &mut dyn FnMut(&Arc<Event>),
+    replay: &mut dyn FnMut(&Arc<Event>) -> Result<(), String>,
 ) -> Result<Tail, RecoveryError> {
     let tail = Tail::new(bytes_max, fold_events);
     store.rooms(&mut |room| {
@@ -44,8 +45,7 @@ pub fn recover(
         decoded.map_err(|error| error.to_string())?;
         events.retain(|event| event.seq > tail.head(event.room));
         tail.replay(turn, &events)?;
-        events.iter().for_each(&mut *replay);
-        Ok(())
+        events.iter().try_for_each(&mut *replay)
     })?;
     Ok(tail)
 }
@@ -89,7 +89,10 @@ mod tests {
             1 << 20,
             1000,
             &mut |room| rooms.push((room.room, room.head)),
-            &mut |event| replayed.push(event.clone()),
+            &mut |event| {
+                replayed.push(event.clone());
+                Ok(())
+            },
         );
         let tail = Arc::new(tail.unwrap());
         assert_eq!(rooms, [(one, Seq(6))]);
@@ -111,7 +114,8 @@ mod tests {
         let log = MemoryLog::new(Epoch(1), 1 << 20);
         let store = MemoryStore::new(1 << 20);
         append(&log, &samples::history(samples::room(1), 5, 6));
-        let refused = recover(&log, &store, 1 << 20, 1000, &mut |_| (), &mut |_| ()).unwrap_err();
+        let refused =
+            recover(&log, &store, 1 << 20, 1000, &mut |_| (), &mut |_| Ok(())).unwrap_err();
         assert!(refused.to_string().contains("room 1 goes on at 5"), "{refused}");
     }
 
@@ -121,7 +125,7 @@ mod tests {
         let store = MemoryStore::new(1 << 20);
         log.append(b"not a turn").unwrap();
         assert!(matches!(
-            recover(&log, &store, 1 << 20, 1000, &mut |_| (), &mut |_| ()),
+            recover(&log, &store, 1 << 20, 1000, &mut |_| (), &mut |_| Ok(())),
             Err(RecoveryError::Log(LogError::Corrupt { at: TurnId(1), .. }))
         ));
     }

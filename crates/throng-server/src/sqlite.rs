@@ -71,9 +71,6 @@ pub fn open(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, vfs, flags, kind)?;
     connection.pragma_update(None, "page_size", kind.page_size)?;
-    if kind.exclusive {
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    }
     recognise(&connection, path, kind)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -120,6 +117,10 @@ fn connect(
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
         None => Connection::open_with_flags(path, flags)?,
     };
+    if kind.exclusive {
+        // Before all else: it must stand when the file is first looked at.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

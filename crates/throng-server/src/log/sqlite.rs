@@ -23,8 +23,9 @@ const TRIM_ROUNDS_MAX: u64 = 32;
 /// Pages of WAL after which a checkpoint is due: about 2 MiB, some 2 ms of stall (measured; a
 /// larger one moves the stall from p99 to the maximum).
 const CHECKPOINT_PAGES: u64 = 500;
-/// While checkpoints fail the WAL grows; beyond this it is the appends that are refused.
-const WAL_PAGES_MAX: u64 = 64 * CHECKPOINT_PAGES;
+/// While checkpoints fail the WAL grows; beyond this many times what makes one due it is the
+/// appends that are refused.
+const CHECKPOINTS_MISSED_MAX: u64 = 64;
 const PAGE_SIZE: u32 = 4096;
 
 const KIND: Kind = Kind {
@@ -45,6 +46,8 @@ pub struct LogOptions {
     pub clock: Clock,
     /// The SQLite VFS by name; the tests put their disk of faults here.
     pub vfs: Option<String>,
+    /// Pages of WAL after which a checkpoint is due.
+    pub checkpoint_pages: u64,
     /// Planted fault: commits are not synced (`synchronous=OFF`), so that an ack is not durable.
     #[cfg(feature = "planted-faults")]
     pub fault_no_sync: bool,
@@ -56,6 +59,7 @@ impl LogOptions {
         Self {
             clock,
             vfs: None,
+            checkpoint_pages: CHECKPOINT_PAGES,
             #[cfg(feature = "planted-faults")]
             fault_no_sync: crate::faults::planted(crate::faults::Fault::NoSync),
         }
@@ -93,6 +97,8 @@ struct File {
     oldest: u64,
     /// Estimate of the pages written to the WAL since the last checkpoint.
     wal_pages: u64,
+    /// When a checkpoint is due.
+    checkpoint_pages: u64,
     /// A sync failed: nothing is written any more.
     failed: Option<String>,
 }
@@ -186,6 +192,7 @@ impl SqliteLog {
             newest: newest as u64,
             oldest: (oldest as u64).max(1),
             wal_pages: 0,
+            checkpoint_pages: options.checkpoint_pages,
             failed: None,
         };
         Ok(Self {
@@ -237,7 +244,7 @@ impl SqliteLog {
     fn commit(&self, own: Option<&[u8]>, group: &Group) -> Result<u64, Trouble> {
         let mut file = self.file();
         file.check()?;
-        if file.wal_pages >= CHECKPOINT_PAGES {
+        if file.wal_pages >= file.checkpoint_pages {
             file.checkpoint()?;
         }
         let count = group.ends.len() + usize::from(own.is_some());
@@ -404,7 +411,9 @@ impl File {
                 Ok(())
             }
             Err(trouble @ Trouble::SyncFailed(_)) => Err(trouble),
-            Err(trouble) if self.wal_pages > WAL_PAGES_MAX => Err(trouble),
+            Err(trouble) if self.wal_pages > self.checkpoint_pages * CHECKPOINTS_MISSED_MAX => {
+                Err(trouble)
+            }
             Err(trouble) => {
                 tracing::warn!(?trouble, "cannot checkpoint the log, trying again");
                 Ok(())
@@ -425,7 +434,7 @@ impl File {
         }
         self.oldest = last + 1;
         self.wal_pages += 3 + last - first;
-        if self.wal_pages >= CHECKPOINT_PAGES && self.checkpoint().is_err() {
+        if self.wal_pages >= self.checkpoint_pages && self.checkpoint().is_err() {
             return false;
         }
         self.deletable(trimmed, 1).is_some()

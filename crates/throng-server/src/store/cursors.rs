@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use throng_core::{RoomId, Seq};
+use throng_core::{RoomId, Seq, Timestamp};
 
 use crate::record::OpenBlock;
 
@@ -18,6 +18,8 @@ const CURSOR_BYTES: usize = 160;
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub head: Seq,
+    /// When `head` was decided.
+    pub at: Timestamp,
     pub pushed: Seq,
     pub posts: u64,
     pub block: OpenBlock,
@@ -26,7 +28,13 @@ pub(super) struct Cursor {
 impl Default for Cursor {
     /// Of a room without events.
     fn default() -> Self {
-        Self { head: Seq::ZERO, pushed: Seq::ZERO, posts: 0, block: OpenBlock::new(Seq(1)) }
+        Self {
+            head: Seq::ZERO,
+            at: Timestamp::default(),
+            pushed: Seq::ZERO,
+            posts: 0,
+            block: OpenBlock::new(Seq(1)),
+        }
     }
 }
 

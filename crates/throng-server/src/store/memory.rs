@@ -125,6 +125,7 @@ impl Store for MemoryStore {
                 room: *id,
                 name: room.name.clone(),
                 created_at: room.created_at,
+                at: room.events.last().map_or(room.created_at, |event| event.at),
                 head: Seq(room.events.len() as u64),
                 pushed: room.pushed,
                 posts: room.posts,

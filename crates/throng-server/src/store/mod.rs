@@ -34,6 +34,8 @@ pub struct RoomSnapshot {
     pub name: RoomName,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When the newest folded event was decided.
+    pub at: Timestamp,
     /// The newest folded event.
     pub head: Seq,
     /// The newest folded event that was pushed.

@@ -34,7 +34,7 @@ const KIND: Kind = Kind {
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
                  id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
-                 head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL);
+                 at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL);
              CREATE TABLE members (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
                  PRIMARY KEY (room, user)) WITHOUT ROWID;
@@ -259,6 +259,7 @@ impl Writer {
             }
             cursor.block.push(event);
             cursor.head = event.seq;
+            cursor.at = event.at;
             if event.pushed {
                 cursor.pushed = event.seq;
             }
@@ -268,9 +269,9 @@ impl Writer {
             return Ok(());
         }
         self.write_block(room, &cursor.block)?;
-        let update = "UPDATE rooms SET head = ?2, pushed = ?3, posts = ?4 WHERE id = ?1";
-        let (head, pushed) = (cursor.head.0 as i64, cursor.pushed.0 as i64);
-        let row = params![room.get(), head, pushed, cursor.posts as i64];
+        let update = "UPDATE rooms SET at = ?2, head = ?3, pushed = ?4, posts = ?5 WHERE id = ?1";
+        let numbers = [cursor.at.0, cursor.head.0, cursor.pushed.0, cursor.posts].map(|n| n as i64);
+        let row = params![room.get(), numbers[0], numbers[1], numbers[2], numbers[3]];
         let updated = self.connection.prepare_cached(update)?.execute(row)?;
         if updated == 1 { Ok(()) } else { Err(Failure::corrupt(room, "it was never made")) }
     }
@@ -280,7 +281,7 @@ impl Writer {
         let (room, seq) = (event.room.get(), event.seq.0 as i64);
         match &event.kind {
             EventKind::Created { name, .. } => {
-                let insert = "INSERT INTO rooms VALUES (?1, ?2, ?3, 0, 0, 0)";
+                let insert = "INSERT INTO rooms VALUES (?1, ?2, ?3, 0, 0, 0, 0)";
                 let row = params![room, name.as_str(), event.at.0 as i64];
                 self.connection.prepare_cached(insert)?.execute(row)?;
             }
@@ -326,13 +327,14 @@ impl Writer {
 
 /// Where the fold of a room goes on, from the file.
 fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure> {
-    let select = "SELECT head, pushed, posts FROM rooms WHERE id = ?1";
-    let numbers = |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?));
+    let select = "SELECT at, head, pushed, posts FROM rooms WHERE id = ?1";
+    let numbers =
+        |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?, number(row, 3)?));
     let found = connection.prepare_cached(select)?.query_row([room.get()], numbers).optional()?;
-    let Some((head, pushed, posts)) = found else {
+    let Some((at, head, pushed, posts)) = found else {
         return Ok(Cursor::default());
     };
-    let (head, pushed) = (Seq(head), Seq(pushed));
+    let (at, head, pushed) = (Timestamp(at), Seq(head), Seq(pushed));
     let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(SEQ_MAX))])?;
@@ -343,7 +345,7 @@ fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure>
     if first.0 + block.count() != head.0 + 1 {
         return Err(Failure::corrupt(room, "its newest block does not end at its head"));
     }
-    Ok(Cursor { head, pushed, posts, block })
+    Ok(Cursor { head, at, pushed, posts, block })
 }
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -459,7 +461,7 @@ fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result
 }
 
 fn walk_rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
-    let select = "SELECT id, name, created_at, head, pushed, posts FROM rooms ORDER BY id";
+    let select = "SELECT id, name, created_at, at, head, pushed, posts FROM rooms ORDER BY id";
     let mut rooms = connection.prepare_cached(select)?;
     let mut rooms = rooms.query([])?;
     let select = "SELECT room, user, seq FROM members ORDER BY room, user";
@@ -476,9 +478,10 @@ fn walk_rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> R
             room,
             name,
             created_at: Timestamp(number(row, 2)?),
-            head: Seq(number(row, 3)?),
-            pushed: Seq(number(row, 4)?),
-            posts: number(row, 5)?,
+            at: Timestamp(number(row, 3)?),
+            head: Seq(number(row, 4)?),
+            pushed: Seq(number(row, 5)?),
+            posts: number(row, 6)?,
             members: Vec::new(),
         };
         while let Some((of, user, seq)) = member {

@@ -172,6 +172,7 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
         room: one,
         name: samples::name(one),
         created_at: events[0].at,
+        at: events[6].at,
         head: Seq(7),
         pushed: Seq(6),
         posts: 2,
