@@ -4,6 +4,7 @@
 //! itself again as a release build, and keeps the results.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -101,7 +102,7 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
 /// Hidden: the floor in a process of its own.
 fn floor_serve(plan: Option<&String>) -> io::Result<ExitCode> {
     let plan = serde_json::from_str(plan.map_or("", String::as_str))?;
-    floor::serve(&plan, &mut io::stdout())?;
+    floor::serve(&plan, io::stdin().as_fd(), &mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 //! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -47,7 +48,7 @@ impl Lab {
             Self::Floor(floor) => floor.run(),
             Self::FloorServe { plan } => serde_json::from_str(&plan)
                 .map_err(io::Error::from)
-                .and_then(|plan| floor::serve(&plan, &mut io::stdout())),
+                .and_then(|plan| floor::serve(&plan, io::stdin().as_fd(), &mut io::stdout())),
             Self::Spin { core } => process::spin(core),
         }
         .map_err(|error| Failure::other(&error))

@@ -22,3 +22,47 @@ mod text;
 mod window;
 
 pub use rows::{Options, machine, run};
+
+/// A floor in a thread, one room of `members`, so many posts: what it says it did.
+#[cfg(test)]
+pub fn floor_once(
+    plan: &crate::floor::Plan,
+    members: usize,
+    posts: u64,
+) -> std::io::Result<crate::floor::Done> {
+    use std::io::{BufRead, BufReader, Error};
+    use std::os::fd::AsFd as _;
+    use std::time::Duration;
+
+    let (until, ends) = std::io::pipe()?;
+    let (said, mut says) = std::io::pipe()?;
+    let plan = plan.clone();
+    let floor = std::thread::spawn(move || crate::floor::serve(&plan, until.as_fd(), &mut says));
+    let mut lines = BufReader::new(said);
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    let to = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
+    let to = to.ok_or_else(|| Error::other(format!("it said {line:?}")))?;
+    let form = throng_wire::native::Form::Protobuf;
+    let mut scene = scene::Scene::open(to, form, &vec![String::new(); members], 1, members)?;
+    let (room, links) = scene.rooms[0].clone();
+    let mut tally = tally::Tally::new(members as u64);
+    let plan = load::Plan {
+        sends_per_second: 1_000.0,
+        warmup: Duration::ZERO,
+        window: Duration::from_nanos(posts * 1_000_000),
+        settle: Duration::from_secs(10),
+        unacked_max: None,
+    };
+    let mut choose = |number: u64| {
+        let link = links[number as usize % members];
+        load::Next { link, room, number, repeat: false }
+    };
+    let text = text::Text::new(200);
+    load::run(&mut scene.crowd, &mut tally, &text, &plan, &mut choose, &mut |_| Ok(()))?;
+    drop((ends, scene));
+    line.clear();
+    lines.read_line(&mut line)?;
+    floor.join().map_err(|_| Error::other("the floor panicked"))??;
+    serde_json::from_str(&line).map_err(Error::other)
+}

@@ -5,8 +5,8 @@
 //! they are not measured; of a post only the length and the room are read.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::net::TcpListener;
@@ -21,7 +21,7 @@ use super::{Done, Plan};
 use crate::clock::own_cpu;
 
 const LISTENER: Token = Token(usize::MAX - 1);
-const STDIN: Token = Token(usize::MAX - 2);
+const UNTIL: Token = Token(usize::MAX - 2);
 /// Nothing came for so long: what is held is written, so that the last frames arrive.
 const IDLE_FLUSH: Duration = Duration::from_millis(400);
 /// Where a post's room must stand, by its grammar; only these bytes of it are unmasked.
@@ -33,9 +33,9 @@ const REST_LEN_MAX: usize = 256 * 1024;
 /// Rooms there can be.
 const ROOMS_MAX: usize = 1_000_000;
 
-/// Serves until standard input ends, then prints a `Done`.
-pub fn serve(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    let mut floor = Floor::open(plan)?;
+/// Serves until `until` (standard input, of a process) can be read or ends, then prints a `Done`.
+pub fn serve(plan: &Plan, until: BorrowedFd, out: &mut dyn Write) -> io::Result<()> {
+    let mut floor = Floor::open(plan, until)?;
     writeln!(out, "floor: listening on {}", floor.listener.local_addr()?)?;
     out.flush()?;
     floor.run()?;
@@ -67,7 +67,7 @@ struct Disk {
 }
 
 impl Floor {
-    fn open(plan: &Plan) -> io::Result<Self> {
+    fn open(plan: &Plan, until: BorrowedFd) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(plan.listen),
             socket2::Type::STREAM.nonblocking(),
@@ -79,8 +79,7 @@ impl Floor {
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let stdin = io::stdin().as_raw_fd();
-        poll.registry().register(&mut SourceFd(&stdin), STDIN, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&until.as_raw_fd()), UNTIL, Interest::READABLE)?;
         let disk = plan.durable.as_ref().map(|durable| {
             Ok::<_, io::Error>(Disk {
                 file: File::create(&durable.file)?,
@@ -118,11 +117,7 @@ impl Floor {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept()?,
-                    STDIN => {
-                        if matches!(io::stdin().read(&mut [0; 64]), Ok(0) | Err(_)) {
-                            return Ok(());
-                        }
-                    }
+                    UNTIL => return Ok(()),
                     Token(index) => {
                         let went = self.ready(index, event.is_writable(), &mut buffer);
                         if went.is_err() {
@@ -358,9 +353,12 @@ impl Floor {
         let Some(listeners) = self.rooms.get(room) else { return Ok(()) };
         for &index in listeners {
             let Some(member) = &mut self.members[index] else { continue };
-            if member.told(usize::from(index == sender), 1, self.frames_per_write) {
-                self.done.frames += member.write(&self.ink)? as u64;
-                self.done.writes += 1;
+            let ack = (index == sender).then_some((1, 0));
+            for (acks, events) in ack.into_iter().chain([(0, 1)]) {
+                if member.told(acks, events, self.frames_per_write) {
+                    self.done.frames += member.write(&self.ink)? as u64;
+                    self.done.writes += 1;
+                }
             }
         }
         Ok(())
@@ -462,6 +460,7 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Durable;
     use super::*;
 
     #[test]
@@ -482,6 +481,31 @@ mod tests {
         bytes.clear();
         protobuf::encode_client(&frame, &mut bytes);
         assert_eq!(room_in_protobuf(&bytes), None);
+    }
+
+    #[test]
+    fn every_member_is_written_to_with_the_frames_a_write_asked_for() {
+        for (frames_per_write, writes) in [(1.0, 225..=225), (4.0, 56..=64)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let plan = Plan {
+                listen: ([127, 0, 0, 1], 0).into(),
+                frames_per_write,
+                event_bytes: 300,
+                ack_bytes: 90,
+                send_buffer_bytes: 32 * 1024,
+                durable: Some(Durable {
+                    file: folder.path().join("log"),
+                    sends_per_sync: 1.0,
+                    record_bytes: 100,
+                }),
+            };
+            let done = crate::bench::floor_once(&plan, 4, 45).expect("the floor ran");
+            assert_eq!((done.posts, done.frames), (45, 45 * 5));
+            assert!(writes.contains(&done.writes), "{} writes", done.writes);
+            let log = std::fs::metadata(folder.path().join("log")).expect("a log");
+            assert_eq!(log.len(), 45 * 100);
+            assert!(done.syncs <= 45);
+        }
     }
 
     #[test]
