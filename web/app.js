@@ -1,1 +1,285 @@
-// The page has no script of its own yet.
+// The page: what `Client` knows becomes visible, what a person does becomes its calls. Nothing is decided here.
+
+import { Client } from "./client.js";
+import { button, element, items, show } from "./lines.js";
+
+const $ = (id) => document.getElementById(id);
+const socketAddress = new URL("ws", location.href.replace(/^http/, "ws"));
+
+const client = new Client({
+  openSocket: () => new WebSocket(socketAddress, "throng.v1.json"),
+  clock: {
+    now: () => Date.now(),
+    after: (ms, what) => setTimeout(what, ms),
+    cancel: (timer) => clearTimeout(timer),
+  },
+  random: Math.random,
+  storage: { kept: localStorage, tab: sessionStorage },
+  newId,
+  onChange: soon,
+});
+
+/** Is the newest line in view? Then new ones scroll into view too. */
+let following = true;
+let shownRoom = null;
+let waiting = false;
+let ticking = null;
+
+/** One painting for all changes of a moment; a page in the background paints too, but seldom. */
+function soon() {
+  if (waiting) return;
+  waiting = true;
+  const paint = () => {
+    waiting = false;
+    render();
+  };
+  if (document.hidden) setTimeout(paint, 1000);
+  else requestAnimationFrame(paint);
+}
+
+/** `crypto.randomUUID` exists only where the page is served securely; this does everywhere. */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function render() {
+  const inside = client.user !== null || (client.token !== null && client.credentials === null);
+  $("entry").hidden = inside;
+  $("chat").hidden = !inside;
+  if (inside) renderChat();
+  else renderEntry();
+}
+
+function renderEntry() {
+  const { is } = client.connection.state;
+  const busy = is === "connecting" || is === "open";
+  for (const one of $("entry-form").querySelectorAll("button")) one.disabled = busy;
+  $("entry-notice").textContent = client.notice?.text ?? (is === "off" ? "" : stateText());
+  shownRoom = null;
+  document.title = "Throng";
+}
+
+function renderChat() {
+  const { is } = client.connection.state;
+  $("state").textContent = stateText();
+  $("state").dataset.is = client.user && is === "open" ? "open" : "other";
+  renderCountdown();
+  $("hurry").hidden = is !== "waiting" && is !== "ended";
+  $("me").textContent = client.user?.name ?? "";
+  $("notice").textContent = client.notice?.text ?? "";
+  renderRooms();
+  renderRoom(client.rooms.get(client.open));
+}
+
+function stateText() {
+  const { is, reason, code } = client.connection.state;
+  if (is === "open") return client.user ? "Connected" : "Logging in…";
+  if (is === "connecting") return "Connecting…";
+  if (is === "ended") return `The server ended the connection: ${(reason || `code ${code}`).replaceAll("_", " ")}.`;
+  if (is === "waiting") return "Not connected. Trying again.";
+  return "";
+}
+
+/** Seconds to the next try, apart from the state so that a screen reader does not count along. */
+function renderCountdown() {
+  clearTimeout(ticking);
+  const { is, until } = client.connection.state;
+  $("countdown").textContent = is === "waiting" ? `${Math.max(0, Math.ceil((until - Date.now()) / 1000))} s` : "";
+  if (is === "waiting") ticking = setTimeout(renderCountdown, 1000);
+}
+
+function renderRooms() {
+  const mine = [...client.rooms.values()].sort((one, other) => one.name.localeCompare(other.name));
+  let unreadInAll = 0;
+  const rows = mine.map((room) => {
+    const unread = Math.max(0, room.posts - room.read);
+    unreadInAll += unread;
+    return { key: `${room.id}`, label: room.name, count: unread, open: room.id === client.open };
+  });
+  renderList($("mine"), rows, (row) => {
+    client.show(Number(row.key));
+    closeRooms();
+  });
+  const found = client.found.filter((room) => !client.rooms.has(room.id));
+  const open = $("find").getAttribute("aria-expanded") === "true";
+  $("found").hidden = !open;
+  $("find-more").hidden = !open || !client.moreFound;
+  const joinable = found.map((room) => ({ key: `${room.id}`, label: room.name, members: room.members }));
+  renderList($("found"), joinable, (row) => {
+    client.join(Number(row.key), row.label);
+    closeRooms();
+  });
+  document.title = unreadInAll > 0 ? `(${unreadInAll}) Throng` : "Throng";
+}
+
+function renderList(list, rows, does) {
+  const drawn = JSON.stringify(rows);
+  if (list.dataset.drawn === drawn) return;
+  list.dataset.drawn = drawn;
+  const focused = document.activeElement?.closest?.("li")?.dataset.key;
+  list.replaceChildren(...rows.map((row) => {
+    const item = element("li", { key: row.key });
+    const made = button(row.label, () => does(row));
+    if (row.open) made.setAttribute("aria-current", "true");
+    if (row.count > 0) {
+      const count = element("span", {}, row.count > 999 ? "999+" : `${row.count}`);
+      count.className = "count";
+      count.setAttribute("aria-label", `${row.count} unread`);
+      made.append(" ", count);
+    }
+    if (row.members !== undefined) made.append(element("small", {}, ` ${row.members} here`));
+    item.append(made);
+    return item;
+  }));
+  if (focused) list.querySelector(`[data-key="${focused}"] button`)?.focus();
+}
+
+function renderRoom(room) {
+  $("room-title").textContent = room ? room.name : "No room yet";
+  $("leave").hidden = !room;
+  $("say-form").hidden = !room;
+  $("older").hidden = !room || !room.timeline.more || room.timeline.events.length === 0;
+  const scroll = $("scroll");
+  if (shownRoom !== (room?.id ?? null)) {
+    shownRoom = room?.id ?? null;
+    following = true;
+    $("lines").replaceChildren();
+  }
+  renderEmpty(room);
+  if (!room) return $("lines").replaceChildren();
+  const { timeline } = room;
+  if (following) {
+    if (!timeline.atHead) client.toHead(room.id);
+    timeline.prune();
+  }
+  const below = scroll.scrollHeight - scroll.scrollTop;
+  const first = $("lines").firstElementChild?.dataset.key;
+  show($("lines"), items(timeline), client.user?.name, (what, origin_id) => client[what](room.id, origin_id));
+  if (following) scroll.scrollTop = scroll.scrollHeight;
+  else if (first !== $("lines").firstElementChild?.dataset.key) scroll.scrollTop = scroll.scrollHeight - below;
+  renderToHead(room);
+  if (following && !document.hidden && room.ready) client.markRead(room.id);
+  // Lines that do not fill the page: fetch more, until they do.
+  if (room.ready && scroll.scrollHeight <= scroll.clientHeight) older();
+}
+
+function renderEmpty(room) {
+  const text = !room
+    ? "Make a room, or find one to join."
+    : !room.ready ? "Waiting for the connection…"
+    : room.loading && room.timeline.events.length === 0 ? "Loading…" : "";
+  $("empty").textContent = text;
+  $("empty").hidden = text === "" || (room && room.timeline.events.length > 0);
+}
+
+function renderToHead(room) {
+  const { atHead, below } = room.timeline;
+  $("to-head").hidden = following;
+  $("to-head").textContent = !atHead && below > 0 ? `${below} newer: go there` : "To the newest message";
+}
+
+function older() {
+  const room = client.rooms.get(client.open);
+  if (room) client.loadOlder(room.id).catch(() => {});
+}
+
+function closeRooms() {
+  $("rooms").classList.remove("open");
+  $("rooms-toggle").setAttribute("aria-expanded", "false");
+}
+
+$("entry-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("name").value.trim();
+  const password = $("password").value;
+  if (event.submitter?.value === "signup") client.signUp(name, password);
+  else client.logIn(name, password);
+  $("password").value = "";
+});
+
+$("log-out").addEventListener("click", () => client.logOut());
+$("hurry").addEventListener("click", () => client.connection.hurry());
+
+$("rooms-toggle").addEventListener("click", () => {
+  const open = $("rooms").classList.toggle("open");
+  $("rooms-toggle").setAttribute("aria-expanded", `${open}`);
+});
+
+$("create-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = $("room-name").value.trim();
+  if (name === "") return;
+  const reply = await client.create(name);
+  if (reply?.joined) {
+    $("room-name").value = "";
+    closeRooms();
+    $("body").focus();
+  }
+});
+
+$("find").addEventListener("click", () => {
+  const open = $("find").getAttribute("aria-expanded") !== "true";
+  $("find").setAttribute("aria-expanded", `${open}`);
+  if (open) client.find();
+  soon();
+});
+
+$("find-more").addEventListener("click", () => client.find(client.found.at(-1)?.id ?? 0));
+
+$("leave").addEventListener("click", () => {
+  const room = client.rooms.get(client.open);
+  if (room && confirm(`Leave ${room.name}?`)) client.leave(room.id);
+});
+
+$("scroll").addEventListener("scroll", () => {
+  const { scrollTop, scrollHeight, clientHeight } = $("scroll");
+  const follows = scrollHeight - scrollTop - clientHeight < 40;
+  if (follows !== following) soon();
+  following = follows;
+  if (scrollTop < 200) older();
+}, { passive: true });
+
+$("older").addEventListener("click", older);
+
+$("to-head").addEventListener("click", () => {
+  following = true;
+  client.toHead(client.open);
+  $("body").focus();
+});
+
+function say() {
+  const body = $("body").value;
+  if (body.trim() === "" || client.open === null) return;
+  following = true;
+  client.post(client.open, body);
+  $("body").value = "";
+  fit();
+}
+
+/** The field is as high as its text, up to a third of the page. */
+function fit() {
+  $("body").rows = Math.min(8, $("body").value.split("\n").length);
+}
+
+$("say-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  say();
+});
+
+$("body").addEventListener("input", fit);
+$("body").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  say();
+});
+
+addEventListener("online", () => client.connection.hurry());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (client.connection.state.is === "waiting" || client.connection.state.is === "open") client.connection.hurry();
+  soon();
+});
+
+client.start();
+render();

@@ -1,0 +1,404 @@
+// Who is logged in, which rooms there are, and how each comes to be complete: joins, resumes, pages, sends and
+// sends again. Pure but for what is passed in. `connection.js` carries it, `timeline.js` keeps a room's lines.
+
+import { Connection, Lost } from "./connection.js";
+import { Timeline } from "./timeline.js";
+
+const PAGE = 50;
+/** A send that is refused for now is tried so often before a person is asked. */
+const TRIES = 5;
+const TOKEN = "throng.token";
+const READ = "throng.read";
+const PENDING = "throng.pending";
+/** The farewell to a session that was logged out. */
+const SESSION_ENDED = 4401;
+
+export class Client {
+  /**
+   * `storage.kept` outlives the page (localStorage), `storage.tab` a reload (sessionStorage). `newId()` makes an
+   * origin_id. `onChange()` is called after anything that can be seen has changed; it may gather.
+   */
+  constructor({ openSocket, clock, random, storage, newId, onChange }) {
+    Object.assign(this, { clock, storage, newId, onChange });
+    this.connection = new Connection({
+      openSocket, clock, random,
+      onState: () => this.#changed(),
+      onWelcome: (welcome) => this.#guard(this.#welcomed(welcome)),
+      onEvent: (event) => this.#happened(event),
+    });
+    this.user = null;
+    this.epoch = null;
+    this.limits = {};
+    /** id -> { id, name, members, posts, member, read, timeline, ready, resuming, sending, tries } */
+    this.rooms = new Map();
+    this.open = null;
+    /** What a person should know: { text }. */
+    this.notice = null;
+    this.credentials = null;
+    this.found = [];
+  }
+
+  get token() {
+    return this.storage.kept.getItem(TOKEN);
+  }
+
+  /** With a token of earlier: go on. */
+  start() {
+    if (this.token) this.connection.start();
+  }
+
+  signUp(name, password) {
+    this.#comeIn({ register: { name, password } });
+  }
+
+  logIn(name, password) {
+    this.#comeIn({ login: { name, password } });
+  }
+
+  #comeIn(credentials) {
+    this.notice = null;
+    this.credentials = credentials;
+    this.connection.start();
+  }
+
+  async logOut() {
+    let notice = null;
+    try {
+      await this.connection.request({ logout: {} });
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      notice = { text: "Logged out on this device. The server could not be reached to end the session there." };
+    }
+    if (this.user) this.#leaveAll(notice);
+  }
+
+  #changed() {
+    const { is, code } = this.connection.state;
+    if (is === "ended" && code === SESSION_ENDED) this.#leaveAll({ text: "You have been logged out." });
+    else this.onChange();
+  }
+
+  #leaveAll(notice = null) {
+    for (const key of [TOKEN, READ]) this.storage.kept.removeItem(key);
+    this.#leaveRooms();
+    Object.assign(this, { user: null, epoch: null, credentials: null, notice });
+    this.connection.stop();
+  }
+
+  #leaveRooms() {
+    this.storage.tab.removeItem(PENDING);
+    this.rooms.clear();
+    Object.assign(this, { open: null, found: [] });
+  }
+
+  /** A request that is repeated for as long as the answer is "not now". */
+  async #insist(request) {
+    for (;;) {
+      const reply = await this.connection.request(request);
+      if (!isNotNow(reply.rejected)) return reply;
+      await new Promise((resolve) => this.clock.after(reply.rejected.retry_after_ms ?? 1000, resolve));
+    }
+  }
+
+  /** Errors of a connection that ended are no errors: all is done again on the next one. */
+  #guard(promise) {
+    return promise.catch((error) => {
+      if (!(error instanceof Lost)) throw error;
+    });
+  }
+
+  async #welcomed(welcome) {
+    this.limits = welcome.limits ?? {};
+    const asked = this.credentials ?? { authenticate: { token: this.token ?? "" } };
+    const { session, rejected } = await this.connection.request(asked);
+    if (rejected) return this.#turnedAway(rejected, asked);
+    // Another tab may have logged in as somebody else.
+    if (this.user && this.user.id !== session.user.id) this.#leaveRooms();
+    this.user = session.user;
+    this.credentials = null;
+    if (session.token) this.storage.kept.setItem(TOKEN, session.token);
+    if (this.epoch !== null && this.epoch !== welcome.epoch) {
+      for (const room of this.rooms.values()) room.timeline.reset(null);
+    }
+    this.epoch = welcome.epoch;
+    await this.#refresh();
+    this.#restorePending();
+    this.onChange();
+    await Promise.all([...this.rooms.values()].map((room) => this.#listen(room)));
+    for (const room of this.rooms.values()) this.#sendNext(room);
+  }
+
+  #turnedAway(rejected, asked) {
+    if (asked.authenticate && isNotNow(rejected)) return this.connection.restart();
+    if (asked.authenticate) return this.#leaveAll({ text: "Your session has ended. Please log in again." });
+    this.credentials = null;
+    this.notice = { text: capital(rejected.text) };
+    this.connection.stop();
+  }
+
+  /** The rooms we belong to, as the server has them now. */
+  async #refresh() {
+    const known = [...this.rooms.keys()];
+    const mine = new Map();
+    for (let after = 0, more = true; more; ) {
+      const { rooms } = await this.#insist({ list_rooms: { after, mine: true } });
+      for (const room of rooms.rooms) mine.set(room.id, room);
+      more = rooms.more && rooms.rooms.length > 0;
+      after = rooms.rooms.at(-1)?.id;
+    }
+    for (const id of known) if (!mine.has(id)) this.#forget(id);
+    for (const told of mine.values()) {
+      const room = this.#room(told.id);
+      Object.assign(room, told, { posts: Math.max(told.posts, room.posts) });
+    }
+    this.open ??= this.rooms.keys().next().value ?? null;
+  }
+
+  #room(id) {
+    let room = this.rooms.get(id);
+    if (!room) {
+      const read = this.#reads()[id] ?? 0;
+      room = { id, name: `#${id}`, members: 0, posts: 0, read, timeline: new Timeline(), ready: false };
+      this.rooms.set(id, room);
+    }
+    return room;
+  }
+
+  #forget(id) {
+    this.rooms.delete(id);
+    if (this.open === id) this.open = this.rooms.keys().next().value ?? null;
+  }
+
+  /** Makes the room hear: from where we are, if we are somewhere, and else from now on. */
+  async #listen(room) {
+    const { timeline } = room;
+    room.resuming = false;
+    const from = timeline.seen === null ? undefined : { epoch: this.epoch, seq: timeline.seen };
+    const reply = await this.#insist({ subscribe: { room: room.id, from } });
+    if (reply.rejected?.name === "too_old") {
+      timeline.reset(null);
+      return this.#listen(room);
+    }
+    if (reply.rejected) return this.#forget(room.id);
+    this.#heardFrom(room, reply.subscribed.position);
+    if (this.open === room.id) await this.loadOlder(room.id, true);
+  }
+
+  #heardFrom(room, position) {
+    if (room.timeline.seen === null) room.timeline.reset(position.seq);
+    room.ready = true;
+    this.onChange();
+  }
+
+  #happened(event) {
+    const room = this.rooms.get(event.room);
+    if (!room || room.resuming) return;
+    const result = room.timeline.apply(event);
+    if (result === "gap") return this.#guard(this.#resume(room));
+    if (result === "known") return;
+    if (event.message) {
+      room.posts = event.message.n;
+      // Whoever speaks has read.
+      if (event.message.from?.id === this.user?.id) room.read = Math.max(room.read, room.posts);
+    }
+    if (this.open !== room.id) room.timeline.prune();
+    if (event.joined) room.members += 1;
+    if (event.left) room.members -= 1;
+    this.#savePending();
+    this.onChange();
+  }
+
+  /** Something was missed on a living connection: nothing is believed until it is told again. */
+  async #resume(room) {
+    room.resuming = true;
+    await this.connection.request({ unsubscribe: { room: room.id } });
+    await this.#listen(room);
+  }
+
+  async create(name) {
+    const reply = await this.#ask({ create_room: { name } });
+    if (reply?.joined) this.#joined(reply.joined, name);
+    return reply;
+  }
+
+  async join(id, name) {
+    const reply = await this.#ask({ join: { room: id } });
+    if (reply?.joined) this.#joined(reply.joined, name);
+    return reply;
+  }
+
+  #joined({ room: id, position }, name) {
+    const room = this.#room(id);
+    room.name = name;
+    room.member = true;
+    this.found = this.found.map((one) => (one.id === id ? { ...one, member: true } : one));
+    this.#heardFrom(room, position);
+    this.show(id);
+    this.#guard(this.#refresh()).then(() => this.onChange());
+  }
+
+  async leave(id) {
+    const reply = await this.#ask({ leave: { room: id } });
+    if (reply?.left) this.#forget(id);
+    this.onChange();
+  }
+
+  /** A page of all rooms, to find one to join. */
+  async find(after = 0) {
+    const reply = await this.#ask({ list_rooms: { after, limit: PAGE } });
+    if (!reply?.rooms) return;
+    this.found = after === 0 ? reply.rooms.rooms : this.found.concat(reply.rooms.rooms);
+    this.moreFound = reply.rooms.more;
+    this.onChange();
+  }
+
+  /** A request of a person: a refusal is told, a lost connection too. */
+  async #ask(request) {
+    this.notice = null;
+    try {
+      const reply = await this.connection.request(request);
+      if (reply.rejected) this.notice = { text: capital(reply.rejected.text) };
+      this.onChange();
+      return reply;
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      this.notice = { text: "Not connected. Please try again when the connection is back." };
+      this.onChange();
+      return undefined;
+    }
+  }
+
+  show(id) {
+    this.open = id;
+    this.onChange();
+    const room = this.rooms.get(id);
+    if (room?.ready && room.timeline.events.length === 0) this.#guard(this.loadOlder(id, true));
+  }
+
+  /** The page of history before what is held; with `first`, only if nothing is held. */
+  async loadOlder(id, first = false) {
+    const room = this.rooms.get(id);
+    if (!room?.ready || room.loading || !room.timeline.more) return;
+    if (first && room.timeline.events.length > 0) return;
+    room.loading = true;
+    this.onChange();
+    try {
+      const { timeline } = room;
+      const { before, life } = timeline;
+      const { page } = await this.#insist({ history: { room: id, before, limit: PAGE } });
+      // A page that does not end where the window begins now would leave a hole.
+      const adjacent = timeline.life === life && (first || timeline.before === before);
+      if (page && adjacent) timeline.prepend(page);
+    } finally {
+      room.loading = false;
+      this.onChange();
+    }
+  }
+
+  /** The newest lines again. */
+  toHead(id) {
+    const room = this.rooms.get(id);
+    if (room?.timeline.toHead()) this.#guard(this.loadOlder(id, true));
+    this.onChange();
+  }
+
+  /** A person has seen the newest line. */
+  markRead(id) {
+    const room = this.rooms.get(id);
+    if (!room || room.read === room.posts) return;
+    room.read = room.posts;
+    const reads = { ...this.#reads(), [id]: room.read };
+    this.storage.kept.setItem(READ, JSON.stringify(reads));
+    this.onChange();
+  }
+
+  #reads() {
+    return JSON.parse(this.storage.kept.getItem(READ) ?? "{}");
+  }
+
+  post(id, body) {
+    const room = this.rooms.get(id);
+    if (!room) return;
+    room.timeline.say(this.newId(), body);
+    this.#savePending();
+    this.#sendNext(room);
+    this.onChange();
+  }
+
+  retry(id, origin_id) {
+    const room = this.rooms.get(id);
+    room.timeline.retry(origin_id);
+    this.#sendNext(room);
+    this.onChange();
+  }
+
+  discard(id, origin_id) {
+    this.rooms.get(id).timeline.forget(origin_id);
+    this.#savePending();
+    this.onChange();
+  }
+
+  /** Sends the oldest waiting line of a room, and the next when that is answered. */
+  async #sendNext(room) {
+    const line = room.timeline.next;
+    if (!line || room.sending || this.connection.state.is !== "open" || !this.user) return;
+    room.sending = true;
+    const { origin_id, body } = line;
+    let wait = 0;
+    try {
+      const post = { room: room.id, body, origin_id };
+      const { posted, rejected } = await this.connection.request({ post });
+      room.tries = rejected ? (room.tries ?? 0) + 1 : 0;
+      if (posted) room.timeline.sent(origin_id, posted.seq);
+      else if (isNotNow(rejected) && room.tries < TRIES) {
+        wait = rejected.retry_after_ms ?? 1000;
+      } else {
+        room.tries = 0;
+        room.timeline.failed(origin_id, capital(rejected.text));
+      }
+      if (posted) room.read = Math.max(room.read, posted.n);
+    } catch (error) {
+      room.sending = false;
+      // It waits, and is sent again with the same origin_id when the connection is back.
+      if (error instanceof Lost) return;
+      throw error;
+    }
+    this.#savePending();
+    this.onChange();
+    const next = () => {
+      room.sending = false;
+      this.#sendNext(room);
+    };
+    if (wait > 0) this.clock.after(wait, next);
+    else next();
+  }
+
+  #savePending() {
+    const lines = [];
+    for (const { id, timeline } of this.rooms.values()) {
+      for (const { origin_id, body, state } of timeline.pending) {
+        if (state !== "sent") lines.push({ room: id, origin_id, body });
+      }
+    }
+    if (lines.length > 0) this.storage.tab.setItem(PENDING, JSON.stringify(lines));
+    else this.storage.tab.removeItem(PENDING);
+  }
+
+  /** What was said before a reload and not known to have arrived. */
+  #restorePending() {
+    for (const { room: id, origin_id, body } of JSON.parse(this.storage.tab.getItem(PENDING) ?? "[]")) {
+      const timeline = this.rooms.get(id)?.timeline;
+      const known = timeline?.pending.some((line) => line.origin_id === origin_id);
+      if (timeline && !known) timeline.say(origin_id, body);
+    }
+  }
+}
+
+/** A refusal by the server's state, not by the request: the same can succeed later. */
+function isNotNow(rejected) {
+  return rejected !== undefined && rejected.code >= 300 && rejected.code < 400;
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+}

@@ -1,0 +1,78 @@
+// A room's lines on the page: what the timeline holds, as list items, changed only where it has changed. All
+// text goes in as text; nothing that anybody wrote is ever read as markup.
+
+/** The items to show: events, then what is said here and is not yet one. */
+export function items(timeline) {
+  const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...told(event) }));
+  const shown = lines.filter((line) => line.text !== undefined);
+  if (!timeline.atHead) return shown;
+  const waiting = timeline.pending.map((line) => ({ key: `p${line.origin_id}`, pending: line, text: line.body }));
+  return shown.concat(waiting);
+}
+
+/** What an event says; nothing for kinds that this version does not know. */
+function told({ message, joined, left, created }) {
+  if (message) return { who: message.from?.name ?? "?", text: message.body };
+  if (joined) return { text: `${joined.user?.name ?? "?"} joined` };
+  if (left) return { text: `${left.user?.name ?? "?"} left` };
+  if (created) return { text: `${created.by?.name ?? "?"} made the room` };
+  return {};
+}
+
+/** Makes `list` show `wanted`, by key; `act(what, origin_id)` is called for a failed line's buttons. */
+export function show(list, wanted, me, act) {
+  const have = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  const keys = new Set(wanted.map((line) => line.key));
+  for (const [key, item] of have) if (!keys.has(key)) item.remove();
+  let place = list.firstElementChild;
+  for (const line of wanted) {
+    let item = have.get(line.key);
+    if (!item) item = element("li", { key: line.key });
+    paint(item, line, me, act);
+    if (item === place) place = place.nextElementSibling;
+    else list.insertBefore(item, place);
+  }
+}
+
+function paint(item, line, me, act) {
+  const state = line.pending?.state ?? "told";
+  if (item.dataset.state === state) return;
+  item.dataset.state = state;
+  const who = line.pending ? me : line.who;
+  item.className = who === undefined ? "fact" : who === me ? "line mine" : "line";
+  const parts = [];
+  if (who !== undefined) parts.push(element("b", {}, who));
+  parts.push(element("span", {}, line.text));
+  if (line.event) parts.push(time(line.event.at));
+  if (state === "pending") parts.push(element("small", {}, "sending…"));
+  if (state === "failed") {
+    const { origin_id, why } = line.pending;
+    parts.push(element("small", {}, `Not sent. ${why}`));
+    parts.push(button("Retry", () => act("retry", origin_id)));
+    parts.push(button("Discard", () => act("discard", origin_id)));
+  }
+  item.replaceChildren(...parts);
+}
+
+function time(at) {
+  const date = new Date(at);
+  const made = element("time", {}, date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  made.dateTime = date.toISOString();
+  made.title = date.toLocaleString();
+  return made;
+}
+
+export function element(name, data, text) {
+  const made = document.createElement(name);
+  Object.assign(made.dataset, data);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+export function button(text, does) {
+  const made = element("button", {}, text);
+  made.type = "button";
+  made.className = "plain";
+  made.addEventListener("click", does);
+  return made;
+}

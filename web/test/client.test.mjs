@@ -1,0 +1,236 @@
+// Two people and a server: what each of them sees in the end, whatever happens on the way.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Page, refused, Server, settle } from "./world.mjs";
+
+async function inLobby(name = "ada") {
+  const server = new Server();
+  const page = new Page(server);
+  await page.signUp(name);
+  await page.client.create("lobby");
+  await settle();
+  return { server, page, lobby: server.rooms.get(1) };
+}
+
+test("a person signs up, makes a room, speaks, and sees the line as pending, then told", async () => {
+  const { page } = await inLobby();
+  page.client.post(1, "hello");
+  assert.deepEqual(page.lines, ["hello (pending)"]);
+  await settle();
+  assert.deepEqual(page.lines, ["hello"]);
+});
+
+test("lines of one person stay in the order they were said", async () => {
+  const { page } = await inLobby();
+  for (const body of ["one", "two", "three"]) page.client.post(1, body);
+  await settle();
+  assert.deepEqual(page.lines, ["one", "two", "three"]);
+});
+
+test("an ack that was lost with the network makes no second copy", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.instead = (request, socket) => {
+    if (!request.post) return undefined;
+    server.instead = () => undefined;
+    const event = server.say(lobby, "ada", request.post.body, request.post.origin_id);
+    lobby.origins.set(request.post.origin_id, event);
+    socket.cut(1006);
+    return undefined;
+  };
+  // The event is not heard either: the socket listens no more.
+  for (const socket of server.sockets) socket.rooms.clear();
+  page.client.post(1, "hello");
+  await settle();
+  assert.deepEqual(page.lines, ["hello (pending)"]);
+  await page.clock.advance(60_000);
+  assert.deepEqual(page.lines, ["hello"]);
+  assert.equal(lobby.events.filter((event) => event.message).length, 1);
+});
+
+test("what was said while away is heard after coming back, exactly", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.say(lobby, "ben", "one");
+  server.unreachable = true;
+  server.cut();
+  await settle();
+  server.say(lobby, "ben", "two");
+  server.happen(lobby, { joined: { user: { name: "eve" } } }, true);
+  server.say(lobby, "ben", "three");
+  await page.clock.advance(10_000);
+  assert.deepEqual(page.lines, ["one"]);
+  server.unreachable = false;
+  await page.clock.advance(60_000);
+  assert.deepEqual(page.lines, ["one", "two", "three"]);
+  assert.deepEqual(server.requests.filter((request) => request.subscribe?.from).length, 1);
+});
+
+test("a network that died without a word is noticed and come back from", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.silent = true;
+  await page.clock.advance(25_000);
+  server.say(lobby, "ben", "are you there?");
+  server.silent = false;
+  await page.clock.advance(60_000);
+  assert.deepEqual(page.lines, ["are you there?"]);
+});
+
+test("when too much has happened the newest page is shown and the rest can be paged", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.say(lobby, "ben", "before");
+  server.resumeEvents = 3;
+  server.unreachable = true;
+  server.cut();
+  for (let i = 1; i <= 120; i += 1) server.say(lobby, "ben", `${i}`);
+  server.unreachable = false;
+  await page.clock.advance(60_000);
+  assert.equal(page.lines.length, 50);
+  assert.equal(page.lines.at(-1), "120");
+  await page.client.loadOlder(1);
+  await page.client.loadOlder(1);
+  assert.equal(page.lines[0], "before");
+  assert.equal(page.lines.length, 121);
+});
+
+test("another epoch makes all places void", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.say(lobby, "ben", "of the old life");
+  server.epoch = 8;
+  lobby.events = [];
+  server.say(lobby, "ben", "of the new life");
+  server.cut();
+  await page.clock.advance(60_000);
+  assert.deepEqual(page.lines, ["of the new life"]);
+});
+
+test("a gap on a living connection is read again and nothing is shown twice", async () => {
+  const { server, page, lobby } = await inLobby();
+  for (const socket of server.sockets) socket.rooms.clear();
+  server.say(lobby, "ben", "missed");
+  for (const socket of server.sockets) socket.rooms.add(1);
+  server.say(lobby, "ben", "heard");
+  await settle();
+  assert.deepEqual(page.lines, ["missed", "heard"]);
+});
+
+test("a reload keeps the session, the lines, and what was not sent yet", async () => {
+  const { server, page } = await inLobby();
+  page.client.post(1, "hello");
+  await settle();
+  server.unreachable = true;
+  server.cut();
+  page.client.post(1, "said into the void");
+  page.load();
+  await page.clock.advance(5000);
+  server.unreachable = false;
+  await page.clock.advance(60_000);
+  assert.equal(page.client.user.name, "ada");
+  assert.deepEqual(page.lines, ["hello", "said into the void"]);
+});
+
+test("a refusal for now is tried again; another one is told, and can be retried or thrown away", async () => {
+  const { server, page } = await inLobby();
+  let refusals = 2;
+  server.instead = (request) => (request.post && refusals-- > 0 ? refused(300, "rate_limited", 100) : undefined);
+  page.client.post(1, "patience");
+  await settle();
+  assert.deepEqual(page.lines, ["patience (pending)"]);
+  await page.clock.advance(300);
+  assert.deepEqual(page.lines, ["patience"]);
+  server.instead = (request) => (request.post ? refused(106, "body_too_long") : undefined);
+  page.client.post(1, "too long");
+  page.client.post(1, "also too long");
+  await settle();
+  assert.deepEqual(page.lines, ["patience", "too long (failed)", "also too long (failed)"]);
+  server.instead = () => undefined;
+  const [first, second] = page.client.rooms.get(1).timeline.pending;
+  page.client.retry(1, first.origin_id);
+  page.client.discard(1, second.origin_id);
+  await settle();
+  assert.deepEqual(page.lines, ["patience", "too long"]);
+});
+
+test("a session that was ended elsewhere leaves nothing behind", async () => {
+  const { server, page } = await inLobby();
+  for (const socket of server.sockets) {
+    socket.tell({ goodbye: { code: 4401, reason: "session_ended", reconnect: false } });
+  }
+  server.cut(4401);
+  await settle();
+  assert.equal(page.client.user, null);
+  assert.equal(page.client.token, null);
+  assert.equal(page.client.rooms.size, 0);
+  assert.equal(page.storage.tab.size, 0);
+});
+
+test("a token that is not valid any more leads to the login and not around in circles", async () => {
+  const { server, page } = await inLobby();
+  server.users.clear();
+  server.cut();
+  await page.clock.advance(60_000);
+  assert.equal(page.client.user, null);
+  assert.match(page.client.notice.text, /log in again/);
+  assert.equal(server.requests.filter((request) => request.authenticate).length, 1);
+});
+
+test("whoever finds another's token in the browser does not keep the first one's rooms", async () => {
+  const { server, page } = await inLobby();
+  const other = new Page(server);
+  await other.signUp("ben");
+  page.storage.kept.setItem("throng.token", "token of ben");
+  server.cut();
+  await page.clock.advance(60_000);
+  assert.equal(page.client.user.name, "ben");
+  assert.equal(page.client.rooms.size, 0);
+});
+
+test("wrong credentials are told and nothing is kept of them", async () => {
+  const server = new Server();
+  const page = new Page(server);
+  server.instead = (request) => (request.login ? refused(201, "wrong_credentials") : undefined);
+  page.client.logIn("ada", "guess guess");
+  await settle();
+  assert.equal(page.client.notice.text, "Wrong credentials.");
+  assert.equal(page.client.credentials, null);
+  assert.equal(page.client.connection.state.is, "off");
+});
+
+test("unread is what was posted after the last line a person saw, also over a reload", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.say(lobby, "ben", "one");
+  page.client.markRead(1);
+  server.say(lobby, "ben", "two");
+  server.say(lobby, "ben", "three");
+  await settle();
+  const unread = () => page.client.rooms.get(1).posts - page.client.rooms.get(1).read;
+  assert.equal(unread(), 2);
+  page.load();
+  await settle();
+  assert.equal(unread(), 2);
+});
+
+test("rooms are found, joined, heard, and left", async () => {
+  const { server, page } = await inLobby();
+  const other = new Page(server);
+  await other.signUp("ben");
+  await other.client.find();
+  assert.deepEqual(other.client.found.map((room) => room.name), ["lobby"]);
+  await other.client.join(1, "lobby");
+  await settle();
+  page.client.post(1, "welcome, Ben");
+  await settle();
+  assert.deepEqual(other.lines, ["welcome, Ben"]);
+  await other.client.leave(1);
+  assert.equal(other.client.rooms.size, 0);
+  assert.equal(page.client.rooms.get(1).members, 1);
+});
+
+test("rooms on several pages of the list are all listened to", async () => {
+  const { server, page } = await inLobby();
+  for (let i = 0; i < 250; i += 1) server.room(`room ${i}`).members.add("ada");
+  page.load();
+  for (let i = 0; i < 20; i += 1) await settle();
+  assert.equal(page.client.rooms.size, 251);
+  assert.ok([...page.client.rooms.values()].every((room) => room.ready));
+});

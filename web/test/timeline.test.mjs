@@ -1,0 +1,92 @@
+// What a room's window of lines keeps, and what it makes of each event.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { KEPT_LINES, KEPT_LINES_READING, Timeline } from "../timeline.js";
+
+const said = (seq, prev = seq - 1, origin_id = undefined) => ({ seq, prev, message: { origin_id, body: `${seq}` } });
+const page = (from, to, more) => ({ events: Array.from({ length: to - from + 1 }, (_, i) => said(from + i)), more });
+
+function live(seen) {
+  const timeline = new Timeline();
+  timeline.reset(seen);
+  return timeline;
+}
+
+test("events are applied once and in order, and a gap is not papered over", () => {
+  const timeline = live(3);
+  assert.equal(timeline.apply(said(3)), "known");
+  assert.equal(timeline.apply(said(4)), "applied");
+  assert.equal(timeline.apply(said(4)), "known");
+  assert.equal(timeline.apply(said(7, 5)), "gap");
+  assert.equal(timeline.seen, 4);
+  assert.equal(timeline.apply(said(7, 4)), "applied", "seqs in between were not pushed");
+  assert.deepEqual(timeline.events.map((event) => event.seq), [4, 7]);
+});
+
+test("nothing is applied while it is not known where live begins", () => {
+  assert.equal(new Timeline().apply(said(1, 0)), "known");
+});
+
+test("a page is put before what is held and never doubles it", () => {
+  const timeline = live(9);
+  timeline.apply(said(10));
+  timeline.prepend(page(5, 10, true));
+  assert.deepEqual(timeline.events.map((event) => event.seq), [5, 6, 7, 8, 9, 10]);
+  assert.equal(timeline.before, 5);
+});
+
+test("whoever follows keeps the newest lines only", () => {
+  const timeline = live(0);
+  for (let seq = 1; seq <= KEPT_LINES + 50; seq += 1) timeline.apply(said(seq));
+  timeline.prune();
+  assert.equal(timeline.events.length, KEPT_LINES);
+  assert.equal(timeline.events.at(-1).seq, KEPT_LINES + 50);
+  assert.equal(timeline.more, true);
+});
+
+test("whoever reads far back holds a window, counts what is new below, and can return", () => {
+  const timeline = live(1000);
+  timeline.prepend(page(1000 - KEPT_LINES_READING + 1, 1000, true));
+  assert.equal(timeline.atHead, true);
+  timeline.prepend(page(300, 400, true));
+  assert.equal(timeline.events.length, KEPT_LINES_READING);
+  assert.equal(timeline.atHead, false);
+  assert.equal(timeline.apply(said(1001)), "applied");
+  assert.equal(timeline.below, 1);
+  assert.notEqual(timeline.events.at(-1).seq, 1001, "no hole in the window");
+  assert.equal(timeline.toHead(), true);
+  assert.equal(timeline.before, 1002);
+});
+
+test("lines that come without end to a reader further up are bounded too", () => {
+  const timeline = live(0);
+  for (let seq = 1; seq <= 5000; seq += 1) timeline.apply(said(seq));
+  assert.equal(timeline.events.length, KEPT_LINES_READING);
+  assert.equal(timeline.seen, 5000);
+});
+
+test("a line said here is settled by its event or its ack, whichever comes first", () => {
+  const timeline = live(4);
+  timeline.say("a", "one");
+  timeline.apply(said(5, 4, "a"));
+  timeline.sent("a", 5);
+  assert.deepEqual(timeline.pending, []);
+  timeline.say("b", "two");
+  timeline.sent("b", 6);
+  assert.equal(timeline.pending[0].state, "sent");
+  assert.equal(timeline.next, undefined);
+  timeline.apply(said(6, 5, "b"));
+  assert.deepEqual(timeline.pending, []);
+  assert.equal(timeline.events.length, 2);
+});
+
+test("a line that was sent and whose event was skipped by a reset does not stay for ever", () => {
+  const timeline = live(4);
+  timeline.say("a", "one");
+  timeline.sent("a", 5);
+  timeline.reset(null);
+  timeline.reset(9);
+  assert.deepEqual(timeline.pending, []);
+});

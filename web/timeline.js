@@ -1,0 +1,109 @@
+// One room's lines, as far as this page holds them: a window of the room's order, and what was said here and
+// is not yet in it. Pure: no DOM, no network, no clock. `client.js` feeds it, `lines.js` shows it.
+
+/** More lines than this are not kept; older ones are a page of history away. */
+export const KEPT_LINES = 300;
+/** While somebody reads old lines, more are kept, but not without end. */
+export const KEPT_LINES_READING = 600;
+
+export class Timeline {
+  constructor() {
+    /** Grows when all lines are forgotten: what was asked for before is of no use then. */
+    this.life = 0;
+    this.pending = [];
+    this.reset(null);
+  }
+
+  /** Forgets all places; `seen` is where live events begin, or null while that is not known. */
+  reset(seen) {
+    /** Said here, not yet an event: { origin_id, body, state: "pending" | "sent" | "failed", why, seq }. */
+    this.pending = this.pending.filter((line) => line.state !== "sent" || line.seq > seen);
+    this.life += 1;
+    this.events = [];
+    this.seen = seen;
+    /** There is more history before the first line held. */
+    this.more = true;
+    /** The last line held is the newest one; otherwise the window lies further back. */
+    this.atHead = true;
+    /** Messages that came while the window lay further back. */
+    this.below = 0;
+  }
+
+  /** A live or resumed event: "applied", "known" (nothing to do) or "gap" (something was missed). */
+  apply(event) {
+    if (this.seen === null || event.seq <= this.seen) return "known";
+    if (event.prev > this.seen) return "gap";
+    this.seen = event.seq;
+    if (event.message?.origin_id) this.forget(event.message.origin_id);
+    // Somebody reads further up and does not follow: the window stays where it is.
+    if (this.events.length >= KEPT_LINES_READING) this.atHead = false;
+    if (this.atHead) this.events.push(event);
+    else if (event.message) this.below += 1;
+    return "applied";
+  }
+
+  /** The page before the first line held, or the newest one if none is held. */
+  prepend(page) {
+    const first = this.events[0]?.seq ?? Infinity;
+    const older = page.events.filter((event) => event.seq < first);
+    this.events = older.concat(this.events);
+    this.more = page.more;
+    for (const event of older) if (event.message?.origin_id) this.forget(event.message.origin_id);
+    if (this.events.length > KEPT_LINES_READING) {
+      this.events.length = KEPT_LINES_READING;
+      this.atHead = false;
+    }
+  }
+
+  /** Where the next older page ends. */
+  get before() {
+    return (this.events[0]?.seq ?? this.seen + 1);
+  }
+
+  /** Nobody reads old lines: keep the newest only. */
+  prune() {
+    const surplus = this.events.length - KEPT_LINES;
+    if (!this.atHead || surplus <= 0) return;
+    this.events.splice(0, surplus);
+    this.more = true;
+  }
+
+  /** Back to the newest lines, which are then to be read again. */
+  toHead() {
+    if (this.atHead) return false;
+    this.reset(this.seen);
+    return true;
+  }
+
+  say(origin_id, body) {
+    this.pending.push({ origin_id, body, state: "pending" });
+  }
+
+  /** The server has it, at this place; the line stays until the event itself is here. */
+  sent(origin_id, seq) {
+    const line = this.pending.find((line) => line.origin_id === origin_id);
+    if (!line) return;
+    if (seq <= this.seen) return this.forget(origin_id);
+    line.state = "sent";
+    line.seq = seq;
+  }
+
+  failed(origin_id, why) {
+    const line = this.pending.find((line) => line.origin_id === origin_id);
+    if (line) Object.assign(line, { state: "failed", why });
+  }
+
+  retry(origin_id) {
+    const line = this.pending.find((line) => line.origin_id === origin_id);
+    if (line) Object.assign(line, { state: "pending", why: undefined });
+  }
+
+  forget(origin_id) {
+    this.pending = this.pending.filter((line) => line.origin_id !== origin_id);
+  }
+
+  /** The line to send next: the oldest one that waits. One at a time, so that the order stays. */
+  get next() {
+    return this.pending.find((line) => line.state === "pending");
+  }
+}
