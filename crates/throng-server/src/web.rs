@@ -25,22 +25,28 @@ struct Asset {
     bytes: &'static [u8],
 }
 
-const ASSETS: [Asset; 3] = [
-    Asset {
-        path: "/",
-        kind: "text/html; charset=utf-8",
-        bytes: include_bytes!("../../../web/index.html"),
-    },
-    Asset {
-        path: "/app.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../../web/app.js"),
-    },
-    Asset {
-        path: "/style.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../../web/style.css"),
-    },
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+macro_rules! assets {
+    ($($path:literal = $kind:ident $file:literal),+ $(,)?) => {
+        [$(Asset {
+            path: $path,
+            kind: $kind,
+            bytes: include_bytes!(concat!("../../../web/", $file)),
+        }),+]
+    };
+}
+
+const ASSETS: [Asset; 7] = assets![
+    "/" = HTML "index.html",
+    "/app.js" = SCRIPT "app.js",
+    "/client.js" = SCRIPT "client.js",
+    "/connection.js" = SCRIPT "connection.js",
+    "/lines.js" = SCRIPT "lines.js",
+    "/style.css" = STYLE "style.css",
+    "/timeline.js" = SCRIPT "timeline.js",
 ];
 
 /// A hash of each asset, so that a browser asks again and is told "unchanged".
@@ -113,6 +119,17 @@ mod tests {
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         let other = HeaderValue::from_static("\"other\"");
         assert_eq!(get("/", Some(&other)).await.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn every_script_that_another_imports_is_served() {
+        for asset in ASSETS.iter().filter(|asset| asset.kind == SCRIPT) {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            for imported in text.split(" from \".").skip(1) {
+                let path = imported.split('"').next().unwrap();
+                assert!(ASSETS.iter().any(|asset| asset.path == path), "{path} is not served");
+            }
+        }
     }
 
     /// The policy allows neither; a page that had them would be broken in silence.
