@@ -25,7 +25,7 @@ pub fn report(bench: &mut Bench) -> io::Result<()> {
         fsync.p50_us / 1e3,
         fsync.p99_us / 1e3
     ))?;
-    for (members, sends_per_second) in [(100, 1_500.0), (1_000, 150.0)] {
+    for (members, sends_per_second) in [(100, 1_000.0), (1_000, 100.0)] {
         for frames_per_write in [1.0, 16.0] {
             let shape = Shape { rooms: 1, members, sends_per_second };
             let run = pairs::floor_run(bench, shape, &plan(frames_per_write, 1.0), false)?;

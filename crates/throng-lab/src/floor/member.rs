@@ -62,7 +62,9 @@ pub struct Member {
     events: usize,
     frames: u64,
     writes: u64,
+    /// What the socket refused, and how much of it has left since.
     backlog: Vec<u8>,
+    left: usize,
 }
 
 impl Member {
@@ -76,6 +78,7 @@ impl Member {
             frames: 0,
             writes: 0,
             backlog: Vec::new(),
+            left: 0,
         }
     }
 
@@ -120,13 +123,15 @@ impl Member {
 
     /// The socket takes bytes again.
     pub fn writable(&mut self) -> io::Result<()> {
-        while !self.backlog.is_empty() {
-            match self.stream.write(&self.backlog) {
-                Ok(n) => drop(self.backlog.drain(..n)),
+        while self.left < self.backlog.len() {
+            match self.stream.write(&self.backlog[self.left..]) {
+                Ok(n) => self.left += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
+        self.backlog.clear();
+        self.left = 0;
         Ok(())
     }
 
