@@ -39,8 +39,9 @@ impl Scene {
     ) -> io::Result<Self> {
         let mut scene = Self::nobody(form)?;
         let links = scene.enter(to, &tokens[..rooms * members])?;
-        for (number, links) in links.chunks(members).enumerate() {
-            let room = scene.create(links[0], &format!("bench {number}"))?;
+        let groups: Vec<&[usize]> = links.chunks(members).collect();
+        let numbers = scene.create_all(groups.iter().map(|links| links[0]), "bench")?;
+        for (room, links) in numbers.into_iter().zip(groups) {
             scene.rooms.push((room, links.to_vec()));
         }
         let joins: Vec<_> = scene
@@ -61,7 +62,7 @@ impl Scene {
     ) -> io::Result<Self> {
         let mut scene = Self::nobody(form)?;
         let links = scene.enter(to, tokens)?;
-        let room = scene.create(links[0], name)?;
+        let room = scene.create_all(links[..1].iter().copied(), name)?[0];
         let joins: Vec<_> = links[1..].iter().map(|&link| (link, join(room))).collect();
         scene.crowd.ask_all(joins, WINDOW)?;
         scene.rooms.push((room, links));
@@ -89,14 +90,22 @@ impl Scene {
         Ok(())
     }
 
-    /// Makes a room; its number.
-    pub fn create(&mut self, link: usize, name: &str) -> io::Result<u32> {
-        let request = Request::CreateRoom(v1::CreateRoom { name: name.into() });
-        let answers = self.crowd.ask_all([(link, request)], 1)?;
-        match answers.first() {
-            Some(Outcome::Joined(joined)) => Ok(joined.room),
+    /// Each of them makes a room; their numbers.
+    pub fn create_all(
+        &mut self,
+        links: impl Iterator<Item = usize>,
+        name: &str,
+    ) -> io::Result<Vec<u32>> {
+        let requests = links.enumerate().map(|(number, link)| {
+            let name = format!("{name} {number}");
+            (link, Request::CreateRoom(v1::CreateRoom { name }))
+        });
+        let answers = self.crowd.ask_all(requests.collect::<Vec<_>>(), WINDOW)?;
+        let number = |answer| match answer {
+            Outcome::Joined(joined) => Ok(joined.room),
             other => Err(io::Error::other(format!("no room was made: {other:?}"))),
-        }
+        };
+        answers.into_iter().map(number).collect()
     }
 }
 

@@ -59,14 +59,15 @@ pub fn scene(
 ) -> io::Result<Scene> {
     let mut scene = Scene::nobody(bench.options.form)?;
     scene.enter(to, tokens)?;
-    for room in 0..ROOMS {
-        let [one, two] = members(room);
-        let number = match rooms {
-            Some(rooms) => rooms[room],
-            None => scene.create(one, &format!("pair {room}"))?,
-        };
-        scene.rooms.push((number, vec![one, two]));
-    }
+    let numbers = match rooms {
+        Some(rooms) => rooms.to_vec(),
+        None => scene.create_all((0..ROOMS).map(|room| members(room)[0]), "pair")?,
+    };
+    scene.rooms = numbers
+        .into_iter()
+        .enumerate()
+        .map(|(room, number)| (number, members(room).to_vec()))
+        .collect();
     let joins: Vec<_> = scene
         .rooms
         .iter()
