@@ -9,7 +9,7 @@ pub mod password;
 mod throttle;
 pub mod token;
 
-use throng_core::{Author, Limits, Rejection, SessionId, Username};
+use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
 
 use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
 use crate::address::AddressKey;
@@ -134,6 +134,11 @@ impl Auth {
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Rejection> {
         let token = TokenHash::of(token).ok_or(Rejection::BadToken)?;
         self.accounts.authenticate(token).await
+    }
+
+    /// Takes one request over HTTP of the account's rate.
+    pub fn permit_request(&self, user: UserId) -> Result<(), Rejection> {
+        self.throttles.request(user, self.clock.now())
     }
 
     /// Ends a session. When this returns, its token is refused and its connections are closed.

@@ -1,6 +1,7 @@
-//! How often one account may be tried, and one address may try.
+//! How often one account may be tried, one address may try, and one account may ask over HTTP.
 //!
-//! Neighbours: `auth` asks before it spends anything on a password. The memory is two fixed tables
+//! Neighbours: `auth` asks before it spends anything on a password; REST asks for each request,
+//! where a connection has a rate of its own. The memory is three fixed tables
 //! of eight-byte slots, found by a secret hash of the key: nothing grows, nothing must be swept. Two
 //! keys that meet in a slot share its rate, which an attacker cannot arrange without the secret.
 
@@ -8,29 +9,29 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use throng_core::session::{Gcra, Rate};
-use throng_core::{Limits, Rejection};
+use throng_core::{Limits, Rejection, UserId};
 
 use crate::address::AddressKey;
 use crate::clock::Moment;
 
-/// Slots for accounts, 512 KiB: with ten thousand logins a minute one in seven shares its slot.
-const ACCOUNT_SLOTS: usize = 1 << 16;
-/// Slots for addresses, 512 KiB.
-const ADDRESS_SLOTS: usize = 1 << 16;
+/// Slots of a table, 512 KiB: with ten thousand logins a minute one in seven shares its slot.
+const SLOTS: usize = 1 << 16;
 
-/// The throttles of logins and sign-ups.
+/// The throttles of what no connection counts.
 #[derive(Debug)]
 pub struct Throttles {
     accounts: Table,
     addresses: Table,
+    requests: Table,
 }
 
 impl Throttles {
     /// As the limits say.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            accounts: Table::new(ACCOUNT_SLOTS, limits.logins_per_minute_account),
-            addresses: Table::new(ADDRESS_SLOTS, limits.logins_per_minute_address),
+            accounts: Table::new(Rate::per_minute(limits.logins_per_minute_account)),
+            addresses: Table::new(Rate::per_minute(limits.logins_per_minute_address)),
+            requests: Table::new(Rate::requests(limits)),
         }
     }
 
@@ -44,6 +45,11 @@ impl Throttles {
     pub fn sign_up(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
         self.addresses.take(&from, now)
     }
+
+    /// One request over HTTP.
+    pub fn request(&self, user: UserId, now: Moment) -> Result<(), Rejection> {
+        self.requests.take(&user, now)
+    }
 }
 
 #[derive(Debug)]
@@ -54,12 +60,9 @@ struct Table {
 }
 
 impl Table {
-    fn new(slots: usize, per_minute: u32) -> Self {
-        Self {
-            slots: Mutex::new(vec![Gcra::default(); slots].into()),
-            hash: RandomState::new(),
-            rate: Rate::per_minute(per_minute),
-        }
+    fn new(rate: Rate) -> Self {
+        let slots = Mutex::new(vec![Gcra::default(); SLOTS].into());
+        Self { slots, hash: RandomState::new(), rate }
     }
 
     fn take<K: Hash + ?Sized>(&self, key: &K, now: Moment) -> Result<(), Rejection> {
@@ -119,5 +122,18 @@ mod tests {
         ));
         assert!(throttles.login("user99", address(1), now).is_err());
         assert_eq!(throttles.sign_up(address(2), now), Ok(()));
+    }
+
+    #[test]
+    fn an_account_asks_over_http_up_to_its_burst() {
+        let limits = Limits { requests_burst: 3, requests_per_second: 1, ..Limits::default() };
+        let throttles = Throttles::new(&limits);
+        let (now, user) = (Moment::default(), UserId::new(7).unwrap());
+        for _ in 0..3 {
+            assert_eq!(throttles.request(user, now), Ok(()));
+        }
+        let refused = throttles.request(user, now);
+        assert_eq!(refused, Err(Rejection::RateLimited { retry_after_ms: 1_000 }));
+        assert_eq!(throttles.request(user, now.plus(Duration::from_secs(1))), Ok(()));
     }
 }
