@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use throng_server::accounts::bulk::{self, BulkError};
 use throng_server::clock::Clock;
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::settings::SettingsArgs;
 
 /// What can be looked after.
@@ -59,7 +59,10 @@ impl Create {
             ));
         }
         fs::create_dir_all(&settings.data).map_err(|error| {
-            Failure::with(5, &format!("cannot make {}: {error}", settings.data.display()))
+            Failure::new(
+                Code::Unwritable,
+                &format!("cannot make {}: {error}", settings.data.display()),
+            )
         })?;
         let file = new_secret_file(&self.tokens)?;
         let mut lines = BufWriter::new(&file);

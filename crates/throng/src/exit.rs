@@ -1,4 +1,5 @@
-//! How the process ends: each kind of trouble has a code of its own, for scripts and supervisors.
+//! How the process ends: each kind of trouble has a code of its own, for scripts and supervisors. The
+//! numbers are those of `sysexits.h`.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -7,33 +8,51 @@ use std::process::ExitCode;
 /// Shown below `--help`.
 pub const TABLE: &str = "\
 Exit codes:
-  0  done, or stopped by a signal after draining
-  1  something else went wrong; the last line says what
-  2  the arguments or settings cannot be used
-  3  the port is taken or may not be used
-  4  another server uses the data folder
-  5  the data folder cannot be written
-  6  the data is corrupt, or of a newer version
-  7  a sync failed: what is on disk is unknown, so the process ended (start it again)";
+    0  done, or stopped by a signal after draining
+    1  something else went wrong; the last line says what
+   64  the arguments cannot be used
+   65  the data is corrupt, or of a newer version
+   69  the port is taken or may not be used
+   70  a bug: a thread without which there is no order has ended
+   71  the system gives no threads or no random bytes
+   73  the data folder cannot be written
+   74  a sync failed: what is on disk is unknown, so the process ended; start it again
+   75  another server uses the data folder
+   78  the settings cannot be used
+  130  a second signal ended it before it had drained";
+
+/// Kinds of trouble that end the process with a sentence; see `TABLE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    Other = 1,
+    Arguments = 64,
+    Corrupt = 65,
+    Port = 69,
+    System = 71,
+    Unwritable = 73,
+    SyncFailed = 74,
+    InUse = 75,
+    Settings = 78,
+}
 
 /// What went wrong, as a code and a sentence.
 #[derive(Debug)]
 pub struct Failure {
-    code: u8,
+    code: Code,
     says: String,
 }
 
 impl Failure {
+    pub fn new(code: Code, says: &(impl Display + ?Sized)) -> Self {
+        Self { code, says: says.to_string() }
+    }
+
     pub fn other(says: &(impl Display + ?Sized)) -> Self {
-        Self::with(1, says)
+        Self::new(Code::Other, says)
     }
 
     pub fn settings(says: &(impl Display + ?Sized)) -> Self {
-        Self::with(2, says)
-    }
-
-    pub fn with(code: u8, says: &(impl Display + ?Sized)) -> Self {
-        Self { code, says: says.to_string() }
+        Self::new(Code::Settings, says)
     }
 }
 
@@ -44,7 +63,30 @@ pub fn code(done: Result<(), Failure>) -> ExitCode {
         Err(Failure { code, says }) => {
             // Where nobody reads the line, the code still tells.
             let _ = writeln!(std::io::stderr(), "throng: {says}");
-            ExitCode::from(code)
+            ExitCode::from(code as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_table() {
+        for code in [
+            Code::Other,
+            Code::Arguments,
+            Code::Corrupt,
+            Code::Port,
+            Code::System,
+            Code::Unwritable,
+            Code::SyncFailed,
+            Code::InUse,
+            Code::Settings,
+        ] {
+            let number = format!("{:>5}  ", code as u8);
+            assert!(TABLE.lines().any(|line| line.starts_with(&number)), "{code:?}");
         }
     }
 }

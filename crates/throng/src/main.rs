@@ -42,7 +42,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command, settings } = Arguments::parse();
+    let Arguments { command, settings } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, and go to the standard output with 0.
+            let _ = error.print();
+            let wrong = error.use_stderr();
+            return ExitCode::from(if wrong { exit::Code::Arguments as u8 } else { 0 });
+        }
+    };
     let done = match command {
         None => serve::run(&settings),
         Some(Command::Serve(own)) => serve::run(&settings.then(own)),

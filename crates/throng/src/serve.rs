@@ -2,7 +2,7 @@
 
 use throng_server::accounts::AccountsError;
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::logs;
 use crate::settings::SettingsArgs;
 
@@ -16,10 +16,10 @@ pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
 /// The exit code of trouble with the accounts.
 pub fn of_accounts(error: &AccountsError) -> Failure {
     let code = match error {
-        AccountsError::ReadOnly { .. } | AccountsError::Full => 5,
-        AccountsError::Corrupt { .. } | AccountsError::TooNew { .. } => 6,
-        AccountsError::SyncFailed(_) => 7,
-        AccountsError::Io { .. } => 1,
+        AccountsError::ReadOnly { .. } | AccountsError::Full => Code::Unwritable,
+        AccountsError::Corrupt { .. } | AccountsError::TooNew { .. } => Code::Corrupt,
+        AccountsError::SyncFailed(_) => Code::SyncFailed,
+        AccountsError::Io { .. } => Code::Other,
     };
-    Failure::with(code, error)
+    Failure::new(code, error)
 }
