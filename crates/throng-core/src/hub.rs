@@ -113,6 +113,11 @@ impl<K: Copy + Eq + Hash> Hub<K> {
         }
     }
 
+    /// The slot in which `key` hears the room, if it does: it is in the slice that has this slot.
+    pub fn slot(&self, room: RoomId, key: K) -> Option<usize> {
+        self.keys.get(&key)?.slot(room).map(|slot| slot as usize)
+    }
+
     /// How many listen to the room.
     pub fn listeners(&self, room: RoomId) -> usize {
         self.rooms.get(&room).map_or(0, |listeners| listeners.len as usize)

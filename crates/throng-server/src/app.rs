@@ -1,22 +1,41 @@
 //! The server put together: what a listener, a REST handler or a test asks it.
 //!
 //! Neighbours: `listeners` and `rest` hold an `Arc<App>`; below it are the sequencers, the
-//! directory, the sessions and the history. It decides nothing about a room: the shard does.
+//! directory, the sessions and the history. `start.rs` builds it. It decides nothing about a room:
+//! the shard does.
 
-use std::sync::Arc;
+mod start;
 
+use std::sync::{Arc, Mutex};
+
+use throng_core::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+use throng_core::session::Rate;
 use throng_core::{
     Author, Command, Epoch, Event, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
     UserId,
 };
+use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::Clock;
+use crate::auth::Auth;
+use crate::clock::{Clock, Moment};
+use crate::config::Settings;
+use crate::directory::Directory;
+use crate::fanout::{Fanout, Order, ReplyTo};
+use crate::history::{Gap, History};
+use crate::lifecycle::{Fatal, Lifecycle};
 use crate::operations::metrics::Metrics;
-use crate::store::Span;
+use crate::outbox::ConnectionId;
+use crate::sequencer::{Item, Submission};
+use crate::sessions::Sessions;
+use crate::store::{Span, StoreError};
+use crate::tail::{Tail, event_bytes};
+pub use start::{StartError, Stop};
 
 /// The running server.
 #[derive(Debug)]
 pub struct App {
+    /// What was set.
+    pub settings: Settings,
     /// What is allowed.
     pub limits: Limits,
     /// This life of the orders.
@@ -25,6 +44,31 @@ pub struct App {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Which rooms there are.
+    pub directory: Arc<Directory>,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
+    /// What has happened.
+    pub history: History,
+    /// What is not folded yet.
+    pub tail: Arc<Tail>,
+    /// Whether it goes on.
+    pub lifecycle: Lifecycle,
+    /// How it ends when it must.
+    pub fatal: Fatal,
+    /// The rate of a connection's requests.
+    pub requests: Rate,
+    shards: Box<[ShardDoor]>,
+    stop: Mutex<Option<Stop>>,
+}
+
+/// The way into one shard.
+#[derive(Debug)]
+struct ShardDoor {
+    queue: mpsc::Sender<Item>,
+    fanout: Arc<Fanout>,
 }
 
 /// One page of a room's history.
@@ -67,45 +111,172 @@ pub struct RoomList {
 impl App {
     /// Asks a room's order and waits until the answer is durable. Posts count against the rate of
     /// the account.
-    pub async fn ask(&self, _from: Author, _command: Command) -> Result<Reply, Rejection> {
-        std::future::ready(()).await;
-        todo!("arrives with the sequencer")
+    pub async fn ask(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
+        let now = self.clock.now();
+        if let Command::Post { .. } = command {
+            self.sessions.permit_send(from.id, now)?;
+        }
+        let room = command.room();
+        let (caller, answer) = oneshot::channel();
+        let submission = self.submission(from, command, ReplyTo::Caller(caller), now)?;
+        if let Err(refused) = self.queue_of(room).send(Item::Submit(submission)).await {
+            if let Item::Submit(submission) = refused.0 {
+                self.withdraw(&submission);
+            }
+            return Err(Rejection::Unavailable);
+        }
+        answer.await.unwrap_or(Err(Rejection::Unavailable))
     }
 
     /// Reserves a number and the name, makes the room, and joins its maker.
     pub async fn create_room(
         &self,
-        _from: Author,
-        _name: RoomName,
+        from: Author,
+        name: RoomName,
     ) -> Result<(RoomId, Seq), Rejection> {
-        std::future::ready(()).await;
-        todo!("arrives with the sequencer")
+        let room = self.directory.reserve(&name)?;
+        match self.ask(from, Command::Create { room, name }).await? {
+            Reply::Created { seq } => Ok((room, seq)),
+            other => unreachable!("a room that was asked for is created, not {other:?}"),
+        }
     }
 
     /// A page of the rooms above `after`; `limit` 0 is the page's own size, above it is cut to it.
-    pub fn rooms(&self, _asker: UserId, _after: u32, _limit: u32, _mine: bool) -> RoomList {
-        todo!("arrives with the directory")
+    pub fn rooms(&self, asker: UserId, after: u32, limit: u32, mine: bool) -> RoomList {
+        self.directory.list(asker, after, limit, mine)
     }
 
     /// A page of history, for a member; `limit` as in `rooms`.
     pub async fn page(
         &self,
-        _asker: UserId,
-        _room: RoomId,
-        _span: Span,
-        _limit: u32,
+        asker: UserId,
+        room: RoomId,
+        span: Span,
+        limit: u32,
     ) -> Result<Page, Rejection> {
-        std::future::ready(()).await;
-        todo!("arrives with the history")
+        self.directory.head(asker, room)?;
+        let limit = match limit as usize {
+            0 => PAGE_EVENTS_MAX,
+            asked => asked.min(PAGE_EVENTS_MAX),
+        };
+        let events = self.read(move |history| history.page(room, span, limit + 1)).await?;
+        // Asked again: one who was removed meanwhile reads nothing of what followed.
+        self.directory.head(asker, room)?;
+        Ok(cut(room, events, span, limit))
+    }
+
+    /// The pushed events of a room after a place.
+    pub async fn gap(&self, room: RoomId, after: Seq) -> Result<Gap, Rejection> {
+        let limit = self.limits.resume_events_max;
+        self.read(move |history| history.gap(room, after, limit)).await
+    }
+
+    /// Reads history where waiting for the disk holds up nobody else.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let history = self.history.clone();
+        let outcome = tokio::task::spawn_blocking(move || read(&history)).await;
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot read history");
+                Err(Rejection::Unavailable)
+            }
+            // The reader panicked or the runtime ends; either is said elsewhere.
+            Err(_) => Err(Rejection::Unavailable),
+        }
     }
 
     /// The session was ended: its connections are closed before this returns.
-    pub fn session_ended(&self, _session: SessionId) {
-        todo!("arrives with the sessions")
+    pub fn session_ended(&self, session: SessionId) {
+        self.sessions.end(session);
     }
 
     /// Whether new work is taken: false from the first signal to stop.
     pub fn ready(&self) -> bool {
-        todo!("arrives with the lifecycle")
+        self.lifecycle.is_serving()
     }
+
+    // ---- shards -------------------------------------------------------------------------------
+
+    /// A command ready for its shard's queue, with the place it needs.
+    pub fn submission(
+        &self,
+        from: Author,
+        command: Command,
+        to: ReplyTo,
+        queued: Moment,
+    ) -> Result<Submission, Rejection> {
+        let reserved = match &command {
+            Command::Join { room } => Some(self.directory.may_join(from.id, Some(*room))?),
+            Command::Create { room, name } => match self.directory.may_join(from.id, None) {
+                Ok(reserved) => Some(reserved),
+                Err(rejection) => {
+                    self.directory.give_back(*room, name);
+                    return Err(rejection);
+                }
+            },
+            Command::Leave { .. } | Command::Post { .. } => None,
+        };
+        let request = throng_core::Request { from, command };
+        Ok(Submission { request, to, reserved, queued })
+    }
+
+    /// A submission that no queue took gives back what was reserved for it.
+    pub fn withdraw(&self, submission: &Submission) {
+        if let Some(reserved) = &submission.reserved {
+            self.directory.settle(reserved);
+        }
+        if let Command::Create { room, name } = &submission.request.command {
+            self.directory.give_back(*room, name);
+        }
+    }
+
+    fn door(&self, room: RoomId) -> &ShardDoor {
+        &self.shards[shard_of(room, self.shards.len())]
+    }
+
+    /// The queue of a room's shard.
+    pub fn queue_of(&self, room: RoomId) -> &mpsc::Sender<Item> {
+        &self.door(room).queue
+    }
+
+    /// The fan-out of a room's shard.
+    pub fn fanout_of(&self, room: RoomId) -> &Fanout {
+        &self.door(room).fanout
+    }
+
+    /// A connection hears nothing any more.
+    pub fn connection_gone(&self, id: ConnectionId) {
+        for shard in &self.shards {
+            shard.fanout.ask(Order::Gone(id));
+        }
+    }
+}
+
+/// Which shard a room falls to: fixed while the process lives. All rooms are in one log, so that
+/// another number of shards after a restart does no harm.
+pub(crate) fn shard_of(room: RoomId, shards: usize) -> usize {
+    room.get() as usize % shards
+}
+
+/// Cuts what was read to a page: by count, and by bytes from the end that was not asked for.
+fn cut(room: RoomId, mut events: Vec<Arc<Event>>, span: Span, limit: usize) -> Page {
+    let mut bytes = 0;
+    let fits = |event: &&Arc<Event>| {
+        bytes += event_bytes(event);
+        bytes <= PAGE_BYTES_MAX
+    };
+    let read = events.len();
+    let keep = match span {
+        Span::After(_) => events.iter().take(limit).take_while(fits).count(),
+        Span::Before(_) => events.iter().rev().take(limit).take_while(fits).count(),
+    };
+    match span {
+        Span::After(_) => events.truncate(keep),
+        Span::Before(_) => _ = events.drain(..read - keep),
+    }
+    Page { room, events, more: keep < read }
 }

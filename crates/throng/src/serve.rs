@@ -1,6 +1,19 @@
 //! `throng serve`: settings in, a running server, an exit code when it has stopped.
 
+use std::io::Write as _;
+use std::sync::Arc;
+
 use throng_server::accounts::AccountsError;
+use throng_server::app::{App, StartError};
+use throng_server::auth::AuthError;
+use throng_server::clock::Clock;
+use throng_server::config::Settings;
+use throng_server::lifecycle::{EXIT_HARD, Fatal};
+use throng_server::listeners::{self, ListenError, Open};
+use throng_server::log::LogError;
+use throng_server::recovery::RecoveryError;
+use throng_server::store::StoreError;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Code, Failure};
 use crate::logs;
@@ -10,16 +23,105 @@ pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
     let settings = arguments.read()?;
     logs::begin(&settings);
     throng_server::operations::descriptors::raise().map_err(|error| Failure::other(&error))?;
-    Err(Failure::other("serving arrives with the listeners"))
+    // Half of the cores read and decode; the shards, the log's syncs and the fold have threads of
+    // their own, and a second worker on a small machine is only another thread to be woken.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(&error))?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    // First of all, so that a signal during a long start is not lost.
+    let mut stop = Signals::new().map_err(|error| Failure::other(&error))?;
+    let starting = move || App::start(settings, Clock::system(), Fatal::exit());
+    let app = tokio::task::spawn_blocking(starting).await.map_err(|e| Failure::other(&e))?;
+    let app = app.map_err(|error| Failure::new(of_start(&error), &error))?;
+    let open =
+        listeners::open(&app).map_err(|error: ListenError| Failure::new(Code::Port, &error))?;
+    announce(&open).map_err(|error| Failure::other(&error))?;
+    stop.next().await;
+    tracing::info!("draining; a second signal ends at once");
+    tokio::select! {
+        () = Arc::clone(&app).stop() => Ok(()),
+        () = stop.next() => std::process::exit(EXIT_HARD),
+    }
+}
+
+/// Where to connect, for people and for programs that started this one with a port of 0.
+fn announce(open: &Open) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "throng: open http://{}/", open.http)?;
+    if let Some(raw) = open.raw {
+        writeln!(out, "throng: raw tcp {raw}")?;
+    }
+    out.flush()
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The exit code of what kept the server from starting.
+fn of_start(error: &StartError) -> Code {
+    match error {
+        StartError::InUse(_) => Code::InUse,
+        StartError::Folder { .. } => Code::Unwritable,
+        StartError::Log(error) | StartError::Recovery(RecoveryError::Log(error)) => of_log(error),
+        StartError::Store(error) | StartError::Recovery(RecoveryError::Store(error)) => {
+            of_store(error)
+        }
+        StartError::Auth(AuthError::Accounts(error)) => accounts_code(error),
+        StartError::Auth(_) | StartError::Thread(_) | StartError::Chance(_) => Code::System,
+    }
+}
+
+fn of_log(error: &LogError) -> Code {
+    match error {
+        LogError::Full => Code::Unwritable,
+        LogError::Corrupt { .. } => Code::Corrupt,
+        LogError::SyncFailed(_) => Code::SyncFailed,
+        LogError::Io { .. } => Code::Other,
+    }
+}
+
+fn of_store(error: &StoreError) -> Code {
+    match error {
+        StoreError::Full => Code::Unwritable,
+        StoreError::Corrupt { .. } | StoreError::Gap { .. } => Code::Corrupt,
+        StoreError::SyncFailed(_) => Code::SyncFailed,
+        StoreError::Io { .. } => Code::Other,
+    }
 }
 
 /// The exit code of trouble with the accounts.
 pub fn of_accounts(error: &AccountsError) -> Failure {
-    let code = match error {
+    Failure::new(accounts_code(error), error)
+}
+
+fn accounts_code(error: &AccountsError) -> Code {
+    match error {
         AccountsError::ReadOnly { .. } | AccountsError::Full => Code::Unwritable,
         AccountsError::Corrupt { .. } | AccountsError::TooNew { .. } => Code::Corrupt,
         AccountsError::SyncFailed(_) => Code::SyncFailed,
         AccountsError::Io { .. } => Code::Other,
-    };
-    Failure::new(code, error)
+    }
 }

@@ -1,0 +1,390 @@
+//! Starts the server and stops it: opens the data folder, restores the rooms, starts the threads;
+//! and in the other direction.
+//!
+//! Neighbours: `throng serve` and the tests call it. Order is everything here: what a thread needs is
+//! there before it starts, and goes after it has ended.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throng_core::session::Rate;
+use throng_core::shard::{Restored, Shard};
+use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId};
+use tokio::sync::mpsc;
+
+use super::{App, ShardDoor, shard_of};
+use crate::accounts::{self, AccountsError, Watch};
+use crate::auth::{Auth, AuthError};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::directory::Directory;
+use crate::fanout::{self, Deliver, Fanout, Offered};
+use crate::fold::{Fold, Folder};
+use crate::history::History;
+use crate::lifecycle::{Fatal, Lifecycle};
+use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog};
+use crate::operations::metrics::Metrics;
+use crate::recovery::{RecoveryError, recover};
+use crate::sequencer::{self, Sequencer};
+use crate::sessions::Sessions;
+use crate::store::{MemoryStore, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
+use crate::tail::Tail;
+
+/// Held by the process that uses a data folder.
+const LOCK_FILE: &str = "lock";
+/// Unfolded events at which a fold is due.
+const FOLD_EVENTS: usize = 100_000;
+/// What the memory form keeps of log and history.
+const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Deadlines are looked at this often at least, and at most.
+const SWEEP_MIN: Duration = Duration::from_millis(10);
+const SWEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What kept the server from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the data folder.
+    #[error(
+        "the data folder {0} is in use by another server; stop that one, or set another --data"
+    )]
+    InUse(String),
+    /// The data folder cannot be used.
+    #[error("cannot {attempted} {path}: {cause}; give the server's user leave to write there")]
+    Folder {
+        /// What was attempted.
+        attempted: &'static str,
+        /// Where.
+        path: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Restoring the rooms.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The accounts or the hashing threads.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}; raise the limit of processes")]
+    Thread(io::Error),
+    /// The operating system gave no random bytes.
+    #[error("cannot get random bytes: {0}")]
+    Chance(getrandom::Error),
+}
+
+/// What is stopped, in order, after the last connection has gone.
+#[derive(Debug)]
+pub struct Stop {
+    sequencers: Vec<JoinHandle<()>>,
+    fanouts: Vec<JoinHandle<()>>,
+    fold: Option<Fold>,
+    /// Given back last.
+    _lock: Option<File>,
+}
+
+struct Disk {
+    log: Arc<dyn Log>,
+    store: Arc<dyn Store>,
+    lock: Option<File>,
+}
+
+impl App {
+    /// Opens the data, restores the rooms and starts all threads. Blocks: for start-up, inside a
+    /// runtime, which carries the sweep of deadlines.
+    pub fn start(settings: Settings, clock: Clock, fatal: Fatal) -> Result<Arc<Self>, StartError> {
+        let limits = settings.limits.clone();
+        let metrics = Metrics::new();
+        let disk = Disk::open(&settings, &clock)?;
+        disk.log.observe(metrics.clone());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let directory = Arc::new(Directory::new(&limits));
+        let mut rooms = Rooms::new(settings.shard_count(cores), &limits)?;
+        let tail = rooms.restore(&disk, &limits, &directory)?;
+        let tail = Arc::new(tail);
+        let sessions = Arc::new(Sessions::new(&limits));
+        let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
+        let auth = open_auth(&settings, &clock)?;
+        auth.accounts().watch(Arc::new(SessionsWatch {
+            sessions: Arc::clone(&sessions),
+            fatal: fatal.clone(),
+        }));
+        let folder = Folder::new(Arc::clone(&tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
+        let on_fatal = fatal.clone();
+        let fold = Fold::start(folder, Box::new(move |error| on_fatal.sync_failed(error)))
+            .map_err(StartError::Thread)?;
+        let epoch = disk.log.epoch();
+        let around = Threads {
+            sequencer: sequencer::Around {
+                log: disk.log,
+                history: history.clone(),
+                store: disk.store,
+                tail: Arc::clone(&tail),
+                directory: Arc::clone(&directory),
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+            },
+            fanout: fanout::Around {
+                directory: Arc::clone(&directory),
+                sessions: Arc::clone(&sessions),
+                tail: Arc::clone(&tail),
+                metrics: Arc::clone(&metrics),
+                epoch,
+            },
+            fatal: fatal.clone(),
+        };
+        let mut stop = Stop {
+            sequencers: Vec::new(),
+            fanouts: Vec::new(),
+            fold: Some(fold),
+            _lock: disk.lock,
+        };
+        let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
+        let app = Arc::new(Self {
+            requests: Rate::requests(&limits),
+            lifecycle: Lifecycle::default(),
+            stop: Mutex::new(Some(stop)),
+            settings,
+            limits,
+            epoch,
+            clock,
+            metrics,
+            auth,
+            directory,
+            sessions,
+            history,
+            tail,
+            fatal,
+            shards,
+        });
+        app.start_sweep();
+        Ok(app)
+    }
+
+    /// Looks at deadlines now and then; ends with the runtime.
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for the sweep to end")]
+    fn start_sweep(self: &Arc<Self>) {
+        let app = Arc::downgrade(self);
+        let limits = &self.limits;
+        let shortest = [
+            limits.auth_timeout_ms,
+            limits.ping_interval_ms,
+            limits.ping_timeout_ms,
+            limits.handshake_timeout_ms,
+        ];
+        let shortest = Duration::from_millis(shortest.into_iter().min().unwrap_or(1_000));
+        let mut ticks = tokio::time::interval((shortest / 8).clamp(SWEEP_MIN, SWEEP_MAX));
+        tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                let Some(app) = app.upgrade() else { return };
+                app.sessions.sweep(app.clock.now());
+                app.metrics.fold_lag_events.set(app.tail.len() as i64);
+                let since =
+                    app.tail.since().map_or(0, |since| app.clock.wall().0.saturating_sub(since.0));
+                app.metrics.fold_lag_millis.set(since as i64);
+            }
+        });
+    }
+
+    /// Drains: takes nothing new, answers what is under way, tells every client to come back, and
+    /// folds the rest. Returns when all threads have ended.
+    pub async fn stop(self: Arc<Self>) {
+        self.lifecycle.drain();
+        self.sessions.drain();
+        self.lifecycle.ended().await;
+        for shard in &self.shards {
+            // A queue that is closed already belongs to a shard that has ended.
+            _ = shard.queue.send(sequencer::Item::Stop).await;
+        }
+        let stop = self.stop.lock().ok().and_then(|mut stop| stop.take());
+        let joined = tokio::task::spawn_blocking(move || {
+            if let Some(stop) = stop {
+                stop.finish(self.shards.iter().map(|shard| &shard.fanout));
+            }
+        });
+        _ = joined.await;
+    }
+}
+
+impl Stop {
+    fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) {
+        for thread in self.sequencers.drain(..) {
+            _ = thread.join();
+        }
+        for fanout in fanouts {
+            fanout.stop();
+        }
+        for thread in self.fanouts.drain(..) {
+            _ = thread.join();
+        }
+        if let Some(fold) = self.fold.take()
+            && let Err(error) = fold.finish()
+        {
+            tracing::warn!(%error, "not all was folded; it is in the log, the next start reads it");
+        }
+    }
+}
+
+impl Disk {
+    fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
+        if settings.memory {
+            let epoch = Epoch(getrandom::u32().map_err(StartError::Chance)?);
+            let log = Arc::new(MemoryLog::new(epoch, MEMORY_BYTES_MAX));
+            let store = Arc::new(MemoryStore::new(MEMORY_BYTES_MAX));
+            return Ok(Self { log, store, lock: None });
+        }
+        let folder = &settings.data;
+        let lock = lock_folder(folder)?;
+        let log = SqliteLog::open(&folder.join("log.db"), &LogOptions::new(clock.clone()))?;
+        let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default())?;
+        Ok(Self { log: Arc::new(log), store: Arc::new(store), lock: Some(lock) })
+    }
+}
+
+fn lock_folder(folder: &Path) -> Result<File, StartError> {
+    let trouble = |attempted, cause| {
+        let path = folder.display().to_string();
+        StartError::Folder { attempted, path, cause }
+    };
+    fs::create_dir_all(folder).map_err(|cause| trouble("make the data folder", cause))?;
+    let file = File::create(folder.join(LOCK_FILE))
+        .map_err(|cause| trouble("write the data folder", cause))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(folder.display().to_string())),
+        Err(fs::TryLockError::Error(cause)) => Err(trouble("lock the data folder", cause)),
+    }
+}
+
+fn open_auth(settings: &Settings, clock: &Clock) -> Result<Auth, StartError> {
+    let form = if settings.memory {
+        accounts::Form::Memory
+    } else {
+        accounts::Form::Folder(&settings.data)
+    };
+    Ok(Auth::open(form, &settings.limits, clock.clone())?)
+}
+
+/// The shards while their rooms are put back.
+struct Rooms {
+    shards: Vec<Shard>,
+    names: Vec<(RoomId, RoomName)>,
+    seed: u64,
+}
+
+impl Rooms {
+    fn new(count: usize, limits: &Limits) -> Result<Self, StartError> {
+        let seed = getrandom::u64().map_err(StartError::Chance)?;
+        let shards = (0..count).map(|_| Shard::new(seed, limits)).collect();
+        Ok(Self { shards, names: Vec::new(), seed })
+    }
+
+    fn restore(
+        &mut self,
+        disk: &Disk,
+        limits: &Limits,
+        directory: &Directory,
+    ) -> Result<Tail, StartError> {
+        let count = self.shards.len();
+        let (shards, names) = (Mutex::new(&mut self.shards), Mutex::new(&mut self.names));
+        let mut restore = |room: RoomSnapshot| {
+            names.lock().expect("one thread").push((room.room, room.name.clone()));
+            let shard = shard_of(room.room, count);
+            shards.lock().expect("one thread")[shard].restore(restored(room));
+        };
+        let mut replay = |event: &Arc<Event>| {
+            if let EventKind::Created { name, .. } = &event.kind {
+                names.lock().expect("one thread").push((event.room, name.clone()));
+            }
+            let shard = shard_of(event.room, count);
+            let replayed = shards.lock().expect("one thread")[shard].replay(event);
+            replayed.map_err(|Misfit { room, head, seq, why }| {
+                format!("room {room} ends at {head}, the log goes on at {seq}: {why}")
+            })
+        };
+        let tail = recover(
+            &*disk.log,
+            &*disk.store,
+            limits.tail_bytes_max,
+            FOLD_EVENTS,
+            &mut restore,
+            &mut replay,
+        )?;
+        for (room, name) in self.names.drain(..) {
+            let state = self.shards[shard_of(room, count)].room(room);
+            let state = state.expect("a named room was restored");
+            let counts = (state.head(), state.posts());
+            directory.restore(room, name, counts, state.members().map(|(user, _)| user));
+        }
+        Ok(tail)
+    }
+}
+
+fn restored(room: RoomSnapshot) -> Restored {
+    Restored {
+        room: room.room,
+        name: room.name,
+        at: room.at,
+        head: room.head,
+        pushed: room.pushed,
+        posts: room.posts,
+        members: room.members,
+    }
+}
+
+struct Threads {
+    sequencer: sequencer::Around,
+    fanout: fanout::Around,
+    fatal: Fatal,
+}
+
+impl Threads {
+    fn start(
+        self,
+        rooms: Rooms,
+        settings: &Settings,
+        stop: &mut Stop,
+    ) -> io::Result<Box<[ShardDoor]>> {
+        let offered = Offered::default();
+        let mut doors = Vec::new();
+        for (number, shard) in rooms.shards.into_iter().enumerate() {
+            let deliver = Deliver::new(self.fanout.clone(), offered.clone(), rooms.seed);
+            let fanout = Arc::new(Fanout::new(deliver, self.sequencer.clock.clone()));
+            stop.fanouts.push(fanout.start(number, self.fatal.clone())?);
+            let (queue, receiver) = mpsc::channel(settings.limits.shard_queue_max);
+            let around = self.sequencer.clone();
+            let turn_max = settings.limits.turn_max;
+            let sequencer = Sequencer::new(shard, around, Arc::clone(&fanout), turn_max);
+            stop.sequencers.push(sequencer.start(number, receiver, self.fatal.clone())?);
+            doors.push(ShardDoor { queue, fanout });
+        }
+        Ok(doors.into_boxed_slice())
+    }
+}
+
+/// Closes the connections of sessions that end.
+#[derive(Debug)]
+struct SessionsWatch {
+    sessions: Arc<Sessions>,
+    fatal: Fatal,
+}
+
+impl Watch for SessionsWatch {
+    fn session_ended(&self, session: SessionId) {
+        self.sessions.end(session);
+    }
+
+    fn sync_failed(&self, error: &AccountsError) {
+        self.fatal.sync_failed(error);
+    }
+}

@@ -1,0 +1,451 @@
+//! One connection: the loop that drives any protocol over any socket.
+//!
+//! Neighbours: a listener hands over a socket with its protocol; the protocol turns bytes into asks,
+//! `serve.rs` carries them out, answers and events leave through the outbox. It reads only while it
+//! can serve: when a shard's queue is full, or the peer does not read its answers, it stops reading
+//! and goes on writing. That is the back-pressure; there is no other.
+
+mod serve;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use throng_core::session::{Identity, Session};
+use throng_core::{Disconnect, Rejection};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::address::AddressKey;
+use crate::app::App;
+use crate::clock::Moment;
+use crate::operations::metrics::Stage;
+use crate::outbox::{Outbox, Signals, Writer};
+use crate::protocols::{Answer, Ask, End, Intake, Protocol};
+use serve::Slow;
+
+/// One read. Frames of many requests come out of it at once; larger frames take several.
+const READ_LEN: usize = 32 * 1024;
+/// Bytes waiting for the peer above which nobody serves it further requests.
+const UNREAD_MAX: usize = 64 * 1024;
+/// A peer that takes nothing for this long is cut.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that said farewell waits for the peer to read it and close.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long a draining connection waits for its last answers.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Clients come back spread over this long after a restart.
+const RETRY_SPREAD_MS: u64 = 5_000;
+
+/// A connection as its listener hands it over.
+#[derive(Debug)]
+pub struct Opened<P> {
+    /// Its writing half.
+    pub outbox: Arc<Outbox>,
+    /// What it speaks.
+    pub protocol: P,
+    /// Whose it is, for limits by address.
+    pub address: AddressKey,
+    /// What came with the request's head.
+    pub head: Vec<u8>,
+    /// The token of its `Authorization`, if it had one.
+    pub bearer: Option<String>,
+}
+
+struct Connection<P> {
+    app: Arc<App>,
+    outbox: Arc<Outbox>,
+    protocol: P,
+    session: Session,
+    address: AddressKey,
+    /// Asked and not served yet: only while something slow is under way.
+    backlog: VecDeque<Ask>,
+    slow: Option<Pin<Box<dyn Future<Output = Slow> + Send>>>,
+    /// When the peer was last heard, and whether it was probed since.
+    heard: Moment,
+    probed: bool,
+    blocked: Option<Moment>,
+    /// No more is read, since then.
+    stopping: Option<Moment>,
+}
+
+/// Buffers that a thread lends to the connection it runs, so that an idle one holds none.
+struct Desk {
+    read: Box<[u8]>,
+    intake: Intake,
+    answers: Vec<u8>,
+    writer: Writer,
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::new(Desk {
+        read: vec![0; READ_LEN].into_boxed_slice(),
+        intake: Intake::default(),
+        answers: Vec::new(),
+        writer: Writer::default(),
+    });
+}
+
+enum Woken {
+    Signals(Signals),
+    Slow(Slow),
+    Readable,
+    Writable,
+}
+
+/// Runs a connection to its end.
+pub async fn run<P: Protocol>(app: Arc<App>, opened: Opened<P>) {
+    let Opened { outbox, protocol, address, mut head, bearer } = opened;
+    let now = app.clock.now();
+    app.sessions.enter(&outbox);
+    app.metrics.connections.inc();
+    app.metrics.connections_opened.inc();
+    let session = Session::new(now.millis(), &app.limits);
+    let mut connection = Connection {
+        app,
+        outbox,
+        protocol,
+        session,
+        address,
+        backlog: VecDeque::new(),
+        slow: None,
+        heard: now,
+        probed: false,
+        blocked: None,
+        stopping: None,
+    };
+    connection.greet(bearer);
+    if !head.is_empty() {
+        connection.read(&mut head);
+    }
+    drop(head);
+    connection.work().await;
+    connection.say_farewell().await;
+    connection.leave();
+}
+
+impl<P: Protocol> Connection<P> {
+    fn greet(&mut self, bearer: Option<String>) {
+        let mut welcome = Vec::new();
+        self.outbox.form.welcome(self.app.epoch, &self.app.limits, &mut welcome);
+        self.say(welcome, 1);
+        if let Some(token) = bearer {
+            self.slow = Some(serve::authenticate_silently(&self.app, token));
+        }
+        if !self.app.lifecycle.is_serving() {
+            self.outbox.drain();
+        }
+    }
+
+    /// Until it ends, by the peer's will or ours.
+    async fn work(&mut self) {
+        while self.outbox.ending().is_none() && !self.outbox.is_gone() {
+            self.arm();
+            match poll_fn(|cx| self.poll(cx)).await {
+                Woken::Signals(signals) => self.signalled(signals),
+                Woken::Slow(done) => {
+                    self.slow = None;
+                    self.finish(done);
+                    self.serve_backlog();
+                }
+                Woken::Readable => self.read_socket(),
+                Woken::Writable => {
+                    self.write_more();
+                    self.serve_backlog();
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+        if let Poll::Ready(signals) = self.outbox.poll_signals(cx) {
+            return Poll::Ready(Woken::Signals(signals));
+        }
+        if let Some(slow) = &mut self.slow
+            && let Poll::Ready(done) = slow.as_mut().poll(cx)
+        {
+            return Poll::Ready(Woken::Slow(done));
+        }
+        if self.blocked.is_some() && self.outbox.stream().poll_write_ready(cx).is_ready() {
+            return Poll::Ready(Woken::Writable);
+        }
+        if self.may_read() && self.outbox.stream().poll_read_ready(cx).is_ready() {
+            return Poll::Ready(Woken::Readable);
+        }
+        Poll::Pending
+    }
+
+    /// Whether what is read now could be served now.
+    fn may_read(&self) -> bool {
+        self.slow.is_none()
+            && self.backlog.is_empty()
+            && self.stopping.is_none()
+            && (self.blocked.is_none() || self.outbox.unread() < UNREAD_MAX)
+    }
+
+    fn read_socket(&mut self) {
+        let mut buffer = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.read));
+        match read_once(self.outbox.stream(), &mut buffer) {
+            // Half-closed: it may still listen, but it can ask nothing and answer no probe.
+            Ok(0) => self.outbox.end_with(Vec::new()),
+            Ok(len) => self.read(&mut buffer[..len]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.outbox.close(),
+        }
+        DESK.with_borrow_mut(|desk| desk.read = buffer);
+    }
+
+    /// Bytes of the peer: decodes and serves them.
+    fn read(&mut self, bytes: &mut [u8]) {
+        let begun = self.app.clock.now();
+        (self.heard, self.probed) = (begun, false);
+        let mut intake = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.intake));
+        self.protocol.read(bytes, &mut intake);
+        let decoded = self.app.clock.now();
+        let metrics = &self.app.metrics;
+        metrics.reads.inc();
+        metrics.stages.observe(Stage::Decode, decoded.since(begun));
+        metrics.requests.inc_by(intake.asks.len() as u64);
+        if !intake.writes.is_empty() && intake.end.is_none() {
+            self.say(std::mem::take(&mut intake.writes), 1);
+        }
+        self.serve_all(&mut intake.asks, decoded);
+        self.backlog.extend(intake.asks.drain(..));
+        match intake.end.take() {
+            None => {}
+            Some(End::Said) => self.outbox.end_with(std::mem::take(&mut intake.writes)),
+            Some(End::Broken(why)) => self.outbox.end(why, 0),
+        }
+        intake.writes.clear();
+        DESK.with_borrow_mut(|desk| desk.intake = intake);
+    }
+
+    /// Serves in order until something slow holds the line. Fast answers leave in one write.
+    fn serve_all(&mut self, asks: &mut VecDeque<Ask>, now: Moment) {
+        let mut answers = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.answers));
+        let mut frames = 0;
+        while self.slow.is_none()
+            && let Some(ask) = asks.pop_front()
+        {
+            let id = ask.id;
+            match self.serve(ask, now) {
+                serve::Served::Answer(answer) => {
+                    self.judge(&answer);
+                    self.outbox.form.answer(id, &answer, &mut answers);
+                    frames += 1;
+                }
+                serve::Served::Later => {}
+                serve::Served::Wait(ask) => {
+                    asks.push_front(ask);
+                    break;
+                }
+            }
+            if self.outbox.ending().is_some() {
+                asks.clear();
+            }
+        }
+        if frames > 0 {
+            self.say(answers.as_slice().to_vec(), frames);
+        }
+        answers.clear();
+        DESK.with_borrow_mut(|desk| desk.answers = answers);
+    }
+
+    fn serve_backlog(&mut self) {
+        if self.slow.is_none() && !self.backlog.is_empty() && self.outbox.unread() < UNREAD_MAX {
+            let mut backlog = std::mem::take(&mut self.backlog);
+            self.serve_all(&mut backlog, self.app.clock.now());
+            if !backlog.is_empty() {
+                self.backlog = backlog;
+            }
+        }
+    }
+
+    /// Counts refusals in a row.
+    fn judge(&mut self, answer: &Answer) {
+        let rejection = match answer {
+            Answer::Rejected(rejection) => *rejection,
+            Answer::Malformed(_) => Rejection::Malformed,
+            _ => return self.session.answered(),
+        };
+        self.app.metrics.rejections.inc();
+        if let Some(why) = self.session.refused(rejection, &self.app.limits) {
+            self.outbox.end(why, 0);
+        }
+    }
+
+    fn say(&mut self, bytes: Vec<u8>, frames: u32) {
+        DESK.with_borrow_mut(|desk| {
+            self.outbox.answer(bytes, frames, &mut desk.writer);
+            desk.writer.count_into(&self.app.metrics);
+        });
+    }
+
+    fn write_more(&mut self) {
+        let all = DESK.with_borrow_mut(|desk| {
+            let all = self.outbox.write_more(&mut desk.writer);
+            desk.writer.count_into(&self.app.metrics);
+            all
+        });
+        self.blocked = if all { None } else { Some(self.app.clock.now()) };
+    }
+
+    // ---- signals and deadlines ----------------------------------------------------------------
+
+    fn signalled(&mut self, signals: Signals) {
+        let now = self.app.clock.now();
+        if signals.has(Signals::BLOCKED) {
+            self.blocked.get_or_insert(now);
+        }
+        if signals.has(Signals::IDLE) {
+            self.serve_backlog();
+        }
+        if signals.has(Signals::DRAIN) {
+            self.stopping.get_or_insert(now);
+        }
+        if self.stopping.is_some() && self.outbox.idle_or_tell() {
+            self.outbox.end(Disconnect::Shutdown, self.retry_after());
+        }
+        if signals.has(Signals::DEADLINE) {
+            self.expired(now);
+        }
+    }
+
+    /// Spread by the connection's own number: no two clients of a burst get the same.
+    fn retry_after(&self) -> u32 {
+        500 + (self.outbox.id.0.wrapping_mul(0x9e37_79b9) % RETRY_SPREAD_MS) as u32
+    }
+
+    /// Sets when to be woken if nothing happens.
+    fn arm(&self) {
+        let ms = Duration::from_millis;
+        let limits = &self.app.limits;
+        let patience = if self.probed { limits.ping_timeout_ms } else { 0 };
+        let mut at = self.heard.plus(ms(limits.ping_interval_ms + patience));
+        if let Some(deadline) = self.session.deadline_ms() {
+            at = at.min(Moment(deadline.saturating_mul(1_000_000)));
+        }
+        if let Some(blocked) = self.blocked {
+            at = at.min(blocked.plus(WRITE_TIMEOUT));
+        }
+        if let Some(stopping) = self.stopping {
+            at = at.min(stopping.plus(DRAIN));
+        }
+        self.outbox.set_deadline(Some(at));
+    }
+
+    fn expired(&mut self, now: Moment) {
+        let limits = &self.app.limits;
+        if let Some(why) = self.session.overdue(now.millis()) {
+            return self.outbox.end(why, 0);
+        }
+        if self.blocked.is_some_and(|since| now.since(since) >= WRITE_TIMEOUT) {
+            self.app.metrics.slow_disconnects.inc();
+            return self.outbox.close();
+        }
+        if self.stopping.is_some_and(|since| now.since(since) >= DRAIN) {
+            return self.outbox.end(Disconnect::Shutdown, self.retry_after());
+        }
+        let silence = now.since(self.heard);
+        let interval = Duration::from_millis(limits.ping_interval_ms);
+        if silence >= interval + Duration::from_millis(limits.ping_timeout_ms) && self.probed {
+            return self.outbox.end(Disconnect::PingTimeout, 0);
+        }
+        if silence >= interval && !self.probed {
+            let mut probe = Vec::new();
+            self.protocol.probe(&mut probe);
+            if probe.is_empty() {
+                // A grammar without a probe leaves this to the transport's keep-alives.
+                self.heard = now;
+            } else {
+                self.probed = true;
+                self.say(probe, 1);
+            }
+        }
+    }
+
+    // ---- the end ------------------------------------------------------------------------------
+
+    /// Writes what is owed, the farewell last, and lets the peer read it before the socket goes: a
+    /// socket closed with unread bytes would take them back.
+    async fn say_farewell(&mut self) {
+        self.slow = None;
+        self.backlog = VecDeque::new();
+        let until = self.app.clock.now().plus(LINGER);
+        self.outbox.set_deadline(Some(until));
+        if self.outbox.ending() == Some(Disconnect::Slow) {
+            self.app.metrics.slow_disconnects.inc();
+        }
+        let mut shut = false;
+        while !self.outbox.is_gone() {
+            if !shut && self.outbox.unread() == 0 {
+                shut = true;
+                if shut_down(self.outbox.stream()).is_err() {
+                    return;
+                }
+            }
+            let woken = poll_fn(|cx| self.poll_last(cx, !shut)).await;
+            match woken {
+                Woken::Signals(signals) if signals.has(Signals::DEADLINE) => return,
+                Woken::Signals(_) | Woken::Slow(_) => {}
+                Woken::Writable => self.write_more(),
+                Woken::Readable => match self.discard() {
+                    Ok(0) => return,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn poll_last(&mut self, cx: &mut Context<'_>, writing: bool) -> Poll<Woken> {
+        if let Poll::Ready(signals) = self.outbox.poll_signals(cx) {
+            return Poll::Ready(Woken::Signals(signals));
+        }
+        let stream = self.outbox.stream();
+        if writing && stream.poll_write_ready(cx).is_ready() {
+            return Poll::Ready(Woken::Writable);
+        }
+        if stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(Woken::Readable);
+        }
+        Poll::Pending
+    }
+
+    fn discard(&self) -> io::Result<usize> {
+        DESK.with_borrow_mut(|desk| read_once(self.outbox.stream(), &mut desk.read))
+    }
+
+    fn leave(self) {
+        self.outbox.close();
+        let identity: Option<&Identity> = self.session.identity();
+        self.app.sessions.leave(self.outbox.id, identity, self.app.clock.now());
+        self.app.connection_gone(self.outbox.id);
+        self.app.metrics.connections.dec();
+    }
+}
+
+/// Reads what is there. A read that does not fill the buffer has emptied the socket, and saying so
+/// spares the next wake a call that would only find nothing.
+fn read_once(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut taken = 0;
+    let read = stream.try_io(Interest::READABLE, || {
+        let len = rustix::io::read(stream, &mut *buffer)?;
+        if 0 < len && len < buffer.len() {
+            taken = len;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(len)
+    });
+    if taken > 0 { Ok(taken) } else { read }
+}
+
+fn shut_down(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).shutdown(Shutdown::Write)
+}

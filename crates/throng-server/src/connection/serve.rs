@@ -1,0 +1,387 @@
+//! Carries out what a connection asks: at once where memory answers, in a future of its own where
+//! something must be waited for. One such future at a time: what is asked after it waits its turn.
+//!
+//! Neighbours: `mod.rs` drives it; commands go to the shard's queue, reads to the directory and the
+//! history, passwords and tokens to `auth`. It answers for its own connection only.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use throng_core::session::{Ask as Kind, Identity};
+use throng_core::{Author, Command, Disconnect, Event, Position, Rejection, RoomId, RoomName, Seq};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+
+use super::{Connection, UNREAD_MAX};
+use crate::app::App;
+use crate::clock::Moment;
+use crate::fanout::{Attach, Attached, Order, ReplyTo};
+use crate::history::Gap;
+use crate::operations::metrics::Stage;
+use crate::outbox::{Outbox, Writer};
+use crate::protocols::{Ack, Answer, Ask, Protocol, What};
+use crate::sequencer::Item;
+
+/// What came of one ask.
+pub enum Served {
+    /// This.
+    Answer(Answer),
+    /// The answer comes by itself.
+    Later,
+    /// Not before the commands that are under way are answered.
+    Wait(Ask),
+}
+
+/// What came of something slow.
+pub enum Slow {
+    /// This answer to that request.
+    Answer(u32, Answer),
+    /// The connection speaks for someone; the answer, unless nobody asked.
+    Entered(Box<Entered>),
+    /// It did not come about, and nobody asked.
+    Refused(Rejection),
+    /// Answered elsewhere.
+    Done,
+}
+
+pub struct Entered {
+    re: Option<u32>,
+    identity: Identity,
+    /// Given to the client, if it is a new one.
+    token: Option<String>,
+    /// To make sure that the session did not end while nobody knew of this connection.
+    check: String,
+    endings: u64,
+}
+
+type Future_ = Pin<Box<dyn Future<Output = Slow> + Send>>;
+
+impl<P: Protocol> Connection<P> {
+    /// Serves one ask.
+    pub(super) fn serve(&mut self, ask: Ask, now: Moment) -> Served {
+        if let What::Refused(answer) = ask.what {
+            return Served::Answer(answer);
+        }
+        if needs_quiet(&ask.what) && !self.outbox.idle_or_tell() {
+            return Served::Wait(ask);
+        }
+        if let Err(rejection) = self.permit(&ask.what, now) {
+            return Served::Answer(Answer::Rejected(rejection));
+        }
+        let Ask { id, what } = ask;
+        match what {
+            What::Command { command, ack } => self.command(id, command, ack, now),
+            What::CreateRoom { name } => self.create(id, name, now),
+            What::ListRooms { after, limit, mine } => match self.user() {
+                Ok(user) => {
+                    Served::Answer(Answer::Rooms(self.app.rooms(user.id, after, limit, mine)))
+                }
+                Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
+            },
+            What::Ping => Served::Answer(Answer::Pong),
+            What::Unsubscribe { room } => {
+                let outbox = Arc::clone(&self.outbox);
+                self.app.fanout_of(room).ask(Order::Detach { room, outbox, re: id });
+                Served::Later
+            }
+            slow => {
+                self.slow = Some(self.begin(id, slow));
+                Served::Later
+            }
+        }
+    }
+
+    fn permit(&mut self, what: &What, now: Moment) -> Result<(), Rejection> {
+        let kind = match what {
+            What::Register { .. } | What::Login { .. } | What::Authenticate { .. } => {
+                Kind::Identity
+            }
+            What::Command { command: Command::Post { .. }, .. } => Kind::Send,
+            _ => Kind::Request,
+        };
+        self.session.permit(kind, now.millis(), self.app.requests)?;
+        if kind == Kind::Send {
+            let user = self.user()?.id;
+            self.app.sessions.permit_send(user, now)?;
+            let took = self.app.clock.now().since(now);
+            self.app.metrics.stages.observe(Stage::Authorize, took);
+        }
+        Ok(())
+    }
+
+    fn user(&self) -> Result<&Author, Rejection> {
+        let identity = self.session.identity().ok_or(Rejection::NotAuthenticated)?;
+        Ok(&identity.user)
+    }
+
+    fn create(&mut self, id: u32, name: RoomName, now: Moment) -> Served {
+        match self.app.directory.reserve(&name) {
+            Ok(room) => self.command(id, Command::Create { room, name }, Ack::Durable, now),
+            Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
+        }
+    }
+
+    /// Puts a command into its shard's queue; when that is full, waits, and so does everything that
+    /// this connection asks after it.
+    fn command(&mut self, id: u32, command: Command, ack: Ack, now: Moment) -> Served {
+        let to = ReplyTo::Connection { outbox: Arc::clone(&self.outbox), re: id, ack };
+        let user = match self.user() {
+            Ok(user) => user.clone(),
+            Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
+        };
+        let submission = match self.app.submission(user, command, to, now) {
+            Ok(submission) => submission,
+            Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
+        };
+        self.outbox.sent_off();
+        let queue = self.app.queue_of(submission.request.command.room());
+        match queue.try_send(Item::Submit(submission)) {
+            Ok(()) => Served::Later,
+            Err(TrySendError::Full(item)) => {
+                let queue = queue.clone();
+                self.slow = Some(Box::pin(async move {
+                    // A closed queue is a server that ends; the connection hears of that by itself.
+                    _ = queue.send(item).await;
+                    Slow::Done
+                }));
+                Served::Later
+            }
+            Err(TrySendError::Closed(item)) => {
+                if let Item::Submit(submission) = item {
+                    self.app.withdraw(&submission);
+                }
+                self.outbox.take_back();
+                Served::Answer(Answer::Rejected(Rejection::Unavailable))
+            }
+        }
+    }
+
+    /// What must be waited for.
+    fn begin(&self, re: u32, what: What) -> Future_ {
+        let app = Arc::clone(&self.app);
+        let address = self.address;
+        match what {
+            What::Register { name, password } => Box::pin(async move {
+                let endings = app.auth.accounts().endings();
+                let made = app.auth.register(&name, password, address).await;
+                entered(re, made.map(|login| (login, endings)))
+            }),
+            What::Login { name, password } => Box::pin(async move {
+                let endings = app.auth.accounts().endings();
+                let made = app.auth.login(&name, password, address).await;
+                entered(re, made.map(|login| (login, endings)))
+            }),
+            What::Authenticate { token } => Box::pin(async move {
+                match authenticate(&app, token).await {
+                    Ok(entered) => Slow::Entered(Box::new(Entered { re: Some(re), ..entered })),
+                    Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+                }
+            }),
+            What::Logout => {
+                let session = self.session.identity().map(|identity| identity.session);
+                Box::pin(async move {
+                    let Some(session) = session else { return Slow::Done };
+                    match app.auth.logout(session).await {
+                        Ok(()) => Slow::Answer(re, Answer::Done),
+                        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+                    }
+                })
+            }
+            What::History { room, span, limit } => {
+                let user = self.user().map(|user| user.id);
+                Box::pin(async move {
+                    let page = match user {
+                        Ok(user) => app.page(user, room, span, limit).await,
+                        Err(rejection) => Err(rejection),
+                    };
+                    Slow::Answer(re, page.map_or_else(Answer::Rejected, Answer::Page))
+                })
+            }
+            What::Subscribe { room, from } => {
+                let user = self.user().cloned();
+                let outbox = Arc::clone(&self.outbox);
+                Box::pin(async move {
+                    let outcome = match user {
+                        Ok(user) => subscribe(&app, &outbox, &user, room, from, re).await,
+                        Err(rejection) => Err(rejection),
+                    };
+                    match outcome {
+                        Ok(()) => Slow::Done,
+                        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+                    }
+                })
+            }
+            _ => unreachable!("served without waiting"),
+        }
+    }
+
+    /// Something slow is done.
+    pub(super) fn finish(&mut self, done: Slow) {
+        match done {
+            Slow::Done => {}
+            Slow::Refused(rejection) => self.judge(&Answer::Rejected(rejection)),
+            Slow::Answer(re, answer) => {
+                self.judge(&answer);
+                self.answer(re, &answer);
+            }
+            Slow::Entered(entered) => self.enter(*entered),
+        }
+    }
+
+    fn enter(&mut self, entered: Entered) {
+        let Entered { re, identity, token, check, endings } = entered;
+        if let Err(why) = self.app.sessions.bind(&self.outbox, &identity) {
+            return self.outbox.end(why, 0);
+        }
+        let author = identity.user.clone();
+        let session = identity.session;
+        self.session.authenticate(identity);
+        self.protocol.allow(self.app.limits.frame_len_max);
+        self.session.answered();
+        if let Some(re) = re {
+            self.answer(re, &Answer::Session { author, token });
+        }
+        if self.app.auth.accounts().endings() != endings {
+            // A session ended meanwhile; whether it was this one is asked again, before anything
+            // else is served. From here on its end finds this connection.
+            let app = Arc::clone(&self.app);
+            self.slow = Some(Box::pin(async move {
+                if app.auth.authenticate(&check).await.is_err() {
+                    app.sessions.end(session);
+                }
+                Slow::Done
+            }));
+        }
+    }
+
+    fn answer(&mut self, re: u32, answer: &Answer) {
+        let mut bytes = Vec::new();
+        self.outbox.form.answer(re, answer, &mut bytes);
+        self.say(bytes, 1);
+    }
+}
+
+/// What reads the state that commands change waits for those this connection sent before: who joins
+/// and then asks for history has joined.
+fn needs_quiet(what: &What) -> bool {
+    match what {
+        What::History { .. }
+        | What::Subscribe { .. }
+        | What::Unsubscribe { .. }
+        | What::ListRooms { .. }
+        | What::Logout => true,
+        What::Register { .. }
+        | What::Login { .. }
+        | What::Authenticate { .. }
+        | What::CreateRoom { .. }
+        | What::Command { .. }
+        | What::Ping
+        | What::Refused(_) => false,
+    }
+}
+
+fn entered(re: u32, made: Result<(crate::auth::Login, u64), Rejection>) -> Slow {
+    match made {
+        Ok((login, endings)) => {
+            let token = login.token.reveal().to_owned();
+            Slow::Entered(Box::new(Entered {
+                re: Some(re),
+                identity: Identity { user: login.user, session: login.session },
+                check: token.clone(),
+                token: Some(token),
+                endings,
+            }))
+        }
+        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+    }
+}
+
+async fn authenticate(app: &App, token: String) -> Result<Entered, Rejection> {
+    let endings = app.auth.accounts().endings();
+    let known = app.auth.authenticate(&token).await?;
+    let identity = Identity { user: known.user, session: known.session };
+    Ok(Entered { re: None, identity, token: None, check: token, endings })
+}
+
+/// The token of a request's head. A wrong one leaves the connection anonymous, and counts as a
+/// refusal; it may still log in.
+pub(super) fn authenticate_silently(app: &Arc<App>, token: String) -> Future_ {
+    let app = Arc::clone(app);
+    Box::pin(async move {
+        match authenticate(&app, token).await {
+            Ok(entered) => Slow::Entered(Box::new(entered)),
+            Err(rejection) => Slow::Refused(rejection),
+        }
+    })
+}
+
+/// Gives the connection what it missed and lets it hear what follows, without a gap between the two.
+async fn subscribe(
+    app: &App,
+    outbox: &Arc<Outbox>,
+    user: &Author,
+    room: RoomId,
+    from: Option<Position>,
+    re: u32,
+) -> Result<(), Rejection> {
+    let head = app.directory.head(user.id, room)?;
+    let mut from = match from {
+        None => None,
+        Some(position) if position.epoch != app.epoch || position.seq > head => {
+            return Err(Rejection::TooOld);
+        }
+        Some(position) => Some(position.seq),
+    };
+    let mut begun = false;
+    loop {
+        let (done, attached) = oneshot::channel();
+        let outbox_ = Arc::clone(outbox);
+        let attach = Attach { room, user: user.id, outbox: outbox_, from, re, done };
+        app.fanout_of(room).ask(Order::Attach(attach));
+        match attached.await.map_err(|_| Rejection::Unavailable)? {
+            Attached::Done => return Ok(()),
+            Attached::Refused(rejection) => return Err(rejection),
+            Attached::Behind => {
+                let after = from.unwrap_or(Seq::ZERO);
+                match app.gap(room, after).await? {
+                    Gap::Events { events, through } => {
+                        send_paced(app, outbox, &events).await;
+                        from = Some(through);
+                    }
+                    Gap::TooOld if !begun => return Err(Rejection::TooOld),
+                    Gap::TooOld => {
+                        // It was given a part, and the room has run away from it meanwhile.
+                        outbox.end(Disconnect::Slow, 0);
+                        return Ok(());
+                    }
+                }
+                begun = true;
+            }
+        }
+    }
+}
+
+/// Sends events as fast as the peer reads them: what it asked for never makes it too slow.
+async fn send_paced(app: &App, outbox: &Outbox, events: &[Arc<Event>]) {
+    let mut writer = Writer::default();
+    let mut bytes = Vec::new();
+    let mut frames = 0;
+    for (i, event) in events.iter().enumerate() {
+        outbox.form.event(event, &mut bytes);
+        frames += 1;
+        if bytes.len() < UNREAD_MAX / 4 && i + 1 < events.len() {
+            continue;
+        }
+        outbox.answer(std::mem::take(&mut bytes), std::mem::take(&mut frames), &mut writer);
+        // Polled by the connection's own task, which writes what waits between two polls.
+        poll_fn(|_| {
+            let may = outbox.unread() < UNREAD_MAX || outbox.ending().is_some() || outbox.is_gone();
+            if may { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+    app.metrics.deliveries.inc_by(events.len() as u64);
+    writer.count_into(&app.metrics);
+}

@@ -1,0 +1,468 @@
+//! One shard's fan-out as a state: what was told and has not been handed to outboxes yet.
+//!
+//! Neighbours: `mod.rs` gives it orders and says when to write; it owns the shard's hub, renders each
+//! event once per form and hands it to the listeners' outboxes. Small rooms are written in one go,
+//! large ones in slices, so that other rooms go between. It never waits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_core::hub::Hub;
+use throng_core::{Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId};
+
+use super::pace::{Offered, Pace};
+use super::rendering::Rendering;
+use super::{Answered, Attach, Attached, Order, ReplyTo, Told};
+use crate::clock::Moment;
+use crate::directory::Directory;
+use crate::operations::metrics::{Metrics, Stage};
+use crate::outbox::{ConnectionId, Outbox, Writer};
+use crate::protocols::{Ack, Answer};
+use crate::sessions::Sessions;
+use crate::tail::Tail;
+
+/// Rooms with more listeners than this are written in slices, by the fan-out's own thread.
+pub const LARGE: usize = 256;
+/// Listeners of one slice: a quarter of a millisecond of writes, which is what others wait.
+const SLICE: usize = 96;
+/// Events told and not handed on yet; beyond it no further turn is taken, and then the sequencer
+/// waits.
+const PENDING_MAX: usize = 8_192;
+/// Events that a subscription is given from memory; one that lacks more reads them first.
+const CATCH_UP_MAX: usize = 256;
+
+/// What the fan-out of one shard knows.
+#[derive(Debug)]
+pub struct Deliver {
+    around: Around,
+    hub: Hub<u32>,
+    outboxes: Vec<Option<Arc<Outbox>>>,
+    free: Vec<u32>,
+    keys: HashMap<ConnectionId, u32>,
+    told: HashMap<RoomId, Vec<Arc<Event>>>,
+    pending: usize,
+    small: Vec<RoomId>,
+    large: VecDeque<RoomId>,
+    spreads: HashMap<RoomId, Spread>,
+    /// Outboxes in which something was staged.
+    touched: Vec<Arc<Outbox>>,
+    pace: Pace,
+    writer: Writer,
+    deliveries: u64,
+    /// When the turns of this tick were committed: the first one, and how many.
+    since: Option<(Moment, u64)>,
+    flushed: Moment,
+}
+
+/// The rooms around a fan-out.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Who belongs where.
+    pub directory: Arc<Directory>,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
+    /// The newest events.
+    pub tail: Arc<Tail>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// This life of the orders.
+    pub epoch: Epoch,
+}
+
+/// A large room on its way: which slots have been served.
+#[derive(Debug)]
+struct Spread {
+    rendering: Rendering,
+    served: usize,
+}
+
+impl Deliver {
+    /// Nobody listens yet. `seed` goes into the hub's maps.
+    pub fn new(around: Around, offered: Offered, seed: u64) -> Self {
+        Self {
+            around,
+            hub: Hub::new(seed),
+            outboxes: Vec::new(),
+            free: Vec::new(),
+            keys: HashMap::new(),
+            told: HashMap::new(),
+            pending: 0,
+            small: Vec::new(),
+            large: VecDeque::new(),
+            spreads: HashMap::new(),
+            touched: Vec::new(),
+            pace: Pace::new(offered),
+            writer: Writer::default(),
+            deliveries: 0,
+            since: None,
+            flushed: Moment::default(),
+        }
+    }
+
+    /// Takes one order; what comes of it is written by `flush` and `spread`.
+    pub fn take(&mut self, order: Order) {
+        match order {
+            Order::Told(told) => self.tell(told),
+            Order::Attach(attach) => self.attach(attach),
+            Order::Detach { room, outbox, re } => {
+                if let Some(key) = self.keys.get(&outbox.id).copied() {
+                    self.hub.unsubscribe(room, key);
+                    self.release(outbox.id, key);
+                }
+                self.stage_answer(&outbox, re, &Answer::Done, false);
+            }
+            Order::Gone(id) => {
+                if let Some(key) = self.keys.get(&id).copied() {
+                    self.hub.remove(key);
+                    self.release(id, key);
+                }
+            }
+        }
+    }
+
+    /// Whether further turns may be taken now.
+    pub fn has_place(&self) -> bool {
+        self.pending < PENDING_MAX
+    }
+
+    /// Whether a room waits to be written in slices.
+    pub fn is_spreading(&self) -> bool {
+        !self.large.is_empty()
+    }
+
+    /// Whether all listeners of these events can be written to in one go.
+    pub fn is_small(&self, events: &[Arc<Event>]) -> bool {
+        events.iter().all(|event| self.hub.listeners(event.room) <= LARGE)
+    }
+
+    /// How long from now until what is staged and told should be flushed; `None` if there is nothing.
+    pub fn due(&mut self, now: Moment) -> Option<Duration> {
+        if self.small.is_empty() && self.touched.is_empty() {
+            return None;
+        }
+        Some(self.until_flush(now))
+    }
+
+    /// How long gathering goes on, whether or not there is something.
+    pub fn until_flush(&mut self, now: Moment) -> Duration {
+        self.pace.gather(now).saturating_sub(now.since(self.flushed))
+    }
+
+    // ---- told turns ---------------------------------------------------------------------------
+
+    fn tell(&mut self, told: Told) {
+        let (since, turns) = self.since.unwrap_or((told.committed, 0));
+        self.since = Some((since, turns + 1));
+        let mut events = told.events.into_iter();
+        for answered in told.answers {
+            // Answers and events are in one order: what happened before an answer is told before it.
+            if let Some(seq) = place_of(answered.outcome) {
+                for event in events.by_ref() {
+                    let last = event.seq == seq && event.room == answered.room;
+                    self.event(event);
+                    if last {
+                        break;
+                    }
+                }
+            }
+            self.answer(answered);
+        }
+        for event in events {
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: Arc<Event>) {
+        if let EventKind::Left { who } = &event.kind {
+            self.left(who.id, event.room);
+        }
+        let listeners = self.hub.listeners(event.room);
+        if !event.pushed || listeners == 0 {
+            return;
+        }
+        self.pace.offer(listeners as u64);
+        self.pending += 1;
+        let room = event.room;
+        let told = self.told.entry(room).or_default();
+        told.push(event);
+        if told.len() == 1 && !self.spreads.contains_key(&room) {
+            if listeners <= LARGE {
+                self.small.push(room);
+            } else {
+                self.large.push_back(room);
+            }
+        }
+    }
+
+    /// An account left: none of its connections hears the room after its leave is acknowledged. What
+    /// came before it is still theirs.
+    fn left(&mut self, user: UserId, room: RoomId) {
+        for outbox in self.around.sessions.of(user) {
+            let Some(key) = self.keys.get(&outbox.id).copied() else { continue };
+            let Some(after) = self.hub.after(room, key) else { continue };
+            self.hand_over(room, key, after, &outbox);
+            self.hub.unsubscribe(room, key);
+            self.release(outbox.id, key);
+        }
+    }
+
+    /// Stages for one listener what was told in a room and has not reached it.
+    fn hand_over(&mut self, room: RoomId, key: u32, after: Seq, outbox: &Arc<Outbox>) {
+        let slot = self.hub.slot(room, key).unwrap_or(usize::MAX);
+        if let Some(spread) = self.spreads.get_mut(&room)
+            && slot >= spread.served
+        {
+            stage_part(&mut spread.rendering, after, outbox, &mut self.touched);
+        }
+        let told = self.told.get(&room).cloned().unwrap_or_default();
+        if let Some(mut rendering) = Rendering::of(told) {
+            stage_part(&mut rendering, after, outbox, &mut self.touched);
+        }
+    }
+
+    fn answer(&mut self, answered: Answered) {
+        let Answered { to, room, outcome } = answered;
+        match to {
+            ReplyTo::Nobody => {}
+            ReplyTo::Caller(caller) => _ = caller.send(outcome),
+            ReplyTo::Connection { outbox, re, ack } => {
+                let answer = self.answer_of(room, outcome, ack, &outbox);
+                if answer.is_refusal() {
+                    self.around.metrics.rejections.inc();
+                }
+                self.stage_answer(&outbox, re, &answer, true);
+            }
+        }
+    }
+
+    fn answer_of(
+        &mut self,
+        room: RoomId,
+        outcome: Result<Reply, Rejection>,
+        ack: Ack,
+        outbox: &Arc<Outbox>,
+    ) -> Answer {
+        match outcome {
+            Err(rejection) => Answer::Rejected(rejection),
+            Ok(Reply::Posted { seq, n, at, repeat }) => {
+                Answer::Posted { room, seq, n, at, repeat, ack }
+            }
+            Ok(Reply::Left { seq }) => Answer::Left { room, seq },
+            Ok(Reply::Created { seq } | Reply::Joined { seq, already: false }) => {
+                let from = self.listen(room, outbox, seq);
+                Answer::Joined { room, seq, position: self.position(from), already: false }
+            }
+            Ok(Reply::Joined { seq, already: true }) => {
+                let key = self.keys.get(&outbox.id).copied();
+                let from = match key.and_then(|key| self.hub.after(room, key)) {
+                    Some(after) => after,
+                    // Everything up to the head is history for it, also what is on its way to others.
+                    None => self.listen(room, outbox, self.around.directory.head_of(room)),
+                };
+                Answer::Joined { room, seq, position: self.position(from), already: true }
+            }
+        }
+    }
+
+    fn position(&self, seq: Seq) -> Position {
+        Position { epoch: self.around.epoch, seq }
+    }
+
+    fn stage_answer(&mut self, outbox: &Arc<Outbox>, re: u32, answer: &Answer, settles: bool) {
+        let mut bytes = Vec::with_capacity(128);
+        outbox.form.answer(re, answer, &mut bytes);
+        if outbox.stage_answer(bytes, settles) {
+            self.touched.push(Arc::clone(outbox));
+        }
+    }
+
+    // ---- listeners ----------------------------------------------------------------------------
+
+    /// The connection hears the room after this place, which is returned.
+    fn listen(&mut self, room: RoomId, outbox: &Arc<Outbox>, after: Seq) -> Seq {
+        // One that is gone has said so already, or will say so after this.
+        if !outbox.is_gone() {
+            let key = self.key(outbox);
+            self.hub.subscribe(room, key, after);
+        }
+        after
+    }
+
+    fn attach(&mut self, attach: Attach) {
+        let Attach { room, user, outbox, from, re, done } = attach;
+        let head = match self.around.directory.head(user, room) {
+            Ok(head) => head,
+            Err(rejection) => {
+                _ = done.send(Attached::Refused(rejection));
+                return;
+            }
+        };
+        let heard = self.keys.get(&outbox.id).and_then(|key| self.hub.after(room, *key));
+        let position = match (from, heard) {
+            // It hears the room, and asks for nothing that it may have missed.
+            (None, Some(after)) => after,
+            (None, None) => self.listen(room, &outbox, head),
+            (Some(from), _) => {
+                let Some(events) = self.around.tail.after(room, from, CATCH_UP_MAX) else {
+                    _ = done.send(Attached::Behind);
+                    return;
+                };
+                let pushed = events.into_iter().filter(|e| e.pushed && e.seq <= head).collect();
+                if let Some(mut rendering) = Rendering::of(pushed) {
+                    stage_part(&mut rendering, from, &outbox, &mut self.touched);
+                }
+                self.listen(room, &outbox, head)
+            }
+        };
+        let answer = Answer::Subscribed { room, position: self.position(position) };
+        self.stage_answer(&outbox, re, &answer, false);
+        _ = done.send(Attached::Done);
+    }
+
+    fn key(&mut self, outbox: &Arc<Outbox>) -> u32 {
+        if let Some(key) = self.keys.get(&outbox.id) {
+            return *key;
+        }
+        let key = self.free.pop().unwrap_or(self.outboxes.len() as u32);
+        if key as usize == self.outboxes.len() {
+            self.outboxes.push(None);
+        }
+        self.outboxes[key as usize] = Some(Arc::clone(outbox));
+        self.keys.insert(outbox.id, key);
+        key
+    }
+
+    /// Forgets a connection that hears nothing here any more.
+    fn release(&mut self, id: ConnectionId, key: u32) {
+        if self.hub.rooms_of(key).next().is_none() {
+            self.keys.remove(&id);
+            self.outboxes[key as usize] = None;
+            self.free.push(key);
+        }
+    }
+
+    // ---- writing ------------------------------------------------------------------------------
+
+    /// Hands everything that was told in small rooms to the outboxes, and writes.
+    pub fn flush(&mut self, now: impl Fn() -> Moment) {
+        let begun = now();
+        let rooms = std::mem::take(&mut self.small);
+        for room in &rooms {
+            // One room alone is written as it is gone through; of several, a connection may hear
+            // more than one, and gets them in one write.
+            self.flush_room(*room, rooms.len() == 1);
+        }
+        self.small = rooms;
+        self.small.clear();
+        for outbox in self.touched.drain(..) {
+            outbox.flush(&mut self.writer);
+        }
+        let ended = now();
+        self.flushed = ended;
+        self.count(begun, ended);
+    }
+
+    fn flush_room(&mut self, room: RoomId, alone: bool) {
+        let Some(mut told) = self.told.remove(&room) else { return };
+        self.pending -= told.len();
+        while let Some(mut rendering) = Rendering::take(&mut told) {
+            for (key, after) in self.hub.slice(room, 0..usize::MAX) {
+                let outbox =
+                    self.outboxes[key as usize].as_ref().expect("a listener has its outbox");
+                let frames = rendering.frames();
+                let Some(part) = rendering.part(outbox.form, after) else { continue };
+                let (bytes, frames) = part.of(frames);
+                self.deliveries += u64::from(frames);
+                if alone {
+                    outbox.deliver(bytes, frames, &mut self.writer);
+                } else if outbox.stage(bytes, frames) {
+                    self.touched.push(Arc::clone(outbox));
+                }
+            }
+        }
+    }
+
+    /// Writes one slice of one large room. Rooms take turns.
+    pub fn spread(&mut self, now: impl Fn() -> Moment) {
+        let begun = now();
+        let Some(room) = self.large.pop_front() else { return };
+        let mut spread = match self.spreads.remove(&room) {
+            Some(spread) => spread,
+            None => match self.begin_spread(room) {
+                Some(spread) => spread,
+                None => return,
+            },
+        };
+        let slots = spread.served..spread.served + SLICE;
+        spread.served = slots.end;
+        for (key, after) in self.hub.slice(room, slots) {
+            let outbox = self.outboxes[key as usize].as_ref().expect("a listener has its outbox");
+            let frames = spread.rendering.frames();
+            let Some(part) = spread.rendering.part(outbox.form, after) else { continue };
+            let (bytes, frames) = part.of(frames);
+            self.deliveries += u64::from(frames);
+            outbox.deliver(bytes, frames, &mut self.writer);
+        }
+        if spread.served < self.hub.slots(room) {
+            self.spreads.insert(room, spread);
+            self.large.push_back(room);
+        } else if self.told.contains_key(&room) {
+            self.large.push_back(room);
+        }
+        self.count(begun, now());
+    }
+
+    fn begin_spread(&mut self, room: RoomId) -> Option<Spread> {
+        let told = self.told.get_mut(&room)?;
+        let before = told.len();
+        let rendering = Rendering::take(told);
+        self.pending -= before - told.len();
+        if told.is_empty() {
+            self.told.remove(&room);
+        }
+        Some(Spread { rendering: rendering?, served: 0 })
+    }
+
+    fn count(&mut self, begun: Moment, ended: Moment) {
+        let metrics = &self.around.metrics;
+        metrics.deliveries.inc_by(std::mem::take(&mut self.deliveries));
+        metrics.stages.observe(Stage::Write, ended.since(begun));
+        self.writer.count_into(metrics);
+        if self.small.is_empty()
+            && self.large.is_empty()
+            && let Some((since, turns)) = self.since.take()
+        {
+            metrics.stages.observe_many(Stage::Fanout, ended.since(since), turns);
+        }
+    }
+}
+
+/// The place that a request took in its room's order, if it took one.
+fn place_of(outcome: Result<Reply, Rejection>) -> Option<Seq> {
+    match outcome {
+        Ok(
+            Reply::Created { seq }
+            | Reply::Left { seq }
+            | Reply::Joined { seq, already: false }
+            | Reply::Posted { seq, repeat: false, .. },
+        ) => Some(seq),
+        Ok(Reply::Joined { already: true, .. } | Reply::Posted { repeat: true, .. }) | Err(_) => {
+            None
+        }
+    }
+}
+
+fn stage_part(
+    rendering: &mut Rendering,
+    after: Seq,
+    outbox: &Arc<Outbox>,
+    touched: &mut Vec<Arc<Outbox>>,
+) {
+    let frames = rendering.frames();
+    let Some(part) = rendering.part(outbox.form, after) else { return };
+    let (bytes, frames) = part.of(frames);
+    if outbox.stage(bytes, frames) {
+        touched.push(Arc::clone(outbox));
+    }
+}

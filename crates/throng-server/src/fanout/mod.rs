@@ -1,0 +1,304 @@
+//! Tells what was committed to those who listen: one queue for told turns, subscriptions and
+//! departures, so that "history up to N, live from N+1" has no race.
+//!
+//! Neighbours: the sequencer tells, connections attach and go; `deliver.rs` is what is told,
+//! `rendering.rs` its bytes, `pace.rs` how long to gather. When the fan-out is idle and the turn is
+//! small, the sequencer's own thread runs it and no other is woken. When it falls behind, the
+//! sequencer waits. It never drops anything that was told.
+
+mod deliver;
+mod pace;
+mod rendering;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throng_core::{Event, Rejection, Reply, RoomId, Seq, UserId};
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, Moment};
+use crate::lifecycle::Fatal;
+use crate::outbox::{ConnectionId, Outbox};
+use crate::protocols::Ack;
+pub use deliver::{Around, Deliver};
+pub use pace::Offered;
+
+/// Told turns that may wait; then the sequencer waits. Each is bounded by `turn_max`.
+const TOLD_MAX: usize = 32;
+
+/// One committed turn: what came of its requests, and what happened, in one order.
+#[derive(Debug)]
+pub struct Told {
+    /// The answers.
+    pub answers: Vec<Answered>,
+    /// The events.
+    pub events: Vec<Arc<Event>>,
+    /// When it was committed.
+    pub committed: Moment,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub struct Answered {
+    /// Who is told.
+    pub to: ReplyTo,
+    /// Of which room.
+    pub room: RoomId,
+    /// What.
+    pub outcome: Result<Reply, Rejection>,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub enum ReplyTo {
+    /// A connection; its request has this number and asked for this ack.
+    Connection {
+        /// Which.
+        outbox: Arc<Outbox>,
+        /// The request.
+        re: u32,
+        /// What was asked for, and has been reached by now.
+        ack: Ack,
+    },
+    /// A caller inside the server (REST).
+    Caller(oneshot::Sender<Result<Reply, Rejection>>),
+    /// Was answered before.
+    Nobody,
+}
+
+/// Wants to hear a room on a connection.
+#[derive(Debug)]
+pub struct Attach {
+    /// Which room.
+    pub room: RoomId,
+    /// The account; whether it belongs is asked again here.
+    pub user: UserId,
+    /// The connection.
+    pub outbox: Arc<Outbox>,
+    /// What it has been given up to; `None` to begin with what comes next.
+    pub from: Option<Seq>,
+    /// The request, answered with `subscribed`.
+    pub re: u32,
+    /// What came of it.
+    pub done: oneshot::Sender<Attached>,
+}
+
+/// What came of an `Attach`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// It hears the room, and was answered.
+    Done,
+    /// Memory does not reach back to where it has got to: read more first.
+    Behind,
+    /// It may not.
+    Refused(Rejection),
+}
+
+/// What a fan-out is asked.
+#[derive(Debug)]
+pub enum Order {
+    /// Tell this.
+    Told(Told),
+    /// Let it listen.
+    Attach(Attach),
+    /// Let it listen to this room no more; answered with `done`.
+    Detach {
+        /// Which room.
+        room: RoomId,
+        /// The connection.
+        outbox: Arc<Outbox>,
+        /// The request.
+        re: u32,
+    },
+    /// A connection is gone.
+    Gone(ConnectionId),
+}
+
+/// The fan-out of one shard.
+#[derive(Debug)]
+pub struct Fanout {
+    deliver: Mutex<Deliver>,
+    queue: Queue,
+    clock: Clock,
+}
+
+impl Fanout {
+    /// A fan-out whose thread is not started yet.
+    pub fn new(deliver: Deliver, clock: Clock) -> Self {
+        Self { deliver: Mutex::new(deliver), queue: Queue::default(), clock }
+    }
+
+    /// Starts its thread, which ends after `stop` when all that was told is written.
+    pub fn start(self: &Arc<Self>, shard: usize, fatal: Fatal) -> std::io::Result<JoinHandle<()>> {
+        let fanout = Arc::clone(self);
+        std::thread::Builder::new().name(format!("fanout-{shard}")).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| fanout.run())).is_err() {
+                fatal.bug("a fan-out's thread panicked");
+            }
+        })
+    }
+
+    /// Tells a turn; from the sequencer's thread, which waits when too much waits already.
+    pub fn tell(&self, told: Told) {
+        if let Some(told) = self.tell_in_line(told) {
+            self.queue.push_told(told);
+        }
+    }
+
+    /// Runs the fan-out here and now if nothing is before this turn and it is quickly done.
+    fn tell_in_line(&self, told: Told) -> Option<Told> {
+        let mut deliver = match self.deliver.try_lock() {
+            Ok(deliver) => deliver,
+            Err(TryLockError::WouldBlock) => return Some(told),
+            Err(TryLockError::Poisoned(_)) => broken(),
+        };
+        let quick = self.queue.is_empty()
+            && !deliver.is_spreading()
+            && deliver.until_flush(self.clock.now()).is_zero()
+            && deliver.is_small(&told.events);
+        if !quick {
+            return Some(told);
+        }
+        deliver.take(Order::Told(told));
+        deliver.flush(|| self.clock.now());
+        None
+    }
+
+    /// Asks for something that is not a turn; from anywhere. Each connection has at most one such
+    /// request under way, so that they are bounded by the connections.
+    pub fn ask(&self, order: Order) {
+        self.queue.push(order);
+    }
+
+    /// Ends the thread when all is written.
+    pub fn stop(&self) {
+        let mut waiting = self.queue.lock();
+        waiting.stopping = true;
+        self.queue.work.notify_one();
+    }
+
+    fn run(&self) {
+        loop {
+            let mut deliver = self.deliver.lock().unwrap_or_else(|_| broken());
+            while deliver.has_place()
+                && let Some(order) = self.queue.pop()
+            {
+                deliver.take(order);
+            }
+            let now = self.clock.now();
+            let due = deliver.due(now);
+            if due.is_some_and(|wait| wait.is_zero()) || !deliver.has_place() {
+                deliver.flush(|| self.clock.now());
+            }
+            if deliver.is_spreading() {
+                deliver.spread(|| self.clock.now());
+                continue;
+            }
+            let wait = deliver.due(self.clock.now());
+            drop(deliver);
+            if wait.is_some_and(|wait| wait.is_zero()) {
+                continue;
+            }
+            if !self.queue.wait(wait) && wait.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// A fan-out that panicked has told some and not others: nothing after it can be right.
+fn broken() -> ! {
+    panic!("the fan-out panicked before; see above")
+}
+
+/// Orders waiting for the fan-out's thread.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// There is something to do.
+    work: Condvar,
+    /// There is place for a told turn.
+    place: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    orders: VecDeque<Order>,
+    told: usize,
+    /// The thread sleeps and no timer will wake it.
+    idle: bool,
+    stopping: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().orders.is_empty()
+    }
+
+    fn push_told(&self, told: Told) {
+        let full = |waiting: &mut Waiting| waiting.told >= TOLD_MAX;
+        let waiting = self.place.wait_while(self.lock(), full);
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        waiting.told += 1;
+        waiting.orders.push_back(Order::Told(told));
+        // A thread that gathers wakes by itself; half a queue is worth waking it earlier.
+        if waiting.idle || waiting.told * 2 >= TOLD_MAX {
+            waiting.idle = false;
+            drop(waiting);
+            self.work.notify_one();
+        }
+    }
+
+    fn push(&self, order: Order) {
+        let mut waiting = self.lock();
+        waiting.orders.push_back(order);
+        if std::mem::take(&mut waiting.idle) {
+            drop(waiting);
+            self.work.notify_one();
+        }
+    }
+
+    fn pop(&self) -> Option<Order> {
+        let mut waiting = self.lock();
+        let order = waiting.orders.pop_front()?;
+        if let Order::Told(_) = order {
+            let was_full = waiting.told >= TOLD_MAX;
+            waiting.told -= 1;
+            if was_full {
+                drop(waiting);
+                self.place.notify_one();
+            }
+        } else if waiting.orders.is_empty() && waiting.orders.capacity() > 1_024 {
+            waiting.orders = VecDeque::new();
+        }
+        Some(order)
+    }
+
+    /// Waits until there is something to do, or for as long as gathering lasts. False when it is to
+    /// stop and nothing waits.
+    fn wait(&self, gathering: Option<Duration>) -> bool {
+        let mut waiting = self.lock();
+        if let Some(rest) = gathering {
+            let early = |waiting: &mut Waiting| waiting.told * 2 < TOLD_MAX;
+            let waited = self.work.wait_timeout_while(waiting, rest, early);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            return true;
+        }
+        while waiting.orders.is_empty() {
+            if waiting.stopping {
+                return false;
+            }
+            waiting.idle = true;
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.idle = false;
+        true
+    }
+}

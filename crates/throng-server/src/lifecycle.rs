@@ -1,0 +1,197 @@
+//! How the server stops: who must be waited for, the two signals, and the exits that are not clean.
+//!
+//! Neighbours: `app` starts everything through it, listeners and connections ask it whether to go
+//! on. The first signal drains: nothing new is taken, what is under way is answered, every client is
+//! told to come back. The second ends the process at once. It never decides what is durable.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// Exit code when a sync failed: what is on disk is unknown, recovery decides (I10). `EX_IOERR`.
+pub const EXIT_SYNC_FAILED: i32 = 74;
+/// Exit code of a bug in a thread without which there is no order. `EX_SOFTWARE`.
+pub const EXIT_BUG: i32 = 70;
+/// Exit code of the second signal: ended before all was drained.
+pub const EXIT_HARD: i32 = 130;
+
+/// How far the server has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Takes connections and requests.
+    Serving,
+    /// Takes no more; finishes what is under way.
+    Draining,
+}
+
+/// Tracks the tasks and tells them when to stop. Clones are one.
+#[derive(Clone, Debug)]
+pub struct Lifecycle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: watch::Sender<Phase>,
+    tasks: AtomicUsize,
+    /// The last task ended.
+    none_left: Notify,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        let (phase, _) = watch::channel(Phase::Serving);
+        Self(Arc::new(Inner { phase, tasks: AtomicUsize::new(0), none_left: Notify::new() }))
+    }
+}
+
+impl Lifecycle {
+    /// Starts a task that a stop waits for.
+    #[expect(clippy::disallowed_methods, reason = "this is the task tracker")]
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let running = self.running();
+        tokio::spawn(async move {
+            let _running = running;
+            task.await
+        })
+    }
+
+    /// Counts as a task while it is held.
+    pub fn running(&self) -> Running {
+        self.0.tasks.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// Whether new work is taken.
+    pub fn is_serving(&self) -> bool {
+        *self.0.phase.borrow() == Phase::Serving
+    }
+
+    /// Begins to drain. Twice is once.
+    pub fn drain(&self) {
+        self.0.phase.send_replace(Phase::Draining);
+    }
+
+    /// Waits until draining begins.
+    pub async fn draining(&self) {
+        let mut phase = self.0.phase.subscribe();
+        // The sender lives in `self`, so that the wait cannot fail.
+        let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+    }
+
+    /// Waits until every task has ended.
+    pub async fn ended(&self) {
+        loop {
+            let none_left = self.0.none_left.notified();
+            if self.0.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            none_left.await;
+        }
+    }
+
+    /// Tasks that run.
+    pub fn tasks(&self) -> usize {
+        self.0.tasks.load(Ordering::Relaxed)
+    }
+}
+
+/// A task that runs.
+#[derive(Debug)]
+pub struct Running(Lifecycle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.none_left.notify_waiters();
+        }
+    }
+}
+
+/// What is done when the process must end by itself. In a test it is told instead.
+#[derive(Clone)]
+pub struct Fatal(Arc<LastWord>);
+
+/// Takes the exit code and why.
+type LastWord = dyn Fn(i32, &str) + Send + Sync;
+
+impl fmt::Debug for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fatal")
+    }
+}
+
+impl Fatal {
+    /// Ends the process with the code.
+    pub fn exit() -> Self {
+        Self::new(|code, last_word| {
+            tracing::error!(code, "{last_word}");
+            std::process::exit(code)
+        })
+    }
+
+    /// Does this with the code and the last word.
+    pub fn new(end: impl Fn(i32, &str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(end))
+    }
+
+    /// A sync failed.
+    pub fn sync_failed(&self, error: &dyn fmt::Display) {
+        (self.0)(EXIT_SYNC_FAILED, &error.to_string());
+    }
+
+    /// A thread without which there is no order has panicked; its message is above in the log.
+    pub fn bug(&self, what: &str) {
+        (self.0)(
+            EXIT_BUG,
+            &format!(
+                "{what}; this is a bug, the server ends so that nothing is told that is not so"
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_every_task() {
+        let lifecycle = Lifecycle::default();
+        let (release, held) = tokio::sync::oneshot::channel::<()>();
+        let task = lifecycle.spawn(async move { held.await });
+        assert_eq!(lifecycle.tasks(), 1);
+        let ended = lifecycle.ended();
+        tokio::pin!(ended);
+        assert!(futures_now(ended.as_mut()).await.is_none());
+        release.send(()).unwrap();
+        task.await.unwrap().unwrap();
+        ended.await;
+    }
+
+    #[tokio::test]
+    async fn draining_is_seen_by_those_who_ask_later_too() {
+        let lifecycle = Lifecycle::default();
+        assert!(lifecycle.is_serving());
+        lifecycle.drain();
+        assert!(!lifecycle.is_serving());
+        lifecycle.draining().await;
+    }
+
+    /// What a future gives when it is polled once.
+    async fn futures_now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| {
+            let polled = std::pin::Pin::new(&mut future).poll(cx);
+            std::task::Poll::Ready(match polled {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,269 @@
+//! HTTP/1: REST and the page by the router, and the upgrade to WebSocket, after which the socket is
+//! taken back from the HTTP library and runs as a connection of our own.
+//!
+//! Neighbours: `rest` answers requests; `connection` runs what was upgraded. A page of a foreign
+//! origin is refused: a browser would lend it the user's address and cookies.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use throng_wire::{native, ws};
+use tokio::net::TcpStream;
+
+use super::{Gate, Pass};
+use crate::address::AddressKey;
+use crate::app::App;
+use crate::connection::{self, Opened};
+use crate::outbox::Outbox;
+use crate::protocols::Form;
+use crate::protocols::native::Native;
+
+/// A request's head. hyper takes no smaller buffer than this either.
+const HEAD_LEN_MAX: usize = 8 * 1024;
+
+/// The socket's pass, until an upgrade takes it along.
+#[derive(Clone, Debug)]
+struct Carried(Arc<Mutex<Option<Pass>>>);
+
+/// The socket's other end, put into each request by the listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+#[derive(Clone, Debug)]
+struct Upgrade {
+    app: Arc<App>,
+}
+
+/// REST, the page and `/ws`.
+pub fn router(app: &Arc<App>, _gate: &Arc<Gate>) -> Router {
+    let upgrade = Upgrade { app: Arc::clone(app) };
+    Router::new().route("/ws", get(self::upgrade)).with_state(upgrade)
+}
+
+/// Serves HTTP on a socket until it is closed or upgraded.
+pub fn serve(app: &Arc<App>, router: Router, stream: TcpStream, peer: IpAddr, pass: Pass) {
+    let carried = Carried(Arc::new(Mutex::new(Some(pass))));
+    let service = tower::ServiceExt::map_request(router, {
+        let carried = carried.clone();
+        move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(carried.clone());
+            request
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(app.limits.handshake_timeout_ms))
+        .max_buf_size(HEAD_LEN_MAX)
+        .half_close(false);
+    let io = TokioIo::new(stream);
+    let serving = http.serve_connection(io, TowerToHyperService::new(service)).with_upgrades();
+    let lifecycle = app.lifecycle.clone();
+    // Boxed: a socket that is upgraded lives on as a connection, and this goes.
+    app.lifecycle.spawn(Box::pin(async move {
+        let mut serving = std::pin::pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = lifecycle.draining() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
+        }
+        drop(carried);
+    }));
+}
+
+async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Response<Body> {
+    let app = upgrade.app;
+    let form = match check(&app, request.headers()) {
+        Ok(form) => form,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let Some(Carried(carried)) = request.extensions_mut().remove::<Carried>() else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "not on a socket\n").into_response();
+    };
+    let Some(mut pass) = carried.lock().ok().and_then(|mut pass| pass.take()) else {
+        return (StatusCode::BAD_REQUEST, "one upgrade a connection\n").into_response();
+    };
+    let address = client(&app, &request);
+    if !pass.count_for(address) {
+        app.metrics.connections_refused.inc();
+        let text = "too many connections from this address\n";
+        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+    }
+    let headers = request.headers();
+    let bearer = headers.get(header::AUTHORIZATION).and_then(bearer_token).map(str::to_owned);
+    let answer = switching(headers, form);
+    let upgrading = hyper::upgrade::on(&mut request);
+    let running = Arc::clone(&app);
+    app.lifecycle.spawn(Box::pin(async move {
+        let Some((stream, head)) = take_back(upgrading).await else { return };
+        let form = form.map_or(Form::WsJson, form_of);
+        let outbox = Outbox::new(running.sessions.next_id(), form, stream, &running.limits);
+        let protocol = Native::new(form, &running.limits);
+        let opened = Opened { outbox: Arc::new(outbox), protocol, address, head, bearer };
+        // A task of its own: the upgrade's future is large and ends here.
+        let lifecycle = running.lifecycle.clone();
+        lifecycle.spawn(async move {
+            connection::run(running, opened).await;
+            drop(pass);
+        });
+    }));
+    answer
+}
+
+/// The socket itself, and what the peer sent right behind its request. Everything of the HTTP
+/// library's is gone after this.
+async fn take_back(upgrading: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
+    let upgraded = upgrading.await.ok()?;
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    // Copied, so that the library's buffer is freed: it would live as long as its smallest slice.
+    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
+}
+
+type Refusal = (StatusCode, [(header::HeaderName, HeaderValue); 1], &'static str);
+
+fn refuse(status: StatusCode, text: &'static str) -> Refusal {
+    (status, [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))], text)
+}
+
+/// Whether this is an upgrade that may be, and in which form. `None` is JSON without a subprotocol.
+fn check(app: &App, headers: &HeaderMap) -> Result<Option<native::Form>, Refusal> {
+    let has = |name, token: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        return Err(refuse(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: upgrade to it\n"));
+    }
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(refuse(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket\n"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    if !key.is_some_and(ws::handshake::is_key) {
+        return Err(refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong\n"));
+    }
+    if !is_allowed_origin(headers, &app.settings.allowed_origins) {
+        let text = "pages of this origin may not connect; see the setting allowed_origins\n";
+        return Err(refuse(StatusCode::FORBIDDEN, text));
+    }
+    let mut offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().peekable();
+    if offers.peek().is_none() {
+        return Ok(None);
+    }
+    let known = offers.find_map(|offer| native::Form::offered(offer.to_str().ok()?));
+    let text = "no subprotocol that is known here: throng.v1.json, throng.v1.protobuf\n";
+    known.map(Some).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, text))
+}
+
+/// A browser names the page's origin; it must be this host's own or one that is allowed. What is no
+/// browser names none.
+fn is_allowed_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return true };
+    let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
+    if allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return false };
+    let Some((scheme, of_page)) = origin.split_once("://") else { return false };
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let bare = |host: &str| {
+        let host = host.to_ascii_lowercase();
+        host.strip_suffix(default_port).map_or(host.clone(), str::to_owned)
+    };
+    bare(of_page) == bare(host)
+}
+
+fn switching(headers: &HeaderMap, form: Option<native::Form>) -> Response<Body> {
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    let accept = ws::accept_key(key.unwrap_or_default());
+    let mut answer = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(form) = form {
+        answer = answer.header(header::SEC_WEBSOCKET_PROTOCOL, form.subprotocol());
+    }
+    answer.body(Body::empty()).expect("headers of letters and digits")
+}
+
+fn form_of(form: native::Form) -> Form {
+    match form {
+        native::Form::Json => Form::WsJson,
+        native::Form::Protobuf => Form::WsProtobuf,
+    }
+}
+
+fn client(app: &App, request: &Request) -> AddressKey {
+    let unknown = Peer(IpAddr::from([0, 0, 0, 0]));
+    let Peer(peer) = request.extensions().get().copied().unwrap_or(unknown);
+    let forwarded = request.headers().get_all("x-forwarded-for");
+    let forwarded: Vec<&str> = forwarded.iter().filter_map(|one| one.to_str().ok()).collect();
+    app.settings.trusted_proxies.client(peer, forwarded.into_iter()).into()
+}
+
+fn bearer_token(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        list.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn only_pages_of_this_host_and_of_allowed_origins_may_connect() {
+        let allowed = ["https://app.example".to_owned()];
+        let table = [
+            (None, "chat.example", true),
+            (Some("https://chat.example"), "chat.example", true),
+            (Some("https://CHAT.example"), "chat.example", true),
+            (Some("https://chat.example"), "chat.example:443", true),
+            (Some("http://chat.example:8080"), "chat.example:8080", true),
+            (Some("http://chat.example"), "chat.example:8080", false),
+            (Some("https://app.example"), "chat.example", true),
+            (Some("https://evil.example"), "chat.example", false),
+            (Some("https://chat.example.evil"), "chat.example", false),
+            (Some("https://evil.chat.example"), "chat.example", false),
+            (Some("null"), "chat.example", false),
+            (Some("file://"), "", false),
+            (Some("https://"), "", false),
+        ];
+        for (origin, host, expected) in table {
+            let mut list = vec![("host", host)];
+            list.extend(origin.map(|origin| ("origin", origin)));
+            assert_eq!(is_allowed_origin(&headers(&list), &allowed), expected, "{origin:?} {host}");
+        }
+        let twice = [("host", "a"), ("origin", "http://a"), ("origin", "http://b")];
+        let mut both = headers(&twice[..2]);
+        both.append("origin", HeaderValue::from_static("http://b"));
+        assert!(!is_allowed_origin(&both, &[]), "two origins are none");
+    }
+}

@@ -1,0 +1,33 @@
+//! Length-prefixed Protobuf over bare TCP.
+//!
+//! Neighbours: `mod.rs` accepts, `connection` runs. There is no handshake.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::Pass;
+use crate::app::App;
+use crate::connection::{self, Opened};
+use crate::outbox::Outbox;
+use crate::protocols::Form;
+use crate::protocols::native::Native;
+
+/// Runs a connection on a socket as it is.
+pub fn serve(app: &Arc<App>, stream: TcpStream, peer: IpAddr, pass: Pass) {
+    let form = Form::RawProtobuf;
+    let outbox = Outbox::new(app.sessions.next_id(), form, stream, &app.limits);
+    let opened = Opened {
+        outbox: Arc::new(outbox),
+        protocol: Native::new(form, &app.limits),
+        address: peer.into(),
+        head: Vec::new(),
+        bearer: None,
+    };
+    let running = Arc::clone(app);
+    app.lifecycle.spawn(async move {
+        connection::run(running, opened).await;
+        drop(pass);
+    });
+}

@@ -1,0 +1,73 @@
+//! How frames are rendered: once for each form, whoever receives them.
+//!
+//! Neighbours: the fan-out renders events, connections render their answers. A form has no state, so
+//! that one rendering serves every recipient.
+
+use throng_core::{Disconnect, Epoch, Event, Limits};
+use throng_wire::native::{json, protobuf, v1};
+use throng_wire::{raw, ws};
+
+use super::Answer;
+use super::native::mapping;
+
+/// A rendering. Everything a frame needs is in it: its own header too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A text message of WebSocket.
+    WsJson,
+    /// A binary message of WebSocket.
+    WsProtobuf,
+    /// A length-prefixed record.
+    RawProtobuf,
+}
+
+/// How many there are; `Form::index` is below it.
+pub const FORMS: usize = 3;
+
+impl Form {
+    /// Its place in an array by form.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// One event, as every listener of its room gets it.
+    pub fn event(self, event: &Event, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::Event(mapping::event(event)), out);
+    }
+
+    /// One answer.
+    pub fn answer(self, re: u32, answer: &Answer, out: &mut Vec<u8>) {
+        let reply = v1::Reply { re, outcome: Some(mapping::outcome(answer)) };
+        self.frame(v1::server_frame::Frame::Reply(reply), out);
+    }
+
+    /// The first frame of a connection.
+    pub fn welcome(self, epoch: Epoch, limits: &Limits, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::Welcome(mapping::welcome(epoch, limits)), out);
+    }
+
+    /// The last frame, and what the transport says after it.
+    pub fn goodbye(self, why: Disconnect, retry_after_ms: u32, out: &mut Vec<u8>) {
+        let goodbye = mapping::goodbye(why, retry_after_ms);
+        self.frame(v1::server_frame::Frame::Goodbye(goodbye), out);
+        if self != Self::RawProtobuf {
+            let payload = ws::close_payload(why.code(), why.reason());
+            ws::encode_frame(ws::Opcode::Close, &payload, None, out);
+        }
+    }
+
+    fn frame(self, frame: v1::server_frame::Frame, out: &mut Vec<u8>) {
+        let frame = v1::ServerFrame { frame: Some(frame) };
+        match self {
+            Self::WsJson => {
+                ws::encode_with(ws::Opcode::Text, out, |out| json::encode_server(&frame, out));
+            }
+            Self::WsProtobuf => ws::encode_with(ws::Opcode::Binary, out, |out| {
+                protobuf::encode_server(&frame, out);
+            }),
+            Self::RawProtobuf => {
+                raw::encode_with(out, |out| protobuf::encode_server(&frame, out));
+            }
+        }
+    }
+}

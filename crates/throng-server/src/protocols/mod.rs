@@ -1,0 +1,222 @@
+//! Ways to speak, each a state machine: bytes go in; requests, writes and a farewell come out.
+//!
+//! Neighbours: `connection.rs` drives one for each socket, the fan-out renders by its `Form`. A
+//! protocol does no io, reads no clock and knows no room: it turns bytes into `Ask`s and `Answer`s
+//! into bytes, and `native/mapping.rs` is the one place where wire types meet domain types.
+
+mod form;
+pub mod native;
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+use throng_core::{
+    Author, Command, Disconnect, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
+};
+
+use crate::app::{Page, RoomList};
+use crate::store::Span;
+pub use form::{FORMS, Form};
+
+/// One way to speak, from the server's side.
+pub trait Protocol: Send + Debug {
+    /// The next bytes of the stream, in any pieces. They may be changed in place (unmasked). After
+    /// it set `intake.end` it is given no more.
+    fn read(&mut self, bytes: &mut [u8], intake: &mut Intake);
+
+    /// What events and answers are rendered in for it.
+    fn form(&self) -> Form;
+
+    /// From now on frames of this length are taken.
+    fn allow(&mut self, frame_len_max: usize);
+
+    /// What to send to a silent peer so that it must answer; nothing if the grammar has no such thing,
+    /// and then silence does not end the connection.
+    fn probe(&mut self, out: &mut Vec<u8>);
+
+    /// Bytes held of an unfinished frame.
+    fn held(&self) -> usize;
+}
+
+/// What came of one read.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// What was asked, in order.
+    pub asks: VecDeque<Ask>,
+    /// What the grammar itself answers (a pong, the echo of a close).
+    pub writes: Vec<u8>,
+    /// The stream is at its end, and why.
+    pub end: Option<End>,
+}
+
+/// Why a stream is read no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The peer said goodbye in its grammar, and `writes` holds what is owed for that.
+    Said,
+    /// The peer broke the grammar: tell it so and close.
+    Broken(Disconnect),
+}
+
+/// One request with its number.
+#[derive(Debug)]
+pub struct Ask {
+    /// Chosen by the client, echoed in the answer.
+    pub id: u32,
+    /// What.
+    pub what: What,
+}
+
+/// What can be asked by any protocol. What is here is well-formed and within its type's limits;
+/// whether it is allowed is asked later.
+#[derive(Debug)]
+pub enum What {
+    /// Make an account and log in.
+    Register {
+        /// As given; parsed by the accounts, which also answer for a bad one.
+        name: String,
+        /// As given.
+        password: String,
+    },
+    /// Log in by password.
+    Login {
+        /// As given.
+        name: String,
+        /// As given.
+        password: String,
+    },
+    /// Log in by token.
+    Authenticate {
+        /// As given.
+        token: String,
+    },
+    /// End the session.
+    Logout,
+    /// Make a room.
+    CreateRoom {
+        /// Its name.
+        name: RoomName,
+    },
+    /// A page of the rooms.
+    ListRooms {
+        /// Above this number.
+        after: u32,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+        /// Only the asker's.
+        mine: bool,
+    },
+    /// A command of a room's order.
+    Command {
+        /// Which.
+        command: Command,
+        /// When to answer.
+        ack: Ack,
+    },
+    /// A page of history.
+    History {
+        /// Which room.
+        room: RoomId,
+        /// From where.
+        span: Span,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
+    /// Hear a room on this connection.
+    Subscribe {
+        /// Which room.
+        room: RoomId,
+        /// The last event seen.
+        from: Option<Position>,
+    },
+    /// Hear it no longer.
+    Unsubscribe {
+        /// Which room.
+        room: RoomId,
+    },
+    /// Answer with a pong.
+    Ping,
+    /// It could not be read; this is the answer.
+    Refused(Answer),
+}
+
+/// What an acknowledgement means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ack {
+    /// In the log, and synced.
+    #[default]
+    Durable,
+    /// Ordered in memory.
+    Accepted,
+}
+
+/// What comes of an `Ask`.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Refused, by the table.
+    Rejected(Rejection),
+    /// Not readable; the text is for the client's author.
+    Malformed(String),
+    /// Logged in.
+    Session {
+        /// As whom.
+        author: Author,
+        /// The new token, if the client did not give one.
+        token: Option<String>,
+    },
+    /// A page of the rooms.
+    Rooms(RoomList),
+    /// A member.
+    Joined {
+        /// Of which room.
+        room: RoomId,
+        /// Place of the event that made the asker one.
+        seq: Seq,
+        /// Live events on this connection begin after this place.
+        position: Position,
+        /// Was one before.
+        already: bool,
+    },
+    /// A member no longer.
+    Left {
+        /// Of which room.
+        room: RoomId,
+        /// Place of the event.
+        seq: Seq,
+    },
+    /// The message has its place.
+    Posted {
+        /// Where.
+        room: RoomId,
+        /// Its place.
+        seq: Seq,
+        /// Its number among the posts.
+        n: u64,
+        /// When.
+        at: Timestamp,
+        /// Was posted before.
+        repeat: bool,
+        /// What has been reached.
+        ack: Ack,
+    },
+    /// A page of history.
+    Page(Page),
+    /// Heard from here on.
+    Subscribed {
+        /// Which room.
+        room: RoomId,
+        /// Everything pushed up to here was sent before.
+        position: Position,
+    },
+    /// Done.
+    Done,
+    /// Still here.
+    Pong,
+}
+
+impl Answer {
+    /// Whether it is a refusal.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Malformed(_))
+    }
+}

@@ -1,0 +1,290 @@
+//! Where wire types meet domain types, both ways, each in one exhaustive `match`.
+//!
+//! Neighbours: `native` decodes frames and asks here what they mean; `form` and REST render what
+//! comes back. It decides nothing: what a type refuses is refused by the type.
+
+use throng_core::{
+    Author, Body, Command, Disconnect, Epoch, Event, EventKind, Limits, OriginId, Position,
+    Rejection, RoomId, RoomName, Seq, limits,
+};
+use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
+
+use crate::app::{Page, RoomList, RoomSummary};
+use crate::protocols::{Ack, Answer, What};
+use crate::store::Span;
+
+/// What a request means, or its refusal.
+pub fn what(request: Option<Request>) -> What {
+    asked(request).unwrap_or_else(|rejection| What::Refused(Answer::Rejected(rejection)))
+}
+
+fn asked(request: Option<Request>) -> Result<What, Rejection> {
+    Ok(match request.ok_or(Rejection::UnknownRequest)? {
+        Request::Register(v1::Register { name, password }) => What::Register { name, password },
+        Request::Login(v1::Login { name, password }) => What::Login { name, password },
+        Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
+        Request::Logout(v1::Logout {}) => What::Logout,
+        Request::CreateRoom(v1::CreateRoom { name }) => {
+            What::CreateRoom { name: RoomName::parse(&name)? }
+        }
+        Request::ListRooms(v1::ListRooms { after, limit, mine }) => {
+            What::ListRooms { after, limit, mine }
+        }
+        Request::Join(v1::Join { room }) => durable(Command::Join { room: room_id(room)? }),
+        Request::Leave(v1::Leave { room }) => durable(Command::Leave { room: room_id(room)? }),
+        Request::Post(post) => self::post(post)?,
+        Request::History(v1::History { room, before, after, limit }) => {
+            What::History { room: room_id(room)?, span: span(before, after)?, limit }
+        }
+        Request::Subscribe(v1::Subscribe { room, from }) => {
+            What::Subscribe { room: room_id(room)?, from: from.map(position_of) }
+        }
+        Request::Unsubscribe(v1::Unsubscribe { room }) => {
+            What::Unsubscribe { room: room_id(room)? }
+        }
+        Request::Ping(v1::Ping {}) => What::Ping,
+    })
+}
+
+fn durable(command: Command) -> What {
+    What::Command { command, ack: Ack::Durable }
+}
+
+fn post(post: v1::Post) -> Result<What, Rejection> {
+    let v1::Post { room, body, origin_id, ack } = post;
+    let ack = match v1::Ack::try_from(ack).map_err(|_| Rejection::BadArgument)? {
+        v1::Ack::Durable => Ack::Durable,
+        v1::Ack::Accepted => Ack::Accepted,
+    };
+    let command = post_command(room_id(room)?, body, origin_id)?;
+    Ok(What::Command { command, ack })
+}
+
+/// A post from the texts of a request; REST uses it too.
+pub fn post_command(room: RoomId, body: String, origin_id: String) -> Result<Command, Rejection> {
+    let origin_id = match origin_id.as_str() {
+        "" => None,
+        _ => Some(OriginId::parse(origin_id)?),
+    };
+    Ok(Command::Post { room, origin_id, body: Body::parse(body)? })
+}
+
+/// A number of a request as a room's; one that cannot be a room's names none.
+pub fn room_id(room: u32) -> Result<RoomId, Rejection> {
+    RoomId::new(room).ok_or(Rejection::NoSuchRoom)
+}
+
+/// The end from which to read a page; not both.
+pub fn span(before: Option<u64>, after: Option<u64>) -> Result<Span, Rejection> {
+    match (before, after) {
+        (Some(_), Some(_)) => Err(Rejection::BadArgument),
+        (Some(before), None) => Ok(Span::Before(Seq(before))),
+        (None, after) => Ok(Span::After(Seq(after.unwrap_or(0)))),
+    }
+}
+
+fn position_of(position: v1::Position) -> Position {
+    Position { epoch: Epoch(position.epoch), seq: Seq(position.seq) }
+}
+
+/// An answer as its wire message.
+pub fn outcome(answer: &Answer) -> Outcome {
+    match answer {
+        Answer::Rejected(rejection) => Outcome::Rejected(rejected(*rejection)),
+        Answer::Malformed(why) => Outcome::Rejected(v1::Rejected {
+            text: format!("the frame could not be read: {why}"),
+            ..rejected(Rejection::Malformed)
+        }),
+        Answer::Session { author, token } => Outcome::Session(v1::Session {
+            user: Some(user(author)),
+            token: token.clone().unwrap_or_default(),
+        }),
+        Answer::Rooms(list) => Outcome::Rooms(rooms(list)),
+        Answer::Joined { room, seq, position, already } => Outcome::Joined(v1::Joined {
+            room: room.get(),
+            seq: seq.0,
+            position: Some(self::position(*position)),
+            already: *already,
+        }),
+        Answer::Left { room, seq } => Outcome::Left(v1::Left { room: room.get(), seq: seq.0 }),
+        Answer::Posted { room, seq, n, at, repeat, ack } => Outcome::Posted(v1::Posted {
+            room: room.get(),
+            seq: seq.0,
+            n: *n,
+            at: at.0,
+            repeat: *repeat,
+            ack: self::ack(*ack) as i32,
+        }),
+        Answer::Page(page) => Outcome::Page(self::page(page)),
+        Answer::Subscribed { room, position } => Outcome::Subscribed(v1::Subscribed {
+            room: room.get(),
+            position: Some(self::position(*position)),
+        }),
+        Answer::Done => Outcome::Done(v1::Done {}),
+        Answer::Pong => Outcome::Pong(v1::Pong {}),
+    }
+}
+
+/// A refusal.
+pub fn rejected(rejection: Rejection) -> v1::Rejected {
+    v1::Rejected {
+        code: u32::from(rejection.code()),
+        name: rejection.name().to_owned(),
+        text: rejection.text().to_owned(),
+        retry_after_ms: rejection.retry_after_ms(),
+    }
+}
+
+/// A page of the list of rooms.
+pub fn rooms(list: &RoomList) -> v1::Rooms {
+    v1::Rooms { rooms: list.rooms.iter().map(room).collect(), more: list.more }
+}
+
+fn room(room: &RoomSummary) -> v1::Room {
+    v1::Room {
+        id: room.room.get(),
+        name: room.name.as_str().to_owned(),
+        members: room.members,
+        head: room.head.0,
+        posts: room.posts,
+        member: room.member,
+    }
+}
+
+/// A page of history.
+pub fn page(page: &Page) -> v1::Page {
+    v1::Page {
+        room: page.room.get(),
+        events: page.events.iter().map(|event| self::event(event)).collect(),
+        more: page.more,
+    }
+}
+
+/// An account as others see it.
+pub fn user(author: &Author) -> v1::User {
+    v1::User { id: author.id.get(), name: author.name.as_str().to_owned() }
+}
+
+/// A place with its epoch.
+pub fn position(position: Position) -> v1::Position {
+    v1::Position { epoch: position.epoch.0, seq: position.seq.0 }
+}
+
+fn ack(ack: Ack) -> v1::Ack {
+    match ack {
+        Ack::Durable => v1::Ack::Durable,
+        Ack::Accepted => v1::Ack::Accepted,
+    }
+}
+
+/// An event.
+pub fn event(event: &Event) -> v1::Event {
+    let what = match &event.kind {
+        EventKind::Created { by, name } => event::What::Created(v1::RoomCreated {
+            by: Some(user(by)),
+            name: name.as_str().to_owned(),
+        }),
+        EventKind::Joined { who } => {
+            event::What::Joined(v1::MemberJoined { user: Some(user(who)) })
+        }
+        EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
+        EventKind::Posted { n, author, origin_id, body } => event::What::Message(v1::Message {
+            n: *n,
+            from: Some(user(author)),
+            origin_id: origin_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            body: body.as_str().to_owned(),
+        }),
+    };
+    v1::Event {
+        room: event.room.get(),
+        seq: event.seq.0,
+        prev: event.prev.0,
+        at: event.at.0,
+        what: Some(what),
+    }
+}
+
+/// The first frame.
+pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
+    v1::Welcome {
+        server: concat!("throng/", env!("CARGO_PKG_VERSION")).to_owned(),
+        epoch: epoch.0,
+        limits: Some(v1::Limits {
+            frame_bytes: allowed.frame_len_max as u32,
+            body_bytes: limits::BODY_LEN_MAX as u32,
+            sends_per_second: allowed.sends_per_second,
+            sends_burst: allowed.sends_burst,
+            requests_per_second: allowed.requests_per_second,
+            requests_burst: allowed.requests_burst,
+            page_events: limits::PAGE_EVENTS_MAX as u32,
+            resume_events: allowed.resume_events_max as u32,
+            outbox_frames: allowed.outbox_frames_max as u32,
+            outbox_bytes: allowed.outbox_bytes_max as u32,
+            pushed_members: allowed.pushed_members_max as u32,
+            origin_window_ms: allowed.origin_window_ms,
+            origin_window_posts: allowed.origin_window_posts,
+            ping_interval_ms: allowed.ping_interval_ms as u32,
+            ping_timeout_ms: allowed.ping_timeout_ms as u32,
+            rooms_per_user: allowed.rooms_per_user_max as u32,
+            members_per_room: allowed.members_max as u32,
+        }),
+    }
+}
+
+/// The last frame.
+pub fn goodbye(why: Disconnect, retry_after_ms: u32) -> v1::Goodbye {
+    v1::Goodbye {
+        code: u32::from(why.code()),
+        reason: why.reason().to_owned(),
+        reconnect: why.reconnect(),
+        retry_after_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(request: Request) -> Option<Rejection> {
+        match what(Some(request)) {
+            What::Refused(Answer::Rejected(rejection)) => Some(rejection),
+            _ => None,
+        }
+    }
+
+    fn post_of(body: &str, origin_id: &str, ack: i32) -> Request {
+        let (body, origin_id) = (body.to_owned(), origin_id.to_owned());
+        Request::Post(v1::Post { room: 1, body, origin_id, ack })
+    }
+
+    #[test]
+    fn what_a_type_refuses_is_refused_by_its_name() {
+        let room = |room| Request::Join(v1::Join { room });
+        assert_eq!(refusal(room(0)), Some(Rejection::NoSuchRoom));
+        assert_eq!(refusal(room(1)), None);
+        assert_eq!(refusal(post_of("", "", 0)), Some(Rejection::EmptyBody));
+        assert_eq!(refusal(post_of("hi", "a b", 0)), Some(Rejection::BadOriginId));
+        assert_eq!(refusal(post_of("hi", "ab", 0)), None);
+        let long = "x".repeat(limits::BODY_LEN_MAX);
+        assert_eq!(refusal(post_of(&long, "", 0)), None);
+        assert_eq!(refusal(post_of(&(long + "x"), "", 0)), Some(Rejection::BodyTooLong));
+    }
+
+    #[test]
+    fn an_ack_that_is_not_known_is_refused_and_never_lowered() {
+        assert_eq!(refusal(post_of("hi", "", 2)), Some(Rejection::BadArgument));
+        assert_eq!(refusal(post_of("hi", "", 1)), None);
+    }
+
+    #[test]
+    fn a_page_has_one_end() {
+        assert_eq!(span(Some(1), Some(2)), Err(Rejection::BadArgument));
+        assert_eq!(span(Some(7), None), Ok(Span::Before(Seq(7))));
+        assert_eq!(span(None, None), Ok(Span::After(Seq::ZERO)));
+    }
+
+    #[test]
+    fn no_request_is_an_unknown_one() {
+        assert!(matches!(what(None), What::Refused(Answer::Rejected(Rejection::UnknownRequest))));
+    }
+}

@@ -1,0 +1,305 @@
+//! The loop of a shard: drain what waits, fetch what it must know, decide, commit once, tell.
+//!
+//! Neighbours: connections and REST submit through a bounded queue; below are the log, the history,
+//! the tail, the directory and the shard's fan-out. Each shard has a thread of its own, because the
+//! commit blocks. It decides nothing itself (the shard does) and never tells before the commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throng_core::shard::{Facts, Now, Shard, Turn, Want};
+use throng_core::{Command, Event, EventKind, Rejection, Reply, Request};
+use tokio::sync::mpsc;
+
+use crate::clock::{Clock, Moment};
+use crate::directory::{Directory, Reserved};
+use crate::fanout::{Answered, Fanout, ReplyTo, Told};
+use crate::history::History;
+use crate::lifecycle::Fatal;
+use crate::log::{Log, LogError};
+use crate::operations::metrics::{Metrics, Stage};
+use crate::outbox::Writer;
+use crate::protocols::{Ack, Answer};
+use crate::record;
+use crate::store::Store;
+use crate::tail::Tail;
+
+/// How long a turn waits for the fold to make room before its senders are refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One request on its way to its room's order.
+#[derive(Debug)]
+pub struct Submission {
+    /// Who asks what.
+    pub request: Request,
+    /// Who is answered.
+    pub to: ReplyTo,
+    /// The place kept for the asker, if it asks to join.
+    pub reserved: Option<Reserved>,
+    /// When it was put into the queue.
+    pub queued: Moment,
+}
+
+/// What a shard's queue carries.
+#[derive(Debug)]
+pub enum Item {
+    /// Decide this.
+    Submit(Submission),
+    /// Decide what came before, then end.
+    Stop,
+}
+
+/// Everything that one shard's loop needs.
+#[derive(Debug)]
+pub struct Sequencer {
+    /// The state of its rooms.
+    pub shard: Shard,
+    /// The rooms around it.
+    pub around: Around,
+    /// Its fan-out.
+    pub fanout: Arc<Fanout>,
+    /// Commands decided in one turn.
+    pub turn_max: usize,
+    scratch: Scratch,
+}
+
+/// The rooms around a sequencer.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Where a turn becomes durable.
+    pub log: Arc<dyn Log>,
+    /// Where events are read from.
+    pub history: History,
+    /// What was folded before, by `origin_id`.
+    pub store: Arc<dyn Store>,
+    /// Where durable events are until they are folded.
+    pub tail: Arc<Tail>,
+    /// Who belongs where.
+    pub directory: Arc<Directory>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Buffers kept from turn to turn.
+#[derive(Debug, Default)]
+struct Scratch {
+    requests: Vec<Request>,
+    wants: Vec<Want>,
+    facts: Facts,
+    turn: Vec<u8>,
+}
+
+impl Sequencer {
+    /// A shard with its rooms restored.
+    pub fn new(shard: Shard, around: Around, fanout: Arc<Fanout>, turn_max: usize) -> Self {
+        Self { shard, around, fanout, turn_max, scratch: Scratch::default() }
+    }
+
+    /// Starts its thread. A panic in it, or a log that cannot be trusted any more, is given to
+    /// `fatal`, which ends the process: a shard that stopped half-way has no order to go on with.
+    pub fn start(
+        mut self,
+        number: usize,
+        mut queue: mpsc::Receiver<Item>,
+        fatal: Fatal,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let name = format!("shard-{number}");
+        std::thread::Builder::new().name(name).spawn(move || {
+            match catch_unwind(AssertUnwindSafe(|| self.run(&mut queue))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => fatal.sync_failed(&error),
+                Err(_) => fatal.bug("a shard's thread panicked"),
+            }
+        })
+    }
+
+    fn run(&mut self, queue: &mut mpsc::Receiver<Item>) -> Result<(), LogError> {
+        let mut items = Vec::with_capacity(self.turn_max);
+        let mut batch = Vec::with_capacity(self.turn_max);
+        let mut warming = true;
+        loop {
+            if warming && queue.is_empty() {
+                warming = self.warm();
+                continue;
+            }
+            if queue.blocking_recv_many(&mut items, self.turn_max) == 0 {
+                return Ok(());
+            }
+            for item in items.drain(..) {
+                match item {
+                    Item::Submit(submission) => batch.push(submission),
+                    Item::Stop => queue.close(),
+                }
+            }
+            self.step(&mut batch)?;
+        }
+    }
+
+    /// One turn: decides, commits and tells a batch, and leaves it empty. `Err` is a log that must
+    /// not be written any more (I10).
+    pub fn step(&mut self, batch: &mut Vec<Submission>) -> Result<(), LogError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let begun = self.around.clock.now();
+        let metrics = Arc::clone(&self.around.metrics);
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut reserved = Vec::new();
+        self.scratch.requests.clear();
+        for submission in batch.drain(..) {
+            metrics.stages.observe(Stage::Queue, begun.since(submission.queued));
+            let room = submission.request.command.room();
+            let outcome = Err(Rejection::Unavailable);
+            answers.push(Answered { to: submission.to, room, outcome });
+            reserved.extend(submission.reserved);
+            self.scratch.requests.push(submission.request);
+        }
+        metrics.turn_size.observe(answers.len() as u64);
+        let events = if self.around.tail.wait_for_room(PATIENCE) {
+            self.turn(begun, &mut answers)?
+        } else {
+            tracing::error!("the fold is far behind, a turn is refused");
+            Vec::new()
+        };
+        for reserved in &reserved {
+            self.around.directory.settle(reserved);
+        }
+        self.give_back_names(&answers);
+        let committed = self.around.clock.now();
+        self.fanout.tell(Told { answers, events, committed });
+        Ok(())
+    }
+
+    /// Decides and commits; the events are what is to be told.
+    fn turn(
+        &mut self,
+        begun: Moment,
+        answers: &mut [Answered],
+    ) -> Result<Vec<Arc<Event>>, LogError> {
+        let clock = self.around.clock.clone();
+        let now = Now { at: clock.wall(), posts_total: self.around.directory.posts_total() };
+        self.fetch(now);
+        let turn = self.shard.apply(&self.scratch.requests, &self.scratch.facts, now);
+        let decided = clock.now();
+        self.around.metrics.stages.observe(Stage::Decide, decided.since(begun));
+        for (answered, outcome) in answers.iter_mut().zip(&turn.outcomes) {
+            answered.outcome = *outcome;
+        }
+        answer_accepted(answers);
+        if turn.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.commit(&turn) {
+            Ok(()) => {
+                self.around.metrics.stages.observe(Stage::Commit, clock.now().since(decided));
+                Ok(turn.events)
+            }
+            Err(error @ LogError::SyncFailed(_)) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, requests = answers.len(), "a turn was taken back");
+                self.around.metrics.turns_reverted.inc();
+                self.shard.revert(turn);
+                for answered in answers.iter_mut().filter(|answered| answered.outcome.is_ok()) {
+                    answered.outcome = Err(Rejection::Unavailable);
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Reads what the batch must know. What cannot be read is missing among the facts, and refused.
+    fn fetch(&mut self, now: Now) {
+        self.scratch.facts.clear();
+        loop {
+            let mut wants = std::mem::take(&mut self.scratch.wants);
+            wants.clear();
+            self.shard.wants(&self.scratch.requests, now, &mut wants);
+            let mut loaded = false;
+            for want in &wants {
+                match want {
+                    Want::Origins { .. } => loaded |= self.load_origins(*want),
+                    Want::Event { room, seq } => match self.around.history.event(*room, *seq) {
+                        Ok(event) => event.into_iter().for_each(|e| self.scratch.facts.add(e)),
+                        Err(error) => tracing::error!(%error, "cannot look up a repeat"),
+                    },
+                }
+            }
+            self.scratch.wants = wants;
+            if !loaded {
+                return;
+            }
+        }
+    }
+
+    fn load_origins(&mut self, want: Want) -> bool {
+        let Want::Origins { room, through, since } = want else { return false };
+        let shard = &mut self.shard;
+        let read = self.around.store.origins(room, through, since, &mut |user, id, seq, at| {
+            shard.load_origin(room, user, id, seq, at);
+        });
+        match &read {
+            Ok(()) => self.shard.origins_loaded(room),
+            Err(error) => tracing::error!(%error, "cannot load the origin ids of a room"),
+        }
+        read.is_ok()
+    }
+
+    /// Loads the `origin_id`s of one more room while nothing waits. False when all are loaded.
+    fn warm(&mut self) -> bool {
+        let now = Now { at: self.around.clock.wall(), posts_total: 0 };
+        match self.shard.wants_warming(now) {
+            Some(want) => self.load_origins(want),
+            None => false,
+        }
+    }
+
+    fn commit(&mut self, turn: &Turn) -> Result<(), LogError> {
+        let bytes = &mut self.scratch.turn;
+        bytes.clear();
+        record::encode_turn(&turn.events, bytes);
+        let id = self.around.log.append(bytes)?;
+        // What is durable is first where it can be read, then told of, and only then acknowledged.
+        self.around.tail.insert(id, &turn.events);
+        self.around.directory.update(&turn.events);
+        let posted = |kind: &EventKind| matches!(kind, EventKind::Posted { .. });
+        let sends = turn.events.iter().filter(|event| posted(&event.kind)).count();
+        self.around.metrics.sends.inc_by(sends as u64);
+        self.around.metrics.turns.inc();
+        Ok(())
+    }
+
+    /// A room that was not made gives its name back.
+    fn give_back_names(&self, answers: &[Answered]) {
+        for (request, answered) in self.scratch.requests.iter().zip(answers) {
+            if let Command::Create { room, name } = &request.command
+                && !matches!(answered.outcome, Ok(Reply::Created { .. }))
+            {
+                self.around.directory.give_back(*room, name);
+            }
+        }
+    }
+}
+
+/// Those who asked only for *accepted* are answered before the commit, for that is what it means.
+fn answer_accepted(answers: &mut [Answered]) {
+    let mut writer = Writer::default();
+    for answered in answers {
+        let ReplyTo::Connection { outbox, re, ack: Ack::Accepted } = &answered.to else { continue };
+        let answer = match answered.outcome {
+            Ok(Reply::Posted { seq, n, at, repeat }) => {
+                Answer::Posted { room: answered.room, seq, n, at, repeat, ack: Ack::Accepted }
+            }
+            Ok(_) => continue,
+            Err(rejection) => Answer::Rejected(rejection),
+        };
+        let mut bytes = Vec::new();
+        outbox.form.answer(*re, &answer, &mut bytes);
+        outbox.stage_answer(bytes, true);
+        outbox.flush(&mut writer);
+        answered.to = ReplyTo::Nobody;
+    }
+}
