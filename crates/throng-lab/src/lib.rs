@@ -23,4 +23,5 @@ pub mod floor;
 pub mod ledger;
 pub mod plan;
 pub mod recorder;
+pub mod runner;
 pub mod scenario;

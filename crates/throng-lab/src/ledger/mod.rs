@@ -72,6 +72,8 @@ pub struct Receipt {
     pub first: bool,
     /// Half of those who listen have heard it now.
     pub median: bool,
+    /// Whether its latency says something of the server: the hearer was there when it was sent.
+    pub live: bool,
 }
 
 /// A message sent.
@@ -372,13 +374,14 @@ impl Ledger {
         self.listeners[listener as usize].begin(position);
     }
 
-    /// An event arrived on the user's connection. `live`: its latency counts.
+    /// An event arrived on the user's connection. A message intended before `live_since` is late by
+    /// the user's own doing.
     pub fn delivered(
         &mut self,
         user: UserIx,
         event: &Event<'_>,
         now: Nanos,
-        live: bool,
+        live_since: Nanos,
     ) -> Option<Receipt> {
         let heard = self.listener_of(user, event.room);
         let Some(ix) = heard.filter(|ix| self.listeners[*ix as usize].hears()) else {
@@ -416,16 +419,65 @@ impl Ledger {
         self.rooms[room.0 as usize].pushed(event.seq);
         let listening = self.rooms[room.0 as usize].listening;
         let send = &mut self.sends[send?.0 as usize];
-        if !live {
-            return None;
+        let mut receipt =
+            Receipt { intended: send.intended, first: false, median: false, live: false };
+        if send.intended >= live_since {
+            send.heard += 1;
+            send.last_us = now.since(send.intended).as_micros().min(u128::from(u32::MAX)) as u32;
+            receipt.live = true;
+            receipt.first = send.heard == 1;
+            receipt.median = send.heard == listening.div_ceil(2).max(1);
         }
-        send.heard += 1;
-        send.last_us = (now.since(send.intended).as_micros()).min(u128::from(u32::MAX)) as u32;
-        Some(Receipt {
-            intended: send.intended,
-            first: send.heard == 1,
-            median: send.heard == listening.div_ceil(2).max(1),
-        })
+        Some(receipt)
+    }
+
+    /// A resume was refused as too old, and the user reads pages instead: an event of one.
+    pub fn caught_up(&mut self, user: UserIx, room: RoomIx, events: &[Event<'_>]) {
+        let listener = self.listener_for(user, room);
+        for event in events {
+            let mut post = false;
+            if let What::Posted { n, user: account, origin_id, digest } = event.what {
+                let Some(send) = self.known(room, account, origin_id, digest) else {
+                    self.foreign(format!("a page has {event:?}, which was never sent so"));
+                    continue;
+                };
+                self.counts.deliveries += 1;
+                self.place_send(send, event.seq, n, Some(event.prev), "page");
+                post = true;
+            }
+            let listener = &mut self.listeners[listener as usize];
+            // Pages hold events that are not pushed as well; the chain skips those.
+            let chain = event.prev.min(listener.last());
+            if listener.take(event.seq, chain, post) != Step::Next {
+                let what =
+                    format!("user {}, room {}: a page has {} again", user.0, event.room, event.seq);
+                self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Duplicated, what });
+            }
+        }
+    }
+
+    /// The server says that the user is no member, though it never asked to leave.
+    pub fn expelled(&mut self, user: UserIx, room: RoomIx) {
+        let number = self.rooms[room.0 as usize].number;
+        let what =
+            format!("user {} is no member of room {number} any more, and never left", user.0);
+        self.faults.add(Fault { side: Side::Sends, kind: Kind::Lost, what });
+    }
+
+    /// Whether the user listens to the room, or did when its connection was lost.
+    pub fn is_member(&self, user: UserIx, room: RoomIx) -> bool {
+        let listener = self.listener_of(user, self.number(room));
+        listener.is_some_and(|listener| !self.listeners[listener as usize].is_out())
+    }
+
+    /// The server's number of a room.
+    pub fn number(&self, room: RoomIx) -> u32 {
+        self.rooms[room.0 as usize].number
+    }
+
+    /// Where a send goes.
+    pub fn room_of(&self, ix: SendIx) -> RoomIx {
+        self.sends[ix.0 as usize].room
     }
 
     /// Live listeners that have not heard all of what is known to have been said.

@@ -209,7 +209,7 @@ impl Double {
         }
         let what = Self::what(&happened, alter);
         let event = Event { room: NUMBER, seq: place, prev, what };
-        let receipt = self.ledger.delivered(self.users[user], &event, Nanos(self.now), true);
+        let receipt = self.ledger.delivered(self.users[user], &event, Nanos(self.now), Nanos(0));
         self.recorded.extend(receipt);
     }
 

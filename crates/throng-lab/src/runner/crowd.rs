@@ -1,0 +1,574 @@
+//! All virtual users of a generator: what they are told goes to the ledger, what they do goes to their
+//! sockets.
+//!
+//! Neighbours: the runner decides when; drivers speak; the ledger judges. Nothing here decides what is
+//! planned or when the run is over.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::user::{Asked, Link, Todo, User};
+use crate::clock::Nanos;
+use crate::drivers::{
+    Action, Broken, Dress, Driver, Memory, Native, Observation, Outcome, Position,
+};
+use crate::engine::{ConnId, Sockets};
+use crate::ledger::{Ledger, RoomIx, UserIx};
+use crate::plan::{PlannedRoom, Words};
+use crate::recorder::Recorder;
+
+/// Of the server's table: not a member of the room.
+const NOT_MEMBER: u32 = 206;
+/// Of the server's table: too old to be resumed.
+const TOO_OLD: u32 = 207;
+/// Reasons and refusals kept by name.
+const NAMES_MAX: usize = 100;
+
+/// An account that a user is.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// As the server numbers it.
+    pub id: u64,
+    /// What it authenticates by.
+    pub token: String,
+}
+
+/// Where the server is.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// WebSocket.
+    pub address: SocketAddr,
+    /// The raw port, where it is open.
+    pub raw: Option<SocketAddr>,
+}
+
+/// A room, known by its index in the plan.
+#[derive(Debug)]
+pub struct Place {
+    pub name: String,
+    pub maker: u32,
+    pub members: Vec<u32>,
+    /// Once it was made: the server's number, and the ledger's index.
+    pub made: Option<(u32, RoomIx)>,
+}
+
+/// What follows from an observation, once the driver is put back.
+#[derive(Debug)]
+enum Follow {
+    Ready { epoch: u32 },
+    Reply { asked: Asked, what: Reply },
+    Goodbye { code: u32 },
+    Unasked { tag: u32 },
+}
+
+#[derive(Debug)]
+enum Reply {
+    Session(u64),
+    Made { number: u32, seq: u64, from: u64 },
+    Done,
+    Page { more: bool },
+    Rejected { code: u32, name: String, retry_after_ms: Option<u32> },
+}
+
+/// The users.
+#[derive(Debug)]
+pub struct Crowd {
+    pub users: Vec<User>,
+    pub places: Vec<Place>,
+    pub ledger: Ledger,
+    pub recorder: Recorder,
+    pub words: Words,
+    /// Why connections ended that we did not end, with how often.
+    pub farewells: BTreeMap<String, u64>,
+    /// What was refused, with how often.
+    pub refusals: BTreeMap<String, u64>,
+    /// Users to be connected again.
+    pub lost: VecDeque<u32>,
+    /// Rooms refused a page for now: (room, milliseconds).
+    pub page_later: Vec<(u32, u32)>,
+    /// What makes the run impossible.
+    pub trouble: Option<String>,
+    /// What answers, as it names itself.
+    pub server: String,
+    epoch: Option<u32>,
+    accounts: Vec<Account>,
+    door: Door,
+    host: Rc<str>,
+    memories: [Rc<RefCell<Memory>>; 2],
+    by_conn: Vec<Option<u32>>,
+    follows: Vec<Follow>,
+    out: Vec<u8>,
+    body: String,
+    seed: u64,
+    driver_count: u64,
+}
+
+impl Crowd {
+    pub fn new(
+        accounts: Vec<Account>,
+        dresses: &[Dress],
+        rooms: Vec<PlannedRoom>,
+        door: Door,
+        seed: u64,
+        run: u32,
+    ) -> Self {
+        let mut ledger = Ledger::new(run);
+        let host: Rc<str> = door.address.to_string().into();
+        let places: Vec<Place> = rooms
+            .into_iter()
+            .map(|room| Place {
+                name: format!("{}-{run:08x}", room.name),
+                maker: room.members[0],
+                members: room.members,
+                made: None,
+            })
+            .collect();
+        let memories: [Rc<RefCell<Memory>>; 2] = [Rc::default(), Rc::default()];
+        let users = accounts.iter().enumerate().map(|(ix, account)| {
+            ledger.add_user(account.id);
+            let dress = dresses[ix % dresses.len()];
+            let memory = Rc::clone(&memories[usize::from(dress == Dress::WsJson)]);
+            User {
+                token: account.token.clone(),
+                dress,
+                conn: None,
+                driver: Native::new(dress, Rc::clone(&host), memory, seed),
+                link: Link::Down,
+                asked: VecDeque::new(),
+                backlog: VecDeque::new(),
+                live_since: Nanos(0),
+                lost_at: Nanos(0),
+                failures: 0,
+                asleep: false,
+                rooms: Vec::new(),
+            }
+        });
+        Self {
+            users: users.collect(),
+            places,
+            ledger,
+            recorder: Recorder::default(),
+            words: Words::new(seed),
+            farewells: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            lost: VecDeque::new(),
+            page_later: Vec::new(),
+            trouble: None,
+            server: String::new(),
+            epoch: None,
+            accounts,
+            door,
+            host,
+            memories,
+            by_conn: Vec::new(),
+            follows: Vec::new(),
+            out: Vec::new(),
+            body: String::new(),
+            seed,
+            driver_count: 0,
+        }
+    }
+
+    /// Begins a connection for a user.
+    pub fn connect(&mut self, user: u32, sockets: &mut Sockets) {
+        let it = &mut self.users[user as usize];
+        let to = match it.dress {
+            Dress::Raw => self.door.raw.unwrap_or(self.door.address),
+            Dress::WsJson | Dress::WsProtobuf => self.door.address,
+        };
+        self.driver_count += 1;
+        let memory = Rc::clone(&self.memories[usize::from(it.dress == Dress::WsJson)]);
+        let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
+        it.driver = Native::new(it.dress, Rc::clone(&self.host), memory, seed);
+        match sockets.connect(to) {
+            Ok(conn) => {
+                it.link = Link::Opening;
+                it.conn = Some(conn);
+                if conn.index() >= self.by_conn.len() {
+                    self.by_conn.resize(conn.index() + 1, None);
+                }
+                self.by_conn[conn.index()] = Some(user);
+            }
+            Err(error) => self.trouble = Some(format!("no further socket: {error}")),
+        }
+    }
+
+    pub fn connected(&mut self, sockets: &mut Sockets, conn: ConnId) {
+        if let Some(user) = self.user_of(conn) {
+            self.users[user as usize].driver.open(sockets.out(conn));
+        }
+    }
+
+    /// The user drops its connection, as a phone in a tunnel does.
+    pub fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        if let Some(conn) = self.users[user as usize].conn {
+            sockets.close(conn);
+            self.gone(conn, now);
+        }
+    }
+
+    /// The connection is gone; its user is to come back.
+    pub fn gone(&mut self, conn: ConnId, now: Nanos) -> Option<u32> {
+        let user = self.user_of(conn)?;
+        self.by_conn[conn.index()] = None;
+        let it = &mut self.users[user as usize];
+        it.failures = if it.link == Link::Opening { it.failures + 1 } else { 0 };
+        it.lose(now);
+        self.ledger.disconnected(UserIx(user));
+        self.lost.push_back(user);
+        Some(user)
+    }
+
+    /// Counts why a connection ended that we did not end.
+    pub fn farewell(&mut self, why: String) {
+        count(&mut self.farewells, why);
+    }
+
+    pub fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos) {
+        let Some(user) = self.user_of(conn) else { return };
+        let outcome = self.observe(user, bytes, now);
+        if !self.out.is_empty() {
+            sockets.out(conn).append(&mut self.out);
+        }
+        let mut follows = std::mem::take(&mut self.follows);
+        for follow in follows.drain(..) {
+            self.follow(user, follow, sockets, now);
+        }
+        self.follows = follows;
+        if let Err(broken) = outcome {
+            self.trouble = Some(format!("user {user}: {broken}"));
+        }
+    }
+
+    /// The hot path: what is told is judged and recorded as it is read.
+    fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
+        let Self { users, places, ledger, recorder, follows, out, .. } = self;
+        let User { driver, asked, live_since, .. } = &mut users[user as usize];
+        let live_since = *live_since;
+        let me = UserIx(user);
+        let mut answered = |tag: u32| {
+            let at = asked.iter().position(|(asked, _)| *asked == tag)?;
+            asked.remove(at).map(|(_, asked)| asked)
+        };
+        let ix = |room: u32| places[room as usize].made.map(|(_, ix)| ix);
+        driver.receive(bytes, out, &mut |seen| match seen {
+            Observation::Event(event) => {
+                if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
+                    recorder.now.counts.deliveries += 1;
+                    if receipt.live {
+                        recorder.delivered(receipt.intended, now, receipt.first, receipt.median);
+                    } else {
+                        recorder.catch_up.record(now.since(receipt.intended));
+                    }
+                }
+            }
+            Observation::Ready { epoch, .. } => follows.push(Follow::Ready { epoch }),
+            Observation::Goodbye { code, .. } => follows.push(Follow::Goodbye { code }),
+            Observation::Reply { tag, outcome } => {
+                let Some(asked) = answered(tag) else {
+                    return follows.push(Follow::Unasked { tag });
+                };
+                let what = match (asked, outcome) {
+                    (Asked::Post { send, .. }, Outcome::Posted(posted)) => {
+                        if let Some(intended) = ledger.acked(send, &posted) {
+                            recorder.acked(intended, now, intended >= live_since);
+                        }
+                        return;
+                    }
+                    (
+                        Asked::Post { send, .. },
+                        Outcome::Rejected { code, name, retry_after_ms },
+                    ) => {
+                        ledger.refused(send);
+                        Reply::Rejected { code, name: name.into(), retry_after_ms }
+                    }
+                    (Asked::Authenticate, Outcome::Session { user }) => Reply::Session(user),
+                    (Asked::Create(_), Outcome::Joined { room, seq, position, .. }) => {
+                        Reply::Made { number: room, seq, from: position.seq }
+                    }
+                    (Asked::Join(room), Outcome::Joined { seq, position, already, .. }) => {
+                        if let Some(room) = ix(room) {
+                            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
+                        }
+                        Reply::Done
+                    }
+                    (Asked::Leave(room), Outcome::Left { seq, .. }) => {
+                        if let Some(room) = ix(room) {
+                            ledger.left(me, room, seq);
+                        }
+                        Reply::Done
+                    }
+                    (Asked::Resume(room), Outcome::Subscribed { position, .. }) => {
+                        if let Some(room) = ix(room) {
+                            ledger.resumed(me, room, position.seq);
+                        }
+                        Reply::Done
+                    }
+                    (Asked::CatchUp(room), Outcome::Page { events, more, .. }) => {
+                        if let Some(room) = ix(room) {
+                            ledger.caught_up(me, room, events);
+                        }
+                        Reply::Page { more }
+                    }
+                    (Asked::Page(room), Outcome::Page { events, more, .. }) => {
+                        if let Some(room) = ix(room) {
+                            ledger.page(room, events, more);
+                        }
+                        Reply::Page { more }
+                    }
+                    (_, Outcome::Rejected { code, name, retry_after_ms }) => {
+                        Reply::Rejected { code, name: name.into(), retry_after_ms }
+                    }
+                    (asked, outcome) => {
+                        let name = format!("{asked:?} was answered by {outcome:?}");
+                        Reply::Rejected { code: 0, name, retry_after_ms: None }
+                    }
+                };
+                follows.push(Follow::Reply { asked, what });
+            }
+        })
+    }
+
+    fn follow(&mut self, user: u32, follow: Follow, sockets: &mut Sockets, now: Nanos) {
+        match follow {
+            Follow::Ready { epoch } => {
+                if self.epoch.is_some_and(|known| known != epoch) {
+                    self.trouble =
+                        Some("the server's epoch changed: it is not the same any more".into());
+                }
+                self.epoch = Some(epoch);
+                let token = std::mem::take(&mut self.users[user as usize].token);
+                self.ask(
+                    user,
+                    Asked::Authenticate,
+                    &Action::Authenticate { token: &token },
+                    sockets,
+                );
+                self.users[user as usize].token = token;
+            }
+            Follow::Goodbye { code } => self.farewell(format!("goodbye {code}")),
+            Follow::Unasked { tag } => {
+                self.trouble = Some(format!("user {user}: a reply to {tag}, which was not asked"));
+            }
+            Follow::Reply { asked, what } => self.reply(user, asked, what, sockets, now),
+        }
+    }
+
+    fn reply(&mut self, user: u32, asked: Asked, what: Reply, sockets: &mut Sockets, now: Nanos) {
+        match (asked, what) {
+            (Asked::Authenticate, Reply::Session(account)) => {
+                let expected = self.accounts[user as usize].id;
+                if account != expected {
+                    let text = format!("the token of account {expected} is that of {account}");
+                    self.trouble = Some(text);
+                }
+                self.come_back(user, sockets, now);
+            }
+            (Asked::Create(room), Reply::Made { number, seq, from }) => {
+                let ix = self.ledger.add_room(number, 0);
+                self.ledger.asked_membership(ix);
+                self.places[room as usize].made = Some((number, ix));
+                self.users[user as usize].rooms.push(room);
+                self.ledger.joined(UserIx(user), ix, seq, from);
+            }
+            (Asked::Resume(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
+                let ix = self.ix(room);
+                if !self.users[user as usize].forget_leave(room) {
+                    self.ledger.expelled(UserIx(user), ix);
+                }
+                self.ledger.not_member(UserIx(user), ix);
+                self.resumed_one(user, sockets, now);
+            }
+            (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. }) => {
+                self.catch_up(user, room, sockets);
+            }
+            (Asked::CatchUp(room), Reply::Page { more: true }) => {
+                self.catch_up(user, room, sockets)
+            }
+            (Asked::CatchUp(room), Reply::Page { more: false }) => {
+                self.resume(user, room, sockets);
+            }
+            (Asked::Resume(_), Reply::Done) => self.resumed_one(user, sockets, now),
+            (Asked::Page(room), Reply::Page { more: true }) => self.read_page(room, sockets),
+            (Asked::Page(room), Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
+                count(&mut self.refusals, name);
+                self.page_later.push((room, ms.max(1)));
+            }
+            (Asked::Leave(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
+                // Only a leave whose reply was lost is asked for twice.
+                self.ledger.not_member(UserIx(user), self.ix(room));
+            }
+            (Asked::Post { .. }, Reply::Rejected { name, .. }) => count(&mut self.refusals, name),
+            (asked, Reply::Rejected { code, name, .. }) => {
+                self.trouble = Some(format!("user {user}: {asked:?} was refused: {code} {name}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Authenticated: hears its rooms again, then does what had to wait.
+    fn come_back(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        self.users[user as usize].failures = 0;
+        let rooms = self.users[user as usize].rooms.clone();
+        let mut asked = 0;
+        for room in rooms {
+            asked += u32::from(self.resume(user, room, sockets));
+        }
+        self.users[user as usize].link = Link::Resuming(asked);
+        if asked == 0 {
+            self.up(user, sockets, now);
+        }
+    }
+
+    fn resume(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
+        let Some((number, ix)) = self.places[room as usize].made else { return false };
+        let Some(seq) = self.ledger.resume_from(UserIx(user), ix) else { return false };
+        let from = Some(Position { epoch: self.epoch.unwrap_or_default(), seq });
+        let action = Action::Subscribe { room: number, from };
+        self.ask(user, Asked::Resume(room), &action, sockets);
+        true
+    }
+
+    fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
+        let Some((number, ix)) = self.places[room as usize].made else { return };
+        let Some(after) = self.ledger.resume_from(UserIx(user), ix) else { return };
+        let action = Action::History { room: number, after, limit: 0 };
+        self.ask(user, Asked::CatchUp(room), &action, sockets);
+    }
+
+    fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        let it = &mut self.users[user as usize];
+        if let Link::Resuming(left) = it.link {
+            it.link = Link::Resuming(left.saturating_sub(1));
+            if left <= 1 {
+                self.up(user, sockets, now);
+            }
+        }
+    }
+
+    fn up(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        let it = &mut self.users[user as usize];
+        it.link = Link::Up;
+        if it.lost_at != Nanos(0) {
+            self.recorder.resume.record(now.since(it.lost_at));
+            it.live_since = now;
+        }
+        while self.users[user as usize].link == Link::Up
+            && let Some(todo) = self.users[user as usize].backlog.pop_front()
+        {
+            self.do_now(user, todo, sockets);
+        }
+    }
+
+    /// Does it if the user is up, else as soon as it is.
+    pub fn doing(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
+        let it = &mut self.users[user as usize];
+        if it.link == Link::Up && it.backlog.is_empty() {
+            self.do_now(user, todo, sockets);
+        } else {
+            it.backlog.push_back(todo);
+        }
+    }
+
+    fn do_now(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
+        match todo {
+            Todo::Join { room } => {
+                let (number, ix) = self.made(room);
+                self.ledger.asked_membership(ix);
+                let rooms = &mut self.users[user as usize].rooms;
+                if !rooms.contains(&room) {
+                    rooms.push(room);
+                }
+                self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
+            }
+            Todo::Leave { room, .. } => {
+                let (number, ix) = self.made(room);
+                self.ledger.asked_membership(ix);
+                self.ask(user, Asked::Leave(room), &Action::Leave { room: number }, sockets);
+            }
+            Todo::Post { send, bytes, again } => {
+                if again {
+                    self.ledger.sent_again(send);
+                }
+                let number = self.ledger.number(self.ledger.room_of(send));
+                let mut body = std::mem::take(&mut self.body);
+                self.words.body(send.0, bytes, &mut body);
+                let origin_id = self.ledger.origin_id(send);
+                let action = Action::Post { room: number, origin_id: &origin_id, body: &body };
+                self.ask(user, Asked::Post { send, bytes }, &action, sockets);
+                self.body = body;
+            }
+        }
+    }
+
+    /// Enters a send into the books; `doing` makes it leave.
+    pub fn new_send(&mut self, user: u32, room: u32, bytes: u32, intended: Nanos) -> Todo {
+        let (_, ix) = self.made(room);
+        let number = self.ledger.sends() as u32;
+        let mut body = std::mem::take(&mut self.body);
+        self.words.body(number, bytes, &mut body);
+        let send = self.ledger.sent(UserIx(user), ix, intended, crate::drivers::digest(&body));
+        self.body = body;
+        Todo::Post { send, bytes, again: false }
+    }
+
+    /// Asks for the next page of a room's history, by any of its members that can.
+    pub fn read_page(&mut self, room: u32, sockets: &mut Sockets) {
+        let Some((number, ix)) = self.places[room as usize].made else { return };
+        let Some(after) = self.ledger.page_wanted(ix) else { return };
+        let up = |user: &&u32| {
+            self.users[**user as usize].link == Link::Up
+                && self.ledger.is_member(UserIx(**user), ix)
+        };
+        let Some(user) = self.places[room as usize].members.iter().find(up).copied() else {
+            return;
+        };
+        let action = Action::History { room: number, after, limit: 0 };
+        self.ask(user, Asked::Page(room), &action, sockets);
+    }
+
+    /// Makes a room, by its first member.
+    pub fn make(&mut self, room: u32, sockets: &mut Sockets) {
+        let place = &self.places[room as usize];
+        let (maker, name) = (place.maker, place.name.clone());
+        self.ask(maker, Asked::Create(room), &Action::CreateRoom { name: &name }, sockets);
+    }
+
+    fn ask(&mut self, user: u32, asked: Asked, action: &Action<'_>, sockets: &mut Sockets) {
+        let it = &mut self.users[user as usize];
+        if let Some(conn) = it.conn {
+            let tag = it.driver.act(action, sockets.out(conn));
+            it.asked.push_back((tag, asked));
+        }
+    }
+
+    /// Frames that were recognised, and frames that were decoded.
+    pub fn frames(&self) -> (u64, u64) {
+        self.memories.iter().fold((0, 0), |sum, memory| {
+            let (hits, misses) = memory.borrow().counts();
+            (sum.0 + hits, sum.1 + misses)
+        })
+    }
+
+    fn user_of(&self, conn: ConnId) -> Option<u32> {
+        let user = self.by_conn.get(conn.index()).copied().flatten()?;
+        (self.users[user as usize].conn == Some(conn)).then_some(user)
+    }
+
+    fn made(&self, room: u32) -> (u32, RoomIx) {
+        self.places[room as usize].made.expect("deeds begin when all rooms are made")
+    }
+
+    fn ix(&self, room: u32) -> RoomIx {
+        self.made(room).1
+    }
+}
+
+/// A map that stays small, whatever a server says.
+fn count(counts: &mut BTreeMap<String, u64>, name: String) {
+    if counts.len() < NAMES_MAX || counts.contains_key(&name) {
+        *counts.entry(name).or_default() += 1;
+    }
+}

@@ -1,0 +1,533 @@
+//! A run from the first connection to the closed books: connect, make rooms, join, offer load, drain,
+//! read history back.
+//!
+//! Neighbours: `plan` says what is due, `crowd` does it, `engine` wakes; `run` starts the target and
+//! writes the results. One thread. Nothing here waits for an answer while load is offered (open model).
+
+mod crowd;
+mod user;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::iter::Peekable;
+use std::time::Duration;
+
+use crate::clock::{self, Nanos};
+use crate::engine::{Closed, ConnId, Engine, Handler, Next, Sockets};
+use crate::ledger::Verdict;
+use crate::plan::{self, Deed, Plan};
+use crate::recorder::{Latency, Recorder, Sample};
+use crate::scenario::Scenario;
+use crowd::Crowd;
+pub use crowd::{Account, Door};
+use user::{Link, Todo};
+
+/// Connections being made or authenticated at once: below any accept backlog.
+const OPENING_MAX: usize = 64;
+/// Quiet before load begins and before the books are closed.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Between looks at whether something is finished.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Without any progress for so long, a phase is given up.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Before a connection that could not be made is tried again, times the failures in a row.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// Failures in a row after which the server is taken for gone.
+const FAILURES_MAX: u32 = 20;
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The system refused something.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The server or the protocol did.
+    #[error("{0}")]
+    Trouble(String),
+}
+
+/// What watches the server's process and the machine, once a second.
+pub trait Watch {
+    /// The server's CPU so far and its resident memory; `None` when it is gone or not ours to see.
+    fn server(&mut self) -> Option<(Duration, u64)>;
+    /// Share of all cores' time that went to other guests since the last call.
+    fn steal(&mut self) -> f64;
+    /// Why the run should end now, if it should.
+    fn stop(&mut self) -> Option<String>;
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The books.
+    pub verdict: Verdict,
+    /// The latencies.
+    pub recorder: Recorder,
+    /// A line a second.
+    pub samples: Vec<Sample>,
+    /// How long load was offered.
+    pub load: Duration,
+    /// Deliveries within it.
+    pub load_deliveries: u64,
+    /// Sends within it.
+    pub load_sends: u64,
+    /// CPU of the server within it.
+    pub server_cpu: Option<Duration>,
+    /// CPU of the generator within it.
+    pub generator_cpu: Duration,
+    /// Most resident memory of the server seen.
+    pub server_rss_bytes: u64,
+    /// Sends that could not be started in time.
+    pub dropped: u64,
+    /// Connections that ended without our doing, by reason.
+    pub farewells: BTreeMap<String, u64>,
+    /// Refusals by name.
+    pub refusals: BTreeMap<String, u64>,
+    /// Read calls, write calls, frames recognised, frames decoded.
+    pub work: [u64; 4],
+    /// Why the run is not complete, if it is not.
+    pub incomplete: Option<String>,
+}
+
+/// Runs the scenario against the door. Each second's sample is handed to `tell` as it is made.
+pub fn run(
+    scenario: &Scenario,
+    accounts: Vec<Account>,
+    door: Door,
+    run: u32,
+    watch: &mut dyn Watch,
+    tell: &mut dyn FnMut(&Sample),
+) -> Result<Outcome, RunError> {
+    let mut engine = Engine::new()?;
+    let rooms = plan::rooms(scenario);
+    let crowd = Crowd::new(accounts, &scenario.users.dresses, rooms, door, scenario.seed, run);
+    let users = crowd.users.len() as u32;
+    let mut runner = Runner {
+        crowd,
+        plan: Plan::new(scenario).peekable(),
+        late: Duration::from_secs_f64(scenario.self_check.late_ms / 1e3),
+        ends: Duration::from_secs_f64(scenario.seconds),
+        phase: Phase::Connecting,
+        since: clock::now(),
+        begun: Nanos(0),
+        to_connect: (0..users).collect(),
+        opening: 0,
+        wakes: BinaryHeap::new(),
+        progress: (0, clock::now()),
+        figures: Figures::default(),
+        incomplete: None,
+        watch,
+        tell,
+    };
+    runner.wake(clock::now(), Wake::Look);
+    engine.run(&mut runner)?;
+    let (reads, writes) = (engine.sockets.reads(), engine.sockets.writes());
+    runner.outcome(reads, writes)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Connecting,
+    Making,
+    Joining,
+    Settling,
+    Load,
+    Draining,
+    Reading,
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    /// See whether the phase is over, again and again.
+    Look,
+    /// The load is over.
+    Ends,
+    /// A second of the load is over.
+    Second,
+    /// A sleeper wakes.
+    Awake(u32),
+    /// A user tries to connect again.
+    Connect(u32),
+    /// A page that was refused is asked for again.
+    Page(u32),
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    samples: Vec<Sample>,
+    load: Duration,
+    load_deliveries: u64,
+    load_sends: u64,
+    dropped: u64,
+    server_at_start: Option<Duration>,
+    server_cpu: Option<Duration>,
+    server_before: Option<Duration>,
+    rss_max: u64,
+    own_at_start: Duration,
+    own_cpu: Duration,
+    own_before: Duration,
+    second: u64,
+}
+
+struct Runner<'a> {
+    crowd: Crowd,
+    plan: Peekable<Plan>,
+    late: Duration,
+    ends: Duration,
+    phase: Phase,
+    /// When the phase began.
+    since: Nanos,
+    /// When the load began.
+    begun: Nanos,
+    to_connect: VecDeque<u32>,
+    opening: usize,
+    wakes: BinaryHeap<Reverse<(Nanos, Wake)>>,
+    /// A number that grows while things move, and when it last did.
+    progress: (u64, Nanos),
+    figures: Figures,
+    incomplete: Option<String>,
+    watch: &'a mut dyn Watch,
+    tell: &'a mut dyn FnMut(&Sample),
+}
+
+impl Handler for Runner<'_> {
+    fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, _now: Nanos) {
+        self.crowd.connected(sockets, conn);
+    }
+
+    fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos) {
+        self.crowd.received(sockets, conn, bytes, now);
+    }
+
+    fn closed(&mut self, _: &mut Sockets, conn: ConnId, why: Closed, now: Nanos) {
+        if self.crowd.gone(conn, now).is_some() {
+            self.crowd.farewell(format!("{why:?}"));
+        }
+    }
+
+    fn due(&mut self, sockets: &mut Sockets, now: Nanos) -> Next {
+        self.collect_lost(now);
+        while let Some(Reverse((at, wake))) = self.wakes.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.wakes.pop();
+            self.woken(wake, sockets, now);
+        }
+        if self.phase == Phase::Load {
+            self.do_what_is_due(sockets, now);
+        }
+        if let Some(trouble) = self.crowd.trouble.take() {
+            self.give_up(trouble, now);
+        }
+        if self.phase == Phase::Done {
+            return Next::Stop;
+        }
+        let wake = self.wakes.peek().map(|Reverse((at, _))| *at);
+        let deed = self.plan.peek().map(|planned| self.begun.plus(planned.at));
+        let deed = deed.filter(|_| self.phase == Phase::Load);
+        wake.into_iter().chain(deed).min().map_or(Next::Idle, Next::At)
+    }
+}
+
+impl Runner<'_> {
+    fn wake(&mut self, at: Nanos, wake: Wake) {
+        self.wakes.push(Reverse((at, wake)));
+    }
+
+    /// Users whose connection was lost come back at once; where none can be made, after a while.
+    fn collect_lost(&mut self, now: Nanos) {
+        while let Some(user) = self.crowd.lost.pop_front() {
+            let failures = self.crowd.users[user as usize].failures;
+            if failures >= FAILURES_MAX {
+                let text = "connections are refused or ended before they stand; see the farewells";
+                self.crowd.trouble = Some(text.to_owned());
+            }
+            if self.phase < Phase::Done {
+                self.wake(now.plus(RETRY_AFTER * failures), Wake::Connect(user));
+            }
+        }
+        for (room, ms) in std::mem::take(&mut self.crowd.page_later) {
+            self.wake(now.plus(Duration::from_millis(u64::from(ms))), Wake::Page(room));
+        }
+    }
+
+    fn woken(&mut self, wake: Wake, sockets: &mut Sockets, now: Nanos) {
+        match wake {
+            Wake::Connect(user) => self.crowd.connect(user, sockets),
+            Wake::Page(room) => self.crowd.read_page(room, sockets),
+            Wake::Awake(user) => {
+                let it = &mut self.crowd.users[user as usize];
+                if std::mem::take(&mut it.asleep) {
+                    it.live_since = now;
+                    if let Some(conn) = it.conn {
+                        sockets.resume(conn);
+                    }
+                }
+            }
+            Wake::Second => {
+                let next = self.begun.plus(Duration::from_secs(self.figures.second + 2));
+                self.end_second(sockets);
+                if self.phase == Phase::Load {
+                    self.wake(next, Wake::Second);
+                }
+            }
+            Wake::Ends => self.look(sockets, now),
+            Wake::Look => {
+                self.look(sockets, now);
+                if self.phase < Phase::Done {
+                    self.wake(now.plus(LOOK_EVERY), Wake::Look);
+                }
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self, sockets: &mut Sockets, now: Nanos) {
+        while let Some(planned) = self.plan.next_if(|it| self.begun.plus(it.at) <= now) {
+            let intended = self.begun.plus(planned.at);
+            match planned.deed {
+                Deed::Say { room, user, bytes } => {
+                    if now.since(intended) > self.late {
+                        self.crowd.recorder.dropped();
+                        self.figures.dropped += 1;
+                        continue;
+                    }
+                    self.crowd.recorder.sent(intended, clock::now());
+                    let todo = self.crowd.new_send(user, room, bytes, intended);
+                    self.crowd.doing(user, todo, sockets);
+                }
+                Deed::Join { user, room } => {
+                    self.crowd.doing(user, Todo::Join { room }, sockets);
+                }
+                Deed::Leave { user, room } => {
+                    self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
+                }
+                Deed::Reconnect { user } => {
+                    if self.crowd.users[user as usize].link == Link::Up {
+                        self.crowd.drop_connection(user, sockets, now);
+                    }
+                }
+                Deed::Stall { user, lasts } => {
+                    let it = &mut self.crowd.users[user as usize];
+                    if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
+                        (it.asleep, it.live_since) = (true, Nanos(u64::MAX));
+                        sockets.pause(conn);
+                        self.wake(now.plus(lasts), Wake::Awake(user));
+                    }
+                }
+            }
+        }
+        self.collect_lost(now);
+    }
+
+    fn enter(&mut self, phase: Phase, now: Nanos) {
+        self.phase = phase;
+        self.since = now;
+        self.progress.1 = now;
+    }
+
+    fn give_up(&mut self, why: String, now: Nanos) {
+        if self.phase == Phase::Load {
+            self.end_load(now);
+        }
+        self.incomplete.get_or_insert(why);
+        self.enter(Phase::Done, now);
+    }
+
+    /// Whether the phase is over, and what the next one begins with.
+    fn look(&mut self, sockets: &mut Sockets, now: Nanos) {
+        if let Some(why) = self.watch.stop() {
+            return self.give_up(why, now);
+        }
+        if self.stuck(sockets, now) {
+            return;
+        }
+        match self.phase {
+            Phase::Connecting => {
+                self.opening =
+                    self.crowd.users.iter().filter(|it| it.link == Link::Opening).count();
+                while self.opening < OPENING_MAX
+                    && let Some(user) = self.to_connect.pop_front()
+                {
+                    self.crowd.connect(user, sockets);
+                    self.opening += 1;
+                }
+                if self.everybody(|it| it.link == Link::Up) {
+                    for room in 0..self.crowd.places.len() as u32 {
+                        self.crowd.make(room, sockets);
+                    }
+                    self.enter(Phase::Making, now);
+                }
+            }
+            Phase::Making => {
+                if self.crowd.places.iter().all(|place| place.made.is_some()) {
+                    self.join_all(sockets);
+                    self.enter(Phase::Joining, now);
+                }
+            }
+            Phase::Joining => {
+                if self.everybody(|it| it.asked.is_empty() && it.link == Link::Up) {
+                    self.enter(Phase::Settling, now);
+                }
+            }
+            Phase::Settling => {
+                if now.since(self.since) > SETTLE {
+                    self.begin_load(now);
+                }
+            }
+            Phase::Load => {
+                if now.since(self.begun) >= self.ends {
+                    self.end_load(now);
+                }
+            }
+            Phase::Draining => self.drain(sockets, now),
+            Phase::Reading => {
+                if self.everybody(|it| it.asked.is_empty()) && self.all_read() {
+                    self.enter(Phase::Done, now);
+                }
+            }
+            Phase::Done => {}
+        }
+    }
+
+    /// Nothing has moved for long: what was reached so far is judged.
+    fn stuck(&mut self, sockets: &Sockets, now: Nanos) -> bool {
+        let reads = sockets.reads() + sockets.writes();
+        if reads != self.progress.0 || matches!(self.phase, Phase::Load | Phase::Settling) {
+            self.progress = (reads, now);
+        }
+        if now.since(self.progress.1) < PATIENCE {
+            return false;
+        }
+        let seconds = PATIENCE.as_secs();
+        let why = format!("{:?} did not get on for {seconds} s", self.phase).to_lowercase();
+        self.give_up(why, now);
+        true
+    }
+
+    fn everybody(&self, is: impl Fn(&user::User) -> bool) -> bool {
+        self.crowd.users.iter().all(is)
+    }
+
+    fn join_all(&mut self, sockets: &mut Sockets) {
+        for room in 0..self.crowd.places.len() as u32 {
+            for member in self.crowd.places[room as usize].members.clone().into_iter().skip(1) {
+                self.crowd.doing(member, Todo::Join { room }, sockets);
+            }
+        }
+    }
+
+    fn begin_load(&mut self, now: Nanos) {
+        self.enter(Phase::Load, now);
+        self.begun = now;
+        self.crowd.recorder = Recorder::default();
+        let figures = &mut self.figures;
+        figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
+        figures.server_before = figures.server_at_start;
+        (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
+        self.watch.steal();
+        self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
+        self.wake(now.plus(self.ends), Wake::Ends);
+    }
+
+    fn end_second(&mut self, sockets: &Sockets) {
+        if self.phase != Phase::Load {
+            return;
+        }
+        let mut sample = self.crowd.recorder.end_second();
+        let figures = &mut self.figures;
+        sample.second = figures.second;
+        figures.second += 1;
+        figures.load_deliveries += sample.deliveries;
+        figures.load_sends += sample.sent;
+        sample.connections = sockets.len() as u64;
+        let own = clock::thread_cpu();
+        sample.generator_cpu = own.saturating_sub(figures.own_before).as_secs_f64();
+        figures.own_before = own;
+        sample.steal = self.watch.steal();
+        if let Some((cpu, rss)) = self.watch.server() {
+            let before = figures.server_before.replace(cpu).unwrap_or(cpu);
+            sample.server_cpu = cpu.saturating_sub(before).as_secs_f64();
+            sample.server_rss_bytes = rss;
+            figures.rss_max = figures.rss_max.max(rss);
+        }
+        (self.tell)(&sample);
+        figures.samples.push(sample);
+    }
+
+    fn end_load(&mut self, now: Nanos) {
+        let figures = &mut self.figures;
+        figures.load = now.since(self.begun);
+        figures.own_cpu = clock::thread_cpu().saturating_sub(figures.own_at_start);
+        let cpu = self.watch.server().map(|(cpu, _)| cpu);
+        figures.server_cpu =
+            figures.server_at_start.and_then(|start| Some(cpu?.saturating_sub(start)));
+        let rest = self.crowd.recorder.end_second();
+        figures.load_deliveries += rest.deliveries;
+        figures.load_sends += rest.sent;
+        self.enter(Phase::Draining, now);
+    }
+
+    /// Everybody is back, everything is answered, everybody has heard everything, and it stays so.
+    fn drain(&mut self, sockets: &mut Sockets, now: Nanos) {
+        let quiet = self.everybody(|it| {
+            it.link == Link::Up && it.asked.is_empty() && it.backlog.is_empty() && !it.asleep
+        });
+        let finished = quiet && self.crowd.ledger.behind() == 0 && self.crowd.ledger.open() == 0;
+        let waited = now.since(self.since);
+        if !finished {
+            self.since = now;
+        }
+        // Whoever still misses something by now will not hear of it.
+        let given_up = now.since(self.begun) > self.ends + 2 * PATIENCE;
+        if given_up || (finished && waited > SETTLE) {
+            self.enter(Phase::Reading, now);
+            for room in 0..self.crowd.places.len() as u32 {
+                self.crowd.read_page(room, sockets);
+            }
+        }
+    }
+
+    fn all_read(&self) -> bool {
+        let ledger = &self.crowd.ledger;
+        let read = |place: &crowd::Place| {
+            place.made.is_none_or(|(_, ix)| ledger.page_wanted(ix).is_none())
+        };
+        self.crowd.places.iter().all(read)
+    }
+
+    fn outcome(self, reads: u64, writes: u64) -> Result<Outcome, RunError> {
+        let Self { mut crowd, figures, incomplete, .. } = self;
+        if let Some(why) = &incomplete
+            && figures.load.is_zero()
+        {
+            let farewells = format!("{:?}{:?}", crowd.farewells, crowd.refusals);
+            return Err(RunError::Trouble(format!("{why}; no load was offered {farewells}")));
+        }
+        // What came after the last second is in the whole run's figures, not in a sample.
+        crowd.recorder.end_second();
+        let mut last = Latency::new();
+        for us in crowd.ledger.last_heard() {
+            last.record_us(us);
+        }
+        crowd.recorder.last = last;
+        let (hits, misses) = crowd.frames();
+        Ok(Outcome {
+            verdict: crowd.ledger.verdict(),
+            recorder: crowd.recorder,
+            samples: figures.samples,
+            load: figures.load,
+            load_deliveries: figures.load_deliveries,
+            load_sends: figures.load_sends,
+            server_cpu: figures.server_cpu,
+            generator_cpu: figures.own_cpu,
+            server_rss_bytes: figures.rss_max,
+            dropped: figures.dropped,
+            farewells: crowd.farewells,
+            refusals: crowd.refusals,
+            work: [reads, writes, hits, misses],
+            incomplete,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! One virtual user: its connection, what it has asked and not heard about, and what it could not ask yet.
+//!
+//! Neighbours: `crowd` moves it. It lives as long as the run; its connections come and go.
+
+use std::collections::VecDeque;
+
+use crate::clock::Nanos;
+use crate::drivers::{Dress, Native};
+use crate::engine::ConnId;
+use crate::ledger::SendIx;
+
+/// A user.
+#[derive(Debug)]
+pub struct User {
+    pub token: String,
+    pub dress: Dress,
+    pub conn: Option<ConnId>,
+    pub driver: Native,
+    pub link: Link,
+    /// Asked on this connection and not answered, oldest first.
+    pub asked: VecDeque<(u32, Asked)>,
+    /// To be asked as soon as the user is up, in this order.
+    pub backlog: VecDeque<Todo>,
+    /// What was intended earlier does not count as live: the user was away or asleep.
+    pub live_since: Nanos,
+    /// When the connection was lost.
+    pub lost_at: Nanos,
+    /// Connections in a row that were not made.
+    pub failures: u32,
+    /// Reads nothing until then.
+    pub asleep: bool,
+    /// The rooms it is in or has asked to be in, by index.
+    pub rooms: Vec<u32>,
+}
+
+/// Where its connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// None.
+    Down,
+    /// Being made, greeted, authenticated.
+    Opening,
+    /// So many rooms have still to be resumed.
+    Resuming(u32),
+    /// Can act.
+    Up,
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Authenticate,
+    Create(u32),
+    Join(u32),
+    Leave(u32),
+    Post {
+        send: SendIx,
+        bytes: u32,
+    },
+    /// Hear a room from where it was left.
+    Resume(u32),
+    /// Too much had happened for a resume: pages instead.
+    CatchUp(u32),
+    /// History, for the ledger.
+    Page(u32),
+}
+
+/// What is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Todo {
+    Join { room: u32 },
+    Leave { room: u32, again: bool },
+    Post { send: SendIx, bytes: u32, again: bool },
+}
+
+impl User {
+    /// What was asked and is not answered has to be asked again, before what had to wait.
+    pub fn lose(&mut self, now: Nanos) {
+        self.conn = None;
+        self.link = Link::Down;
+        self.lost_at = now;
+        self.live_since = Nanos(u64::MAX);
+        self.asleep = false;
+        for (_, asked) in self.asked.drain(..).rev() {
+            match asked {
+                Asked::Join(room) => self.backlog.push_front(Todo::Join { room }),
+                Asked::Leave(room) => self.backlog.push_front(Todo::Leave { room, again: true }),
+                Asked::Post { send, bytes } => {
+                    self.backlog.push_front(Todo::Post { send, bytes, again: true });
+                }
+                // Asked again by coming back; pages by the verification itself.
+                Asked::Authenticate
+                | Asked::Create(_)
+                | Asked::Resume(_)
+                | Asked::CatchUp(_)
+                | Asked::Page(_) => {}
+            }
+        }
+    }
+
+    /// Takes what a reply with this tag answers. Replies come nearly in order.
+    pub fn answered(&mut self, tag: u32) -> Option<Asked> {
+        let at = self.asked.iter().position(|(asked, _)| *asked == tag)?;
+        self.asked.remove(at).map(|(_, asked)| asked)
+    }
+
+    /// A leave of this room had been asked for before the connection was lost: takes it out of the
+    /// backlog.
+    pub fn forget_leave(&mut self, room: u32) -> bool {
+        let is = |todo: &Todo| *todo == Todo::Leave { room, again: true };
+        let at = self.backlog.iter().position(is);
+        at.and_then(|at| self.backlog.remove(at)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_answered_is_asked_again_in_its_order_and_first() {
+        let mut user = User {
+            token: String::new(),
+            dress: Dress::Raw,
+            conn: None,
+            driver: Native::new(Dress::Raw, "lab".into(), Rc::default(), 1),
+            link: Link::Up,
+            asked: VecDeque::new(),
+            backlog: VecDeque::new(),
+            live_since: Nanos(0),
+            lost_at: Nanos(0),
+            failures: 0,
+            asleep: false,
+            rooms: vec![],
+        };
+        let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };
+        user.asked.push_back((1, Asked::Post { send: SendIx(0), bytes: 20 }));
+        user.asked.push_back((2, Asked::Leave(4)));
+        user.asked.push_back((3, Asked::Page(4)));
+        user.backlog.push_back(post(1, false));
+        assert_eq!(user.answered(9), None);
+        user.lose(Nanos(5));
+        let again = Todo::Leave { room: 4, again: true };
+        assert_eq!(user.backlog, [post(0, true), again, post(1, false)]);
+        assert!(user.forget_leave(4) && !user.forget_leave(4));
+        assert_eq!(user.answered(1), None, "tags belong to their connection");
+    }
+}
