@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::user::{Asked, Link, Todo, User};
+use super::user::{self, Asked, Link, Todo, User};
 use crate::clock::Nanos;
 use crate::drivers::{
     Action, Broken, Dress, Driver, Memory, Native, Observation, Outcome, Position,
@@ -244,14 +244,10 @@ impl Crowd {
 
     /// The hot path: what is told is judged and recorded as it is read.
     fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
-        let Self { users, places, ledger, recorder, follows, out, .. } = self;
+        let Self { users, places, ledger, recorder, follows, out, server: name, .. } = self;
         let User { driver, asked, live_since, .. } = &mut users[user as usize];
         let live_since = *live_since;
         let me = UserIx(user);
-        let mut answered = |tag: u32| {
-            let at = asked.iter().position(|(asked, _)| *asked == tag)?;
-            asked.remove(at).map(|(_, asked)| asked)
-        };
         let ix = |room: u32| places[room as usize].made.map(|(_, ix)| ix);
         driver.receive(bytes, out, &mut |seen| match seen {
             Observation::Event(event) => {
@@ -264,10 +260,15 @@ impl Crowd {
                     }
                 }
             }
-            Observation::Ready { epoch, .. } => follows.push(Follow::Ready { epoch }),
+            Observation::Ready { epoch, server } => {
+                if name.is_empty() {
+                    name.push_str(server);
+                }
+                follows.push(Follow::Ready { epoch });
+            }
             Observation::Goodbye { code, .. } => follows.push(Follow::Goodbye { code }),
             Observation::Reply { tag, outcome } => {
-                let Some(asked) = answered(tag) else {
+                let Some(asked) = user::answered(asked, tag) else {
                     return follows.push(Follow::Unasked { tag });
                 };
                 let what = match (asked, outcome) {
@@ -381,11 +382,9 @@ impl Crowd {
                 self.ledger.not_member(UserIx(user), ix);
                 self.resumed_one(user, sockets, now);
             }
-            (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. }) => {
+            (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. })
+            | (Asked::CatchUp(room), Reply::Page { more: true }) => {
                 self.catch_up(user, room, sockets);
-            }
-            (Asked::CatchUp(room), Reply::Page { more: true }) => {
-                self.catch_up(user, room, sockets)
             }
             (Asked::CatchUp(room), Reply::Page { more: false }) => {
                 self.resume(user, room, sockets);

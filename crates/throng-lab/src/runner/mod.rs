@@ -59,6 +59,8 @@ pub trait Watch {
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
+    /// What answered, as it names itself.
+    pub server: String,
     /// The books.
     pub verdict: Verdict,
     /// The latencies.
@@ -514,6 +516,7 @@ impl Runner<'_> {
         crowd.recorder.last = last;
         let (hits, misses) = crowd.frames();
         Ok(Outcome {
+            server: crowd.server,
             verdict: crowd.ledger.verdict(),
             recorder: crowd.recorder,
             samples: figures.samples,

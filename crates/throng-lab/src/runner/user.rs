@@ -98,12 +98,6 @@ impl User {
         }
     }
 
-    /// Takes what a reply with this tag answers. Replies come nearly in order.
-    pub fn answered(&mut self, tag: u32) -> Option<Asked> {
-        let at = self.asked.iter().position(|(asked, _)| *asked == tag)?;
-        self.asked.remove(at).map(|(_, asked)| asked)
-    }
-
     /// A leave of this room had been asked for before the connection was lost: takes it out of the
     /// backlog.
     pub fn forget_leave(&mut self, room: u32) -> bool {
@@ -111,6 +105,12 @@ impl User {
         let at = self.backlog.iter().position(is);
         at.and_then(|at| self.backlog.remove(at)).is_some()
     }
+}
+
+/// Takes what a reply with this tag answers. Replies come nearly in order.
+pub fn answered(asked: &mut VecDeque<(u32, Asked)>, tag: u32) -> Option<Asked> {
+    let at = asked.iter().position(|(asked, _)| *asked == tag)?;
+    asked.remove(at).map(|(_, asked)| asked)
 }
 
 #[cfg(test)]
@@ -140,11 +140,11 @@ mod tests {
         user.asked.push_back((2, Asked::Leave(4)));
         user.asked.push_back((3, Asked::Page(4)));
         user.backlog.push_back(post(1, false));
-        assert_eq!(user.answered(9), None);
+        assert_eq!(answered(&mut user.asked, 9), None);
         user.lose(Nanos(5));
         let again = Todo::Leave { room: 4, again: true };
         assert_eq!(user.backlog, [post(0, true), again, post(1, false)]);
         assert!(user.forget_leave(4) && !user.forget_leave(4));
-        assert_eq!(user.answered(1), None, "tags belong to their connection");
+        assert_eq!(answered(&mut user.asked, 1), None, "tags belong to their connection");
     }
 }

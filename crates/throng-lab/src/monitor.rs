@@ -1,0 +1,153 @@
+//! What the system says: of the server's process, of the machine, of its disk.
+//!
+//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch. Reads `/proc`
+//! only; it never asks the server about itself.
+
+use std::fs::read_to_string;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+
+/// The machine of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Machine {
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// What the first says of itself.
+    pub cpu: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// How TCP avoids congestion.
+    pub congestion_control: String,
+    /// Descriptors that this process may hold.
+    pub open_files_max: u64,
+    /// Load of the last minute, before the run.
+    pub load_average: f64,
+}
+
+impl Machine {
+    /// This one.
+    pub fn here() -> Self {
+        let cpu_info = read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let mem_info = read_to_string("/proc/meminfo").unwrap_or_default();
+        let after_colon = |text: &str, key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key));
+            line.and_then(|line| Some(line.split_once(':')?.1.trim().to_owned()))
+                .unwrap_or_default()
+        };
+        let one = |path: &str| read_to_string(path).unwrap_or_default().trim().to_owned();
+        let kib: Option<u64> =
+            after_colon(&mem_info, "MemTotal").split(' ').next().and_then(|it| it.parse().ok());
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, Into::into),
+            cpu: after_colon(&cpu_info, "model name"),
+            kernel: one("/proc/sys/kernel/osrelease"),
+            memory_bytes: kib.unwrap_or_default() * 1024,
+            congestion_control: one("/proc/sys/net/ipv4/tcp_congestion_control"),
+            open_files_max: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            load_average: one("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|it| it.parse().ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Raises the limit of open files to what is allowed; the words for the user if that is too little.
+pub fn allow_sockets(wanted: u64) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
+    if enough(limit.current) {
+        return Ok(());
+    }
+    if enough(limit.maximum) {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        return setrlimit(Resource::Nofile, raised).map_err(|error| error.to_string());
+    }
+    let maximum = limit.maximum.unwrap_or_default();
+    Err(format!(
+        "{wanted} open files are needed and {maximum} allowed: raise `ulimit -Hn`, or use fewer users"
+    ))
+}
+
+/// CPU so far (user and system, ended threads included) and resident bytes of a process.
+pub fn process(pid: u32) -> Option<(Duration, u64)> {
+    of_stat(&read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
+}
+
+fn of_stat(stat: &str) -> Option<(Duration, u64)> {
+    // The name, in brackets, may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ticks = number(11)? + number(12)?;
+    let cpu = Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64);
+    Some((cpu, number(21)? * page_size() as u64))
+}
+
+/// How much of the cores' time goes to other guests of the hypervisor.
+#[derive(Debug, Default)]
+pub struct Steal {
+    before: (u64, u64),
+}
+
+impl Steal {
+    /// The share since the last call.
+    pub fn share(&mut self) -> f64 {
+        let Some(now) = of_cpu_line(&read_to_string("/proc/stat").unwrap_or_default()) else {
+            return 0.0;
+        };
+        let before = std::mem::replace(&mut self.before, now);
+        let all = now.1.saturating_sub(before.1);
+        now.0.saturating_sub(before.0) as f64 / all.max(1) as f64
+    }
+}
+
+/// Stolen and all ticks, of all cores together.
+fn of_cpu_line(stat: &str) -> Option<(u64, u64)> {
+    let ticks: Vec<u64> = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_whitespace()
+        .filter_map(|tick| tick.parse().ok())
+        .collect();
+    Some((*ticks.get(7)?, ticks.iter().take(8).sum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_line_is_read_whatever_its_name_holds() {
+        let line = "42 (a ) b) S 1 42 42 0 -1 0 0 0 0 0 150 50 0 0 20 0 9 0 100 5000 300 0 0";
+        let (cpu, rss) = of_stat(line).unwrap();
+        assert_eq!(cpu, Duration::from_secs_f64(200.0 / clock_ticks_per_second() as f64));
+        assert_eq!(rss, 300 * page_size() as u64);
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        assert!(process(std::process::id()).unwrap().1 > 100_000);
+        assert!(process(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn steal_is_a_share_of_all_time() {
+        assert_eq!(of_cpu_line("cpu  1 2 3 4 5 6 7 8 9 10\n"), Some((8, 36)));
+        let mut steal = Steal::default();
+        assert!((0.0..=1.0).contains(&steal.share()));
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_raised_is_said_in_words() {
+        assert!(allow_sockets(1).is_ok());
+        assert!(getrlimit(Resource::Nofile).maximum.is_none() || allow_sockets(u64::MAX).is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! `lab run`: a scenario, a target, a folder that holds all that came of it.
+//!
+//! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order. The folder:
+//! `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second), `summary.json`,
+//! `server.log`. It is written as the run goes, so that a run which is cut short leaves what it had.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock;
+use crate::floor::{FsyncTimes, probe_fsync};
+use crate::monitor::{self, Machine, Steal};
+use crate::recorder::Sample;
+use crate::runner::{self, RunError, Watch};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::summary::{Ending, SCHEMA, Summary};
+use crate::target::{self, Start, Target, TargetError};
+
+/// Descriptors beside the users' sockets.
+const FILES_BESIDE: u64 = 100;
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub struct RunArgs {
+    /// A scenario's name, or a file.
+    pub scenario: String,
+    /// `key=value` over the scenario; `server.limits.x=…` for the server's settings.
+    pub settings: Vec<String>,
+    /// Where the run's folder goes; `lab-runs/NAME-TIME` if absent.
+    pub out: Option<PathBuf>,
+    /// The executable that serves; this very program if absent.
+    pub server: Option<PathBuf>,
+    /// A server that runs already, by its URL, instead.
+    pub target: Option<String>,
+    /// Its raw port, where the scenario wants it.
+    pub target_raw: Option<String>,
+    /// Accounts of that server, as `admin users create --tokens` wrote them.
+    pub tokens: Option<PathBuf>,
+    /// Over the scenario's.
+    pub seed: Option<u64>,
+    /// Over the scenario's.
+    pub seconds: Option<f64>,
+    /// The command as it was given, for the manifest.
+    pub command: String,
+}
+
+/// Why there is no summary.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The scenario cannot be run.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// There is no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The run broke off before any load.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Arguments(String),
+    /// The folder could not be written.
+    #[error("{0}: {1}")]
+    Folder(PathBuf, io::Error),
+}
+
+/// How a run is made again.
+#[derive(Debug, Serialize)]
+struct Manifest<'a> {
+    schema: u32,
+    lab: &'static str,
+    command: &'a str,
+    started_unix_seconds: u64,
+    seed: u64,
+    scenario: &'a Scenario,
+    server_settings_raised: &'a std::collections::BTreeMap<String, String>,
+    target: String,
+    machine: Machine,
+    fsync_before: Option<FsyncTimes>,
+}
+
+/// Runs it; says what happens as it goes to `say`, and the summary at the end.
+pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
+    let scenario = scenario_of(args)?;
+    let started = clock::unix_seconds();
+    let default = || Path::new("lab-runs").join(format!("{}-{started}", scenario.name));
+    let out = args.out.clone().unwrap_or_else(default);
+    let failed = |error| LabError::Folder(out.clone(), error);
+    std::fs::create_dir_all(&out).map_err(failed)?;
+    let wanted = u64::from(scenario.users.count) + FILES_BESIDE;
+    monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
+    let tell = |say: &mut dyn Write, line: String| writeln!(say, "{line}").map_err(failed);
+    tell(say, format!("{}: {}", scenario.name, scenario.says))?;
+    for (name, value) in &scenario.server {
+        tell(say, format!("server setting {name} = {value}"))?;
+    }
+    let scratch = out.join("data");
+    let (mut target, accounts, fsync_before) = if let Some(url) = &args.target {
+        let Some(tokens) = &args.tokens else {
+            return Err(LabError::Arguments("--target needs --tokens FILE of its accounts".into()));
+        };
+        let accounts = target::read_accounts(tokens, scenario.users.count)?;
+        (Target::at(url, args.target_raw.as_deref())?, accounts, None)
+    } else {
+        std::fs::create_dir_all(&scratch).map_err(failed)?;
+        let fsync = probe_fsync(&scratch, PROBE).map_err(failed)?;
+        let (target, accounts) = start(args, &scenario, &out, &scratch)?;
+        (target, accounts, Some(fsync))
+    };
+    let manifest = Manifest {
+        schema: SCHEMA,
+        lab: env!("CARGO_PKG_VERSION"),
+        command: &args.command,
+        started_unix_seconds: started,
+        seed: scenario.seed,
+        scenario: &scenario,
+        server_settings_raised: &scenario.server,
+        target: target.door.address.to_string(),
+        machine: Machine::here(),
+        fsync_before,
+    };
+    write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
+    let mut samples = BufWriter::new(File::create(out.join("samples.jsonl")).map_err(failed)?);
+    let seconds = scenario.seconds;
+    let mut recorded = |sample: &Sample| {
+        // A full disk must not end a run that measures a server; the summary says the same again.
+        let _ = serde_json::to_writer(&mut samples, sample).map(|()| samples.write_all(b"\n"));
+        let _ = samples.flush();
+        let _ = writeln!(say, "{}", line_of(sample, seconds));
+    };
+    let door = target.door.clone();
+    let mut watcher = Watcher { target: &mut target, steal: Steal::default() };
+    let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
+    let outcome = runner::run(&scenario, accounts, door, tag, &mut watcher, &mut recorded)?;
+    let stopped = target.stop();
+    let fsync = match fsync_before {
+        Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
+        None => None,
+    };
+    if args.target.is_none() {
+        std::fs::remove_dir_all(&scratch).map_err(failed)?;
+    }
+    let mut summary = Summary::new(&scenario, outcome, fsync);
+    match stopped {
+        Ok(Some(status)) if !status.success() && summary.ending == Ending::Pass => {
+            summary.ending = Ending::Incomplete;
+            summary.reasons.push(format!("the server ended with {status} after SIGTERM"));
+        }
+        Err(error) if summary.ending == Ending::Pass => {
+            summary.ending = Ending::Incomplete;
+            summary.reasons.push(error.to_string());
+        }
+        _ => {}
+    }
+    write_json(&out.join("summary.json"), &summary).map_err(failed)?;
+    write!(say, "\n{}run         {}\n", summary.words(), out.display()).map_err(failed)?;
+    Ok(summary)
+}
+
+/// Long enough for a thousand syncs of a quick disk, and for twenty of a slow one.
+const PROBE: Duration = Duration::from_millis(300);
+
+fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
+    let mut settings = args.settings.clone();
+    settings.extend(args.seed.map(|seed| format!("seed={seed}")));
+    settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
+    Ok(Scenario::load(&args.scenario, &settings)?)
+}
+
+fn start(
+    args: &RunArgs,
+    scenario: &Scenario,
+    out: &Path,
+    data: &Path,
+) -> Result<(Target, Vec<runner::Account>), LabError> {
+    let own = || std::env::current_exe().map_err(|e| LabError::Folder("this program".into(), e));
+    let program = args.server.clone().map_or_else(own, Ok)?;
+    let tokens = out.join("tokens");
+    target::make_accounts(&program, data, &tokens, scenario.users.count)?;
+    let accounts = target::read_accounts(&tokens, scenario.users.count)?;
+    // They open every account of the server; nothing in the folder needs them any more.
+    std::fs::remove_file(&tokens).map_err(|error| LabError::Folder(tokens.clone(), error))?;
+    let log = out.join("server.log");
+    let raw = scenario.users.dresses.contains(&crate::drivers::Dress::Raw);
+    let how = Start { program: &program, data, log: &log, settings: &scenario.server, raw };
+    Ok((Target::start(&how)?, accounts))
+}
+
+/// Looks at our own server's process.
+struct Watcher<'a> {
+    target: &'a mut Target,
+    steal: Steal,
+}
+
+impl Watch for Watcher<'_> {
+    fn server(&mut self) -> Option<(Duration, u64)> {
+        self.target.pid().and_then(monitor::process)
+    }
+
+    fn steal(&mut self) -> f64 {
+        self.steal.share()
+    }
+
+    fn stop(&mut self) -> Option<String> {
+        let (status, last_words) = self.target.ended()?;
+        Some(format!("the server ended ({status}); its last words:\n{last_words}"))
+    }
+}
+
+fn line_of(sample: &Sample, seconds: f64) -> String {
+    format!(
+        "{:>4} of {seconds:.0} s  {:>6} sent {:>6} acked {:>8} delivered  ack p50 {:>6.2} p99 {:>7.2} ms  \
+         delivery p99 {:>7.2} ms  server {:>3.0} %  lab {:>3.0} %",
+        sample.second + 1,
+        sample.sent,
+        sample.acked,
+        sample.deliveries,
+        sample.ack.p50_ms,
+        sample.ack.p99_ms,
+        sample.delivery.p99_ms,
+        sample.server_cpu * 100.0,
+        sample.generator_cpu * 100.0,
+    )
+}
+
+fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    serde_json::to_writer_pretty(&mut file, what)?;
+    file.write_all(b"\n")?;
+    file.flush()
+}

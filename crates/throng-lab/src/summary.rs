@@ -1,0 +1,355 @@
+//! What a run says when it is over: `summary.json`, whose schema is versioned, and the same in plain
+//! words. Both are functions of the outcome alone.
+//!
+//! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::floor::FsyncTimes;
+use crate::ledger::Verdict;
+use crate::recorder::Percentiles;
+use crate::runner::Outcome;
+use crate::scenario::Scenario;
+
+/// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// How it went, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every promise was kept.
+    Pass,
+    /// The ledger found faults.
+    Faults,
+    /// The generator was the bottleneck: the figures say nothing of the server.
+    Invalid,
+    /// It did not come to its end.
+    Incomplete,
+}
+
+/// The whole summary.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// How it went.
+    pub ending: Ending,
+    /// Why not better, in words; empty for a pass.
+    pub reasons: Vec<String>,
+    /// Always `open`: sends are made at their times, whatever the server does.
+    pub model: &'static str,
+    /// Seconds of load.
+    pub load_seconds: f64,
+    /// What answered.
+    pub server: String,
+    /// The ledger.
+    pub ledger: Verdict,
+    /// Rates over the load.
+    pub rates: Rates,
+    /// Latencies from the intended time.
+    pub latency: Latencies,
+    /// The server's cost; absent where its process is not ours to see.
+    pub cost: Option<Cost>,
+    /// The generator.
+    pub generator: Generator,
+    /// The disk before the run and after it, microseconds.
+    pub fsync: Option<[Fsync; 2]>,
+    /// Connections that ended without our doing, by reason.
+    pub farewells: BTreeMap<String, u64>,
+    /// Refusals, by name.
+    pub refusals: BTreeMap<String, u64>,
+}
+
+/// Each second.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rates {
+    /// Sends.
+    pub sends: f64,
+    /// Deliveries.
+    pub deliveries: f64,
+}
+
+/// From the intended time; people who were away or stalled by plan are apart.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latencies {
+    /// Send to durable ack.
+    pub ack: Percentiles,
+    /// Send to each recipient.
+    pub delivery: Percentiles,
+    /// Send to the first recipient.
+    pub first: Percentiles,
+    /// Send to the median recipient.
+    pub median: Percentiles,
+    /// Send to the last recipient.
+    pub last: Percentiles,
+    /// Acks and deliveries to those who were away or stalled.
+    pub catch_up: Percentiles,
+    /// From losing a connection to having resumed every room.
+    pub resume: Percentiles,
+}
+
+/// The server's process while load was offered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    /// CPU seconds.
+    pub cpu_seconds: f64,
+    /// Of one core.
+    pub cpu_share: f64,
+    /// All CPU over all deliveries, microseconds.
+    pub cpu_us_per_delivery: f64,
+    /// Most resident memory.
+    pub rss_max_bytes: u64,
+}
+
+/// The generator while load was offered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Generator {
+    /// Of one core; it has one thread.
+    pub cpu_share: f64,
+    /// How late sends started.
+    pub lag: Percentiles,
+    /// Sends given up because they could not be started in time.
+    pub dropped: u64,
+    /// Deliveries read and checked in a second of its CPU.
+    pub deliveries_per_cpu_second: f64,
+    /// Frames a read, on average.
+    pub frames_per_read: f64,
+    /// `recv` calls, `send` calls, frames recognised by their bytes, frames decoded.
+    pub work: [u64; 4],
+}
+
+/// One probe of the disk.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Fsync {
+    /// Half were quicker.
+    pub p50_us: f64,
+    /// Ninety-nine in a hundred were.
+    pub p99_us: f64,
+}
+
+impl From<&FsyncTimes> for Fsync {
+    fn from(times: &FsyncTimes) -> Self {
+        Self { p50_us: times.p50_us, p99_us: times.p99_us }
+    }
+}
+
+/// More refusals than this share of the sends, and the load was not what was planned.
+const REFUSED_SHARE_MAX: f64 = 0.001;
+
+impl Summary {
+    /// Of an outcome.
+    pub fn new(scenario: &Scenario, outcome: Outcome, fsync: Option<[FsyncTimes; 2]>) -> Self {
+        let seconds = outcome.load.as_secs_f64().max(1e-9);
+        let deliveries = outcome.load_deliveries;
+        let own = outcome.generator_cpu.as_secs_f64();
+        let cost = outcome.server_cpu.map(|cpu| Cost {
+            cpu_seconds: cpu.as_secs_f64(),
+            cpu_share: cpu.as_secs_f64() / seconds,
+            cpu_us_per_delivery: cpu.as_secs_f64() * 1e6 / deliveries.max(1) as f64,
+            rss_max_bytes: outcome.server_rss_bytes,
+        });
+        let [reads, _, hits, misses] = outcome.work;
+        let generator = Generator {
+            cpu_share: own / seconds,
+            lag: outcome.recorder.lag.percentiles(),
+            dropped: outcome.dropped,
+            deliveries_per_cpu_second: deliveries as f64 / own.max(1e-9),
+            frames_per_read: (hits + misses) as f64 / reads.max(1) as f64,
+            work: outcome.work,
+        };
+        let (ending, reasons) = judge(scenario, &outcome, &generator);
+        let recorder = &outcome.recorder;
+        let latency = Latencies {
+            ack: recorder.ack.percentiles(),
+            delivery: recorder.delivery.percentiles(),
+            first: recorder.first.percentiles(),
+            median: recorder.median.percentiles(),
+            last: recorder.last.percentiles(),
+            catch_up: recorder.catch_up.percentiles(),
+            resume: recorder.resume.percentiles(),
+        };
+        Self {
+            schema: SCHEMA,
+            scenario: scenario.name.clone(),
+            ending,
+            reasons,
+            model: "open",
+            load_seconds: seconds,
+            server: outcome.server,
+            ledger: outcome.verdict,
+            rates: Rates {
+                sends: outcome.load_sends as f64 / seconds,
+                deliveries: deliveries as f64 / seconds,
+            },
+            latency,
+            cost,
+            generator,
+            fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
+            farewells: outcome.farewells,
+            refusals: outcome.refusals,
+        }
+    }
+
+    /// For a person, in a screenful.
+    pub fn words(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).expect("a String grows");
+        text
+    }
+
+    fn write(&self, to: &mut String) -> std::fmt::Result {
+        let Self { ledger, latency, .. } = self;
+        let verdict = match self.ending {
+            Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
+            Ending::Faults => "FAULTS: promises were broken",
+            Ending::Invalid => "INVALID: the generator was the bottleneck",
+            Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
+        };
+        writeln!(to, "{}: {verdict}", self.scenario)?;
+        for reason in &self.reasons {
+            writeln!(to, "  {reason}")?;
+        }
+        writeln!(
+            to,
+            "\n{:12} {:>8} {:>11} {:>10} {:>8}",
+            "", "lost", "duplicated", "reordered", "foreign"
+        )?;
+        for (what, tally) in [("sends", ledger.send_faults), ("deliveries", ledger.delivery_faults)]
+        {
+            let (lost, duplicated) = (tally.lost, tally.duplicated);
+            let (reordered, foreign) = (tally.reordered, tally.foreign);
+            writeln!(to, "{what:12} {lost:>8} {duplicated:>11} {reordered:>10} {foreign:>8}")?;
+        }
+        writeln!(
+            to,
+            "\nsends       {} ({:.0}/s): {} acked, {} refused, {} unanswered, {} retried and known",
+            ledger.sends,
+            self.rates.sends,
+            ledger.acked,
+            ledger.refused,
+            ledger.unanswered,
+            ledger.repeats
+        )?;
+        writeln!(
+            to,
+            "deliveries  {} of {} due ({:.0}/s), and {} membership events",
+            ledger.deliveries, ledger.deliveries_due, self.rates.deliveries, ledger.notices
+        )?;
+        writeln!(
+            to,
+            "checked     {} events of history in {} of {} rooms, {} resumes, {} tails in doubt, {} away",
+            ledger.history,
+            ledger.rooms_read,
+            ledger.rooms,
+            ledger.resumed,
+            ledger.doubted,
+            ledger.away
+        )?;
+        writeln!(
+            to,
+            "\n{:28} {:>9} {:>9} {:>9} {:>9}",
+            "ms from the intended time", "p50", "p95", "p99", "max"
+        )?;
+        for (what, said) in [
+            ("durable ack", latency.ack),
+            ("delivery, each recipient", latency.delivery),
+            ("  first recipient", latency.first),
+            ("  median recipient", latency.median),
+            ("  last recipient", latency.last),
+            ("(who was away or stalled)", latency.catch_up),
+            ("(resume after a loss)", latency.resume),
+        ] {
+            let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
+            writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
+        }
+        self.write_costs(to)
+    }
+
+    fn write_costs(&self, to: &mut String) -> std::fmt::Result {
+        writeln!(to)?;
+        if let Some(cost) = self.cost {
+            writeln!(
+                to,
+                "server      {:.2} µs CPU a delivery, {:.0} % of a core, {:.0} MiB",
+                cost.cpu_us_per_delivery,
+                cost.cpu_share * 100.0,
+                cost.rss_max_bytes as f64 / f64::from(1 << 20)
+            )?;
+        }
+        let it = &self.generator;
+        writeln!(
+            to,
+            "generator   {:.0} % of a core, lag p50 {:.3} ms p99 {:.2} ms, {} dropped; {:.0} k deliveries \
+             a CPU-second at {:.1} frames a read",
+            it.cpu_share * 100.0,
+            it.lag.p50_ms,
+            it.lag.p99_ms,
+            it.dropped,
+            it.deliveries_per_cpu_second / 1e3,
+            it.frames_per_read
+        )?;
+        if let Some([before, after]) = self.fsync {
+            writeln!(
+                to,
+                "disk        fsync p50 {:.2} ms p99 {:.2} ms before, {:.2} and {:.2} after",
+                before.p50_us / 1e3,
+                before.p99_us / 1e3,
+                after.p50_us / 1e3,
+                after.p99_us / 1e3
+            )?;
+        }
+        for (what, counts) in [("ended", &self.farewells), ("refused", &self.refusals)] {
+            for (name, count) in counts {
+                writeln!(to, "{what:11} {count} × {name}")?;
+            }
+        }
+        for fault in self.ledger.described.iter().take(10) {
+            writeln!(to, "fault       {:?} {:?}: {}", fault.side, fault.kind, fault.what)?;
+        }
+        Ok(())
+    }
+}
+
+/// Faults weigh most: they are true however tired the generator was.
+fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Ending, Vec<String>) {
+    let mut reasons = Vec::new();
+    let verdict = &outcome.verdict;
+    let faults = verdict.send_faults.sum() + verdict.delivery_faults.sum();
+    if faults > 0 {
+        reasons.push(format!("{faults} faults, the first of them below"));
+        return (Ending::Faults, reasons);
+    }
+    if let Some(why) = &outcome.incomplete {
+        reasons.push(why.clone());
+        return (Ending::Incomplete, reasons);
+    }
+    if verdict.refused as f64 > verdict.sends as f64 * REFUSED_SHARE_MAX {
+        reasons.push(format!("{} of {} sends were refused", verdict.refused, verdict.sends));
+    }
+    if !verdict.is_clean() {
+        reasons.push(format!(
+            "{} sends unanswered, {} users away, {} of {} rooms read back",
+            verdict.unanswered, verdict.away, verdict.rooms_read, verdict.rooms
+        ));
+    }
+    if !reasons.is_empty() {
+        return (Ending::Faults, reasons);
+    }
+    let limits = &scenario.self_check;
+    let mut over = |what: &str, is: f64, max: f64| {
+        if is > max {
+            reasons.push(format!("{what} was {is:.3}, above {max}"));
+        }
+    };
+    over("the generator's share of a core", generator.cpu_share, limits.cpu_max);
+    over("the median lag in ms", generator.lag.p50_ms, limits.lag_p50_ms);
+    over("the p99 lag in ms", generator.lag.p99_ms, limits.lag_p99_ms);
+    over("the number of dropped sends", outcome.dropped as f64, limits.dropped_max as f64);
+    if reasons.is_empty() { (Ending::Pass, reasons) } else { (Ending::Invalid, reasons) }
+}
