@@ -261,7 +261,7 @@ fn resolve(given: &str, text: &str) -> Result<SocketAddr, TargetError> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -9,12 +9,17 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use throng_lab::bench::{self, Options, process};
 use throng_lab::floor;
+use throng_lab::run::{self, LabError, RunArgs};
+use throng_lab::summary::Ending;
 
 use crate::exit::Failure;
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Lab {
+    /// Run a scenario against a server and check every promise.
+    #[command(after_help = ENDINGS)]
+    Run(Run),
     /// Say what this machine itself could do, without any server (a minute).
     Floor(Floor),
     /// The floor in a process of its own; started by `floor`.
@@ -31,6 +36,48 @@ pub enum Lab {
     },
 }
 
+/// Shown below `lab run --help`.
+const ENDINGS: &str = "\
+Exit codes:
+  0   every promise was kept
+  1   the run could not be made; the last line says why
+  2   the scenario or the arguments cannot be used
+  10  the ledger found faults
+  11  the generator was the bottleneck: the figures say nothing of the server
+  12  the run did not come to its end";
+
+/// Arguments of `throng lab run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Its name (canonical), or a file.
+    scenario: String,
+    /// Change a value of the scenario (`seconds=5`, `rooms.team.count=10`), or raise a setting of the
+    /// server (`server.limits.sends_per_second=100`).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// The run's folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The executable that serves, instead of this one.
+    #[arg(long, value_name = "PATH", conflicts_with = "target")]
+    server: Option<PathBuf>,
+    /// A server that runs already.
+    #[arg(long, value_name = "URL", requires = "tokens")]
+    target: Option<String>,
+    /// Its raw port, for scenarios that speak it.
+    #[arg(long, value_name = "ADDRESS", requires = "target")]
+    target_raw: Option<String>,
+    /// Accounts of that server, as `admin users create --tokens` wrote them.
+    #[arg(long, value_name = "FILE", requires = "target")]
+    tokens: Option<PathBuf>,
+    /// What all chance comes from.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long load is offered.
+    #[arg(long)]
+    seconds: Option<f64>,
+}
+
 /// Arguments of `throng lab floor`.
 #[derive(Args, Debug)]
 pub struct Floor {
@@ -45,6 +92,7 @@ pub struct Floor {
 impl Lab {
     pub fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Run(run) => return run.run(),
             Self::Floor(floor) => floor.run(),
             Self::FloorServe { plan } => serde_json::from_str(&plan)
                 .map_err(io::Error::from)
@@ -52,6 +100,34 @@ impl Lab {
             Self::Spin { core } => process::spin(core),
         }
         .map_err(|error| Failure::other(&error))
+    }
+}
+
+impl Run {
+    fn run(self) -> Result<(), Failure> {
+        let args = RunArgs {
+            scenario: self.scenario,
+            settings: self.settings,
+            out: self.out,
+            server: self.server,
+            target: self.target,
+            target_raw: self.target_raw,
+            tokens: self.tokens,
+            seed: self.seed,
+            seconds: self.seconds,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+        };
+        let summary = run::run(&args, &mut io::stdout()).map_err(|error| match error {
+            LabError::Scenario(_) | LabError::Arguments(_) => Failure::settings(&error),
+            _ => Failure::other(&error),
+        })?;
+        let code = match summary.ending {
+            Ending::Pass => return Ok(()),
+            Ending::Faults => 10,
+            Ending::Invalid => 11,
+            Ending::Incomplete => 12,
+        };
+        Err(Failure::with(code, &summary.reasons.join("; ")))
     }
 }
 
