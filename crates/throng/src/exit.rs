@@ -21,10 +21,16 @@ Exit codes:
    78  the settings cannot be used
   130  a second signal ended it before it had drained";
 
-/// Kinds of trouble that end the process with a sentence; see `TABLE`.
+/// Kinds of trouble that end the process with a sentence; see `TABLE`, and `lab run --help` for its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     Other = 1,
+    /// `lab run`: a promise was broken.
+    Faults = 10,
+    /// `lab run`: the generator was the bottleneck.
+    Invalid = 11,
+    /// `lab run`: it did not come to its end.
+    Incomplete = 12,
     Arguments = 64,
     Corrupt = 65,
     Port = 69,

@@ -12,7 +12,7 @@ use throng_lab::floor;
 use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::summary::Ending;
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -41,10 +41,10 @@ const ENDINGS: &str = "\
 Exit codes:
   0   every promise was kept
   1   the run could not be made; the last line says why
-  2   the scenario or the arguments cannot be used
   10  the ledger found faults
   11  the generator was the bottleneck: the figures say nothing of the server
-  12  the run did not come to its end";
+  12  the run did not come to its end
+  64  the scenario or the arguments cannot be used";
 
 /// Arguments of `throng lab run`.
 #[derive(Args, Debug)]
@@ -118,16 +118,16 @@ impl Run {
             command: std::env::args().collect::<Vec<_>>().join(" "),
         };
         let summary = run::run(&args, &mut io::stdout()).map_err(|error| match error {
-            LabError::Scenario(_) | LabError::Arguments(_) => Failure::settings(&error),
+            LabError::Scenario(_) | LabError::Arguments(_) => Failure::new(Code::Arguments, &error),
             _ => Failure::other(&error),
         })?;
         let code = match summary.ending {
             Ending::Pass => return Ok(()),
-            Ending::Faults => 10,
-            Ending::Invalid => 11,
-            Ending::Incomplete => 12,
+            Ending::Faults => Code::Faults,
+            Ending::Invalid => Code::Invalid,
+            Ending::Incomplete => Code::Incomplete,
         };
-        Err(Failure::with(code, &summary.reasons.join("; ")))
+        Err(Failure::new(code, &summary.reasons.join("; ")))
     }
 }
 
