@@ -50,5 +50,15 @@ fn web() -> Result<(), String> {
         say("ci: web: SKIPPED: no `node` on this machine; web/test was not run");
         return Ok(());
     }
-    step("web", &["node", "--test", "web/test/"])
+    // By name: what a folder means here differs between versions of Node.js.
+    step(
+        "web",
+        &[
+            "node",
+            "--test",
+            "web/test/client.test.mjs",
+            "web/test/connection.test.mjs",
+            "web/test/timeline.test.mjs",
+        ],
+    )
 }
