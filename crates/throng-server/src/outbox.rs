@@ -17,6 +17,7 @@ use throng_core::{Disconnect, Limits};
 use tokio::net::TcpStream;
 
 use crate::clock::Moment;
+use crate::faults::{Fault, planted};
 use crate::operations::histogram::Tally;
 use crate::operations::metrics::Metrics;
 use crate::protocols::Form;
@@ -296,6 +297,9 @@ impl Outbox {
             // What has not begun to leave is dropped: the client resumes from what it has seen.
             state.waiting.truncate(usize::from(state.begun));
             state.recount();
+            if planted(Fault::DropWhenFull) {
+                return;
+            }
             self.begin_end(state, Disconnect::Slow, 0);
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::clock::{Clock, Moment};
 use crate::directory::{Directory, Reserved};
 use crate::fanout::{Answered, Fanout, ReplyTo, Told};
+use crate::faults::{Fault, planted};
 use crate::history::History;
 use crate::lifecycle::Fatal;
 use crate::log::{Log, LogError};
@@ -156,7 +157,13 @@ impl Sequencer {
             let outcome = Err(Rejection::Unavailable);
             answers.push(Answered { to: submission.to, room, outcome });
             reserved.extend(submission.reserved);
-            self.scratch.requests.push(submission.request);
+            let mut request = submission.request;
+            if planted(Fault::ForgetOrigins)
+                && let Command::Post { origin_id, .. } = &mut request.command
+            {
+                *origin_id = None;
+            }
+            self.scratch.requests.push(request);
         }
         metrics.turn_size.observe(answers.len() as u64);
         let events = if self.around.tail.wait_for_room(PATIENCE) {
@@ -190,13 +197,18 @@ impl Sequencer {
             answered.outcome = *outcome;
         }
         answer_accepted(answers);
+        if planted(Fault::TellBeforeCommit) {
+            let events = turn.events.clone();
+            self.fanout.tell(Told { answers: Vec::new(), events, committed: decided });
+        }
         if turn.events.is_empty() {
             return Ok(Vec::new());
         }
         match self.commit(&turn) {
             Ok(()) => {
                 self.around.metrics.stages.observe(Stage::Commit, clock.now().since(decided));
-                Ok(turn.events)
+                let told = planted(Fault::TellBeforeCommit);
+                Ok(if told { Vec::new() } else { turn.events })
             }
             Err(error @ LogError::SyncFailed(_)) => Err(error),
             Err(error) => {
@@ -288,10 +300,13 @@ impl Sequencer {
 fn answer_accepted(answers: &mut [Answered]) {
     let mut writer = Writer::default();
     for answered in answers {
-        let ReplyTo::Connection { outbox, re, ack: Ack::Accepted } = &answered.to else { continue };
+        let ReplyTo::Connection { outbox, re, ack } = &answered.to else { continue };
+        if *ack != Ack::Accepted && !planted(Fault::AckBeforeCommit) {
+            continue;
+        }
         let answer = match answered.outcome {
             Ok(Reply::Posted { seq, n, at, repeat }) => {
-                Answer::Posted { room: answered.room, seq, n, at, repeat, ack: Ack::Accepted }
+                Answer::Posted { room: answered.room, seq, n, at, repeat, ack: *ack }
             }
             Ok(_) => continue,
             Err(rejection) => Answer::Rejected(rejection),

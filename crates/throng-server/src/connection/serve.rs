@@ -18,6 +18,7 @@ use super::{Connection, UNREAD_MAX};
 use crate::app::App;
 use crate::clock::Moment;
 use crate::fanout::{Attach, Attached, Order, ReplyTo};
+use crate::faults::{Fault, planted};
 use crate::history::Gap;
 use crate::operations::metrics::Stage;
 use crate::outbox::{Outbox, Writer};
@@ -332,6 +333,7 @@ async fn subscribe(
         Some(position) if position.epoch != app.epoch || position.seq > head => {
             return Err(Rejection::TooOld);
         }
+        Some(position) if planted(Fault::ResumeOffByOne) => Some(position.seq.next().min(head)),
         Some(position) => Some(position.seq),
     };
     let mut begun = false;
