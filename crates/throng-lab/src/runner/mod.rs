@@ -30,10 +30,12 @@ const SETTLE: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without any progress for so long, a phase is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst sync.
+const STILL: Duration = Duration::from_secs(5);
 /// Before a connection that could not be made is tried again, times the failures in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Failures in a row after which the server is taken for gone.
-const FAILURES_MAX: u32 = 20;
+const FAILURES_MAX: u32 = 10;
 
 /// Why a run did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -481,8 +483,8 @@ impl Runner<'_> {
         if !finished {
             self.since = now;
         }
-        // Whoever still misses something by now will not hear of it.
-        let given_up = now.since(self.begun) > self.ends + 2 * PATIENCE;
+        // Whoever still misses something when nothing moves any more will not hear of it.
+        let given_up = now.since(self.progress.1) > STILL;
         if given_up || (finished && waited > SETTLE) {
             self.enter(Phase::Reading, now);
             for room in 0..self.crowd.places.len() as u32 {

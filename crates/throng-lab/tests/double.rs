@@ -1,0 +1,340 @@
+//! A server in memory, on the raw port only, that keeps every promise but the one it is told to break.
+//! One thread a connection and one lock for everything: it is right by being simple.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use throng_wire::native::protobuf;
+use throng_wire::native::v1::{
+    self, ClientFrame, ServerFrame, client_frame::Request, event::What, reply::Outcome,
+    server_frame::Frame,
+};
+use throng_wire::raw;
+
+/// What it does wrong, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sin {
+    None,
+    DropDelivery,
+    RepeatDelivery,
+    SwapDeliveries,
+    LeakToAnotherRoom,
+    ChangeBody,
+    LieInAck,
+    ForgetPost,
+    PostRetryTwice,
+    ResumeOneTooLate,
+    ResumeOneTooEarly,
+    NeverAck,
+    /// Reads and answers nothing from now on.
+    Stall,
+    /// Closes everything and refuses what comes.
+    Die,
+}
+
+#[derive(Default)]
+struct Room {
+    order: Vec<v1::Event>,
+    members: BTreeSet<u64>,
+    posts: u64,
+    listeners: BTreeMap<u64, usize>,
+    origins: HashMap<(u64, String), v1::Posted>,
+}
+
+struct World {
+    sin: Sin,
+    sinned: bool,
+    /// Posts before it sins.
+    patience: u64,
+    rooms: Vec<Room>,
+    connections: Vec<Option<TcpStream>>,
+    held: Option<(usize, ServerFrame)>,
+    dead: bool,
+}
+
+pub struct Double {
+    pub address: SocketAddr,
+    world: Arc<Mutex<World>>,
+}
+
+impl Double {
+    pub fn start(sin: Sin) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let world = Arc::new(Mutex::new(World {
+            sin,
+            sinned: false,
+            patience: 20,
+            rooms: Vec::new(),
+            connections: Vec::new(),
+            held: None,
+            dead: false,
+        }));
+        let shared = Arc::clone(&world);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let mut world = shared.lock().unwrap();
+                if world.dead {
+                    continue;
+                }
+                let number = world.connections.len();
+                world.connections.push(Some(stream.try_clone().unwrap()));
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, number, &shared));
+            }
+        });
+        Self { address, world }
+    }
+
+    pub fn sinned(&self) -> bool {
+        self.world.lock().unwrap().sinned
+    }
+}
+
+fn serve(mut stream: TcpStream, number: usize, world: &Mutex<World>) {
+    let welcome = v1::Welcome { server: "double".into(), epoch: 1, limits: None };
+    world.lock().unwrap().write(number, &ServerFrame { frame: Some(Frame::Welcome(welcome)) });
+    let mut user = 0;
+    let mut head = [0; raw::HEADER_LEN];
+    while stream.read_exact(&mut head).is_ok() {
+        let mut frame = vec![0; u32::from_be_bytes(head) as usize];
+        if stream.read_exact(&mut frame).is_err() {
+            break;
+        }
+        let ClientFrame { id, request } = protobuf::decode_client(&frame).unwrap();
+        let mut world = world.lock().unwrap();
+        if let Some(Request::Authenticate(it)) = &request {
+            user = it.token.parse().unwrap();
+        }
+        let Some(outcome) = world.request(user, number, id, request.unwrap()) else { continue };
+        world.reply(number, id, outcome);
+    }
+    let mut world = world.lock().unwrap();
+    for room in &mut world.rooms {
+        room.listeners.retain(|_, connection| *connection != number);
+    }
+    world.connections[number] = None;
+}
+
+impl World {
+    /// Whether to sin now.
+    fn sins(&mut self, sin: Sin) -> bool {
+        let now = self.sin == sin && !self.sinned && self.patience == 0;
+        self.sinned |= now;
+        now
+    }
+
+    fn write(&mut self, connection: usize, frame: &ServerFrame) {
+        let mut bytes = Vec::new();
+        raw::encode_with(&mut bytes, |out| protobuf::encode_server(frame, out));
+        if let Some(stream) = &mut self.connections[connection] {
+            // The peer may be gone already.
+            let _ = stream.write_all(&bytes);
+        }
+    }
+
+    fn reply(&mut self, connection: usize, re: u32, outcome: Outcome) {
+        let reply = v1::Reply { re, outcome: Some(outcome) };
+        self.write(connection, &ServerFrame { frame: Some(Frame::Reply(reply)) });
+    }
+
+    fn request(
+        &mut self,
+        user: u64,
+        connection: usize,
+        re: u32,
+        request: Request,
+    ) -> Option<Outcome> {
+        match request {
+            Request::Authenticate(_) => {
+                let user = Some(v1::User { id: user, name: format!("u{user}") });
+                Some(Outcome::Session(v1::Session { user, token: String::new() }))
+            }
+            Request::CreateRoom(_) => {
+                self.rooms.push(Room::default());
+                let room = self.rooms.len() as u32;
+                let by = Some(v1::User { id: user, name: String::new() });
+                let created = v1::RoomCreated { by, name: String::new() };
+                self.happen(room, What::Created(created));
+                Some(self.join(user, connection, room))
+            }
+            Request::Join(it) => Some(self.join(user, connection, it.room)),
+            Request::Leave(it) => Some(self.leave(user, it.room)),
+            Request::Post(it) => self.post(user, connection, re, it),
+            Request::Subscribe(it) => Some(self.subscribe(user, connection, &it)),
+            Request::History(it) => {
+                let room = &self.rooms[it.room as usize - 1];
+                let after = it.after.unwrap() as usize;
+                let to = (after + 7).min(room.order.len());
+                let events = room.order[after..to].to_vec();
+                Some(Outcome::Page(v1::Page { room: it.room, events, more: to < room.order.len() }))
+            }
+            _ => Some(Outcome::Done(v1::Done {})),
+        }
+    }
+
+    fn join(&mut self, user: u64, connection: usize, room: u32) -> Outcome {
+        let already = !self.rooms[room as usize - 1].members.insert(user);
+        if !already {
+            let user = Some(v1::User { id: user, name: String::new() });
+            self.happen(room, What::Joined(v1::MemberJoined { user }));
+        }
+        let it = &mut self.rooms[room as usize - 1];
+        it.listeners.insert(user, connection);
+        let seq = it.order.len() as u64;
+        let position = Some(v1::Position { epoch: 1, seq });
+        Outcome::Joined(v1::Joined { room, seq, position, already })
+    }
+
+    fn leave(&mut self, user: u64, room: u32) -> Outcome {
+        let it = &mut self.rooms[room as usize - 1];
+        if !it.members.remove(&user) {
+            return not_member();
+        }
+        it.listeners.remove(&user);
+        let user = Some(v1::User { id: user, name: String::new() });
+        let seq = self.happen(room, What::Left(v1::MemberLeft { user }));
+        Outcome::Left(v1::Left { room, seq })
+    }
+
+    fn post(&mut self, user: u64, connection: usize, re: u32, it: v1::Post) -> Option<Outcome> {
+        let room = &mut self.rooms[it.room as usize - 1];
+        if !room.members.contains(&user) {
+            return Some(not_member());
+        }
+        self.patience = self.patience.saturating_sub(1);
+        let key = (user, it.origin_id.clone());
+        if let Some(first) = self.rooms[it.room as usize - 1].origins.get(&key).copied()
+            && !self.sins(Sin::PostRetryTwice)
+        {
+            return Some(Outcome::Posted(v1::Posted { repeat: true, ..first }));
+        }
+        if self.sins(Sin::Stall) || (self.sin == Sin::Stall && self.sinned) {
+            return None;
+        }
+        if self.sins(Sin::Die) {
+            self.dead = true;
+            for stream in self.connections.iter().flatten() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            return None;
+        }
+        let room = &mut self.rooms[it.room as usize - 1];
+        room.posts += 1;
+        let n = room.posts;
+        let from = Some(v1::User { id: user, name: format!("u{user}") });
+        let message = v1::Message { n, from, origin_id: it.origin_id, body: it.body };
+        let seq = self.happen(it.room, What::Message(message));
+        let mut posted = v1::Posted { room: it.room, seq, n, ..v1::Posted::default() };
+        self.rooms[it.room as usize - 1].origins.insert(key, posted);
+        posted.seq += u64::from(self.sins(Sin::LieInAck));
+        if self.sins(Sin::ForgetPost) {
+            let order = &mut self.rooms[it.room as usize - 1].order;
+            order[seq as usize - 1].what = Some(What::Created(v1::RoomCreated::default()));
+        }
+        if self.sins(Sin::NeverAck) {
+            return None;
+        }
+        self.reply(connection, re, Outcome::Posted(posted));
+        None
+    }
+
+    fn happen(&mut self, room: u32, what: What) -> u64 {
+        let it = &mut self.rooms[room as usize - 1];
+        let seq = it.order.len() as u64 + 1;
+        let post = matches!(what, What::Message(_));
+        let event = v1::Event { room, seq, prev: seq - 1, at: 0, what: Some(what) };
+        it.order.push(event.clone());
+        let listeners: Vec<usize> = it.listeners.values().copied().collect();
+        let frame = ServerFrame { frame: Some(Frame::Event(event)) };
+        for connection in listeners {
+            self.deliver(connection, &frame, post);
+        }
+        if post && self.sins(Sin::LeakToAnotherRoom) {
+            let strangers = self.rooms.iter().flat_map(|it| it.listeners.iter());
+            let here = &self.rooms[room as usize - 1].members;
+            let stranger =
+                strangers.filter(|(user, _)| !here.contains(user)).map(|(_, it)| *it).next();
+            match stranger {
+                Some(stranger) => self.write(stranger, &frame),
+                None => self.sinned = false,
+            }
+        }
+        seq
+    }
+
+    fn deliver(&mut self, connection: usize, frame: &ServerFrame, post: bool) {
+        if post && self.sins(Sin::DropDelivery) {
+            return;
+        }
+        if post && self.sins(Sin::SwapDeliveries) {
+            self.held = Some((connection, frame.clone()));
+            return;
+        }
+        if post && self.sins(Sin::ChangeBody) {
+            let mut changed = frame.clone();
+            let Some(Frame::Event(v1::Event { what: Some(What::Message(it)), .. })) =
+                &mut changed.frame
+            else {
+                panic!("a post is a message")
+            };
+            it.body.push('!');
+            return self.write(connection, &changed);
+        }
+        self.write(connection, frame);
+        if post && self.sins(Sin::RepeatDelivery) {
+            self.write(connection, frame);
+        }
+        if self.held.as_ref().is_some_and(|(held, _)| *held == connection) {
+            let (_, late) = self.held.take().unwrap();
+            self.write(connection, &late);
+        }
+    }
+
+    fn subscribe(&mut self, user: u64, connection: usize, it: &v1::Subscribe) -> Outcome {
+        if !self.rooms[it.room as usize - 1].members.contains(&user) {
+            return not_member();
+        }
+        let from = it.from.unwrap().seq as usize;
+        let mut gap = self.rooms[it.room as usize - 1].order[from..].to_vec();
+        if !gap.is_empty() && self.sins(Sin::ResumeOneTooLate) {
+            gap.remove(0);
+        }
+        if from > 0 && self.sins(Sin::ResumeOneTooEarly) {
+            gap.insert(0, self.rooms[it.room as usize - 1].order[from - 1].clone());
+        }
+        for event in gap {
+            self.write(connection, &ServerFrame { frame: Some(Frame::Event(event)) });
+        }
+        let room = &mut self.rooms[it.room as usize - 1];
+        room.listeners.insert(user, connection);
+        let seq = room.order.len() as u64;
+        let position = Some(v1::Position { epoch: 1, seq });
+        Outcome::Subscribed(v1::Subscribed { room: it.room, position })
+    }
+}
+
+fn not_member() -> Outcome {
+    let name = "not_member".to_owned();
+    Outcome::Rejected(v1::Rejected { code: 206, name, ..v1::Rejected::default() })
+}
+
+/// No process to watch.
+pub struct Nothing;
+
+impl throng_lab::runner::Watch for Nothing {
+    fn server(&mut self) -> Option<(Duration, u64)> {
+        None
+    }
+    fn steal(&mut self) -> f64 {
+        0.0
+    }
+    fn stop(&mut self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,6 @@
+//! Whole runs against a double of a server, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod double;
+mod runs;

@@ -1,0 +1,126 @@
+//! A run says what the server did: nothing wrong, or what it did wrong.
+
+use throng_lab::runner::{self, Account, Door, Outcome, RunError};
+use throng_lab::scenario::Scenario;
+use throng_lab::summary::{Ending, Summary};
+
+use crate::double::{Double, Nothing, Sin};
+
+/// A small crowd whose people come and go; a second of it.
+const SMALL: &str = r#"
+name = "small"
+says = "four rooms of five with much coming and going"
+seconds = 1.0
+seed = 3
+[users]
+count = 20
+dresses = ["raw"]
+[[rooms]]
+name = "room"
+count = 4
+members = 5
+sends_per_second = 50.0
+arrivals = "poisson"
+[bodies]
+bytes_min = 20
+bytes_median = 60
+bytes_max = 2000
+sigma = 1.0
+[churn]
+reconnect = 1.0
+membership = 0.3
+stall = 0.1
+stall_seconds = 0.2
+"#;
+
+fn scenario(settings: &[&str]) -> Scenario {
+    let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+    Scenario::parse("small", SMALL, &settings).unwrap()
+}
+
+fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
+    let accounts = (0..u64::from(scenario.users.count))
+        .map(|user| Account { id: 100 + user, token: (100 + user).to_string() })
+        .collect();
+    let door = Door { address: double.address, raw: Some(double.address) };
+    runner::run(scenario, accounts, door, 7, &mut Nothing, &mut |_| {})
+}
+
+#[test]
+fn a_server_that_keeps_its_promises_passes_through_all_the_coming_and_going() {
+    let scenario = scenario(&[]);
+    let double = Double::start(Sin::None);
+    let outcome = run(&double, &scenario).unwrap();
+    let verdict = &outcome.verdict;
+    assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
+    assert!(verdict.sends > 100 && verdict.resumed > 5, "{verdict:#?}");
+    assert_eq!(verdict.deliveries, verdict.deliveries_due);
+    assert_eq!(verdict.sends, verdict.acked + verdict.refused);
+    let summary = Summary::new(&scenario, outcome, None);
+    assert!(matches!(summary.ending, Ending::Pass | Ending::Invalid), "{:?}", summary.reasons);
+    assert!(summary.latency.ack.count > 50);
+    assert!(summary.words().contains("deliveries"));
+}
+
+#[test]
+fn every_sin_is_caught() {
+    std::thread::scope(|scope| {
+        for sin in [
+            Sin::DropDelivery,
+            Sin::RepeatDelivery,
+            Sin::SwapDeliveries,
+            Sin::LeakToAnotherRoom,
+            Sin::ChangeBody,
+            Sin::LieInAck,
+            Sin::ForgetPost,
+            Sin::ResumeOneTooLate,
+            Sin::ResumeOneTooEarly,
+        ] {
+            scope.spawn(move || assert_caught(sin));
+        }
+    });
+}
+
+fn assert_caught(sin: Sin) {
+    let scenario = match sin {
+        // A delivery that is dropped or late heals by a resume: these are looked for without.
+        Sin::DropDelivery | Sin::SwapDeliveries => scenario(&["churn.reconnect=0"]),
+        // So much is said that something happens while one is away.
+        Sin::ResumeOneTooLate => scenario(&["churn.stall=0", "rooms.room.sends_per_second=400"]),
+        _ => scenario(&["churn.stall=0"]),
+    };
+    let double = Double::start(sin);
+    let outcome = run(&double, &scenario).unwrap();
+    assert!(double.sinned(), "{sin:?} did not happen");
+    let summary = Summary::new(&scenario, outcome, None);
+    assert_eq!(summary.ending, Ending::Faults, "{sin:?}: {}", summary.words());
+}
+
+#[test]
+fn a_retry_that_is_posted_twice_is_caught_or_never_came_to_be() {
+    let scenario = scenario(&["churn.reconnect=1", "rooms.room.sends_per_second=200"]);
+    let double = Double::start(Sin::PostRetryTwice);
+    let outcome = run(&double, &scenario).unwrap();
+    let summary = Summary::new(&scenario, outcome, None);
+    assert_eq!(summary.ending == Ending::Faults, double.sinned(), "{}", summary.words());
+}
+
+#[test]
+fn a_server_that_dies_ends_the_run_in_order() {
+    let double = Double::start(Sin::Die);
+    let outcome = run(&double, &scenario(&[])).unwrap();
+    assert!(outcome.incomplete.is_some());
+    assert!(outcome.verdict.sends > 0, "what was measured is kept");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let scenario = scenario(&[]);
+    let accounts = vec![Account { id: 1, token: "1".into() }; 20];
+    let door = Door { address, raw: Some(address) };
+    let error = runner::run(&scenario, accounts, door, 7, &mut Nothing, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("Refused"), "{error}");
+}
