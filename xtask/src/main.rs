@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod gen_wire;
+mod kill;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ cargo xtask CHORE
   bench              the performance table, server against floor: see `cargo xtask bench help`
   ci                 what CI runs after `cargo test`: format, clippy, docs, web checks, fuzz (60 s a target)
   gen                refresh generated files (the wire types from the published .proto)
+  kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
   help               this
 ";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "ci" => ci::run(&rest),
         "gen" => gen_wire::write(),
+        "kill" => kill::run(&rest),
         "help" | "--help" | "-h" => {
             say(HELP);
             ExitCode::SUCCESS
