@@ -29,6 +29,10 @@ pub fn run(_arguments: &[String]) -> ExitCode {
         say(&format!("ci: web failed: {error}"));
         return ExitCode::FAILURE;
     }
+    if let Err(error) = crate::fuzz::all(crate::fuzz::SECONDS) {
+        say(&format!("ci: fuzz failed: {error}"));
+        return ExitCode::FAILURE;
+    }
     say("ci: all steps passed");
     ExitCode::SUCCESS
 }

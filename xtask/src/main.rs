@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod gen_wire;
 mod kill;
 
@@ -16,6 +17,7 @@ cargo xtask CHORE
 
   bench              the performance table, server against floor: see `cargo xtask bench help`
   ci                 what CI runs after `cargo test`: format, clippy, docs, web checks, fuzz (60 s a target)
+  fuzz [SECONDS]     each grammar's fuzz target for so long (60)
   gen                refresh generated files (the wire types from the published .proto)
   kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
   help               this
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     match chore.as_str() {
         "bench" => bench::run(&rest),
         "ci" => ci::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "gen" => gen_wire::write(),
         "kill" => kill::run(&rest),
         "help" | "--help" | "-h" => {
