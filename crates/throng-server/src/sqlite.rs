@@ -72,8 +72,7 @@ pub fn open(
     let connection = connect(path, vfs, flags, kind)?;
     connection.pragma_update(None, "page_size", kind.page_size)?;
     recognise(&connection, path, kind)?;
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = set_wal(&connection)?;
     if mode != "wal" {
         return Err(Trouble::Io(format!("{} stays in journal mode {mode}", path.display())));
     }
@@ -126,6 +125,18 @@ fn connect(
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -i64::from(kind.cache_kib))?;
     Ok(connection)
+}
+
+/// Walks to the statement's end: that is where the change is committed, behind the row that already
+/// tells of it, and where a failure is seen.
+fn set_wal(connection: &Connection) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// An empty file may become ours; any other must say that it is.

@@ -13,8 +13,6 @@ use throng_core::Epoch;
 
 use super::{Log, LogError, SyncObserver, TurnId, Visit};
 use crate::clock::Clock;
-#[cfg(feature = "planted-faults")]
-use crate::faults::{self, Fault};
 use crate::sqlite::{self, Kind, Trouble};
 
 /// Old turns deleted in one commit's own transaction, for each turn that it adds: enough to catch

@@ -23,8 +23,8 @@ use crate::sqlite::{self, Kind, Trouble};
 const BLOCK_EVENTS_MAX: u64 = 64;
 /// A block of long messages is full before, so that writing it again stays cheap.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
-/// Reads side by side; more wait.
-const READERS_MAX: usize = 4;
+/// Enough to keep both cores reading while one waits for the disk.
+const READERS: usize = 4;
 
 const KIND: Kind = Kind {
     what: "store",
@@ -45,10 +45,18 @@ const KIND: Kind = Kind {
 const READER: Kind = Kind { cache_kib: 8 * 1024, ..KIND };
 
 /// How the store is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// The SQLite VFS by name; the tests put their disk of faults here.
     pub vfs: Option<String>,
+    /// Reads side by side, each with a connection of its own; more wait.
+    pub readers: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { vfs: None, readers: READERS }
+    }
 }
 
 /// The store in a file.
@@ -97,7 +105,7 @@ impl SqliteStore {
     fn open_file(path: &Path, options: &StoreOptions) -> Result<Self, Trouble> {
         let vfs = options.vfs.as_deref();
         let connection = sqlite::open(path, vfs, &KIND, "NORMAL")?;
-        let idle = (0..READERS_MAX).map(|_| sqlite::open_reader(path, vfs, &READER));
+        let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
         let idle = Mutex::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
         let writer = Writer { connection, cursors, scratch: Vec::new(), failed: None };

@@ -1,0 +1,494 @@
+//! A server without its sockets: real shards, log, store, tail, fold and history on a disk of ours,
+//! driven by seeded requests, and the truth that it must keep.
+//!
+//! Neighbours: `cuts` and `faults` run it and end it. It decides nothing itself: the shard does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use throng_core::shard::{Facts, Now, Restored, Shard, Want};
+use throng_core::{
+    Author, Body, Command, Event, EventKind, Limits, OriginId, Rejection, Reply, Request, RoomId,
+    RoomName, Seq, Timestamp, UserId, Username,
+};
+use throng_server::clock::Clock;
+use throng_server::fold::Folder;
+use throng_server::history::History;
+use throng_server::log::{Log, LogError, LogOptions, SqliteLog, TurnId};
+use throng_server::record;
+use throng_server::recovery::recover;
+use throng_server::store::{
+    RoomBatch, RoomSnapshot, Span, SqliteStore, Store, StoreError, StoreOptions, VisitOrigin,
+};
+use throng_server::tail::Tail;
+
+use super::disk::Disk;
+use super::vfs::{self, Mounted};
+
+pub const SHARDS: u32 = 2;
+const ROOMS: u32 = 6;
+const USERS: u64 = 4;
+const ALL: usize = 1_000_000;
+
+/// What is wrong on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Planted {
+    #[default]
+    Nothing,
+    /// Commits are not synced: `synchronous=OFF`.
+    NoSync,
+    /// The log is trimmed behind folds that are not synced.
+    NoCheckpoint,
+}
+
+/// A store whose `sync` does nothing.
+#[derive(Debug)]
+struct Lying(SqliteStore);
+
+impl Store for Lying {
+    fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
+        self.0.fold(rooms)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError> {
+        self.0.rooms(visit)
+    }
+
+    fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.0.page(room, span, limit)
+    }
+
+    fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
+        self.0.event(room, seq)
+    }
+
+    fn origins(
+        &self,
+        room: RoomId,
+        through: Seq,
+        since: Timestamp,
+        visit: &mut VisitOrigin<'_>,
+    ) -> Result<(), StoreError> {
+        self.0.origins(room, through, since, visit)
+    }
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    disk: Arc<Disk>,
+    log: Arc<SqliteLog>,
+    store: Arc<dyn Store>,
+    tail: Arc<Tail>,
+    folder: Folder,
+    history: History,
+    shards: Vec<Mutex<Shard>>,
+}
+
+/// What was asked of one turn and what came of it.
+pub type Outcomes = Vec<Result<Reply, Rejection>>;
+
+impl Server {
+    /// Opens what is on the disk and recovers.
+    pub fn start(mounted: &Mounted, planted: Planted) -> Result<Self, String> {
+        let mut options = LogOptions::new(Clock::manual());
+        options.vfs = Some(vfs::NAME.into());
+        options.checkpoint_pages = 24;
+        options.fault_no_sync = planted == Planted::NoSync;
+        let log = SqliteLog::open(&mounted.path("log.db"), &options).map_err(|e| e.to_string())?;
+        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1 };
+        let store = SqliteStore::open(&mounted.path("store.db"), &options);
+        let store = store.map_err(|e| e.to_string())?;
+        let store: Arc<dyn Store> = match planted {
+            Planted::NoCheckpoint => Arc::new(Lying(store)),
+            _ => Arc::new(store),
+        };
+        let limits = Limits::default();
+        let shards: Vec<_> =
+            (0..SHARDS).map(|n| Mutex::new(Shard::new(n.into(), &limits))).collect();
+        let shard = |room: RoomId| lock(&shards[(room.get() % SHARDS) as usize]);
+        let tail = recover(
+            &log,
+            &*store,
+            1 << 30,
+            1 << 30,
+            &mut |room| shard(room.room).restore(restored(room)),
+            &mut |event| shard(event.room).replay(event).map_err(|misfit| format!("{misfit:?}")),
+        );
+        let tail = Arc::new(tail.map_err(|e| e.to_string())?);
+        let log = Arc::new(log);
+        let folder = Folder::new(tail.clone(), log.clone(), store.clone());
+        let history = History::new(tail.clone(), store.clone());
+        let disk = mounted.disk.clone();
+        Ok(Self { disk, log, store, tail, folder, history, shards })
+    }
+
+    /// One turn of a shard, as the sequencer does it.
+    pub fn turn(&self, shard: u32, batch: &[Request], truth: &Truth) -> Result<Outcomes, LogError> {
+        let mut shard = lock(&self.shards[shard as usize]);
+        let batch = &made_once(&shard, batch);
+        let now = truth.now();
+        let facts = self.gather(&mut shard, batch, now);
+        let turn = shard.apply(batch, &facts, now);
+        if turn.events.is_empty() {
+            return Ok(turn.outcomes);
+        }
+        let mut bytes = Vec::new();
+        record::encode_turn(&turn.events, &mut bytes);
+        truth.offered(&turn.events);
+        match self.log.append(&bytes) {
+            Ok(id) => {
+                truth.acked(id, &turn.events);
+                self.tail.insert(id, &turn.events);
+                Ok(turn.outcomes)
+            }
+            Err(error) => {
+                // With the power gone, or what is on disk unknown, the turn may have come to be.
+                let may_be = self.disk.is_off() || matches!(error, LogError::SyncFailed(_));
+                truth.not_acked(batch, &turn.events, may_be);
+                shard.revert(turn);
+                Err(error)
+            }
+        }
+    }
+
+    fn gather(&self, shard: &mut Shard, batch: &[Request], now: Now) -> Facts {
+        let mut facts = Facts::default();
+        for _ in 0..2 {
+            let mut wants = Vec::new();
+            shard.wants(batch, now, &mut wants);
+            for want in wants {
+                match want {
+                    Want::Origins { room, through, since } => {
+                        let mut load =
+                            |user, id: &str, seq, at| shard.load_origin(room, user, id, seq, at);
+                        if self.store.origins(room, through, since, &mut load).is_ok() {
+                            shard.origins_loaded(room);
+                        }
+                    }
+                    Want::Event { room, seq } => {
+                        if let Ok(Some(event)) = self.history.event(room, seq) {
+                            facts.add(event);
+                        }
+                    }
+                }
+            }
+        }
+        facts
+    }
+
+    /// Folds what is in the tail.
+    pub fn fold(&self) -> Result<(), StoreError> {
+        self.folder.fold_now()
+    }
+
+    /// A room's whole history.
+    pub fn read(&self, room: RoomId) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.history.page(room, Span::After(Seq::ZERO), ALL)
+    }
+
+    /// Every room's whole history.
+    pub fn histories(&self) -> Result<BTreeMap<RoomId, Vec<Arc<Event>>>, String> {
+        let mut histories = BTreeMap::new();
+        for room in (1..=ROOMS).filter_map(RoomId::new) {
+            let history = self.read(room).map_err(|e| e.to_string())?;
+            let backwards = self.history.page(room, Span::Before(Seq(u64::MAX)), ALL);
+            if backwards.map_err(|e| e.to_string())? != history {
+                return Err(format!("room {room} reads differently from its two ends"));
+            }
+            if !history.is_empty() {
+                histories.insert(room, history);
+            }
+        }
+        Ok(histories)
+    }
+
+    /// The store alone, after a fold: its rooms are what their histories say.
+    pub fn check_rooms(&self, histories: &BTreeMap<RoomId, Vec<Arc<Event>>>) -> Result<(), String> {
+        let mut rooms = Vec::new();
+        self.store.rooms(&mut |room| rooms.push(room)).map_err(|e| e.to_string())?;
+        if rooms.len() != histories.len() {
+            return Err(format!("{} rooms with {} histories", rooms.len(), histories.len()));
+        }
+        for room in &rooms {
+            let expected = snapshot(&histories[&room.room]);
+            if *room != expected {
+                return Err(format!("the store has {room:?}, its history says {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+/// The directory reserves a room's number and name once: to make it again becomes joining it.
+fn made_once(shard: &Shard, batch: &[Request]) -> Vec<Request> {
+    let mut made = BTreeSet::new();
+    let once = batch.iter().map(|request| match request.command {
+        Command::Create { room, .. } if shard.room(room).is_some() || !made.insert(room) => {
+            Request { from: request.from.clone(), command: Command::Join { room } }
+        }
+        _ => request.clone(),
+    });
+    once.collect()
+}
+
+fn restored(room: RoomSnapshot) -> Restored {
+    let RoomSnapshot { room, name, at, head, pushed, posts, members, .. } = room;
+    Restored { room, name, at, head, pushed, posts, members }
+}
+
+fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
+    let (first, last) = (&history[0], &history[history.len() - 1]);
+    let EventKind::Created { name, .. } = &first.kind else { panic!("{first:?} makes no room") };
+    let mut members = BTreeMap::new();
+    let (mut posts, mut pushed) = (0, Seq::ZERO);
+    for event in history {
+        match &event.kind {
+            EventKind::Created { .. } => {}
+            EventKind::Joined { who } => _ = members.insert(who.id, event.seq),
+            EventKind::Left { who } => _ = members.remove(&who.id),
+            EventKind::Posted { .. } => posts += 1,
+        }
+        if event.pushed {
+            pushed = event.seq;
+        }
+    }
+    RoomSnapshot {
+        room: first.room,
+        name: name.clone(),
+        created_at: first.at,
+        at: last.at,
+        head: last.seq,
+        pushed,
+        posts,
+        members: members.into_iter().collect(),
+    }
+}
+
+/// What the server has promised, and what it was offered.
+#[derive(Debug, Default)]
+pub struct Truth {
+    clock: AtomicU64,
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    /// Events that were acked, or read after a start: they stay for ever.
+    durable: BTreeMap<(RoomId, Seq), Arc<Event>>,
+    /// Turns that were appended, whatever came of it.
+    offered: Vec<Vec<Arc<Event>>>,
+    /// Turns that were refused: they must not come to be.
+    refused: Vec<Vec<Arc<Event>>>,
+    newest: TurnId,
+    /// Posts whose senders were not answered and try again.
+    unanswered: Vec<Request>,
+}
+
+impl Truth {
+    fn now(&self) -> Now {
+        let at = self.clock.fetch_add(1, Ordering::Relaxed);
+        Now { at: Timestamp(1_760_000_000_000 + at), posts_total: at }
+    }
+
+    fn offered(&self, events: &[Arc<Event>]) {
+        lock(&self.said).offered.push(events.to_vec());
+    }
+
+    fn acked(&self, id: TurnId, events: &[Arc<Event>]) {
+        let mut said = lock(&self.said);
+        said.newest = said.newest.max(id);
+        said.durable.extend(events.iter().map(|event| ((event.room, event.seq), event.clone())));
+    }
+
+    fn not_acked(&self, batch: &[Request], events: &[Arc<Event>], may_be: bool) {
+        let tries_again = |request: &&Request| {
+            matches!(request.command, Command::Post { origin_id: Some(_), .. })
+        };
+        let mut said = lock(&self.said);
+        said.unanswered.extend(batch.iter().filter(tries_again).cloned());
+        if !may_be {
+            said.offered.retain(|turn| turn != events);
+            said.refused.push(events.to_vec());
+        }
+    }
+
+    fn tried_again(&self, shard: u32) -> Option<Request> {
+        let unanswered = &mut lock(&self.said).unanswered;
+        let of_shard = |request: &Request| request.command.room().get() % SHARDS == shard;
+        let at = unanswered.iter().position(of_shard)?;
+        Some(unanswered.remove(at))
+    }
+
+    /// A promised post, if there is one.
+    pub fn any_post(&self, shard: u32, chance: &mut SmallRng) -> Option<Arc<Event>> {
+        let said = lock(&self.said);
+        let posts = said.durable.values().filter(|event| {
+            event.room.get() % SHARDS == shard
+                && matches!(event.kind, EventKind::Posted { origin_id: Some(_), .. })
+        });
+        let posts: Vec<_> = posts.collect();
+        (!posts.is_empty()).then(|| posts[chance.random_range(0..posts.len())].clone())
+    }
+
+    /// Events that were promised.
+    pub fn promised(&self) -> usize {
+        lock(&self.said).durable.len()
+    }
+
+    /// After a start: every promise is kept, once and in order; what was never promised is there
+    /// whole turns at a time or not at all. What is there now is promised from now on.
+    pub fn check(&self, server: &Server) -> Result<(), String> {
+        let histories = server.histories()?;
+        let mut said = lock(&self.said);
+        for (room, history) in &histories {
+            if !history.iter().map(|event| event.seq.0).eq(1..=history.len() as u64) {
+                return Err(format!("room {room} is not dense"));
+            }
+        }
+        let found = |room: RoomId, seq: Seq| {
+            histories.get(&room).and_then(|history| history.get(seq.0 as usize - 1))
+        };
+        for ((room, seq), event) in &said.durable {
+            match found(*room, *seq) {
+                Some(is) if is == event => {}
+                Some(is) => return Err(format!("promised {event:?}, found {is:?}")),
+                None => return Err(format!("lost: {event:?}")),
+            }
+        }
+        for event in said.refused.iter().flatten() {
+            if found(event.room, event.seq) == Some(event) {
+                return Err(format!("was refused and came to be: {event:?}"));
+            }
+        }
+        let mut known = BTreeSet::new();
+        for turn in &said.offered {
+            let there = |event: &Arc<Event>| found(event.room, event.seq) == Some(event);
+            let count = turn.iter().filter(|event| there(event)).count();
+            if count != 0 && count != turn.len() {
+                return Err(format!("{count} of the {} events of a turn", turn.len()));
+            }
+            known.extend(turn.iter().filter(|e| there(e)).map(|event| (event.room, event.seq)));
+        }
+        let mut bodies = BTreeSet::new();
+        for event in histories.values().flatten() {
+            if !known.contains(&(event.room, event.seq))
+                && !said.durable.contains_key(&(event.room, event.seq))
+            {
+                return Err(format!("nobody said {event:?}"));
+            }
+            if let EventKind::Posted { body, .. } = &event.kind
+                && !bodies.insert(body.as_str())
+            {
+                return Err(format!("twice: {event:?}"));
+            }
+        }
+        said.offered.clear();
+        said.durable = histories
+            .values()
+            .flatten()
+            .map(|event| ((event.room, event.seq), event.clone()))
+            .collect();
+        server.fold().map_err(|e| e.to_string())?;
+        if server.histories()? != histories {
+            return Err("the fold has changed what is read".into());
+        }
+        server.check_rooms(&histories)
+    }
+
+    /// A turn of one post more: its number is above all that were given, and an old post asked for
+    /// again is answered as it was.
+    pub fn check_goes_on(&self, server: &Server, chance: &mut SmallRng) -> Result<(), String> {
+        let before = lock(&self.said).newest;
+        for shard in 0..SHARDS {
+            let Some(post) = self.any_post(shard, chance) else { continue };
+            let EventKind::Posted { n, author, origin_id, .. } = &post.kind else { continue };
+            let request = |command| Request { from: author.clone(), command };
+            let room = post.room;
+            let body = Body::parse(format!("again {}", chance.random::<u64>())).unwrap();
+            let repeat = Command::Post { room, origin_id: origin_id.clone(), body };
+            let batch = [request(Command::Join { room }), request(repeat)];
+            let outcomes = server.turn(shard, &batch, self).map_err(|e| e.to_string())?;
+            let expected = Reply::Posted { seq: post.seq, n: *n, at: post.at, repeat: true };
+            if outcomes[1] != Ok(expected) {
+                return Err(format!("asked again for {post:?}, was told {:?}", outcomes[1]));
+            }
+        }
+        for shard in 0..SHARDS {
+            let batch = [create(shard, chance)];
+            server.turn(shard, &batch, self).map_err(|e| e.to_string())?;
+        }
+        let said = lock(&self.said);
+        let newest = said.durable.values().max_by_key(|event| event.at).map(|event| event.seq);
+        if newest.is_some() && said.newest < before {
+            return Err(format!("the log numbers turns {:?} after {before:?}", said.newest));
+        }
+        Ok(())
+    }
+}
+
+fn author(number: u64) -> Author {
+    let name = Username::parse(&format!("user{number}")).unwrap();
+    Author { id: UserId::new(number).unwrap(), name }
+}
+
+fn create(shard: u32, chance: &mut SmallRng) -> Request {
+    let number = chance.random_range(0..ROOMS / SHARDS) * SHARDS + shard;
+    let room = RoomId::new(if number == 0 { SHARDS } else { number }).unwrap();
+    let name = RoomName::parse(&format!("room {room}")).unwrap();
+    let from = author(chance.random_range(1..=USERS));
+    Request { from, command: Command::Create { room, name } }
+}
+
+/// What some clients ask of one shard at the same time.
+pub fn batch(shard: u32, truth: &Truth, chance: &mut SmallRng) -> Vec<Request> {
+    let count = if chance.random_ratio(1, 8) { 30 } else { chance.random_range(1..6) };
+    (0..count).map(|_| request(shard, truth, chance)).collect()
+}
+
+fn request(shard: u32, truth: &Truth, chance: &mut SmallRng) -> Request {
+    let created = create(shard, chance);
+    let room = created.command.room();
+    let from = author(chance.random_range(1..=USERS));
+    let command = match chance.random_range(0..20) {
+        0..2 => return created,
+        2..5 => Command::Join { room },
+        5 => Command::Leave { room },
+        6 => match truth.any_post(shard, chance) {
+            Some(post) => return repeat(&post),
+            None => Command::Join { room },
+        },
+        7..10 => match truth.tried_again(shard) {
+            Some(request) => return request,
+            None => Command::Join { room },
+        },
+        _ => {
+            let len = [0, 20, 200, 5_000][chance.random_range(0..4)];
+            let body = format!("{:x}{}", chance.random::<u128>(), "x".repeat(len));
+            let origin_id = chance
+                .random_ratio(3, 4)
+                .then(|| OriginId::parse(format!("{:x}", chance.random::<u128>())).unwrap());
+            Command::Post { room, origin_id, body: Body::parse(body).unwrap() }
+        }
+    };
+    Request { from, command }
+}
+
+fn repeat(post: &Event) -> Request {
+    let EventKind::Posted { author, origin_id, body, .. } = &post.kind else {
+        panic!("{post:?} is no post")
+    };
+    let (room, origin_id, body) = (post.room, origin_id.clone(), body.clone());
+    Request { from: author.clone(), command: Command::Post { room, origin_id, body } }
+}

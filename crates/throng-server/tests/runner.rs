@@ -1,0 +1,3 @@
+//! The integration tests of the server, as one binary: one link, one run.
+
+mod power;

@@ -1,0 +1,71 @@
+//! `cargo xtask powercut --seeds N [--first S]`: more power cuts than the suite makes.
+//!
+//! Runs the suite's own test with other seeds, in as many processes as there are cores; a seed that
+//! fails is printed by the test with the line that repeats it. Neighbours:
+//! `crates/throng-server/tests/power/cuts.rs`.
+
+use std::process::{Child, Command, ExitCode};
+
+use crate::{root, say};
+
+const TEST: &str = "power::cuts::what_was_acked_before_a_power_cut_is_in_history_after_it";
+
+/// `--seeds N`, and `--first S` to go on where another run ended.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let Some((seeds, first)) = parse(arguments) else {
+        say("cargo xtask powercut --seeds N [--first S]");
+        return ExitCode::FAILURE;
+    };
+    match cut(seeds, first) {
+        Ok(true) => {
+            say(&format!("powercut: seeds {first}..{}: nothing lost", first + seeds));
+            ExitCode::SUCCESS
+        }
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("powercut: cannot start cargo: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Option<(u64, u64)> {
+    let (mut seeds, mut first) = (None, 0);
+    for pair in arguments.chunks(2) {
+        match pair {
+            [name, value] if name == "--seeds" => seeds = Some(value.parse().ok()?),
+            [name, value] if name == "--first" => first = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some((seeds?, first))
+}
+
+fn cut(seeds: u64, first: u64) -> std::io::Result<bool> {
+    if !test(&["--no-run"]).status()?.success() {
+        return Ok(false);
+    }
+    let processes = std::thread::available_parallelism()?.get() as u64;
+    let each = seeds.div_ceil(processes).max(1);
+    let mut children: Vec<Child> = Vec::new();
+    for from in (first..first + seeds).step_by(each as usize) {
+        let count = each.min(first + seeds - from);
+        let child = test(&["--", "--exact", TEST, "--nocapture"])
+            .env("THRONG_POWERCUT_FIRST", from.to_string())
+            .env("THRONG_POWERCUT_SEEDS", count.to_string())
+            .spawn()?;
+        children.push(child);
+    }
+    let mut kept = true;
+    for mut child in children {
+        kept &= child.wait()?.success();
+    }
+    Ok(kept)
+}
+
+fn test(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet", "--package", "throng-server", "--test", "runner"]);
+    command.args(arguments).current_dir(root());
+    command
+}
