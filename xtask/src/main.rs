@@ -9,6 +9,7 @@ mod ci;
 mod fuzz;
 mod gen_wire;
 mod kill;
+mod powercut;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ cargo xtask CHORE
   fuzz [SECONDS]     each grammar's fuzz target for so long (60)
   gen                refresh generated files (the wire types from the published .proto)
   kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
+  powercut           power cuts under the log and the store: --seeds N [--first S]
   help               this
 ";
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "gen" => gen_wire::write(),
         "kill" => kill::run(&rest),
+        "powercut" => powercut::run(&rest),
         "help" | "--help" | "-h" => {
             say(HELP);
             ExitCode::SUCCESS
