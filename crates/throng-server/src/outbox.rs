@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -25,6 +25,8 @@ use crate::protocols::Form;
 /// Chunks above this are written from where they lie, below it they are gathered into one buffer:
 /// copying a few small frames is cheaper than a vector of them.
 const GATHER_LEN_MAX: usize = 16 * 1024;
+/// Places that an empty queue keeps; most connections are idle, and there are many.
+const KEPT_MAX: usize = 4;
 /// Pieces of one vectored write.
 const PIECES_MAX: usize = 32;
 
@@ -43,6 +45,7 @@ pub struct Outbox {
     bytes_max: u32,
     /// Milliseconds at which the connection's task wants to be woken; `u64::MAX` for never.
     deadline: AtomicU64,
+    listens: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -64,6 +67,10 @@ struct State {
     in_flight: u32,
     /// Bytes of the first chunk have left already, so that it must not be dropped.
     begun: bool,
+    /// The task knows that the socket refused some.
+    blocked: bool,
+    /// The answer to a log-out, said when the session has ended and before the farewell.
+    last_word: Option<Box<[u8]>>,
     /// The task waits until nothing is in flight.
     wants_idle: bool,
     /// Something was staged in this tick of a fan-out and will be flushed by it.
@@ -159,6 +166,8 @@ impl Outbox {
             answer_bytes: 0,
             in_flight: 0,
             begun: false,
+            blocked: false,
+            last_word: None,
             wants_idle: false,
             staged: false,
             phase: Phase::Open,
@@ -172,6 +181,7 @@ impl Outbox {
             frames_max: u32::try_from(limits.outbox_frames_max).unwrap_or(u32::MAX),
             bytes_max: u32::try_from(limits.outbox_bytes_max).unwrap_or(u32::MAX),
             deadline: AtomicU64::new(u64::MAX),
+            listens: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -198,7 +208,8 @@ impl Outbox {
             match self.stream.try_write(chunk) {
                 Ok(len) if len == chunk.len() => return writer.wrote(frames, len),
                 Ok(len) => {
-                    writer.wrote(frames, len);
+                    // Counted as frames when the rest has left.
+                    writer.wrote(0, len);
                     state.push(chunk.slice(len..), frames, true);
                     state.begun = true;
                 }
@@ -281,7 +292,8 @@ impl Outbox {
     }
 
     fn begin_end(&self, state: &mut State, why: Disconnect, retry_after_ms: u32) {
-        let mut bytes = Vec::new();
+        let last_word = state.last_word.take().filter(|_| why == Disconnect::SessionEnded);
+        let mut bytes = last_word.map_or(Vec::new(), Vec::from);
         self.form.goodbye(why, retry_after_ms, &mut bytes);
         state.push(bytes.into(), 1, false);
         state.phase = Phase::Ending(why);
@@ -319,7 +331,7 @@ impl Outbox {
                 Err(_) => return state.gone(),
             }
         }
-        if state.waiting.capacity() > PIECES_MAX {
+        if state.waiting.capacity() > KEPT_MAX {
             state.waiting = VecDeque::new();
         }
     }
@@ -368,14 +380,30 @@ impl Outbox {
     pub fn write_more(&self, writer: &mut Writer) -> bool {
         let mut state = self.lock();
         self.write_waiting(&mut state, writer);
-        state.signals.0 &= !Signals::BLOCKED.0;
-        state.waiting.is_empty() || state.phase == Phase::Gone
+        let all = state.waiting.is_empty();
+        state.blocked = !all;
+        all
     }
 
     /// Bytes of answers that wait; the task serves nobody who does not read them.
     pub fn unread(&self) -> usize {
         let state = self.lock();
         (state.answer_bytes + state.live_bytes) as usize
+    }
+
+    /// What is said if the session ends now, before the farewell; `None` to take it back.
+    pub fn set_last_word(&self, bytes: Option<Vec<u8>>) {
+        self.lock().last_word = bytes.map(Vec::into_boxed_slice);
+    }
+
+    /// Some fan-out has it among its listeners; it must be told when the connection is gone.
+    pub fn listens(&self) -> bool {
+        self.listens.load(Ordering::Acquire)
+    }
+
+    /// From now on it is among the listeners of some fan-out.
+    pub fn set_listens(&self) {
+        self.listens.store(true, Ordering::Release);
     }
 
     /// One more command is in flight.
@@ -493,7 +521,7 @@ impl State {
     }
 
     fn signal_blocked(&mut self) {
-        if !self.signals.has(Signals::BLOCKED) {
+        if !std::mem::replace(&mut self.blocked, true) {
             self.signals.add(Signals::BLOCKED);
             self.wake();
         }

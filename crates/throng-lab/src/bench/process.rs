@@ -52,6 +52,8 @@ impl Programs {
     /// Accounts made beside the server, with their tokens.
     pub fn users(&self, data: &Path, prefix: &str, count: usize) -> io::Result<Vec<String>> {
         let file = data.with_extension(format!("{prefix}.tokens"));
+        // Of a run before this one, with another folder.
+        let _ = std::fs::remove_file(&file);
         let mut command = Command::new(&self.throng);
         command.args(["admin", "users", "create", "--prefix", prefix]);
         command.arg("--count").arg(count.to_string()).arg("--tokens").arg(&file);

@@ -71,8 +71,23 @@ struct Connection<P> {
     heard: Moment,
     probed: bool,
     blocked: Option<Moment>,
-    /// No more is read, since then.
-    stopping: Option<Moment>,
+    /// No more is read; it ends when what is under way is answered.
+    stopping: Option<Stopping>,
+}
+
+/// Why no more is read, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    since: Moment,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The server drains.
+    Drain,
+    /// The peer closed its half: it asks no more, and may still listen.
+    Eof,
 }
 
 /// Buffers that a thread lends to the connection it runs, so that an idle one holds none.
@@ -145,7 +160,11 @@ impl<P: Protocol> Connection<P> {
 
     /// Until it ends, by the peer's will or ours.
     async fn work(&mut self) {
-        while self.outbox.ending().is_none() && !self.outbox.is_gone() {
+        loop {
+            self.end_if_stopped();
+            if self.outbox.ending().is_some() || self.outbox.is_gone() {
+                return;
+            }
             self.arm();
             match poll_fn(|cx| self.poll(cx)).await {
                 Woken::Signals(signals) => self.signalled(signals),
@@ -192,8 +211,7 @@ impl<P: Protocol> Connection<P> {
     fn read_socket(&mut self) {
         let mut buffer = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.read));
         match read_once(self.outbox.stream(), &mut buffer) {
-            // Half-closed: it may still listen, but it can ask nothing and answer no probe.
-            Ok(0) => self.outbox.end_with(Vec::new()),
+            Ok(0) => self.stop(Cause::Eof),
             Ok(len) => self.read(&mut buffer[..len]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.outbox.close(),
@@ -246,12 +264,19 @@ impl<P: Protocol> Connection<P> {
                     break;
                 }
             }
+            if answers.len() >= READ_LEN {
+                self.say(answers.clone(), std::mem::take(&mut frames));
+                answers.clear();
+                if self.outbox.unread() >= UNREAD_MAX {
+                    break;
+                }
+            }
             if self.outbox.ending().is_some() {
                 asks.clear();
             }
         }
         if frames > 0 {
-            self.say(answers.as_slice().to_vec(), frames);
+            self.say(answers.clone(), frames);
         }
         answers.clear();
         DESK.with_borrow_mut(|desk| desk.answers = answers);
@@ -307,13 +332,31 @@ impl<P: Protocol> Connection<P> {
             self.serve_backlog();
         }
         if signals.has(Signals::DRAIN) {
-            self.stopping.get_or_insert(now);
-        }
-        if self.stopping.is_some() && self.outbox.idle_or_tell() {
-            self.outbox.end(Disconnect::Shutdown, self.retry_after());
+            self.stop(Cause::Drain);
         }
         if signals.has(Signals::DEADLINE) {
             self.expired(now);
+        }
+    }
+
+    fn stop(&mut self, cause: Cause) {
+        let since = self.app.clock.now();
+        self.stopping.get_or_insert(Stopping { since, cause });
+    }
+
+    /// One that stops ends when all that it asked is answered, or after a while.
+    fn end_if_stopped(&mut self) {
+        let Some(Stopping { since, cause }) = self.stopping else { return };
+        let served = match cause {
+            Cause::Eof => self.slow.is_none() && self.backlog.is_empty(),
+            Cause::Drain => true,
+        };
+        let late = self.app.clock.now().since(since) >= DRAIN;
+        if late || (served && self.outbox.idle_or_tell()) {
+            match cause {
+                Cause::Drain => self.outbox.end(Disconnect::Shutdown, self.retry_after()),
+                Cause::Eof => self.outbox.end_with(Vec::new()),
+            }
         }
     }
 
@@ -335,7 +378,7 @@ impl<P: Protocol> Connection<P> {
             at = at.min(blocked.plus(WRITE_TIMEOUT));
         }
         if let Some(stopping) = self.stopping {
-            at = at.min(stopping.plus(DRAIN));
+            at = at.min(stopping.since.plus(DRAIN));
         }
         self.outbox.set_deadline(Some(at));
     }
@@ -348,9 +391,6 @@ impl<P: Protocol> Connection<P> {
         if self.blocked.is_some_and(|since| now.since(since) >= WRITE_TIMEOUT) {
             self.app.metrics.slow_disconnects.inc();
             return self.outbox.close();
-        }
-        if self.stopping.is_some_and(|since| now.since(since) >= DRAIN) {
-            return self.outbox.end(Disconnect::Shutdown, self.retry_after());
         }
         let silence = now.since(self.heard);
         let interval = Duration::from_millis(limits.ping_interval_ms);
@@ -426,7 +466,9 @@ impl<P: Protocol> Connection<P> {
         self.outbox.close();
         let identity: Option<&Identity> = self.session.identity();
         self.app.sessions.leave(self.outbox.id, identity, self.app.clock.now());
-        self.app.connection_gone(self.outbox.id);
+        if self.outbox.listens() {
+            self.app.connection_gone(self.outbox.id);
+        }
         self.app.metrics.connections.dec();
     }
 }

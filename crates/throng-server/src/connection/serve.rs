@@ -182,11 +182,19 @@ impl<P: Protocol> Connection<P> {
             }),
             What::Logout => {
                 let session = self.session.identity().map(|identity| identity.session);
+                let outbox = Arc::clone(&self.outbox);
+                let mut bytes = Vec::new();
+                outbox.form.answer(re, &Answer::Done, &mut bytes);
+                outbox.set_last_word(Some(bytes));
                 Box::pin(async move {
                     let Some(session) = session else { return Slow::Done };
                     match app.auth.logout(session).await {
-                        Ok(()) => Slow::Answer(re, Answer::Done),
-                        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+                        // Its end has closed this connection too, with the answer before the farewell.
+                        Ok(()) => Slow::Done,
+                        Err(rejection) => {
+                            outbox.set_last_word(None);
+                            Slow::Answer(re, Answer::Rejected(rejection))
+                        }
                     }
                 })
             }

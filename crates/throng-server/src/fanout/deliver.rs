@@ -133,7 +133,7 @@ impl Deliver {
 
     /// Whether all listeners of these events can be written to in one go.
     pub fn is_small(&self, events: &[Arc<Event>]) -> bool {
-        events.iter().all(|event| self.hub.listeners(event.room) <= LARGE)
+        events.iter().all(|event| !event.pushed || self.hub.listeners(event.room) <= LARGE)
     }
 
     /// How long from now until what is staged and told should be flushed; `None` if there is nothing.
@@ -282,6 +282,7 @@ impl Deliver {
     /// The connection hears the room after this place, which is returned.
     fn listen(&mut self, room: RoomId, outbox: &Arc<Outbox>, after: Seq) -> Seq {
         // One that is gone has said so already, or will say so after this.
+        outbox.set_listens();
         if !outbox.is_gone() {
             let key = self.key(outbox);
             self.hub.subscribe(room, key, after);
