@@ -207,7 +207,7 @@ pub fn event(event: &Event) -> v1::Event {
 /// The first frame.
 pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
     v1::Welcome {
-        server: concat!("throng/", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: concat!("throng ", env!("CARGO_PKG_VERSION")).to_owned(),
         epoch: epoch.0,
         limits: Some(v1::Limits {
             frame_bytes: allowed.frame_len_max as u32,
