@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod protocols;
 pub mod record;
 pub mod recovery;
+pub mod rest;
 #[cfg(test)]
 mod samples;
 pub mod sequencer;

@@ -164,7 +164,7 @@ mod tests {
     async fn a_stop_waits_for_every_task() {
         let lifecycle = Lifecycle::default();
         let (release, held) = tokio::sync::oneshot::channel::<()>();
-        let task = lifecycle.spawn(async move { held.await });
+        let task = lifecycle.spawn(held);
         assert_eq!(lifecycle.tasks(), 1);
         let ended = lifecycle.ended();
         tokio::pin!(ended);

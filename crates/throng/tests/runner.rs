@@ -1,7 +1,10 @@
 //! The executable from outside: started as a process, spoken to over sockets, killed.
 
+mod bad_days;
 mod kill;
 mod planted;
+mod process;
 mod raw_client;
 mod raw_server;
+mod secrets;
 mod slow;

@@ -21,12 +21,12 @@ use throng_wire::{native, ws};
 use tokio::net::TcpStream;
 
 use super::{Gate, Pass};
-use crate::address::AddressKey;
 use crate::app::App;
 use crate::connection::{self, Opened};
 use crate::outbox::Outbox;
 use crate::protocols::Form;
 use crate::protocols::native::Native;
+use crate::rest::{self, Peer};
 
 /// A request's head. hyper takes no smaller buffer than this either.
 const HEAD_LEN_MAX: usize = 8 * 1024;
@@ -34,10 +34,6 @@ const HEAD_LEN_MAX: usize = 8 * 1024;
 /// The socket's pass, until an upgrade takes it along.
 #[derive(Clone, Debug)]
 struct Carried(Arc<Mutex<Option<Pass>>>);
-
-/// The socket's other end, put into each request by the listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
 
 #[derive(Clone, Debug)]
 struct Upgrade {
@@ -47,7 +43,8 @@ struct Upgrade {
 /// REST, the page and `/ws`.
 pub fn router(app: &Arc<App>, _gate: &Arc<Gate>) -> Router {
     let upgrade = Upgrade { app: Arc::clone(app) };
-    Router::new().route("/ws", get(self::upgrade)).with_state(upgrade)
+    let ws = Router::new().route("/ws", get(self::upgrade)).with_state(upgrade);
+    ws.merge(rest::router(Arc::clone(app)))
 }
 
 /// Serves HTTP on a socket until it is closed or upgraded.
@@ -98,7 +95,7 @@ async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Respon
     let Some(mut pass) = carried.lock().ok().and_then(|mut pass| pass.take()) else {
         return (StatusCode::BAD_REQUEST, "one upgrade a connection\n").into_response();
     };
-    let address = client(&app, &request);
+    let address = rest::client(&app, request.headers(), request.extensions());
     if !pass.count_for(address) {
         app.metrics.connections_refused.inc();
         let text = "too many connections from this address\n";
@@ -212,14 +209,6 @@ fn form_of(form: native::Form) -> Form {
         native::Form::Json => Form::WsJson,
         native::Form::Protobuf => Form::WsProtobuf,
     }
-}
-
-fn client(app: &App, request: &Request) -> AddressKey {
-    let unknown = Peer(IpAddr::from([0, 0, 0, 0]));
-    let Peer(peer) = request.extensions().get().copied().unwrap_or(unknown);
-    let forwarded = request.headers().get_all("x-forwarded-for");
-    let forwarded: Vec<&str> = forwarded.iter().filter_map(|one| one.to_str().ok()).collect();
-    app.settings.trusted_proxies.client(peer, forwarded.into_iter()).into()
 }
 
 fn bearer_token(value: &HeaderValue) -> Option<&str> {

@@ -1,0 +1,61 @@
+//! Bodies, in and out, as JSON.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use throng_core::Rejection;
+use throng_wire::native::json;
+
+use super::refusal::Refusal;
+
+/// The longest message, escaped as wastefully as JSON allows (`\u0000`, six for one), fits; nothing
+/// much longer is ever held.
+pub const BODY_BYTES_MAX: usize = 64 * 1_024;
+
+/// What a client sent. Its content type is not looked at: what is not JSON is refused, and no cookie
+/// makes a foreign page's request ours.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let bytes: Bytes = to_bytes(request.into_body(), BODY_BYTES_MAX)
+            .await
+            .map_err(|_| Refusal(Rejection::BodyTooLong))?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|_| Refusal(Rejection::Malformed))
+    }
+}
+
+/// What stands behind the question mark.
+#[derive(Debug)]
+pub struct Asking<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asking<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(asking)| Self(asking))
+            .map_err(|_| Refusal(Rejection::BadArgument))
+    }
+}
+
+/// What is answered: a message of the wire.
+#[derive(Debug)]
+pub struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut bytes = Vec::new();
+        json::encode(&self.0, &mut bytes);
+        let kind = HeaderValue::from_static("application/json");
+        ([(CONTENT_TYPE, kind)], bytes).into_response()
+    }
+}

@@ -1,0 +1,61 @@
+//! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…}` → 201 `posted`, after the message is
+//! durable; the same `origin_id` again is answered alike, with 200 and `repeat`.
+//! `GET /api/v1/rooms/{id}/messages?before=&after=&limit=` → `page`: the newest events below
+//! `before`, else the oldest above `after`; members only.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use throng_core::{Rejection, Reply};
+use throng_wire::native::v1;
+
+use super::body::{Answer, Asked, Asking};
+use super::caller::{Caller, InRoom};
+use super::membership::unexpected;
+use super::refusal::Refusal;
+use crate::app::App;
+use crate::protocols::native::mapping;
+
+/// Says something. Whatever `ack` names, the answer comes when the message is durable: an answer
+/// over HTTP cannot come twice.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    InRoom(room): InRoom,
+    Asked(v1::Post { body, origin_id, ack, .. }): Asked<v1::Post>,
+) -> Result<(StatusCode, Answer<v1::Posted>), Refusal> {
+    v1::Ack::try_from(ack).map_err(|_| Rejection::BadArgument)?;
+    let command = mapping::post_command(room, body, origin_id)?;
+    match app.ask(caller.user, command).await? {
+        Reply::Posted { seq, n, at, repeat } => {
+            let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };
+            let ack = v1::Ack::Durable as i32;
+            let posted = v1::Posted { room: room.get(), seq: seq.0, n, at: at.0, repeat, ack };
+            Ok((status, Answer(posted)))
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Which {
+    before: Option<u64>,
+    after: Option<u64>,
+    limit: u32,
+}
+
+/// A page of history.
+pub async fn page(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    InRoom(room): InRoom,
+    Asking(Which { before, after, limit }): Asking<Which>,
+) -> Result<Answer<v1::Page>, Refusal> {
+    let span = mapping::span(before, after)?;
+    let page = app.page(caller.user.id, room, span, limit).await?;
+    Ok(Answer(mapping::page(&page)))
+}

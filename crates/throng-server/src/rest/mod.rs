@@ -1,0 +1,83 @@
+//! HTTP for people with `curl` and for programs that only post: one file an endpoint.
+//!
+//! Neighbours: the listener hands requests here, with their peer's address; `app` answers them. What
+//! goes in and out are the wire's own messages, bare: `{"room":1,"seq":7,…}`, and a refusal is
+//! `{"rejected":{"code":…,"name":…,"text":…}}` with a status that fits. Nothing here decides.
+
+mod accounts;
+mod body;
+mod caller;
+mod health;
+mod membership;
+mod messages;
+mod metrics;
+mod refusal;
+mod rooms;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::{delete, get, post};
+use throng_core::Rejection;
+
+use crate::app::App;
+use crate::web;
+pub use caller::client;
+use refusal::Refusal;
+
+/// The socket's other end, put into each request by the listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// Everything that is served over HTTP, but for the upgrade.
+pub fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/accounts", post(accounts::create))
+        .route("/sessions", post(sessions::create))
+        .route("/sessions/current", delete(sessions::end))
+        .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/{room}/join", post(membership::join))
+        .route("/rooms/{room}/leave", post(membership::leave))
+        .route("/rooms/{room}/messages", get(messages::page).post(messages::create))
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(other_method);
+    let pulse = Arc::new(health::Pulse::default());
+    let alive = move |State(app): State<Arc<App>>| {
+        let pulse = Arc::clone(&pulse);
+        async move { pulse.alive(&app).await }
+    };
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .merge(web::router())
+        .fallback(nothing_there)
+        .with_state(app)
+        .layer(axum::middleware::map_response(harden))
+}
+
+/// What holds for every answer: it is what it says it is, and unless it says otherwise no cache
+/// keeps it. There are no CORS headers: pages of other hosts may not read answers.
+async fn harden<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn nothing_there() -> axum::response::Response {
+    (StatusCode::NOT_FOUND, Refusal(Rejection::UnknownRequest).body()).into_response()
+}
+
+async fn other_method() -> axum::response::Response {
+    (StatusCode::METHOD_NOT_ALLOWED, Refusal(Rejection::UnknownRequest).body()).into_response()
+}

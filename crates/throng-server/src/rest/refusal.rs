@@ -1,0 +1,73 @@
+//! A refusal as HTTP says it: the code's own words, and the status that fits.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use throng_core::Rejection;
+use throng_wire::native::v1;
+
+use super::body::Answer;
+use crate::protocols::native::mapping;
+
+/// A refused request.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal(pub Rejection);
+
+/// `{"rejected":{…}}`.
+#[derive(Serialize)]
+pub struct Rejected {
+    rejected: v1::Rejected,
+}
+
+impl Refusal {
+    /// What goes into the body.
+    pub fn body(self) -> Answer<Rejected> {
+        Answer(Rejected { rejected: mapping::rejected(self.0) })
+    }
+
+    fn status(self) -> StatusCode {
+        match self.0 {
+            Rejection::Malformed
+            | Rejection::UnknownRequest
+            | Rejection::BadUsername
+            | Rejection::BadPassword
+            | Rejection::BadRoomName
+            | Rejection::EmptyBody
+            | Rejection::BadOriginId
+            | Rejection::BadArgument
+            | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
+            Rejection::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Rejection::NotMember | Rejection::LimitReached => StatusCode::FORBIDDEN,
+            Rejection::NoSuchRoom => StatusCode::NOT_FOUND,
+            Rejection::UsernameTaken | Rejection::RoomNameTaken => StatusCode::CONFLICT,
+            Rejection::TooOld => StatusCode::GONE,
+            Rejection::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::Busy { .. } | Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), self.body()).into_response();
+        let headers = response.headers_mut();
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(ms) = self.0.retry_after_ms() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
+        }
+        debug_assert!(headers.contains_key(CONTENT_TYPE));
+        response
+    }
+}

@@ -1,0 +1,52 @@
+//! `GET /api/v1/rooms?after=&limit=&mine=` → `rooms`: a page of the server's rooms by number.
+//! `POST /api/v1/rooms` `{"name":…}` → 201 `joined`: makes a room and joins it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use throng_core::{Position, RoomName};
+use throng_wire::native::v1;
+
+use super::body::{Answer, Asked, Asking};
+use super::caller::Caller;
+use super::refusal::Refusal;
+use crate::app::App;
+use crate::protocols::native::mapping;
+
+/// Which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Which {
+    after: u32,
+    limit: u32,
+    mine: bool,
+}
+
+/// A page of rooms.
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asking(Which { after, limit, mine }): Asking<Which>,
+) -> Answer<v1::Rooms> {
+    Answer(mapping::rooms(&app.rooms(caller.user.id, after, limit, mine)))
+}
+
+/// Makes a room.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(v1::CreateRoom { name }): Asked<v1::CreateRoom>,
+) -> Result<(StatusCode, Answer<v1::Joined>), Refusal> {
+    let name = RoomName::parse(&name)?;
+    let (room, seq) = app.create_room(caller.user, name).await?;
+    let position = Position { epoch: app.epoch, seq };
+    let joined = v1::Joined {
+        room: room.get(),
+        seq: seq.0,
+        position: Some(mapping::position(position)),
+        already: false,
+    };
+    Ok((StatusCode::CREATED, Answer(joined)))
+}
