@@ -1,5 +1,6 @@
 //! What an operator meets on a bad day: each ends with its own exit code and a sentence that says
 //! what to do; and what a good end and a bad one leave behind.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
 use std::net::TcpListener;

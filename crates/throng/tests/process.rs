@@ -1,4 +1,5 @@
 //! The real binary as a child, and as much HTTP as is needed to talk to it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
