@@ -97,6 +97,8 @@ impl Default for Latency {
 pub struct Sample {
     /// The second, from the beginning of the load.
     pub second: u64,
+    /// How long it was: the last may be a part of one.
+    pub seconds: f64,
     /// Sends that should have left.
     pub intended: u64,
     /// Sends that left.

@@ -90,6 +90,10 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
     let default = || Path::new("lab-runs").join(format!("{}-{started}", scenario.name));
     let out = args.out.clone().unwrap_or_else(default);
     let failed = |error| LabError::Folder(out.clone(), error);
+    if out.join("manifest.json").exists() {
+        let text = format!("{} holds a run already; name another --out", out.display());
+        return Err(LabError::Arguments(text));
+    }
     std::fs::create_dir_all(&out).map_err(failed)?;
     let wanted = u64::from(scenario.users.count) + FILES_BESIDE;
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
@@ -141,10 +145,11 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
         None => None,
     };
-    if args.target.is_none() {
+    let mut summary = Summary::new(&scenario, outcome, fsync);
+    // What a broken promise left on the disk is evidence.
+    if args.target.is_none() && matches!(summary.ending, Ending::Pass | Ending::Invalid) {
         std::fs::remove_dir_all(&scratch).map_err(failed)?;
     }
-    let mut summary = Summary::new(&scenario, outcome, fsync);
     match stopped {
         Ok(Some(status)) if !status.success() && summary.ending == Ending::Pass => {
             summary.ending = Ending::Incomplete;

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod kill;
+mod lab;
 mod planted;
 mod process;
 mod raw_client;

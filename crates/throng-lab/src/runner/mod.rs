@@ -172,6 +172,7 @@ struct Figures {
     own_cpu: Duration,
     own_before: Duration,
     second: u64,
+    second_begun: Nanos,
 }
 
 struct Runner<'a> {
@@ -223,7 +224,7 @@ impl Handler for Runner<'_> {
             self.do_what_is_due(sockets, now);
         }
         if let Some(trouble) = self.crowd.trouble.take() {
-            self.give_up(trouble, now);
+            self.give_up(trouble, sockets, now);
         }
         if self.phase == Phase::Done {
             return Next::Stop;
@@ -272,7 +273,7 @@ impl Runner<'_> {
             }
             Wake::Second => {
                 let next = self.begun.plus(Duration::from_secs(self.figures.second + 2));
-                self.end_second(sockets);
+                self.end_second(sockets, now);
                 if self.phase == Phase::Load {
                     self.wake(next, Wake::Second);
                 }
@@ -331,9 +332,9 @@ impl Runner<'_> {
         self.progress.1 = now;
     }
 
-    fn give_up(&mut self, why: String, now: Nanos) {
+    fn give_up(&mut self, why: String, sockets: &Sockets, now: Nanos) {
         if self.phase == Phase::Load {
-            self.end_load(now);
+            self.end_load(sockets, now);
         }
         self.incomplete.get_or_insert(why);
         self.enter(Phase::Done, now);
@@ -342,7 +343,7 @@ impl Runner<'_> {
     /// Whether the phase is over, and what the next one begins with.
     fn look(&mut self, sockets: &mut Sockets, now: Nanos) {
         if let Some(why) = self.watch.stop() {
-            return self.give_up(why, now);
+            return self.give_up(why, sockets, now);
         }
         if self.stuck(sockets, now) {
             return;
@@ -382,7 +383,7 @@ impl Runner<'_> {
             }
             Phase::Load => {
                 if now.since(self.begun) >= self.ends {
-                    self.end_load(now);
+                    self.end_load(sockets, now);
                 }
             }
             Phase::Draining => self.drain(sockets, now),
@@ -406,7 +407,7 @@ impl Runner<'_> {
         }
         let seconds = PATIENCE.as_secs();
         let why = format!("{:?} did not get on for {seconds} s", self.phase).to_lowercase();
-        self.give_up(why, now);
+        self.give_up(why, sockets, now);
         true
     }
 
@@ -429,19 +430,22 @@ impl Runner<'_> {
         let figures = &mut self.figures;
         figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
         figures.server_before = figures.server_at_start;
+        figures.second_begun = now;
         (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
         self.watch.steal();
         self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
         self.wake(now.plus(self.ends), Wake::Ends);
     }
 
-    fn end_second(&mut self, sockets: &Sockets) {
+    fn end_second(&mut self, sockets: &Sockets, now: Nanos) {
         if self.phase != Phase::Load {
             return;
         }
         let mut sample = self.crowd.recorder.end_second();
         let figures = &mut self.figures;
         sample.second = figures.second;
+        sample.seconds = now.since(figures.second_begun).as_secs_f64();
+        figures.second_begun = now;
         figures.second += 1;
         figures.load_deliveries += sample.deliveries;
         figures.load_sends += sample.sent;
@@ -460,16 +464,14 @@ impl Runner<'_> {
         figures.samples.push(sample);
     }
 
-    fn end_load(&mut self, now: Nanos) {
+    fn end_load(&mut self, sockets: &Sockets, now: Nanos) {
+        self.end_second(sockets, now);
         let figures = &mut self.figures;
         figures.load = now.since(self.begun);
         figures.own_cpu = clock::thread_cpu().saturating_sub(figures.own_at_start);
         let cpu = self.watch.server().map(|(cpu, _)| cpu);
         figures.server_cpu =
             figures.server_at_start.and_then(|start| Some(cpu?.saturating_sub(start)));
-        let rest = self.crowd.recorder.end_second();
-        figures.load_deliveries += rest.deliveries;
-        figures.load_sends += rest.sent;
         self.enter(Phase::Draining, now);
     }
 

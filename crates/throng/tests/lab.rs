@@ -1,0 +1,97 @@
+//! `throng lab run` with the real server: a short, small canonical keeps every promise, and a server that is
+//! wrong on purpose is found out by the ledger.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use throng_server::faults;
+
+/// Everything that canonical has, of everything less; more coming and going.
+const SMALL: [&str; 9] = [
+    "users.count=60",
+    "rooms.lobby.members=60",
+    "rooms.lobby.speakers=10",
+    "rooms.team.count=6",
+    "rooms.team.sends_per_second=10",
+    "churn.reconnect=0.5",
+    "churn.membership=0.2",
+    "churn.stall=0.05",
+    "churn.stall_seconds=0.5",
+];
+
+fn lab(out: &Path, fault: Option<&str>, settings: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+    command.args(["lab", "run", "canonical", "--seconds", "2", "--out"]).arg(out);
+    for setting in SMALL.iter().chain(settings) {
+        command.args(["--set", setting]);
+    }
+    if let Some(fault) = fault {
+        command.env(faults::VARIABLE, fault);
+    }
+    command.output().expect("the executable starts")
+}
+
+fn summary(out: &Path) -> serde_json::Value {
+    let bytes = std::fs::read(out.join("summary.json")).expect("a run leaves its summary");
+    serde_json::from_slice(&bytes).expect("a summary is JSON")
+}
+
+#[test]
+fn a_short_canonical_keeps_every_promise_in_all_dresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let dresses = r#"users.dresses=["ws-json", "ws-protobuf", "raw"]"#;
+    let done = lab(&out, None, &[dresses]);
+    let text = String::from_utf8_lossy(&done.stdout);
+    let error = String::from_utf8_lossy(&done.stderr);
+    let code = done.status.code().unwrap();
+    // A machine that compiles beside it may make the run invalid; promises are kept all the same.
+    assert!(code == 0 || code == 11, "{code}\n{text}\n{error}");
+    let summary = summary(&out);
+    let ledger = &summary["ledger"];
+    for side in ["send_faults", "delivery_faults"] {
+        for kind in ["lost", "duplicated", "reordered", "foreign"] {
+            assert_eq!(ledger[side][kind], 0, "{side} {kind}\n{text}");
+        }
+    }
+    assert_eq!(ledger["unanswered"], 0);
+    assert_eq!(ledger["deliveries"], ledger["deliveries_due"]);
+    assert_eq!(ledger["rooms_read"], ledger["rooms"]);
+    assert!(ledger["resumed"].as_u64().unwrap() > 20, "{text}");
+    assert!(summary["latency"]["ack"]["count"].as_u64().unwrap() > 50);
+    assert!(summary["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+    let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
+    assert!(manifest.contains("limits.connections_per_address"), "{manifest}");
+    assert_eq!(std::fs::read_to_string(out.join("samples.jsonl")).unwrap().lines().count(), 2);
+    assert!(!out.join("tokens").exists() && !out.join("data").exists());
+}
+
+#[test]
+fn a_resume_that_is_off_by_one_is_caught_by_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    // So much is said that something happens while one is away.
+    let done = lab(&out, Some("resume_off_by_one"), &["rooms.team.sends_per_second=100"]);
+    assert_eq!(done.status.code(), Some(10), "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(summary(&out)["ledger"]["delivery_faults"]["lost"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_server_that_does_not_come_up_is_told_in_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["server.limits.no_such_limit=1"];
+    let done = lab(&folder.path().join("run"), None, &settings);
+    assert_eq!(done.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(error.contains("no_such_limit"), "{error}");
+}
+
+#[test]
+fn a_mistyped_scenario_is_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let done = lab(&out, None, &["churn.reconect=1"]);
+    assert_eq!(done.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("reconect"));
+    assert!(!out.exists());
+}
