@@ -1,3 +1,4 @@
 //! The integration tests of the server, as one binary: one link, one run.
 
+mod conversation;
 mod power;
