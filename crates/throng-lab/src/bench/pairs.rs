@@ -219,9 +219,9 @@ fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Se
         offered_sends_per_second: shape.sends_per_second,
         sends_per_second: marks.acked as f64 / marks.seconds,
         deliveries_per_second: marks.delivered as f64 / marks.seconds,
-        frames_per_write: seen.ratio("throng_frames_written_total", "throng_writes_total"),
-        sends_per_sync: seen.ratio("throng_sends_total", "throng_fsyncs_total"),
-        turns_per_sync: seen.ratio("throng_turns_total", "throng_fsyncs_total"),
+        frames_per_write: seen.ratio("throng_frames_written_total", "throng_writes_total")?,
+        sends_per_sync: seen.ratio("throng_sends_total", "throng_fsyncs_total")?,
+        turns_per_sync: seen.ratio("throng_turns_total", "throng_fsyncs_total")?,
         ack_ms: quantiles_ms(&book.acks),
         delivery_ms: quantiles_ms(&book.deliveries),
         last_recipient_ms: quantiles_ms(&book.last_deliveries),
@@ -308,14 +308,14 @@ pub fn floor_run(
         std::fs::remove_file(&file)?;
     }
     let (marks, seen) = (&measured.marks, &measured.seen);
-    let writes = seen.grew("floor_writes_total");
+    let writes = seen.grew("floor_writes_total")?;
     Ok(FloorRun {
         cpu_us_per_delivery: seen.cpu as f64 / 1e3 / marks.delivered.max(1) as f64,
         cpu_us_per_write: seen.cpu as f64 / 1e3 / writes.max(1.0),
         deliveries_per_second: marks.delivered as f64 / marks.seconds,
-        frames_per_write: seen.grew("floor_frames_total") / writes,
+        frames_per_write: seen.grew("floor_frames_total")? / writes,
         sends_per_sync: if durable {
-            seen.ratio("floor_posts_total", "floor_syncs_total")
+            seen.ratio("floor_posts_total", "floor_syncs_total")?
         } else {
             0.0
         },

@@ -52,7 +52,7 @@ impl Programs {
     /// Accounts made beside the server, with their tokens.
     pub fn users(&self, data: &Path, prefix: &str, count: usize) -> io::Result<Vec<String>> {
         let file = data.with_extension(format!("{prefix}.tokens"));
-        // Of a run before this one, with another folder.
+        // Tokens of a run before this one; the command does not overwrite any.
         let _ = std::fs::remove_file(&file);
         let mut command = Command::new(&self.throng);
         command.args(["admin", "users", "create", "--prefix", prefix]);
@@ -60,7 +60,7 @@ impl Programs {
         command.arg("--data").arg(data);
         let done = command.output()?;
         if !done.status.success() {
-            let text = String::from_utf8_lossy(&done.stderr).into_owned();
+            let text = String::from_utf8_lossy(&done.stderr).trim().to_owned();
             return Err(io::Error::other(format!("admin users create: {text}")));
         }
         read_tokens(&file)
@@ -232,14 +232,10 @@ impl Drop for Process {
 pub struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// The counter, or nothing if the server has none of that name.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        self.0.get(name).copied()
-    }
-
-    /// What a counter grew by.
-    pub fn grew(&self, since: &Self, name: &str) -> Option<f64> {
-        Some(self.get(name)? - since.get(name)?)
+    /// The counter. A ratio without it would be made up, so its absence is an error.
+    pub fn get(&self, name: &str) -> io::Result<f64> {
+        let counter = self.0.get(name).copied();
+        counter.ok_or_else(|| io::Error::other(format!("/metrics has no {name}")))
     }
 
     fn parse(text: &str) -> Self {
@@ -280,8 +276,8 @@ mod tests {
     fn counters_are_summed_over_their_labels() {
         let text = "# HELP a\na_total{x=\"1\"} 2\na_total{x=\"2\"} 3\nb 1.5\n";
         let metrics = Metrics::parse(text);
-        assert_eq!(metrics.get("a_total"), Some(5.0));
-        assert_eq!(metrics.get("b"), Some(1.5));
-        assert_eq!(metrics.get("c"), None);
+        assert!((metrics.get("a_total").expect("it is there") - 5.0).abs() < 1e-9);
+        assert!((metrics.get("b").expect("it is there") - 1.5).abs() < 1e-9);
+        assert!(metrics.get("c").is_err());
     }
 }

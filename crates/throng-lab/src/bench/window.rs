@@ -68,18 +68,18 @@ impl<'a> Window<'a> {
 }
 
 impl Seen {
-    /// What a counter grew by; not a number if there is none of that name.
-    pub fn grew(&self, name: &str) -> f64 {
-        self.metrics[1].grew(&self.metrics[0], name).unwrap_or(f64::NAN)
+    /// What a counter grew by.
+    pub fn grew(&self, name: &str) -> io::Result<f64> {
+        Ok(self.metrics[1].get(name)? - self.metrics[0].get(name)?)
     }
 
     /// Growth of one counter for one of another.
-    pub fn ratio(&self, name: &str, of: &str) -> f64 {
-        self.grew(name) / self.grew(of)
+    pub fn ratio(&self, name: &str, of: &str) -> io::Result<f64> {
+        Ok(self.grew(name)? / self.grew(of)?)
     }
 
     /// A gauge at the end.
-    pub fn last(&self, name: &str) -> f64 {
-        self.metrics[1].get(name).unwrap_or(f64::NAN)
+    pub fn last(&self, name: &str) -> io::Result<f64> {
+        self.metrics[1].get(name)
     }
 }

@@ -132,8 +132,12 @@ fn cycle(
             continue;
         }
         let over = due >= end && visits.free.len() == crowd.len();
-        if over || at > end + 5_000_000_000 {
+        if over {
             return Ok(visits.done);
+        }
+        if at > end + 20_000_000_000 {
+            let open = crowd.len() - visits.free.len();
+            return Err(io::Error::other(format!("{open} joiners are still under way")));
         }
         crowd.wake_at(due.max(at + 50_000).min(at + 10_000_000))?;
         crowd.wait(&mut events, Some(Duration::from_millis(10)))?;
