@@ -22,8 +22,11 @@ pub const LINKS: usize = 100;
 /// Rooms of two.
 pub const ROOMS: usize = 1_000;
 /// What the load needs above the defaults: five hundred sends a second of each user.
-pub const SETTINGS: [&str; 2] =
-    ["limits.sends_per_second=5000", "limits.connections_per_address=200"];
+pub const SETTINGS: [&str; 3] = [
+    "limits.sends_per_second=5000",
+    "limits.sends_burst=5000",
+    "limits.connections_per_address=200",
+];
 
 /// A folder as it was when its server had stopped.
 #[derive(Clone, Debug)]
