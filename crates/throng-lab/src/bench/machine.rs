@@ -12,6 +12,8 @@ use crate::floor;
 /// Sizes of a 200-byte post as an event and its ack, in JSON.
 const EVENT_BYTES: usize = 390;
 const ACK_BYTES: usize = 100;
+/// The same post in a log.
+const RECORD_BYTES: usize = 260;
 
 /// Measures and tells.
 pub fn report(bench: &mut Bench) -> io::Result<()> {
@@ -47,7 +49,13 @@ pub fn report(bench: &mut Bench) -> io::Result<()> {
 }
 
 fn plan(frames_per_write: f64, sends_per_sync: f64) -> FloorPlan {
-    FloorPlan { frames_per_write, sends_per_sync, event_bytes: EVENT_BYTES, ack_bytes: ACK_BYTES }
+    FloorPlan {
+        frames_per_write,
+        sends_per_sync,
+        event_bytes: EVENT_BYTES,
+        ack_bytes: ACK_BYTES,
+        record_bytes: RECORD_BYTES,
+    }
 }
 
 fn sentence(members: usize, frames_per_write: f64, run: &FloorRun) -> String {

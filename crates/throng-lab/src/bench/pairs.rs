@@ -22,8 +22,6 @@ use crate::floor::{self, FsyncTimes};
 const FLOORS_APART_MAX: f64 = 0.15;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
-/// Bytes of an encoded event in a log: body, origin, names, numbers.
-const RECORD_OVERHEAD: usize = 64;
 /// The server's cap of `SO_SNDBUF`, by its default.
 const SEND_BUFFER_BYTES: usize = 32 * 1024;
 /// Events still on their way when the last send is out.
@@ -61,6 +59,8 @@ pub struct ServerRun {
     pub refusals: std::collections::BTreeMap<String, u64>,
     pub event_bytes: usize,
     pub ack_bytes: usize,
+    /// Bytes in the log for one send.
+    pub record_bytes: usize,
     /// Share of the server's CPU by thread name.
     pub threads: Vec<(String, f64)>,
 }
@@ -177,6 +177,7 @@ pub struct FloorPlan {
     pub sends_per_sync: f64,
     pub event_bytes: usize,
     pub ack_bytes: usize,
+    pub record_bytes: usize,
 }
 
 impl FloorPlan {
@@ -186,6 +187,7 @@ impl FloorPlan {
             sends_per_sync: run.sends_per_sync.max(1.0),
             event_bytes: run.event_bytes,
             ack_bytes: run.ack_bytes,
+            record_bytes: run.record_bytes,
         }
     }
 }
@@ -232,6 +234,7 @@ fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Se
         refusals: book.refusals,
         event_bytes: on_the_wire(event),
         ack_bytes: on_the_wire(ack),
+        record_bytes: seen.ratio("throng_log_bytes_total", "throng_sends_total")?.round() as usize,
         threads: measured.seen.threads,
     })
 }
@@ -293,7 +296,7 @@ pub fn floor_run(
         durable: durable.then(|| floor::Durable {
             file: file.clone(),
             sends_per_sync: plan.sends_per_sync,
-            record_bytes: BODY_BYTES + RECORD_OVERHEAD,
+            record_bytes: plan.record_bytes,
         }),
     })?;
     let tokens = vec!["floor".to_owned(); shape.rooms * shape.members];

@@ -111,6 +111,8 @@ pub struct Metrics {
     pub turns_reverted: Count,
     /// Syncs of the log.
     pub fsyncs: Count,
+    /// Bytes of turns in them: what the bench's durable floor appends too.
+    pub log_bytes: Count,
     /// Connections opened so far.
     pub connections_opened: Count,
     /// Connections refused at a limit.
@@ -201,6 +203,7 @@ impl Metrics {
             turns: Count::default(),
             turns_reverted: Count::default(),
             fsyncs: Count::default(),
+            log_bytes: Count::default(),
             connections_opened: Count::default(),
             connections_refused: Count::default(),
             slow_disconnects: Count::default(),
@@ -231,6 +234,7 @@ impl Metrics {
             ("turns", "Turns committed", &self.turns),
             ("turns_reverted", "Turns taken back", &self.turns_reverted),
             ("fsyncs", "Syncs of the log", &self.fsyncs),
+            ("log_bytes", "Bytes of turns synced", &self.log_bytes),
             ("connections_opened", "Connections accepted", &self.connections_opened),
             ("connections_refused", "Connections refused at a limit", &self.connections_refused),
             ("slow_disconnects", "Connections ended as too slow", &self.slow_disconnects),
@@ -280,8 +284,9 @@ fn resident_bytes() -> Option<u64> {
 }
 
 impl SyncObserver for Metrics {
-    fn synced(&self, _turns: usize, _bytes: usize, took: Duration) {
+    fn synced(&self, _turns: usize, bytes: usize, took: Duration) {
         self.fsyncs.inc();
+        self.log_bytes.inc_by(bytes as u64);
         self.fsync.observe(took.as_micros() as u64);
     }
 }
