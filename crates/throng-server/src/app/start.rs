@@ -113,7 +113,7 @@ impl App {
         let tail = Arc::new(tail);
         let sessions = Arc::new(Sessions::new(&limits));
         let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
-        let auth = open_auth(&settings, &clock)?;
+        let auth = open_auth(&settings, &clock, &metrics)?;
         auth.accounts().watch(Arc::new(SessionsWatch {
             sessions: Arc::clone(&sessions),
             fatal: fatal.clone(),
@@ -266,13 +266,17 @@ fn lock_folder(folder: &Path) -> Result<File, StartError> {
     }
 }
 
-fn open_auth(settings: &Settings, clock: &Clock) -> Result<Auth, StartError> {
+fn open_auth(
+    settings: &Settings,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Auth, StartError> {
     let form = if settings.memory {
         accounts::Form::Memory
     } else {
         accounts::Form::Folder(&settings.data)
     };
-    Ok(Auth::open(form, &settings.limits, clock.clone())?)
+    Ok(Auth::open(form, &settings.limits, clock.clone(), Arc::clone(metrics))?)
 }
 
 /// The shards while their rooms are put back.

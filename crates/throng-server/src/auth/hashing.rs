@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::password::{Arena, Password, Phc, Verdict};
 use crate::clock::{Clock, Moment};
+use crate::operations::metrics::Metrics;
 
 /// How much lower than the chat's threads these stand: at 10 a hashing thread that meets a chat
 /// thread on one core gets about a tenth of it.
@@ -38,6 +39,7 @@ struct Shared {
     threads: usize,
     queue_max: usize,
     wait_max: Duration,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -50,18 +52,6 @@ struct State {
     /// How long a hash takes of late (exponential mean of eight).
     took: Duration,
     ended: bool,
-    counts: Counts,
-}
-
-/// What the pool has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Hashes computed, of new passwords and of tries.
-    pub hashed: u64,
-    /// Refused because the queue was full, or would have been waited in too long.
-    pub refused: u64,
-    /// Passed over because the one who asked had gone.
-    pub passed_over: u64,
 }
 
 #[derive(Debug)]
@@ -98,7 +88,7 @@ pub struct Place {
 
 impl Hashing {
     /// Starts the threads.
-    pub fn start(limits: &Limits, clock: Clock) -> std::io::Result<Self> {
+    pub fn start(limits: &Limits, clock: Clock, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = limits.hash_thread_count(cores);
         let shared = Arc::new(Shared {
@@ -108,13 +98,13 @@ impl Hashing {
                 running: 0,
                 took: FIRST_HASH_TOOK,
                 ended: false,
-                counts: Counts::default(),
             }),
             wake: Condvar::new(),
             clock,
             threads,
             queue_max: limits.hash_queue_max,
             wait_max: Duration::from_millis(limits.hash_wait_max_ms),
+            metrics,
         });
         let threads = (0..threads)
             .map(|number| {
@@ -132,16 +122,17 @@ impl Hashing {
         let mut state = self.shared.lock();
         let wait = self.shared.wait(&state);
         if state.ended || state.taken >= self.shared.queue_max || wait > self.shared.wait_max {
-            state.counts.refused += 1;
+            self.shared.metrics.hashes_refused.inc();
             return Err(busy(wait));
         }
         state.taken += 1;
         Ok(Place { shared: Arc::clone(&self.shared), used: false })
     }
 
-    /// What the pool has done so far.
-    pub fn counts(&self) -> Counts {
-        self.shared.lock().counts
+    /// Where it counts.
+    #[cfg(test)]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Threads that hash.
@@ -255,11 +246,11 @@ impl Shared {
         state.running -= 1;
         match outcome {
             Outcome::Hashed => {
-                state.counts.hashed += 1;
+                self.metrics.hashes.inc();
                 state.took = (state.took * 7 + took) / 8;
             }
-            Outcome::Refused => state.counts.refused += 1,
-            Outcome::PassedOver => state.counts.passed_over += 1,
+            Outcome::Refused => _ = self.metrics.hashes_refused.inc(),
+            Outcome::PassedOver => _ = self.metrics.hashes_passed_over.inc(),
         }
     }
 }
@@ -332,7 +323,7 @@ mod tests {
             hash_wait_max_ms: wait_max_ms,
             ..Limits::default()
         };
-        Hashing::start(&limits, Clock::system()).unwrap()
+        Hashing::start(&limits, Clock::system(), Metrics::new()).unwrap()
     }
 
     fn password() -> Password {
@@ -346,7 +337,7 @@ mod tests {
         assert!(matches!(pool.place(), Err(Rejection::Busy { .. })));
         places.pop();
         assert!(pool.place().is_ok());
-        assert_eq!(pool.counts().refused, 1);
+        assert_eq!(pool.shared.metrics.hashes_refused.get(), 1);
     }
 
     #[test]
@@ -369,7 +360,7 @@ mod tests {
         assert_eq!(verified.verdict, Verdict::Right);
         assert!(verified.renewed.is_none());
         assert_eq!(pool.shared.lock().taken, 0);
-        assert_eq!(pool.counts(), Counts { hashed: 2, refused: 0, passed_over: 0 });
+        assert_eq!(pool.shared.metrics.hashes.get(), 2);
     }
 
     #[test]
@@ -382,9 +373,8 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         pool.place().unwrap().submit(Work::Hash { password: password(), reply });
         assert!(answer.blocking_recv().unwrap().is_ok());
-        let counts = pool.counts();
-        assert_eq!(counts.passed_over, 1);
-        drop(pool);
+        assert_eq!(pool.shared.metrics.hashes_passed_over.get(), 1);
+        assert_eq!(pool.shared.metrics.hashes.get(), 1);
     }
 
     #[test]

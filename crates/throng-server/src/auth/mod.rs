@@ -9,11 +9,14 @@ pub mod password;
 mod throttle;
 pub mod token;
 
+use std::sync::Arc;
+
 use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
 
 use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
 use crate::address::AddressKey;
 use crate::clock::Clock;
+use crate::operations::metrics::Metrics;
 use hashing::Hashing;
 use password::{Password, Phc, Verdict};
 use throttle::Throttles;
@@ -57,10 +60,15 @@ pub enum AuthError {
 
 impl Auth {
     /// Opens the accounts and starts the hashing threads. Blocks: for start-up.
-    pub fn open(form: Form<'_>, limits: &Limits, clock: Clock) -> Result<Self, AuthError> {
+    pub fn open(
+        form: Form<'_>,
+        limits: &Limits,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthError> {
         Ok(Self {
             accounts: Accounts::open(form, limits, clock.clone())?,
-            hashing: Hashing::start(limits, clock.clone()).map_err(AuthError::Threads)?,
+            hashing: Hashing::start(limits, clock.clone(), metrics).map_err(AuthError::Threads)?,
             throttles: Throttles::new(limits),
             dummy: Phc::dummy().map_err(AuthError::Chance)?,
             clock,
@@ -70,11 +78,6 @@ impl Auth {
     /// The accounts behind it, to be watched and for figures.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
-    }
-
-    /// The hashing pool behind it, for figures.
-    pub fn hashing(&self) -> &Hashing {
-        &self.hashing
     }
 
     /// Makes an account and logs it in.
@@ -166,10 +169,16 @@ mod tests {
 
     use super::*;
 
+    impl Auth {
+        fn hashes(&self) -> u64 {
+            self.hashing.metrics().hashes.get()
+        }
+    }
+
     fn auth(change: impl FnOnce(&mut Limits)) -> Auth {
         let mut limits = Limits { hash_threads: 1, ..Limits::default() };
         change(&mut limits);
-        Auth::open(Form::Memory, &limits, Clock::manual()).unwrap()
+        Auth::open(Form::Memory, &limits, Clock::manual(), Metrics::new()).unwrap()
     }
 
     fn here() -> AddressKey {
@@ -196,9 +205,9 @@ mod tests {
         auth.register("anna", "correct horse", here()).await.unwrap();
         let mut heard = Vec::new();
         for name in ["anna", "nobody"] {
-            let before = auth.hashing().counts().hashed;
+            let before = auth.hashes();
             heard.push(auth.login(name, "wrong horse", here()).await.unwrap_err());
-            assert_eq!(auth.hashing().counts().hashed - before, 1, "{name}");
+            assert_eq!(auth.hashes() - before, 1, "{name}");
         }
         assert_eq!(heard, [Rejection::WrongCredentials; 2]);
     }
@@ -209,10 +218,10 @@ mod tests {
         let at = throng_core::Timestamp(1);
         crate::accounts::bulk::create(folder.path(), "u", 1, at, 10, |_, _| Ok(())).unwrap();
         let form = Form::Folder(folder.path());
-        let auth = Auth::open(form, &Limits::default(), Clock::manual()).unwrap();
+        let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
         let tried = auth.login("u1", "whatever it is", here()).await;
         assert_eq!(tried.unwrap_err(), Rejection::WrongCredentials);
-        assert_eq!(auth.hashing().counts().hashed, 1);
+        assert_eq!(auth.hashes(), 1);
     }
 
     #[tokio::test]
@@ -237,14 +246,14 @@ mod tests {
         assert_eq!(refused, Rejection::BadPassword);
         let refused = auth.register("a b", "correct horse", here()).await.unwrap_err();
         assert_eq!(refused, Rejection::BadUsername);
-        assert_eq!(auth.hashing().counts().hashed, 0);
+        assert_eq!(auth.hashes(), 0);
         for expected in
             [Rejection::WrongCredentials, Rejection::RateLimited { retry_after_ms: 60_000 }]
         {
             let refused = auth.login("anna", "wrong horse", here()).await.unwrap_err();
             assert_eq!(refused, expected);
         }
-        assert_eq!(auth.hashing().counts().hashed, 1);
+        assert_eq!(auth.hashes(), 1);
         assert!(auth.register("bert", "correct horse", here()).await.is_ok());
     }
 
@@ -254,7 +263,7 @@ mod tests {
             limits.hash_queue_max = 1;
             limits.logins_per_minute_account = 1;
         });
-        let place = auth.hashing().place().unwrap();
+        let place = auth.hashing.place().unwrap();
         for _ in 0..3 {
             let refused = auth.login("anna", "wrong horse", here()).await.unwrap_err();
             assert!(matches!(refused, Rejection::Busy { retry_after_ms: 250.. }), "{refused:?}");

@@ -121,6 +121,12 @@ pub struct Metrics {
     pub slow_disconnects: Count,
     /// Times that accepting had to pause for want of descriptors.
     pub accept_pauses: Count,
+    /// Passwords hashed, of sign-ups and of tries.
+    pub hashes: Count,
+    /// Passwords refused because too many waited already.
+    pub hashes_refused: Count,
+    /// Passwords passed over because the one who asked had gone.
+    pub hashes_passed_over: Count,
     /// Connections now.
     pub connections: Level,
     /// Events committed and not folded yet.
@@ -208,6 +214,9 @@ impl Metrics {
             connections_refused: Count::default(),
             slow_disconnects: Count::default(),
             accept_pauses: Count::default(),
+            hashes: Count::default(),
+            hashes_refused: Count::default(),
+            hashes_passed_over: Count::default(),
             connections: Level::default(),
             fold_lag_events: Level::default(),
             fold_lag_millis: Level::default(),
@@ -239,6 +248,9 @@ impl Metrics {
             ("connections_refused", "Connections refused at a limit", &self.connections_refused),
             ("slow_disconnects", "Connections ended as too slow", &self.slow_disconnects),
             ("accept_pauses", "Pauses of accepting, descriptors used up", &self.accept_pauses),
+            ("hashes", "Passwords hashed", &self.hashes),
+            ("hashes_refused", "Passwords refused, too many waited", &self.hashes_refused),
+            ("hashes_passed_over", "Passwords whose asker had gone", &self.hashes_passed_over),
         ];
         for (name, help, count) in counts {
             r.register(name, help, count.clone());

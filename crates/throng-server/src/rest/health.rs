@@ -1,12 +1,11 @@
 //! `GET /healthz` → 200 while every shard answers: when not, restart the server.
-//! `GET /readyz` → 200 while new work is taken: 503 while draining or while the disk is full; when
-//! not, send clients elsewhere, and leave it alone.
+//! `GET /readyz` → 200 while new work is taken: 503 while draining, or while what is sent cannot be
+//! made durable (a full disk); when not, send clients elsewhere, and leave it alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use throng_core::id::ROOM_ID_MAX;
@@ -20,21 +19,31 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// One look is good for this long, so that asking often costs the shards nothing.
 const LOOK_GOOD_MILLIS: u64 = 500;
 
-/// When the shards were last found alive, in milliseconds of the server's clock, plus one.
+/// How long a turn that could not be committed speaks against sending clients here. Then it is tried
+/// again: nothing else tells whether the disk has room for us.
+const TROUBLE_MILLIS: u64 = 10_000;
+
+/// What was found at the last looks. Moments are milliseconds of the server's clock, plus one.
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicU64);
+pub struct Pulse {
+    /// When the shards were last found alive.
+    alive_at: AtomicU64,
+    /// Turns taken back until the last look, and when there were more than at the one before.
+    taken_back: AtomicU64,
+    trouble_at: AtomicU64,
+}
 
 impl Pulse {
     /// Whether the server lives.
     pub async fn alive(self: Arc<Self>, app: &App) -> Response {
-        let now = app.clock.now().millis();
-        let last = self.0.load(Ordering::Relaxed);
-        if last > 0 && now.saturating_sub(last - 1) < LOOK_GOOD_MILLIS {
+        let now = app.clock.now().millis() + 1;
+        let last = self.alive_at.load(Ordering::Relaxed);
+        if last > 0 && now - last < LOOK_GOOD_MILLIS {
             return "alive\n".into_response();
         }
         match every_shard_answers(app).await {
             Ok(()) => {
-                self.0.store(now + 1, Ordering::Relaxed);
+                self.alive_at.store(now, Ordering::Relaxed);
                 "alive\n".into_response()
             }
             Err(shard) => {
@@ -42,6 +51,24 @@ impl Pulse {
                 (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
             }
         }
+    }
+
+    /// Whether it takes work.
+    pub fn ready(&self, app: &App) -> Response {
+        let now = app.clock.now().millis() + 1;
+        let taken_back = app.metrics.turns_reverted.get();
+        if self.taken_back.swap(taken_back, Ordering::Relaxed) < taken_back {
+            self.trouble_at.store(now, Ordering::Relaxed);
+        }
+        let trouble = self.trouble_at.load(Ordering::Relaxed);
+        let why_not = if !app.ready() {
+            "draining\n"
+        } else if trouble > 0 && now - trouble < TROUBLE_MILLIS {
+            "what is sent cannot be made durable; see the log\n"
+        } else {
+            return "ready\n".into_response();
+        };
+        (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()
     }
 }
 
@@ -66,13 +93,4 @@ async fn every_shard_answers(app: &App) -> Result<(), usize> {
 fn nobody() -> Author {
     let id = UserId::new(i64::MAX as u64).expect("within bounds");
     Author { id, name: Username::parse("nobody").expect("a username") }
-}
-
-/// Whether it takes work.
-pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
-    if app.ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not taking new work\n")
-    }
 }

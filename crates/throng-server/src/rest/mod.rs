@@ -50,14 +50,18 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(nothing_there)
         .method_not_allowed_fallback(other_method);
     let pulse = Arc::new(health::Pulse::default());
-    let alive = move |State(app): State<Arc<App>>| {
+    let alive = {
         let pulse = Arc::clone(&pulse);
-        async move { pulse.alive(&app).await }
+        move |State(app): State<Arc<App>>| {
+            let pulse = Arc::clone(&pulse);
+            async move { pulse.alive(&app).await }
+        }
     };
+    let ready = move |State(app): State<Arc<App>>| async move { pulse.ready(&app) };
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(alive))
-        .route("/readyz", get(health::ready))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))
         .merge(web::router())
         .fallback(nothing_there)

@@ -40,11 +40,15 @@ impl Answered {
 
 impl Server {
     fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(Clock::system(), change)
+    }
+
+    fn start_at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings { memory: true, shards: 2, ..Settings::default() };
         settings.limits.hash_threads = 1;
         change(&mut settings);
         let fatal = Fatal::new(|code, why| panic!("ended with {code}: {why}"));
-        let app = App::start(settings, Clock::system(), fatal).unwrap();
+        let app = App::start(settings, clock, fatal).unwrap();
         Self { router: router(Arc::clone(&app)), app }
     }
 
@@ -259,6 +263,19 @@ async fn an_operator_hears_that_it_lives_whether_it_is_ready_and_what_it_counted
     assert!(metrics.body.ends_with("# EOF\n"));
     server.app.lifecycle.drain();
     assert_eq!(server.get("/readyz", "").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_could_not_be_committed_makes_it_unready_for_a_while() {
+    let clock = Clock::manual();
+    let server = Server::start_at(clock.clone(), |_| {});
+    assert_eq!(server.get("/readyz", "").await.status, StatusCode::OK);
+    server.app.metrics.turns_reverted.inc();
+    for (advance, status) in [(0, 503), (9_999, 503), (1, 200)] {
+        clock.advance(std::time::Duration::from_millis(advance));
+        assert_eq!(server.get("/readyz", "").await.status.as_u16(), status);
+    }
     server.app.stop().await;
 }
 
