@@ -29,7 +29,7 @@ use crate::sequencer::{Item, Submission};
 use crate::sessions::Sessions;
 use crate::store::{Span, StoreError};
 use crate::tail::{Tail, event_bytes};
-pub use start::{StartError, Stop};
+pub use start::{Disk, StartError, Stop};
 
 /// The running server.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use throng_core::shard::{Facts, Now, Shard, Turn, Want};
-use throng_core::{Command, Event, EventKind, Rejection, Reply, Request};
+use throng_core::{Command, Event, EventKind, Rejection, Reply, Request, UserId};
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Moment};
@@ -157,13 +157,7 @@ impl Sequencer {
             let outcome = Err(Rejection::Unavailable);
             answers.push(Answered { to: submission.to, room, outcome });
             reserved.extend(submission.reserved);
-            let mut request = submission.request;
-            if planted(Fault::ForgetOrigins)
-                && let Command::Post { origin_id, .. } = &mut request.command
-            {
-                *origin_id = None;
-            }
-            self.scratch.requests.push(request);
+            self.scratch.requests.push(submission.request);
         }
         metrics.turn_size.observe(answers.len() as u64);
         let events = if self.around.tail.wait_for_room(PATIENCE) {
@@ -235,7 +229,8 @@ impl Sequencer {
                 match want {
                     Want::Origins { .. } => loaded |= self.load_origins(*want),
                     Want::Event { room, seq } => match self.around.history.event(*room, *seq) {
-                        Ok(event) => event.into_iter().for_each(|e| self.scratch.facts.add(e)),
+                        Ok(Some(event)) => self.scratch.facts.add(recalled(event)),
+                        Ok(None) => {}
                         Err(error) => tracing::error!(%error, "cannot look up a repeat"),
                     },
                 }
@@ -294,6 +289,18 @@ impl Sequencer {
             }
         }
     }
+}
+
+/// What is known of a post that may be repeated. The planted fault recalls another sender.
+fn recalled(event: Arc<Event>) -> Arc<Event> {
+    if !planted(Fault::ForgetOrigins) {
+        return event;
+    }
+    let mut other = Event::clone(&event);
+    if let EventKind::Posted { author, .. } = &mut other.kind {
+        author.id = UserId::new(author.id.get() + 1).unwrap_or(author.id);
+    }
+    Arc::new(other)
 }
 
 /// Those who asked only for *accepted* are answered before the commit, for that is what it means.

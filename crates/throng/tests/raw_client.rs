@@ -10,7 +10,7 @@ use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::server_frame::Frame;
 use throng_wire::native::v1::{
-    Authenticate, ClientFrame, CreateRoom, Event, Goodbye, History, Page, Post, Reply,
+    Authenticate, ClientFrame, CreateRoom, Event, Goodbye, History, Page, Post, Register, Reply,
 };
 use throng_wire::raw;
 
@@ -31,6 +31,16 @@ pub struct Client {
 impl Client {
     /// Connects and says who it is.
     pub fn open(address: SocketAddr, token: &str) -> io::Result<Self> {
+        Self::enter(address, Request::Authenticate(Authenticate { token: token.into() }))
+    }
+
+    /// Connects and makes an account.
+    pub fn register(address: SocketAddr, name: &str) -> io::Result<Self> {
+        let password = format!("{name}'s password");
+        Self::enter(address, Request::Register(Register { name: name.into(), password }))
+    }
+
+    fn enter(address: SocketAddr, request: Request) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -42,7 +52,7 @@ impl Client {
             Frame::Welcome(welcome) => client.epoch = welcome.epoch,
             other => panic!("{other:?} is no welcome"),
         }
-        match client.ask(Request::Authenticate(Authenticate { token: token.into() }))? {
+        match client.ask(request)? {
             (Outcome::Session(_), _) => Ok(client),
             (other, _) => panic!("{other:?} is no session"),
         }

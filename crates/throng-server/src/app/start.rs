@@ -92,7 +92,9 @@ pub struct Stop {
     _lock: Option<File>,
 }
 
-struct Disk {
+/// What carries and keeps the orders.
+#[derive(Debug)]
+pub struct Disk {
     log: Arc<dyn Log>,
     store: Arc<dyn Store>,
     lock: Option<File>,
@@ -102,9 +104,19 @@ impl App {
     /// Opens the data, restores the rooms and starts all threads. Blocks: for start-up, inside a
     /// runtime, which carries the sweep of deadlines.
     pub fn start(settings: Settings, clock: Clock, fatal: Fatal) -> Result<Arc<Self>, StartError> {
+        let disk = Disk::open(&settings, &clock)?;
+        Self::start_on(disk, settings, clock, fatal)
+    }
+
+    /// Starts on a log and a store that are open: what a test makes fail.
+    pub fn start_on(
+        disk: Disk,
+        settings: Settings,
+        clock: Clock,
+        fatal: Fatal,
+    ) -> Result<Arc<Self>, StartError> {
         let limits = settings.limits.clone();
         let metrics = Metrics::new();
-        let disk = Disk::open(&settings, &clock)?;
         disk.log.observe(metrics.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let directory = Arc::new(Directory::new(&limits));
@@ -236,12 +248,17 @@ impl Stop {
 }
 
 impl Disk {
+    /// Of these two, which nobody else writes.
+    pub fn new(log: Arc<dyn Log>, store: Arc<dyn Store>) -> Self {
+        Self { log, store, lock: None }
+    }
+
     fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
         if settings.memory {
             let epoch = Epoch(getrandom::u32().map_err(StartError::Chance)?);
             let log = Arc::new(MemoryLog::new(epoch, MEMORY_BYTES_MAX));
             let store = Arc::new(MemoryStore::new(MEMORY_BYTES_MAX));
-            return Ok(Self { log, store, lock: None });
+            return Ok(Self::new(log, store));
         }
         let folder = &settings.data;
         let lock = lock_folder(folder)?;

@@ -106,7 +106,10 @@ impl Person {
         };
         match conversation() {
             Ok(()) | Err(End::Broken) => Ok(()),
-            Err(End::Violation(violation)) => Err(violation),
+            Err(End::Violation(violation)) => {
+                acks.enough();
+                Err(violation)
+            }
         }
     }
 
