@@ -128,7 +128,7 @@ function renderList(list, rows, does) {
       count.setAttribute("aria-label", `${row.count} unread`);
       made.append(" ", count);
     }
-    if (row.members !== undefined) made.append(element("small", {}, ` ${row.members} here`));
+    if (row.members !== undefined) made.append(element("small", {}, row.members === 1 ? " 1 member" : ` ${row.members} members`));
     item.append(made);
     return item;
   }));
@@ -153,11 +153,12 @@ function renderRoom(room) {
     if (!timeline.atHead) client.toHead(room.id);
     timeline.prune();
   }
-  const below = scroll.scrollHeight - scroll.scrollTop;
-  const first = $("lines").firstElementChild?.dataset.key;
+  // Lines may come and go above and below; the one that was on top stays where it is.
+  const anchor = $("lines").firstElementChild;
+  const was = anchor?.offsetTop;
   show($("lines"), items(timeline), client.user?.name, (what, origin_id) => client[what](room.id, origin_id));
   if (following) scroll.scrollTop = scroll.scrollHeight;
-  else if (first !== $("lines").firstElementChild?.dataset.key) scroll.scrollTop = scroll.scrollHeight - below;
+  else if (anchor?.isConnected) scroll.scrollTop += anchor.offsetTop - was;
   renderToHead(room);
   if (following && !document.hidden && room.ready) client.markRead(room.id);
   // Lines that do not fill the page: fetch more, until they do.
@@ -275,6 +276,8 @@ $("body").addEventListener("keydown", (event) => {
 });
 
 addEventListener("online", () => client.connection.hurry());
+// What the browser says of the network is a hint: the server is asked at once.
+addEventListener("offline", () => client.connection.state.is === "open" && client.connection.hurry());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   if (client.connection.state.is === "waiting" || client.connection.state.is === "open") client.connection.hurry();

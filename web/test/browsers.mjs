@@ -1,0 +1,151 @@
+// Two real browsers and a real server that is killed on the way. By hand, because it needs a browser:
+//
+//   cargo build && PLAYWRIGHT=…/node_modules/playwright-core/index.mjs node web/test/browsers.mjs
+//
+// CHROMIUM names the browser (/usr/bin/chromium), THRONG the executable (target/debug/throng), SHOTS a folder for
+// pictures. Says what it saw; the exit code is 0 only if nothing was missing.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const { PLAYWRIGHT, CHROMIUM = "/usr/bin/chromium", THRONG = "target/debug/throng", SHOTS } = process.env;
+if (!PLAYWRIGHT) throw new Error("set PLAYWRIGHT to playwright-core's index.mjs");
+const { chromium } = await import(PLAYWRIGHT);
+const data = mkdtempSync(join(tmpdir(), "throng-browsers-"));
+let server;
+let address = "127.0.0.1:0";
+
+/** Starts the server on the folder, at the same address as before. */
+async function serve() {
+  const raised = ["sends_per_second", "sends_burst"].flatMap((name) => ["--set", `limits.${name}=10000`]);
+  server = spawn(THRONG, ["serve", "--data", data, "--listen", address, ...raised], { stdio: ["ignore", "pipe", "ignore"] });
+  let told = "";
+  for await (const bytes of server.stdout) {
+    told += bytes;
+    const found = told.match(/http:\/\/([^/\s]+)\//);
+    if (found) return (address = found[1]);
+  }
+  throw new Error(`the server did not start: ${told}`);
+}
+
+async function kill() {
+  const ended = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGKILL");
+  await ended;
+}
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-background-networking"] });
+const errors = [];
+
+async function person(name, look) {
+  const context = await browser.newContext(look);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(`${name}: ${error.message}`));
+  page.on("dialog", (dialog) => (errors.push(`${name}: dialog ${dialog.message()}`), dialog.dismiss()));
+  await page.goto(`http://${address}/`);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill("correct horse battery");
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await connected(page);
+  return page;
+}
+
+const connected = (page) => page.getByText("Connected", { exact: true }).waitFor();
+const say = async (page, text) => {
+  await page.getByLabel("Message").fill(text);
+  await page.getByLabel("Message").press("Enter");
+};
+const told = (page) => page.locator("#lines .line[data-state=told] span").allTextContents();
+const shot = (page, name) => SHOTS && page.screenshot({ path: join(SHOTS, `${name}.png`) });
+
+async function hears(page, wanted) {
+  await page.waitForFunction(
+    (count) => document.querySelectorAll("#lines .line[data-state=told]").length >= count,
+    wanted.length,
+    { timeout: 60_000 },
+  );
+  assert.deepEqual(await told(page), wanted);
+}
+
+/** A server's API, for what a person would take long to do. */
+async function api(path, body, token) {
+  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+  const answer = await fetch(`http://${address}/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  return answer.json();
+}
+
+try {
+  await serve();
+  const ada = await person("ada", { viewport: { width: 1000, height: 700 } });
+  await ada.getByLabel("New room").fill("Lobby");
+  await ada.getByRole("button", { name: "Make" }).click();
+  await ada.getByRole("heading", { name: "Lobby" }).waitFor();
+  const ben = await person("ben", { viewport: { width: 390, height: 780 }, colorScheme: "dark", isMobile: true, hasTouch: true });
+  await ben.getByRole("button", { name: "Rooms", exact: true }).click();
+  await ben.getByRole("button", { name: "Find rooms" }).click();
+  await ben.getByRole("button", { name: /^Lobby/ }).click();
+  await ben.getByRole("heading", { name: "Lobby" }).waitFor();
+
+  const said = ["hello", "<img src=x onerror=alert(1)>", "<script>alert(2)</script>", "two\nlines", "x".repeat(500)];
+  for (const text of said) await say(ada, text);
+  await hears(ada, said);
+  await hears(ben, said);
+  await say(ben, "hello, Ada");
+  said.push("hello, Ada");
+  await hears(ada, said);
+  await shot(ada, "talk");
+  await shot(ben, "talk-phone");
+
+  await ada.reload();
+  await connected(ada);
+  await hears(ada, said);
+  console.log("a reload keeps the session and the lines");
+
+  await kill();
+  await ada.getByText("Not connected").waitFor();
+  await say(ada, "into the void");
+  await ada.getByText("sending…").waitFor();
+  await shot(ada, "away");
+  await serve();
+  said.push("into the void");
+  await hears(ada, said);
+  await hears(ben, said);
+  await connected(ada);
+  assert.equal(await ada.getByText("sending…").count(), 0);
+  console.log("a killed server is come back to; what was said meanwhile is told once");
+
+  const { token } = await api("accounts", { name: "eve", password: "correct horse battery" });
+  await api("rooms/1/join", {}, token);
+  for (let i = 1; i <= 700; i += 1) await api("rooms/1/messages", { body: `line ${i}` }, token);
+  await ada.getByText("line 700", { exact: true }).waitFor();
+  const held = await ada.locator("#lines li").count();
+  assert.ok(held <= 301, `${held} lines are held`);
+  for (let i = 0; i < 40 && !(await ada.getByText("ada made the room").count()); i += 1) {
+    await ada.locator("#scroll").evaluate((scroll) => (scroll.scrollTop = 0));
+    await ada.waitForTimeout(100);
+  }
+  await ada.getByText("ada made the room").waitFor();
+  assert.ok((await ada.locator("#lines li").count()) <= 600);
+  await shot(ada, "far-back");
+  await ada.locator("#to-head").click();
+  await ada.getByText("line 700", { exact: true }).waitFor();
+  console.log("a long room is pruned, paged back to its beginning, and left for the newest line again");
+
+  const other = await ada.context().newPage();
+  await other.goto(`http://${address}/`);
+  await connected(other);
+  await other.getByRole("button", { name: "Log out" }).click();
+  await other.getByRole("button", { name: "Log in" }).waitFor();
+  await ada.getByText("You have been logged out.").waitFor();
+  console.log("logging out in one tab ends the other");
+
+  assert.deepEqual(errors, []);
+  console.log("nothing was missing");
+} finally {
+  await browser.close();
+  await kill();
+  rmSync(data, { recursive: true, force: true });
+}
