@@ -5,6 +5,7 @@
 
 mod cursors;
 pub mod memory;
+mod readers;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;

@@ -6,7 +6,7 @@
 //! checkpoint, before the log is trimmed.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -14,6 +14,7 @@ use throng_core::id::SEQ_MAX;
 use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
 
 use super::cursors::{Cursor, Cursors};
+use super::readers::Readers;
 use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::{self, Kind, Trouble};
@@ -75,18 +76,6 @@ struct Writer {
     failed: Option<String>,
 }
 
-/// Connections that only read, lent one at a time.
-#[derive(Debug)]
-struct Readers {
-    idle: Mutex<Vec<Connection>>,
-    returned: Condvar,
-}
-
-struct Lease<'a> {
-    readers: &'a Readers,
-    connection: Option<Connection>,
-}
-
 /// The key of a block, or a bound among keys.
 fn key(room: RoomId, seq: Seq) -> i64 {
     i64::from(room.get()) << 40 | seq.0.min(SEQ_MAX) as i64
@@ -106,10 +95,9 @@ impl SqliteStore {
         let vfs = options.vfs.as_deref();
         let connection = sqlite::open(path, vfs, &KIND, "NORMAL")?;
         let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
-        let idle = Mutex::new(idle.collect::<Result<_, _>>()?);
+        let readers = Readers::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
         let writer = Writer { connection, cursors, scratch: Vec::new(), failed: None };
-        let readers = Readers { idle, returned: Condvar::new() };
         Ok(Self { writer: Mutex::new(writer), readers })
     }
 
@@ -515,36 +503,6 @@ fn next_member(members: &mut rusqlite::Rows<'_>) -> Result<Option<(u32, u64, u64
     Ok(row
         .map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, number(row, 1)?, number(row, 2)?)))
         .transpose()?)
-}
-
-impl Readers {
-    /// Waits while all are lent: reads are short.
-    fn lease(&self) -> Lease<'_> {
-        let idle = self.idle.lock().expect("nothing panics while it holds the readers");
-        let mut idle = self
-            .returned
-            .wait_while(idle, |idle| idle.is_empty())
-            .expect("nothing panics while it holds the readers");
-        Lease { readers: self, connection: idle.pop() }
-    }
-}
-
-impl std::ops::Deref for Lease<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("a lease holds its connection until it is dropped")
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        if let (Some(connection), Ok(mut idle)) = (self.connection.take(), self.readers.idle.lock())
-        {
-            idle.push(connection);
-            self.readers.returned.notify_one();
-        }
-    }
 }
 
 impl StoreError {
