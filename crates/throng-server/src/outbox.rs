@@ -56,6 +56,7 @@ impl fmt::Debug for Outbox {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 struct State {
     waiting: VecDeque<Chunk>,
     /// Events waiting, in frames and bytes: what the limits bound.

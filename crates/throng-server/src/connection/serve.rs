@@ -344,11 +344,12 @@ async fn subscribe(
         Some(position) if planted(Fault::ResumeOffByOne) => Some(position.seq.next().min(head)),
         Some(position) => Some(position.seq),
     };
+    let limit = app.limits.resume_events_max;
     let mut begun = false;
     loop {
         let (done, attached) = oneshot::channel();
         let outbox_ = Arc::clone(outbox);
-        let attach = Attach { room, user: user.id, outbox: outbox_, from, re, done };
+        let attach = Attach { room, user: user.id, outbox: outbox_, from, limit, re, done };
         app.fanout_of(room).ask(Order::Attach(attach));
         match attached.await.map_err(|_| Rejection::Unavailable)? {
             Attached::Done => return Ok(()),

@@ -20,7 +20,7 @@ use crate::operations::metrics::{Metrics, Stage};
 use crate::outbox::{ConnectionId, Outbox, Writer};
 use crate::protocols::{Ack, Answer};
 use crate::sessions::Sessions;
-use crate::tail::Tail;
+use crate::tail::{Tail, event_bytes};
 
 /// Rooms with more listeners than this are written in slices, by the fan-out's own thread.
 pub const LARGE: usize = 256;
@@ -29,8 +29,10 @@ const SLICE: usize = 96;
 /// Events told and not handed on yet; beyond it no further turn is taken, and then the sequencer
 /// waits.
 const PENDING_MAX: usize = 8_192;
-/// Events that a subscription is given from memory; one that lacks more reads them first.
+/// Events that a subscription is given at once, from memory; one that lacks more, or more bytes than
+/// any outbox takes, reads them first, at its own pace.
 const CATCH_UP_MAX: usize = 256;
+const CATCH_UP_BYTES_MAX: usize = 16 * 1024;
 
 /// What the fan-out of one shard knows.
 #[derive(Debug)]
@@ -291,7 +293,7 @@ impl Deliver {
     }
 
     fn attach(&mut self, attach: Attach) {
-        let Attach { room, user, outbox, from, re, done } = attach;
+        let Attach { room, user, outbox, from, limit, re, done } = attach;
         let head = match self.around.directory.head(user, room) {
             Ok(head) => head,
             Err(rejection) => {
@@ -305,12 +307,11 @@ impl Deliver {
             (None, Some(after)) => after,
             (None, None) => self.listen(room, &outbox, head),
             (Some(from), _) => {
-                let Some(events) = self.around.tail.after(room, from, CATCH_UP_MAX) else {
+                let Some(missed) = self.missed(room, from, head, limit) else {
                     _ = done.send(Attached::Behind);
                     return;
                 };
-                let pushed = events.into_iter().filter(|e| e.pushed && e.seq <= head).collect();
-                if let Some(mut rendering) = Rendering::of(pushed) {
+                if let Some(mut rendering) = Rendering::of(missed) {
                     stage_part(&mut rendering, from, &outbox, &mut self.touched);
                 }
                 self.listen(room, &outbox, head)
@@ -319,6 +320,14 @@ impl Deliver {
         let answer = Answer::Subscribed { room, position: self.position(position) };
         self.stage_answer(&outbox, re, &answer, false);
         _ = done.send(Attached::Done);
+    }
+
+    /// The pushed events between two places, if memory has them and they are not too many.
+    fn missed(&self, room: RoomId, from: Seq, head: Seq, limit: usize) -> Option<Vec<Arc<Event>>> {
+        let mut events = self.around.tail.after(room, from, CATCH_UP_MAX)?;
+        events.retain(|event| event.pushed && event.seq <= head);
+        let bytes: usize = events.iter().map(|event| event_bytes(event)).sum();
+        (events.len() <= limit && bytes <= CATCH_UP_BYTES_MAX).then_some(events)
     }
 
     fn key(&mut self, outbox: &Arc<Outbox>) -> u32 {

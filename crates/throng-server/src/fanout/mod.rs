@@ -80,6 +80,8 @@ pub struct Attach {
     pub outbox: Arc<Outbox>,
     /// What it has been given up to; `None` to begin with what comes next.
     pub from: Option<Seq>,
+    /// Events that it may be given.
+    pub limit: usize,
     /// The request, answered with `subscribed`.
     pub re: u32,
     /// What came of it.

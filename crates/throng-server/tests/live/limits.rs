@@ -1,0 +1,224 @@
+//! Each limit from both sides, and what becomes of those who do not keep one.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::reply::Outcome;
+use throng_wire::native::v1::{self};
+use throng_wire::ws;
+
+use super::Server;
+use super::client::{Client, Speak, body, post, refused};
+
+const BAD_ROOM: u32 = 9_999;
+
+#[test]
+fn sends_are_taken_up_to_the_burst_and_the_next_is_told_when() {
+    let server = Server::with(|settings| {
+        settings.limits.sends_per_second = 1;
+        settings.limits.sends_burst = 5;
+    });
+    let mut client = server.join_in(Speak::Json, "anna");
+    let room = client.create("tea");
+    for i in 0..5 {
+        client.post(room, &format!("{i}"));
+    }
+    match client.ask(post(room, "one too many")) {
+        Outcome::Rejected(rejected) => {
+            assert_eq!(rejected.code, 300);
+            assert!((1..=1_000).contains(&rejected.retry_after_ms.unwrap()));
+        }
+        other => panic!("{other:?}"),
+    }
+    // The rate is the account's: another connection of it has no other.
+    let mut other = server.connect(Speak::Raw);
+    other.authenticate(&client.token);
+    assert_eq!(refused(&other.ask(post(room, "me neither"))), 300);
+}
+
+#[test]
+fn requests_of_a_connection_are_taken_up_to_the_burst() {
+    let server = Server::with(|settings| {
+        settings.limits.requests_per_second = 1;
+        settings.limits.requests_burst = 3;
+    });
+    let mut client = server.join_in(Speak::Json, "anna");
+    for _ in 0..3 {
+        assert!(matches!(client.ask(Request::Ping(v1::Ping {})), Outcome::Pong(_)));
+    }
+    assert_eq!(refused(&client.ask(Request::Ping(v1::Ping {}))), 300);
+}
+
+#[test]
+fn an_account_has_as_many_connections_as_it_may_and_not_one_more() {
+    let server = Server::with(|settings| settings.limits.connections_per_user = 3);
+    let first = server.join_in(Speak::Json, "anna");
+    let mut more = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.connect(Speak::Protobuf);
+        assert!(matches!(client.authenticate(&first.token), Outcome::Session(_)));
+        more.push(client);
+    }
+    let mut client = server.connect(Speak::Json);
+    let token = first.token.clone();
+    client.send(Request::Authenticate(v1::Authenticate { token }));
+    assert_eq!(client.farewell().code, 4403);
+}
+
+#[test]
+fn an_address_has_as_many_connections_as_it_may_and_not_one_more() {
+    let server = Server::with(|settings| settings.limits.connections_per_address = 3);
+    let mut inside: Vec<Client> = (0..3).map(|_| server.connect(Speak::Json)).collect();
+    let mut refused = TcpStream::connect(server.http).unwrap();
+    let mut nothing = [0; 1];
+    assert!(matches!(refused.read(&mut nothing), Ok(0) | Err(_)), "closed without a word");
+    // One leaves, and is seen to have left, and another comes in.
+    let mut leaving = inside.pop().unwrap();
+    let mut close = Vec::new();
+    ws::encode_frame(ws::Opcode::Close, &1000_u16.to_be_bytes(), Some([1; 4]), &mut close);
+    leaving.stream.write_all(&close).unwrap();
+    assert!(matches!(leaving.next(), super::client::Came::End));
+    assert_eq!(leaving.closed, Some(1000));
+    drop(leaving);
+    let mut tries = 0;
+    while TcpStream::connect(server.http)
+        .and_then(|mut stream| {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+            stream.read(&mut nothing)
+        })
+        .map_or(true, |len| len == 0)
+    {
+        tries += 1;
+        assert!(tries < 10_000, "the place was not given back");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_that_stays_nobody_is_sent_away() {
+    let server = Server::with(|settings| settings.limits.auth_timeout_ms = 100);
+    for speak in Speak::ALL {
+        let goodbye = server.connect(speak).farewell();
+        assert_eq!((goodbye.code, goodbye.reconnect), (4400, false), "{speak:?}");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away() {
+    let server = Server::with(|settings| {
+        settings.limits.ping_interval_ms = 100;
+        settings.limits.ping_timeout_ms = 100;
+    });
+    // Our client reads pings without answering: what a dead peer's proxy would do.
+    let goodbye = server.join_in(Speak::Json, "anna").farewell();
+    assert_eq!((goodbye.code, goodbye.reconnect), (4001, true));
+}
+
+#[test]
+fn refusals_in_a_row_end_a_connection_at_the_limit() {
+    let server = Server::with(|settings| settings.limits.refusals_max = 5);
+    let mut client = server.join_in(Speak::Json, "anna");
+    let page = Request::History(v1::History { room: BAD_ROOM, ..v1::History::default() });
+    for _ in 0..4 {
+        assert_eq!(refused(&client.ask(page.clone())), 205);
+    }
+    client.send(page);
+    assert_eq!(client.farewell().code, 4402);
+}
+
+#[test]
+fn nobody_asks_for_more_than_to_come_in_before_it_has() {
+    let server = Server::start();
+    for speak in Speak::ALL {
+        let mut client = server.connect(speak);
+        for request in [
+            post(1, "hi"),
+            Request::Join(v1::Join { room: 1 }),
+            Request::Subscribe(v1::Subscribe { room: 1, from: None }),
+            Request::History(v1::History { room: 1, ..v1::History::default() }),
+            Request::ListRooms(v1::ListRooms::default()),
+            Request::CreateRoom(v1::CreateRoom { name: "x".into() }),
+            Request::Logout(v1::Logout {}),
+        ] {
+            assert_eq!(refused(&client.ask(request)), 200);
+        }
+        client.register(&format!("{speak:?}"));
+        let again = v1::Authenticate { token: client.token.clone() };
+        assert_eq!(refused(&client.ask(Request::Authenticate(again))), 209);
+    }
+}
+
+#[test]
+fn a_frame_is_longer_than_allowed_only_until_one_is_somebody() {
+    let server = Server::start();
+    let long = "x".repeat(5_000);
+    let mut nobody = server.connect(Speak::Json);
+    nobody.send(Request::Authenticate(v1::Authenticate { token: long.clone() }));
+    assert_eq!(nobody.farewell().code, 1009);
+    let mut somebody = server.join_in(Speak::Json, "anna");
+    let room = somebody.create("tea");
+    somebody.post(room, &long);
+    somebody.send(Request::Authenticate(v1::Authenticate { token: "x".repeat(70_000) }));
+    assert_eq!(somebody.farewell().code, 1009);
+}
+
+#[test]
+fn a_slow_reader_is_told_so_and_the_others_go_on() {
+    let server = Server::with(|settings| {
+        settings.limits.sends_burst = 1_000_000;
+        settings.limits.send_buffer_bytes = 4_096;
+        settings.limits.outbox_bytes_max = 64 * 1024;
+    });
+    let mut poster = server.join_in(Speak::Raw, "poster");
+    let room = poster.create("tea");
+    for speak in [Speak::Json, Speak::Raw] {
+        let mut slow = server.join_in(speak, &format!("slow{speak:?}"));
+        slow.join(room);
+        slow.events.clear();
+        let mut brisk = server.join_in(speak, &format!("brisk{speak:?}"));
+        brisk.join(room);
+        brisk.events.clear();
+        let before = server.app().metrics.slow_disconnects.get();
+        let text = "x".repeat(8_000);
+        let mut seqs = Vec::new();
+        while server.app().metrics.slow_disconnects.get() == before {
+            seqs.push(poster.post(room, &text).seq);
+            assert_eq!(brisk.event().seq, *seqs.last().unwrap(), "the other goes on");
+            poster.events.clear();
+            assert!(seqs.len() < 10_000, "a stalled reader held more than its outbox");
+        }
+        let goodbye = slow.farewell();
+        assert_eq!((goodbye.code, goodbye.reconnect), (4000, true));
+        let heard: Vec<u64> =
+            slow.events.iter().filter(|e| !body(e).is_empty()).map(|event| event.seq).collect();
+        assert!(heard.iter().eq(&seqs[..heard.len()]), "what it heard has no gap");
+        let last = *heard.last().unwrap();
+        let mut back = server.connect(speak);
+        back.authenticate(&slow.token.clone());
+        assert!(matches!(back.subscribe(room, Some(last)), Outcome::Subscribed(_)));
+        let rest: Vec<u64> = back.events.iter().map(|event| event.seq).collect();
+        assert!(rest.iter().filter(|seq| seqs.contains(seq)).eq(&seqs[heard.len()..]));
+        // Only the two that are told of go on to the next round.
+        drop((slow, brisk, back));
+    }
+}
+
+#[test]
+fn one_who_asks_and_does_not_read_is_not_served_further_and_not_sent_away() {
+    let server = Server::with(|settings| {
+        settings.limits.requests_burst = 1_000_000;
+        settings.limits.send_buffer_bytes = 4_096;
+    });
+    let mut client = server.join_in(Speak::Json, "anna");
+    let room = client.create("tea");
+    for i in 0..40 {
+        client.post(room, &format!("{i}{}", "x".repeat(6_000)));
+        client.events.clear();
+    }
+    let page = Request::History(v1::History { room, ..v1::History::default() });
+    let first = client.send_all((0..100).map(|_| page.clone())) - 99;
+    for id in first..first + 100 {
+        assert!(matches!(client.answer(id), Outcome::Page(_)));
+    }
+}

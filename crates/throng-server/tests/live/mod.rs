@@ -1,0 +1,95 @@
+//! The server in memory behind real sockets, spoken to in every form.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod client;
+mod delivery;
+mod descriptors;
+mod limits;
+mod recorded;
+mod resume;
+mod stopping;
+mod upgrade;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use throng_server::app::App;
+use throng_server::clock::Clock;
+use throng_server::config::Settings;
+use throng_server::lifecycle::Fatal;
+use throng_server::listeners;
+use tokio::runtime::Runtime;
+
+use client::{Client, Speak};
+
+/// A server on free ports. Dropped: stopped, as by a signal.
+struct Server {
+    app: Option<Arc<App>>,
+    http: SocketAddr,
+    raw: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// In memory, with these settings; hashing is not what these tests are about.
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut settings =
+            Settings { memory: true, listen: free, raw_listen: Some(free), ..Settings::default() };
+        settings.limits.logins_per_minute_address = 10_000;
+        settings.limits.hash_queue_max = 1_000;
+        settings.shards = 2;
+        change(&mut settings);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let fatal =
+            Fatal::new(|code, last_word| panic!("the server ended with {code}: {last_word}"));
+        let (app, open) = runtime.block_on(async {
+            let app = App::start(settings, Clock::system(), fatal).unwrap();
+            let open = listeners::open(&app).unwrap();
+            (app, open)
+        });
+        Self { app: Some(app), http: open.http, raw: open.raw.unwrap(), runtime: Some(runtime) }
+    }
+
+    fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+
+    /// A connection that is nobody yet.
+    fn connect(&self, speak: Speak) -> Client {
+        let address = if speak == Speak::Raw { self.raw } else { self.http };
+        Client::connect(address, speak)
+    }
+
+    /// A connection of a new account.
+    fn join_in(&self, speak: Speak, name: &str) -> Client {
+        let mut client = self.connect(speak);
+        client.register(name);
+        client
+    }
+
+    /// Drains, as at the first signal; returns when all threads have ended.
+    fn stop(&mut self) {
+        let (Some(app), Some(runtime)) = (self.app.take(), self.runtime.as_ref()) else { return };
+        runtime.block_on(app.stop());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

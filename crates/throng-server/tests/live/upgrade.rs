@@ -1,0 +1,128 @@
+//! The door to WebSocket: who may come through, and in which form.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use throng_wire::ws::handshake;
+
+use super::Server;
+use super::client::{Client, Speak};
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::{self, reply::Outcome};
+
+/// The status and the head of the answer to a request.
+fn ask(server: &Server, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        let mut chunk = [0; 1024];
+        match stream.read(&mut chunk) {
+            Ok(len) if len > 0 => head.extend_from_slice(&chunk[..len]),
+            _ => break,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, head.to_ascii_lowercase())
+}
+
+fn upgrade(server: &Server, headers: &str) -> (u16, String) {
+    let key = handshake::key([1; 16]);
+    ask(
+        server,
+        &format!(
+            "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n",
+            server.http
+        ),
+    )
+}
+
+#[test]
+fn pages_of_foreign_origins_are_refused() {
+    let server = Server::with(|settings| {
+        settings.allowed_origins = vec!["https://app.example".to_owned()];
+    });
+    let own = format!("http://{}", server.http);
+    let other_port = "http://127.0.0.1:1".to_owned();
+    for (origin, status) in [
+        (None, 101),
+        (Some(own), 101),
+        (Some("https://app.example".to_owned()), 101),
+        (Some("https://evil.example".to_owned()), 403),
+        (Some("https://app.example.evil".to_owned()), 403),
+        (Some(other_port), 403),
+        (Some("null".to_owned()), 403),
+    ] {
+        let header = origin.as_ref().map(|o| format!("Origin: {o}\r\n")).unwrap_or_default();
+        assert_eq!(upgrade(&server, &header).0, status, "{origin:?}");
+    }
+}
+
+#[test]
+fn the_first_known_subprotocol_is_taken_and_an_unknown_one_is_refused() {
+    let server = Server::start();
+    let offer = |list: &str| upgrade(&server, &format!("Sec-WebSocket-Protocol: {list}\r\n"));
+    let (status, head) = offer("x, throng.v1.protobuf, throng.v1.json");
+    assert_eq!(status, 101);
+    assert!(head.contains("sec-websocket-protocol: throng.v1.protobuf\r\n"), "{head}");
+    assert_eq!(offer("mqtt").0, 400);
+    let (status, head) = upgrade(&server, "");
+    assert_eq!(status, 101, "without one it is JSON");
+    assert!(!head.contains("sec-websocket-protocol"), "{head}");
+}
+
+#[test]
+fn what_is_no_upgrade_is_told_so() {
+    let server = Server::start();
+    let host = server.http;
+    assert_eq!(ask(&server, &format!("GET /ws HTTP/1.1\r\nHost: {host}\r\n\r\n")).0, 426);
+    let wrong = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+    let old = format!(
+        "{wrong}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 8\r\n\r\n"
+    );
+    assert_eq!(ask(&server, &old).0, 426);
+    let keyless = format!("{wrong}Sec-WebSocket-Version: 13\r\n\r\n");
+    assert_eq!(ask(&server, &keyless).0, 400);
+}
+
+#[test]
+fn a_bearer_of_a_token_is_somebody_at_once() {
+    let server = Server::start();
+    let known = server.join_in(Speak::Raw, "anna");
+    let header = format!("Authorization: Bearer {}\r\n", known.token);
+    let mut client = Client::connect_as(server.http, Speak::Json, &header);
+    assert!(matches!(client.ask(Request::ListRooms(v1::ListRooms::default())), Outcome::Rooms(_)));
+    let mut wrong = Client::connect_as(server.http, Speak::Json, "Authorization: Bearer x\r\n");
+    let outcome = wrong.ask(Request::ListRooms(v1::ListRooms::default()));
+    assert_eq!(super::client::refused(&outcome), 200);
+}
+
+#[test]
+fn a_head_beyond_its_limit_is_cut_off() {
+    let server = Server::start();
+    let long = format!("GET /ws HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let (status, _) = ask(&server, &long);
+    assert!(matches!(status, 0 | 431), "{status}");
+}
+
+#[test]
+fn what_comes_right_behind_the_request_is_not_lost() {
+    let server = Server::start();
+    let key = handshake::key([1; 16]);
+    let mut bytes = handshake::request(&server.http.to_string(), "/ws", &key, "throng.v1.json", "");
+    let mut frame = Vec::new();
+    let text = br#"{"id":9,"register":{"name":"anna","password":"correct horse"}}"#;
+    throng_wire::ws::encode_frame(throng_wire::ws::Opcode::Text, text, Some([5; 4]), &mut frame);
+    bytes.extend(frame);
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    stream.write_all(&bytes).unwrap();
+    let mut got = Vec::new();
+    while !String::from_utf8_lossy(&got).contains("\"re\":9") {
+        let mut chunk = [0; 1024];
+        let len = stream.read(&mut chunk).unwrap();
+        assert!(len > 0, "closed: {}", String::from_utf8_lossy(&got));
+        got.extend_from_slice(&chunk[..len]);
+    }
+}
