@@ -17,9 +17,10 @@ use throng_wire::native::Form;
 use crate::{root, say};
 
 const HELP: &str = "\
-cargo xtask bench [--floor] [--row NAME]... [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE]
+cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE]
 
 Measures the server against the floor and prints the table. Without --row: all rows.
+--shape: other rooms, members and sends a second, against the floors.
 --floor: only what the machine itself can do, without the server.
 --quick: short windows and one pair, for development; the figures mean little.
 Results also go to FILE, target/bench/results.json unless told.
@@ -74,6 +75,7 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
         let mut value = || words.next().ok_or_else(|| missing(word));
         match word.as_str() {
             "--row" => options.rows.push(value()?.clone()),
+            "--shape" => options.shape = Some(value()?.clone()),
             "--pairs" => options.pairs = value()?.parse().map_err(io::Error::other)?,
             "--quick" => {
                 options.quick = true;

@@ -44,6 +44,32 @@ pub fn rooms_20x50(bench: &mut Bench) -> io::Result<Outcome> {
     judge(bench, &pairs, Bars { bare: 0.55, durable: 0.8 }, true)
 }
 
+/// `1x100@3000`: any shape against the floors, for whoever looks for the knee.
+pub fn shape(bench: &mut Bench, text: &str) -> io::Result<serde_json::Value> {
+    let wrong =
+        || io::Error::other(format!("{text}: a shape is ROOMSxMEMBERS@SENDS, as 1x100@400"));
+    let (rooms, rest) = text.split_once('x').ok_or_else(wrong)?;
+    let (members, sends) = rest.split_once('@').ok_or_else(wrong)?;
+    let shape = Shape {
+        rooms: rooms.parse().map_err(|_| wrong())?,
+        members: members.parse().map_err(|_| wrong())?,
+        sends_per_second: sends.parse().map_err(|_| wrong())?,
+    };
+    let members = shape.rooms * shape.members;
+    let mut settings = address_limit(bench, members)?;
+    let each = shape.sends_per_second / members as f64;
+    if each > 9.0 {
+        let setting = format!("limits.sends_per_second={:.0}", each * 1.3);
+        bench.say(&format!("  raised: {setting}"))?;
+        settings.push(setting);
+    }
+    let pairs = pairs::run(bench, shape, &settings)?;
+    for pair in &pairs {
+        bench.say(&format!("  {}", super::thread_shares(&pair.server.threads)))?;
+    }
+    serde_json::to_value(pairs).map_err(io::Error::other)
+}
+
 /// All clients come from one address here; the default allows it a hundred connections.
 pub fn address_limit(bench: &mut Bench, connections: usize) -> io::Result<Vec<String>> {
     let setting = format!("limits.connections_per_address={}", connections + 50);

@@ -28,6 +28,8 @@ pub struct Options {
     /// Only these rows; all when empty.
     pub rows: Vec<String>,
     pub pairs: usize,
+    /// A shape of one's own, `ROOMSxMEMBERS@SENDS`, instead of the table.
+    pub shape: Option<String>,
     /// Short windows, for development: the figures mean little.
     pub quick: bool,
     pub form: Form,
@@ -38,7 +40,7 @@ pub struct Options {
 impl Options {
     /// All rows, five pairs, JSON.
     pub fn new(scratch: PathBuf) -> Self {
-        Self { rows: Vec::new(), pairs: 5, quick: false, form: Form::Json, scratch }
+        Self { rows: Vec::new(), pairs: 5, shape: None, quick: false, form: Form::Json, scratch }
     }
 }
 
@@ -143,6 +145,9 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
     let scratch = options.scratch.clone();
     let mut bench = Bench { options, programs, scratch, out };
     let _spinners = bench.programs.spinners()?;
+    if let Some(shape) = bench.options.shape.clone() {
+        return fanout::shape(&mut bench, &shape);
+    }
     let mut lines = Vec::new();
     let mut results = serde_json::Map::new();
     for row in ROWS {
