@@ -96,7 +96,14 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let results = bench::run(options, programs, &mut io::stdout())?;
-    std::fs::write(&json, serde_json::to_vec_pretty(&results)?)?;
+    // Rows that were not run this time keep what they had.
+    let before = std::fs::read(&json).unwrap_or_default();
+    let mut all: serde_json::Value = serde_json::from_slice(&before).unwrap_or_default();
+    match (&mut all, results) {
+        (serde_json::Value::Object(all), serde_json::Value::Object(new)) => all.extend(new),
+        (all, new) => *all = new,
+    }
+    std::fs::write(&json, serde_json::to_vec_pretty(&all)?)?;
     say(&format!("\nresults: {}", json.display()));
     Ok(ExitCode::SUCCESS)
 }

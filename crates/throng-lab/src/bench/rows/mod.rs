@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde_json::Value;
+use serde_json::{Value, json};
 use throng_wire::native::Form;
 
 use super::process::Programs;
@@ -166,8 +166,11 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
             bench.say(&format!("  {note}"))?;
         }
         bench.say(&format!("  {}", outcome.measured))?;
-        lines.push(table::line(row.work, row.must, &outcome));
-        results.insert(row.name.into(), outcome.json);
+        let line = table::line(row.work, row.must, &outcome);
+        let at = crate::clock::unix_seconds();
+        let json = json!({ "line": line, "unix_seconds": at, "figures": outcome.json });
+        results.insert(row.name.into(), json);
+        lines.push(line);
     }
     bench.say(&table::whole(&lines))?;
     Ok(Value::Object(results))
