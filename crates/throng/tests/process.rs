@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -29,6 +29,8 @@ pub fn said(output: &Output) -> String {
 pub struct Server {
     child: Child,
     address: String,
+    /// Where it serves length-prefixed Protobuf, if it was asked to.
+    pub raw: Option<SocketAddr>,
     log: PathBuf,
 }
 
@@ -48,17 +50,19 @@ impl Server {
             .stderr(File::create(log).unwrap())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("throng: open http://")
-            .and_then(|rest| rest.strip_suffix('/'));
-        let Some(address) = address.map(str::to_owned) else {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        let address = first.strip_prefix("throng: open http://");
+        let Some(address) = address.and_then(|rest| rest.strip_suffix('/')) else {
             let _ = child.kill();
-            panic!("the first line is {line:?}; {}", std::fs::read_to_string(log).unwrap());
+            panic!("the first line is {first:?}; {}", std::fs::read_to_string(log).unwrap());
         };
-        Self { child, address, log: log.to_owned() }
+        let address = address.to_owned();
+        let raw = command.get_args().any(|argument| argument == "--raw-listen").then(|| {
+            let second = lines.next().unwrap().unwrap();
+            second.strip_prefix("throng: raw tcp ").unwrap().parse().unwrap()
+        });
+        Self { child, address, raw, log: log.to_owned() }
     }
 
     pub fn address(&self) -> &str {

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod commits;
+mod endings;
 mod kill;
 mod lab;
 mod planted;

@@ -1,8 +1,15 @@
 //! Passwords, tokens and bodies stand in no log line, whatever is logged and whatever went wrong.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::json;
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::{Login, Post};
 
 use crate::process::Server;
+use crate::raw_client::Client;
 
 const PASSWORD: &str = "PassWord-that-nobody-may-read";
 const BODY: &str = "Body-that-is-not-for-the-operator";
@@ -12,7 +19,8 @@ fn at_the_most_talkative_level_no_log_line_holds_a_secret() {
     for format in ["text", "json"] {
         let folder = tempfile::tempdir().unwrap();
         let set = format!("log_format={format}");
-        let arguments = ["--set", "log_level=trace", "--set", &set];
+        let raw = ["--raw-listen", "127.0.0.1:0"];
+        let arguments = ["--set", "log_level=trace", "--set", &set, raw[0], raw[1]];
         let mut server = Server::start(folder.path(), &arguments);
         let token = server.sign_up("anna", PASSWORD);
         let login = json!({"name": "anna", "password": PASSWORD});
@@ -25,6 +33,7 @@ fn at_the_most_talkative_level_no_log_line_holds_a_secret() {
         server.ask("POST", "/api/v1/sessions", "", &format!("{{\"password\":\"{PASSWORD}\""));
         server.ask("POST", "/api/v1/sessions", "", &format!("{{\"password\":[\"{PASSWORD}\"]}}"));
         server.ask("POST", &messages, &second, &format!("[\"{BODY}\"]"));
+        over_raw(server.raw.unwrap(), &second);
         server.ask("DELETE", "/api/v1/sessions/current", &second, "");
         server.ask("GET", "/api/v1/rooms", &second, "");
         server.ask("GET", &format!("/ws?token={second}"), &second, "");
@@ -42,4 +51,20 @@ fn at_the_most_talkative_level_no_log_line_holds_a_secret() {
             }
         }
     }
+}
+
+/// Over a connection: what is refused, and what cannot be read.
+fn over_raw(address: SocketAddr, token: &str) {
+    let mut client = Client::open(address, token).unwrap();
+    let (name, password) = ("anna".to_owned(), PASSWORD.to_owned());
+    client.ask(Request::Login(Login { name, password })).unwrap();
+    let post = Post { room: 99, body: BODY.to_owned(), ..Post::default() };
+    client.ask(Request::Post(post)).unwrap();
+    let mut garbage = TcpStream::connect(address).unwrap();
+    let text = format!("{PASSWORD}{token}");
+    garbage.write_all(&(text.len() as u32).to_be_bytes()).unwrap();
+    garbage.write_all(text.as_bytes()).unwrap();
+    garbage.shutdown(std::net::Shutdown::Write).unwrap();
+    // Whether it is answered or cut, it was read.
+    let _ = garbage.read_to_end(&mut Vec::new());
 }

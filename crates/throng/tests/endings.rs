@@ -1,0 +1,50 @@
+//! What ends when a session ends: its token everywhere, its connections at once, and nothing else.
+
+use serde_json::{Value, json};
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::server_frame::Frame;
+use throng_wire::native::v1::{Goodbye, Ping};
+
+use crate::process::Server;
+use crate::raw_client::Client;
+
+#[test]
+fn a_log_out_over_http_closes_the_sessions_connections_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--raw-listen", "127.0.0.1:0"]);
+    let raw = server.raw.unwrap();
+    let first = server.sign_up("anna", "correct horse");
+    let login = json!({"name": "anna", "password": "correct horse"});
+    let second = server.json("POST", "/api/v1/sessions", "", &login);
+    let second = second["token"].as_str().unwrap().to_owned();
+
+    let mut ended = [Client::open(raw, &first).unwrap(), Client::open(raw, &first).unwrap()];
+    let mut other = Client::open(raw, &second).unwrap();
+    let done = server.json("DELETE", "/api/v1/sessions/current", &first, &Value::Null);
+    assert_eq!(done, json!({}));
+    for client in &mut ended {
+        let farewell = client.read().unwrap();
+        let Frame::Goodbye(Goodbye { code, reconnect, .. }) = farewell else {
+            panic!("{farewell:?} is no farewell");
+        };
+        assert_eq!((code, reconnect), (4401, false));
+    }
+    assert!(other.ask(Request::Ping(Ping {})).is_ok());
+    assert_eq!(server.ask("GET", "/api/v1/rooms", &first, "").0, 401);
+    assert_eq!(server.ask("GET", "/api/v1/rooms", &second, "").0, 200);
+}
+
+#[test]
+fn one_session_too_many_ends_the_one_that_was_used_longest_ago() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["--set", "limits.sessions_per_user_max=1", "--raw-listen", "127.0.0.1:0"];
+    let server = Server::start(folder.path(), &set);
+    let first = server.sign_up("anna", "correct horse");
+    let mut connection = Client::open(server.raw.unwrap(), &first).unwrap();
+    let login = json!({"name": "anna", "password": "correct horse"});
+    let second = server.json("POST", "/api/v1/sessions", "", &login);
+    assert!(matches!(connection.read(), Ok(Frame::Goodbye(Goodbye { code: 4401, .. }))));
+    assert_eq!(server.ask("GET", "/api/v1/rooms", &first, "").0, 401);
+    let second = second["token"].as_str().unwrap();
+    assert_eq!(server.ask("GET", "/api/v1/rooms", second, "").0, 200);
+}
