@@ -356,7 +356,10 @@ async fn subscribe(
             Attached::Refused(rejection) => return Err(rejection),
             Attached::Behind => {
                 let after = from.unwrap_or(Seq::ZERO);
-                match app.gap(room, after).await? {
+                let gap = app.gap(room, after).await?;
+                // Asked again: one who was removed meanwhile reads nothing of what followed.
+                app.directory.head(user.id, room)?;
+                match gap {
                     Gap::Events { events, through } => {
                         send_paced(app, outbox, &events).await;
                         from = Some(through);
