@@ -1,8 +1,9 @@
 //! `throng lab run` with the real server: a short, small canonical keeps every promise, and a server that is
 //! wrong on purpose is found out by the ledger.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use throng_server::faults;
 
@@ -20,15 +21,19 @@ const SMALL: [&str; 9] = [
 ];
 
 fn lab(out: &Path, fault: Option<&str>, settings: &[&str]) -> Output {
+    command(out, "2", fault, settings).output().expect("the executable starts")
+}
+
+fn command(out: &Path, seconds: &str, fault: Option<&str>, settings: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
-    command.args(["lab", "run", "canonical", "--seconds", "2", "--out"]).arg(out);
+    command.args(["lab", "run", "canonical", "--seconds", seconds, "--out"]).arg(out);
     for setting in SMALL.iter().chain(settings) {
         command.args(["--set", setting]);
     }
     if let Some(fault) = fault {
         command.env(faults::VARIABLE, fault);
     }
-    command.output().expect("the executable starts")
+    command
 }
 
 fn summary(out: &Path) -> serde_json::Value {
@@ -94,4 +99,31 @@ fn a_mistyped_scenario_is_refused_before_anything_starts() {
     assert_eq!(done.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&done.stderr).contains("reconect"));
     assert!(!out.exists());
+}
+
+#[test]
+fn a_server_that_is_killed_ends_the_run_in_order_and_what_was_measured_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut lab = command(&out, "600", None, &[]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(lab.stdout.take().unwrap()).lines();
+    let first = lines.find(|line| line.as_ref().unwrap().contains("1 of 600 s"));
+    assert!(first.is_some());
+    let server = child_of(lab.id());
+    rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(lab.wait().unwrap().code(), Some(12), "{rest:#?}");
+    let summary = summary(&out);
+    assert_eq!(summary["ending"], "incomplete");
+    assert!(summary["reasons"][0].as_str().unwrap().contains("the server ended (signal: 9"));
+    assert!(summary["ledger"]["acked"].as_u64().unwrap() > 0);
+    assert!(out.join("data").exists(), "what may be evidence is kept");
+}
+
+/// The one child of a process.
+fn child_of(parent: u32) -> rustix::process::Pid {
+    let file = format!("/proc/{parent}/task/{parent}/children");
+    let children = std::fs::read_to_string(file).unwrap();
+    let child = children.split_whitespace().next().unwrap().parse().unwrap();
+    rustix::process::Pid::from_raw(child).unwrap()
 }

@@ -22,8 +22,25 @@ pub struct Listener {
     heard: u64,
     /// Posts taken in this span.
     posts: u32,
+    /// What a lost connection left open, where the reply to a leave was lost with it.
+    doubt: Option<Doubt>,
+    /// The last place heard when the connection was lost.
+    lost_at: u64,
     holes: Vec<Hole>,
 }
+
+/// A leave was asked for and its reply lost: whether the user was a member all the time is for the
+/// room's order to say, so the places told in the resume are kept.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// The last place heard before.
+    pub lost_at: u64,
+    /// Posts told in the resume.
+    pub posts: Vec<u64>,
+}
+
+/// Of one resume; a server gives no more at once.
+const DOUBTED_MAX: usize = 10_000;
 
 /// Places above `after` and below `before` were skipped.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +81,8 @@ impl Listener {
             last: 0,
             heard: 0,
             posts: 0,
+            doubt: None,
+            lost_at: 0,
             holes: Vec::new(),
         }
     }
@@ -75,17 +94,22 @@ impl Listener {
         self.heard = from;
         self.last = self.last.max(from);
         self.posts = 0;
+        self.doubt = None;
         self.holes.retain(|hole| hole.before > from);
     }
 
     pub fn lose(&mut self) {
         self.state = State::Away;
+        self.lost_at = self.last;
     }
 
     /// Where to resume from; the events of the gap are taken from now on.
-    pub fn resume(&mut self) -> Option<u64> {
+    pub fn resume(&mut self, leave_unanswered: bool) -> Option<u64> {
         if self.state == State::Out {
             return None;
+        }
+        if leave_unanswered && self.doubt.is_none() {
+            self.doubt = Some(Doubt { lost_at: self.lost_at, posts: Vec::new() });
         }
         self.state = State::Resuming;
         Some(self.last)
@@ -121,6 +145,10 @@ impl Listener {
         self.heard
     }
 
+    pub fn doubt(&mut self) -> Option<Doubt> {
+        self.doubt.take()
+    }
+
     pub fn posts(&self) -> u32 {
         self.posts
     }
@@ -132,6 +160,12 @@ impl Listener {
 
     /// The event at `seq` arrived; the server says that `prev` was pushed before it.
     pub fn take(&mut self, seq: u64, prev: u64, post: bool) -> Step {
+        if let Some(doubt) = &mut self.doubt
+            && post
+            && doubt.posts.len() < DOUBTED_MAX
+        {
+            doubt.posts.push(seq);
+        }
         if seq > self.last {
             if prev > self.last && self.holes.len() < HOLES_MAX {
                 self.holes.push(Hole { after: self.last, before: seq });

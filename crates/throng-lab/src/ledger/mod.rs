@@ -30,8 +30,9 @@
 //!
 //! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` at a place, and nothing on that
 //! connection after the reply to the leave. A listener whose connection was lost keeps its span; the
-//! resume must continue it. Only if a leave, a resume or the last reconnect was itself lost is the tail in
-//! doubt; such spans are counted as `doubted`, and checked for all but their tail.
+//! resume must continue it. Only if the reply to a leave was lost with its connection is there doubt: between the last
+//! place heard and that leave the server may or may not have told more. Such stretches are counted as `doubted`; what
+//! lies before them and after the next join is checked as ever, and nothing may come from the time between.
 //!
 //! *What was promised.* At the end all history above where the run began is read. Its places and its post numbers must be
 //! dense; it must agree with the array; every acked send is in it, or **lost**. A send without an ack is
@@ -47,11 +48,8 @@ use crate::clock::Nanos;
 use crate::drivers::{Event, Posted, What};
 use listener::{Listener, Step};
 use room::{Mark, Room};
+use verdict::{Ended, Faults, Span};
 pub use verdict::{Fault, Kind, Side, Tally, Verdict};
-use verdict::{Faults, Hole, Span};
-
-/// Holes kept for the verdict; a run that leaves more has failed long before.
-const HOLES_MAX: usize = 10_000;
 
 /// A virtual user's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,7 +132,6 @@ pub struct Ledger {
     listeners: Vec<Listener>,
     sends: Vec<Send>,
     spans: Vec<Span>,
-    holes: Vec<Hole>,
     open: u64,
     counts: Counts,
     faults: Faults,
@@ -152,7 +149,6 @@ impl Ledger {
             listeners: Vec::new(),
             sends: Vec::new(),
             spans: Vec::new(),
-            holes: Vec::new(),
             open: 0,
             counts: Counts::default(),
             faults: Faults::default(),
@@ -322,7 +318,7 @@ impl Ledger {
         }
         if state.is_live() {
             self.rooms[room.0 as usize].listening -= 1;
-            self.close_span(listener, seq.saturating_sub(1));
+            self.close_span(listener, seq.saturating_sub(1), Ended::Left);
             self.listeners[listener as usize].end();
         } else {
             self.end_in_doubt(listener);
@@ -347,11 +343,17 @@ impl Ledger {
         }
     }
 
-    /// Where to resume from: the last place the user knows of, if it listened.
-    pub fn resume_from(&mut self, user: UserIx, room: RoomIx) -> Option<u64> {
+    /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`: it had
+    /// asked to leave, and the reply was lost.
+    pub fn resume_from(
+        &mut self,
+        user: UserIx,
+        room: RoomIx,
+        leave_unanswered: bool,
+    ) -> Option<u64> {
         let number = self.rooms[room.0 as usize].number;
         let listener = self.listener_of(user, number)?;
-        self.listeners[listener as usize].resume()
+        self.listeners[listener as usize].resume(leave_unanswered)
     }
 
     /// A resume is complete: everything pushed up to `position` was sent.
@@ -370,7 +372,7 @@ impl Ledger {
             self.rooms[room.0 as usize].listening += 1;
         }
         self.counts.resumed += 1;
-        self.close_span(listener, position);
+        self.close_span(listener, position, Ended::Resumed);
         self.listeners[listener as usize].begin(position);
     }
 
@@ -560,14 +562,19 @@ impl Ledger {
         }
     }
 
-    fn close_span(&mut self, listener: u32, to: u64) {
-        let listener = &self.listeners[listener as usize];
-        let (room, user) = (listener.room, listener.user);
-        let (from, heard, posts) = (listener.from(), listener.heard(), listener.posts());
-        self.spans.push(Span { room, user, from, heard, to, posts });
-        let room_for = HOLES_MAX.saturating_sub(self.holes.len());
-        let holes = listener.holes().take(room_for);
-        self.holes.extend(holes.map(|(after, before)| Hole { room, user, after, before }));
+    fn close_span(&mut self, listener: u32, to: u64, ended: Ended) {
+        let listener = &mut self.listeners[listener as usize];
+        self.spans.push(Span {
+            room: listener.room,
+            user: listener.user,
+            from: listener.from(),
+            heard: listener.heard(),
+            to,
+            posts: listener.posts(),
+            holes: listener.holes().collect(),
+            doubt: listener.doubt(),
+            ended,
+        });
     }
 
     /// What was heard so far is checked up to the last place heard; what may have been on its way is
@@ -582,7 +589,7 @@ impl Ledger {
         }
         self.counts.doubted += 1;
         let to = state.last();
-        self.close_span(listener, to);
+        self.close_span(listener, to, Ended::InDoubt);
         self.listeners[listener as usize].end();
     }
 }

@@ -1,6 +1,8 @@
 //! A room's order as it comes to be known: one word for what stands at a place and one for the
 //! place pushed before it.
 
+use std::collections::HashMap;
+
 use super::SendIx;
 
 /// Places beyond what the run can have caused, before a place is taken for a lie. A server may add
@@ -30,6 +32,15 @@ impl Mark {
 
     pub fn created() -> Self {
         Self(4 << 61)
+    }
+
+    /// Whose membership began (`true`) or ended here.
+    fn membership(self) -> Option<(u64, bool)> {
+        match self.0 >> 61 {
+            2 => Some((self.0 & !Self::KIND, true)),
+            3 => Some((self.0 & !Self::KIND, false)),
+            _ => None,
+        }
     }
 
     pub fn is_post(self) -> bool {
@@ -161,6 +172,17 @@ impl Room {
             at.and_then(|at| self.slots.get(at)).is_some_and(|slot| !slot.mark.is_post())
         });
         places
+    }
+
+    /// Joins (`true`) and leaves of each account, by place.
+    pub fn memberships(&self) -> HashMap<u64, Vec<(u64, bool)>> {
+        let mut accounts: HashMap<u64, Vec<(u64, bool)>> = HashMap::new();
+        for (seq, slot) in self.slots() {
+            if let Some((account, joined)) = slot.mark.membership() {
+                accounts.entry(account).or_default().push((seq, joined));
+            }
+        }
+        accounts
     }
 
     /// As a place; `None` when it was not told, or lies before the books.

@@ -232,7 +232,7 @@ impl Double {
     }
 
     fn resume(&mut self, user: usize) {
-        let from = self.ledger.resume_from(self.users[user], self.room).unwrap();
+        let from = self.ledger.resume_from(self.users[user], self.room, false).unwrap();
         let mut places: Vec<u64> = (from + 1..=self.head()).collect();
         if places.len() > 1 && self.sins(Sin::ResumeLate) {
             places.remove(0);
@@ -385,6 +385,39 @@ fn a_lost_reply_to_a_leave_is_doubt_and_not_fault() {
     let verdict = double.verdict();
     assert!(verdict.is_clean(), "{verdict:#?}");
     assert_eq!(verdict.doubted, 1);
+}
+
+/// The replies to a leave and to the join after it are lost with the connection. What was said between
+/// them must not be told; what was said before the leave may be.
+#[test]
+fn an_absence_whose_replies_were_lost_is_found_in_the_rooms_order() {
+    for (leak, clean) in [(false, true), (true, false)] {
+        let mut double = Double::new(3, Sin::None);
+        double.post(0, "heard");
+        double.disconnect(1);
+        double.post(0, "before the leave");
+        double.member[1] = None;
+        double.ledger.asked_membership(double.room);
+        double.happen(Happened::Left(1));
+        double.post(0, "between");
+        let between = double.head();
+        double.ledger.asked_membership(double.room);
+        double.happen(Happened::Joined(1));
+        let back = double.head();
+        double.post(0, "after");
+        double.ledger.resume_from(double.users[1], double.room, true);
+        if leak {
+            double.tell(1, between);
+        }
+        for place in back + 1..=double.head() {
+            double.tell(1, place);
+        }
+        double.ledger.resumed(double.users[1], double.room, double.head());
+        let verdict = double.verdict();
+        assert_eq!(verdict.is_clean(), clean, "leak {leak}: {verdict:#?}");
+        assert_eq!(verdict.delivery_faults.foreign, u64::from(leak));
+        assert_eq!(verdict.doubted, 1);
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Closing the books: history is read back, spans are counted, and every difference has a name.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
-use super::room::Mark;
+use super::listener::Doubt;
+use super::room::{Mark, Room};
 use super::{Ledger, RoomIx, SendIx, State, UserIx};
 use crate::drivers::{Event, What};
 
@@ -102,7 +105,7 @@ impl Faults {
 }
 
 /// A stretch through which a user was entitled to everything, and how many posts it took of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Span {
     pub room: RoomIx,
     pub user: UserIx,
@@ -111,15 +114,24 @@ pub struct Span {
     pub heard: u64,
     pub to: u64,
     pub posts: u32,
+    /// Stretches (above, below) that were skipped, by the chain of what was pushed.
+    pub holes: Vec<(u64, u64)>,
+    /// What the room's order has to decide.
+    pub doubt: Option<Doubt>,
+    pub ended: Ended,
 }
 
-/// A stretch that a listener skipped, by the chain of what was pushed.
-#[derive(Clone, Copy, Debug)]
-pub struct Hole {
-    pub room: RoomIx,
-    pub user: UserIx,
-    pub after: u64,
-    pub before: u64,
+/// Why a span ended where it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A leave was acked at the next place.
+    Left,
+    /// A resume said that it had caught up.
+    Resumed,
+    /// The run was over.
+    Over,
+    /// What ended it was lost; it is judged up to its last event.
+    InDoubt,
 }
 
 /// What came of a run's promises.
@@ -238,7 +250,7 @@ impl Ledger {
                 let room = &self.rooms[room.0 as usize];
                 let head = room.base + room.slots().count() as u64;
                 let to = head.max(last);
-                self.close_span(listener, to);
+                self.close_span(listener, to, Ended::Over);
             } else {
                 self.end_in_doubt(listener);
             }
@@ -301,56 +313,14 @@ impl Ledger {
         spans.sort_unstable_by_key(|span| span.room);
         let mut due = 0;
         for of_room in spans.chunk_by(|a, b| a.room == b.room) {
-            let room = &self.rooms[of_room[0].room.0 as usize];
-            let posts = room.posts_up_to();
-            let up_to = |seq: u64| {
-                let at = seq.saturating_sub(room.base) as usize;
-                posts[at.min(posts.len() - 1)]
-            };
-            let number = room.number;
+            let order = Order::of(&self.rooms[of_room[0].room.0 as usize]);
             for span in of_room {
-                let entitled = up_to(span.to) - up_to(span.from.min(span.to));
-                due += u64::from(entitled);
-                let Span { user, from, to, posts, .. } = *span;
-                let between = format!("user {}, room {number}, after {from} up to {to}", user.0);
-                let what = format!("{between}: {posts} posts of {entitled}");
-                let (kind, count) = if posts <= entitled {
-                    (Kind::Lost, entitled - posts)
-                } else {
-                    (Kind::Foreign, posts - entitled)
-                };
-                let side = Side::Deliveries;
-                self.faults.add_many(u64::from(count), Fault { side, kind, what });
+                let account = self.users[span.user.0 as usize].account;
+                self.counts.doubted += u64::from(span.doubt.is_some());
+                due += order.judge(span, account, &mut self.faults);
             }
         }
-        self.judge_holes(&spans);
         due
-    }
-
-    /// Membership events that others were told, in the holes of the chain and after the last event of
-    /// each span.
-    fn judge_holes(&mut self, spans: &[Span]) {
-        let mut holes = std::mem::take(&mut self.holes);
-        holes.extend(spans.iter().filter(|span| span.heard < span.to).map(|span| Hole {
-            room: span.room,
-            user: span.user,
-            after: span.heard,
-            before: span.to + 1,
-        }));
-        holes.sort_unstable_by_key(|hole| hole.room);
-        for of_room in holes.chunk_by(|a, b| a.room == b.room) {
-            let room = &self.rooms[of_room[0].room.0 as usize];
-            let (number, notices) = (room.number, room.notices());
-            let below = |place: u64| notices.partition_point(|notice| *notice < place);
-            for Hole { user, after, before, .. } in of_room {
-                let missed = below(*before).saturating_sub(below(after + 1)) as u64;
-                let between = format!("between {after} and {before}");
-                let what =
-                    format!("user {}, room {number}: {missed} membership events {between}", user.0);
-                let side = Side::Deliveries;
-                self.faults.add_many(missed, Fault { side, kind: Kind::Lost, what });
-            }
-        }
     }
 
     /// Every acked send is in history; what was heard is in history.
@@ -370,6 +340,89 @@ impl Ledger {
                 self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Foreign, what });
             }
         }
+    }
+}
+
+/// A room's order, in the forms that spans are judged by.
+struct Order {
+    number: u32,
+    base: u64,
+    /// Posts at or below each place.
+    posts: Vec<u32>,
+    /// Places of membership events that were pushed.
+    notices: Vec<u64>,
+    /// Joins (`true`) and leaves of each account.
+    moves: HashMap<u64, Vec<(u64, bool)>>,
+}
+
+impl Order {
+    fn of(room: &Room) -> Self {
+        Self {
+            number: room.number,
+            base: room.base,
+            posts: room.posts_up_to(),
+            notices: room.notices(),
+            moves: room.memberships(),
+        }
+    }
+
+    /// Counts what the span lacks and what it should not have; how many posts were due.
+    fn judge(&self, span: &Span, account: u64, faults: &mut Faults) -> u64 {
+        let Span { user, from, to, posts, ended, .. } = *span;
+        let side = Side::Deliveries;
+        let where_ = format!("user {}, room {}", user.0, self.number);
+        let (mut due, mut taken, mut surely_from) = (self.posts(from, to), posts, from);
+        let doubt = span.doubt.as_ref();
+        if let Some(doubt) = doubt
+            && let Some(back) = self.back(account, doubt.lost_at, to)
+        {
+            let stranger = |place: &&u64| !self.is_member(account, **place, doubt.lost_at);
+            let leaked = doubt.posts.iter().filter(stranger).count() as u64;
+            let what = format!("{where_}: {leaked} posts from between its leave and its join");
+            faults.add_many(leaked, Fault { side, kind: Kind::Foreign, what });
+            // Between the last place heard and the leave, either is right.
+            taken -= doubt.posts.iter().filter(|place| **place < back).count() as u32;
+            due = self.posts(from, doubt.lost_at) + self.posts(back, to);
+            surely_from = back;
+        }
+        let what = format!("{where_}, after {from} up to {to} ({ended:?}): {taken} posts of {due}");
+        let (kind, count) =
+            if taken < due { (Kind::Lost, due - taken) } else { (Kind::Foreign, taken - due) };
+        faults.add_many(u64::from(count), Fault { side, kind, what });
+        let tail = (span.heard < to).then_some((span.heard, to + 1));
+        for (after, before) in span.holes.iter().copied().chain(tail) {
+            let after = after.max(surely_from);
+            let below = |place: u64| self.notices.partition_point(|notice| *notice < place);
+            let missed = below(before).saturating_sub(below(after + 1)) as u64;
+            let between = format!("membership events between {after} and {before} ({ended:?})");
+            let what = format!("{where_}: {missed} {between}");
+            faults.add_many(missed, Fault { side, kind: Kind::Lost, what });
+        }
+        u64::from(due)
+    }
+
+    /// Posts above `from`, up to `to`.
+    fn posts(&self, from: u64, to: u64) -> u32 {
+        let up_to = |seq: u64| {
+            let at = seq.saturating_sub(self.base) as usize;
+            self.posts[at.min(self.posts.len() - 1)]
+        };
+        up_to(to.max(from)) - up_to(from)
+    }
+
+    /// The last join of the account above `after` and up to `to`: it had left before.
+    fn back(&self, account: u64, after: u64, to: u64) -> Option<u64> {
+        let moves = self.moves.get(&account)?;
+        let mut back =
+            moves.iter().rev().filter(|(seq, joined)| *joined && *seq > after && *seq <= to);
+        back.next().map(|(seq, _)| *seq)
+    }
+
+    /// Whether the account, a member at `since`, was one at `place`.
+    fn is_member(&self, account: u64, place: u64, since: u64) -> bool {
+        let moves = self.moves.get(&account).map_or(&[][..], Vec::as_slice);
+        let before = moves.iter().rev().find(|(seq, _)| *seq > since && *seq < place);
+        before.is_none_or(|(_, joined)| *joined)
     }
 }
 

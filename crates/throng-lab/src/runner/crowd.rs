@@ -301,6 +301,13 @@ impl Crowd {
                         }
                         Reply::Done
                     }
+                    (Asked::Leave(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
+                        // Only a leave whose reply was lost is asked for twice.
+                        if let Some(room) = ix(room) {
+                            ledger.not_member(me, room);
+                        }
+                        Reply::Done
+                    }
                     (Asked::Resume(room), Outcome::Subscribed { position, .. }) => {
                         if let Some(room) = ix(room) {
                             ledger.resumed(me, room, position.seq);
@@ -395,10 +402,6 @@ impl Crowd {
                 count(&mut self.refusals, name);
                 self.page_later.push((room, ms.max(1)));
             }
-            (Asked::Leave(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
-                // Only a leave whose reply was lost is asked for twice.
-                self.ledger.not_member(UserIx(user), self.ix(room));
-            }
             (Asked::Post { .. }, Reply::Rejected { name, .. }) => count(&mut self.refusals, name),
             (asked, Reply::Rejected { code, name, .. }) => {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused: {code} {name}"));
@@ -423,7 +426,8 @@ impl Crowd {
 
     fn resume(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
         let Some((number, ix)) = self.places[room as usize].made else { return false };
-        let Some(seq) = self.ledger.resume_from(UserIx(user), ix) else { return false };
+        let doubt = self.users[user as usize].leave_is_unanswered(room);
+        let Some(seq) = self.ledger.resume_from(UserIx(user), ix, doubt) else { return false };
         let from = Some(Position { epoch: self.epoch.unwrap_or_default(), seq });
         let action = Action::Subscribe { room: number, from };
         self.ask(user, Asked::Resume(room), &action, sockets);
@@ -432,7 +436,8 @@ impl Crowd {
 
     fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
         let Some((number, ix)) = self.places[room as usize].made else { return };
-        let Some(after) = self.ledger.resume_from(UserIx(user), ix) else { return };
+        let doubt = self.users[user as usize].leave_is_unanswered(room);
+        let Some(after) = self.ledger.resume_from(UserIx(user), ix, doubt) else { return };
         let action = Action::History { room: number, after, limit: 0 };
         self.ask(user, Asked::CatchUp(room), &action, sockets);
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::clock::{self, Nanos};
 use crate::engine::{Closed, ConnId, Engine, Handler, Next, Sockets};
-use crate::ledger::Verdict;
+use crate::ledger::{UserIx, Verdict};
 use crate::plan::{self, Deed, Plan};
 use crate::recorder::{Latency, Recorder, Sample};
 use crate::scenario::Scenario;
@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst sync.
 const STILL: Duration = Duration::from_secs(5);
+/// Between looks at whether a join or leave was answered, where a reconnect waits for it.
+const MOVED_WITHIN: Duration = Duration::from_millis(1);
 /// Before a connection that could not be made is tried again, times the failures in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Failures in a row after which the server is taken for gone.
@@ -153,6 +155,8 @@ enum Wake {
     Awake(u32),
     /// A user tries to connect again.
     Connect(u32),
+    /// A user drops its connection, which had to wait.
+    Drop(u32),
     /// A page that was refused is asked for again.
     Page(u32),
 }
@@ -262,6 +266,10 @@ impl Runner<'_> {
         match wake {
             Wake::Connect(user) => self.crowd.connect(user, sockets),
             Wake::Page(room) => self.crowd.read_page(room, sockets),
+            Wake::Drop(user) => {
+                self.drop_connection(user, sockets, now);
+                self.collect_lost(now);
+            }
             Wake::Awake(user) => {
                 let it = &mut self.crowd.users[user as usize];
                 if std::mem::take(&mut it.asleep) {
@@ -308,11 +316,7 @@ impl Runner<'_> {
                 Deed::Leave { user, room } => {
                     self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
                 }
-                Deed::Reconnect { user } => {
-                    if self.crowd.users[user as usize].link == Link::Up {
-                        self.crowd.drop_connection(user, sockets, now);
-                    }
-                }
+                Deed::Reconnect { user } => self.drop_connection(user, sockets, now),
                 Deed::Stall { user, lasts } => {
                     let it = &mut self.crowd.users[user as usize];
                     if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
@@ -324,6 +328,18 @@ impl Runner<'_> {
             }
         }
         self.collect_lost(now);
+    }
+
+    /// Not while a join or a leave is unanswered: the server may yet read it from the old connection, after
+    /// what the new one asks, and no client could tell what it is a member of. Posts have no such
+    /// trouble, because they have an `origin_id`.
+    fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        let it = &self.crowd.users[user as usize];
+        if it.is_moving() {
+            self.wake(now.plus(MOVED_WITHIN), Wake::Drop(user));
+        } else if it.link == Link::Up {
+            self.crowd.drop_connection(user, sockets, now);
+        }
     }
 
     fn enter(&mut self, phase: Phase, now: Nanos) {
@@ -518,6 +534,12 @@ impl Runner<'_> {
             last.record_us(us);
         }
         crowd.recorder.last = last;
+        if incomplete.is_some() {
+            // What was on its way when the run broke off is nobody's fault.
+            for user in 0..crowd.users.len() as u32 {
+                crowd.ledger.disconnected(UserIx(user));
+            }
+        }
         let (hits, misses) = crowd.frames();
         Ok(Outcome {
             server: crowd.server,

@@ -98,6 +98,17 @@ impl User {
         }
     }
 
+    /// A join or leave is asked for and not answered.
+    pub fn is_moving(&self) -> bool {
+        let asked = |(_, asked): &(u32, Asked)| matches!(asked, Asked::Join(_) | Asked::Leave(_));
+        self.asked.iter().any(asked)
+    }
+
+    /// A leave of this room was asked for, and its reply lost with the connection.
+    pub fn leave_is_unanswered(&self, room: u32) -> bool {
+        self.backlog.contains(&Todo::Leave { room, again: true })
+    }
+
     /// A leave of this room had been asked for before the connection was lost: takes it out of the
     /// backlog.
     pub fn forget_leave(&mut self, room: u32) -> bool {
