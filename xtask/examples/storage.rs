@@ -148,6 +148,7 @@ fn load(folder: &Path, rate: u64, seconds: Duration) {
     let cpu = cpu_time();
     let late = Mutex::new(Vec::new());
     let most = Mutex::new(0);
+    let mut behind = 0;
     std::thread::scope(|scope| {
         for shard in 0..SHARDS {
             let (log, tail, late, most) = (&*log, &*tail, &late, &most);
@@ -157,6 +158,10 @@ fn load(folder: &Path, rate: u64, seconds: Duration) {
                 late.lock().expect("the list").extend(mine);
                 *most.lock().expect("the count") += turns;
             });
+        }
+        while began.elapsed() < seconds {
+            behind = behind.max(tail.len());
+            std::thread::sleep(Duration::from_millis(5));
         }
     });
     let took = began.elapsed();
@@ -181,7 +186,10 @@ fn load(folder: &Path, rate: u64, seconds: Duration) {
         syncs.0.lock().expect("the list").iter().map(|(_, took)| took.as_micros() as u32).collect();
     syncs.sort_unstable();
     println!("ms of {} commits: {}", syncs.len(), quantiles(&syncs));
-    println!("{folds} folds, {lag} unfolded at the end, folded in {:.2?}", finishing.elapsed());
+    println!(
+        "{folds} folds, {behind} unfolded at most, {lag} at the end, folded in {:.2?}",
+        finishing.elapsed()
+    );
 }
 
 fn append(
