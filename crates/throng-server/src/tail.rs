@@ -124,6 +124,15 @@ impl Lane {
         &mut self.rooms[index]
     }
 
+    fn unlist_folded(&mut self) {
+        let rooms = &mut self.rooms;
+        self.unfolded.retain(|room| {
+            let tail = &mut rooms[room.get() as usize / LANES];
+            tail.listed = !tail.events.is_empty();
+            tail.listed
+        });
+    }
+
     fn known(&self, room: RoomId) -> Option<&RoomTail> {
         self.rooms.get(room.get() as usize / LANES)
     }
@@ -282,7 +291,9 @@ impl Tail {
         let _ = self.folding_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
         let mut listed = Vec::new();
         for lane in &self.lanes {
-            listed.extend_from_slice(&lock(lane).unfolded);
+            let mut lane = lock(lane);
+            lane.unlist_folded();
+            listed.extend_from_slice(&lane.unfolded);
         }
         listed.sort_unstable();
         let rooms = listed.into_iter().map(|room| {
@@ -308,10 +319,6 @@ impl Tail {
             events += count;
             if tail.events.is_empty() {
                 tail.events = VecDeque::new();
-                tail.listed = false;
-                let room = batch.room;
-                let at = lane.unfolded.iter().position(|listed| *listed == room);
-                lane.unfolded.swap_remove(at.expect("a room with events is listed"));
             }
         }
         self.events.fetch_sub(events, Ordering::Relaxed);

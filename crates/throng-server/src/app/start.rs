@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::fanout::{self, Deliver, Fanout, Offered};
-use crate::fold::{Fold, Folder};
+use crate::fold::{Fold, FoldEnded, Folder};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog};
@@ -132,8 +132,11 @@ impl App {
         }));
         let folder = Folder::new(Arc::clone(&tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
         let on_fatal = fatal.clone();
-        let fold = Fold::start(folder, Box::new(move |error| on_fatal.sync_failed(error)))
-            .map_err(StartError::Thread)?;
+        let on_fatal = move |ended: &FoldEnded| match ended {
+            FoldEnded::SyncFailed(error) => on_fatal.sync_failed(error),
+            FoldEnded::Panicked => on_fatal.bug("the fold's thread panicked"),
+        };
+        let fold = Fold::start(folder, Box::new(on_fatal)).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let around = Threads {
             sequencer: sequencer::Around {
@@ -268,12 +271,24 @@ impl Disk {
     }
 }
 
+/// A new folder's entry is synced: without it all that is in the folder goes with the power.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    match fs::canonicalize(folder)?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 fn lock_folder(folder: &Path) -> Result<File, StartError> {
     let trouble = |attempted, cause| {
         let path = folder.display().to_string();
         StartError::Folder { attempted, path, cause }
     };
-    fs::create_dir_all(folder).map_err(|cause| trouble("make the data folder", cause))?;
+    make_folder(folder).map_err(|cause| trouble("make the data folder", cause))?;
     let file = File::create(folder.join(LOCK_FILE))
         .map_err(|cause| trouble("write the data folder", cause))?;
     match file.try_lock() {

@@ -4,7 +4,7 @@
 //! had never been.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
@@ -18,12 +18,14 @@ pub struct Failing {
     pub store: Arc<dyn Store>,
     /// How many calls are refused from now on.
     pub refusals: AtomicUsize,
+    /// Syncs fail from now on.
+    pub sync_fails: AtomicBool,
 }
 
 impl Failing {
     /// Refuses nothing yet.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, refusals: AtomicUsize::new(0) }
+        Self { store, refusals: AtomicUsize::new(0), sync_fails: AtomicBool::new(false) }
     }
 
     fn refuse(&self, attempted: &'static str) -> Result<(), StoreError> {
@@ -43,6 +45,9 @@ impl Store for Failing {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.refuse("checkpoint the store")?;
+        if self.sync_fails.load(Ordering::Relaxed) {
+            return Err(StoreError::SyncFailed("refused by the test".into()));
+        }
         self.store.sync()
     }
 
