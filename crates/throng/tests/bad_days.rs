@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -168,6 +169,22 @@ fn accepting_goes_on_when_descriptors_return() {
         (0..80).map(|_| std::net::TcpStream::connect(server.address()).unwrap()).collect();
     drop(held);
     assert_eq!(server.ask("GET", "/healthz", "", "").0, 200, "{}", server.log());
+}
+
+/// A head without an end and a body without one are cut in the time that a handshake has.
+#[test]
+fn one_that_drips_its_request_holds_its_socket_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--set", "limits.handshake_timeout_ms=200"]);
+    let head = "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n";
+    for begun in [head.to_owned(), format!("{head}Content-Length: 9\r\n\r\n{{")] {
+        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(!answer.contains("HTTP/1.1 2"), "{answer}");
+    }
 }
 
 #[test]

@@ -21,6 +21,10 @@ const VERSION: i64 = 1;
 /// a time, tens of milliseconds).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages of the journal that are written back at once: 1 MiB, because a large sync anywhere on the
+/// disk holds up the log.
+const CHECKPOINT_PAGES: u32 = 256;
+
 /// `last_used` is written when it is older than this, so that authenticating costs no sync.
 const LAST_USED_PRECISION_MS: u64 = 60 * 60 * 1_000;
 
@@ -88,11 +92,14 @@ impl Tables {
     }
 
     fn prepare(self) -> Result<Self, AccountsError> {
-        let set_up = || -> rusqlite::Result<i64> {
+        let set_up = || -> rusqlite::Result<(i64, String)> {
             let c = &self.connection;
             c.busy_timeout(BUSY_TIMEOUT)?;
-            c.pragma_update(None, "journal_mode", "WAL")?;
+            // SQLite keeps the old mode in silence when it cannot switch.
+            let mode: String =
+                c.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
             c.pragma_update(None, "synchronous", "FULL")?;
+            c.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             c.pragma_update(None, "foreign_keys", true)?;
             let version = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if version < VERSION {
@@ -104,9 +111,13 @@ impl Tables {
                 // Touches both, so that a file without them is found out now.
                 c.prepare("SELECT phc, token FROM users, sessions LIMIT 1")?.exists([])?;
             }
-            Ok(version)
+            Ok((version, mode))
         };
-        let version = set_up().map_err(|error| explain(&error, &self.path))?;
+        let (version, mode) = set_up().map_err(|error| explain(&error, &self.path))?;
+        if !matches!(mode.as_str(), "wal" | "memory") {
+            let cause = format!("the journal stays in mode {mode}");
+            return Err(AccountsError::Io { attempted: "open the accounts", cause });
+        }
         if version > VERSION {
             return Err(AccountsError::TooNew { path: self.path, version });
         }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use throng_wire::native::v1;
 
 use super::body::{Answer, Asked};
-use super::caller::From;
+use super::caller::Address;
 use super::refusal::Refusal;
 use super::sessions::session;
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::app::App;
 /// Makes an account.
 pub async fn create(
     State(app): State<Arc<App>>,
-    From(address): From,
+    Address(address): Address,
     Asked(v1::Register { name, password }): Asked<v1::Register>,
 ) -> Result<(StatusCode, Answer<v1::Session>), Refusal> {
     let login = app.auth.register(&name, password, address).await?;

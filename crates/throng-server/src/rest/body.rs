@@ -1,7 +1,10 @@
 //! Bodies, in and out, as JSON.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -12,6 +15,7 @@ use throng_core::Rejection;
 use throng_wire::native::json;
 
 use super::refusal::Refusal;
+use crate::app::App;
 
 /// The longest message, escaped as wastefully as JSON allows (`\u0000`, six for one), fits; nothing
 /// much longer is ever held.
@@ -22,12 +26,20 @@ pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 #[derive(Debug)]
 pub struct Asked<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Asked<T>
+where
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let bytes: Bytes = to_bytes(request.into_body(), BODY_BYTES_MAX)
+    /// A body has the time that a head has: one that drips holds a socket no longer.
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let app = Arc::<App>::from_ref(state);
+        let time = Duration::from_millis(app.limits.handshake_timeout_ms);
+        let reading = to_bytes(request.into_body(), BODY_BYTES_MAX);
+        let bytes: Bytes = tokio::time::timeout(time, reading)
             .await
+            .map_err(|_| Refusal(Rejection::Malformed))?
             .map_err(|_| Refusal(Rejection::BodyTooLong))?;
         serde_json::from_slice(&bytes).map(Self).map_err(|_| Refusal(Rejection::Malformed))
     }

@@ -47,9 +47,9 @@ fn bearer(parts: &Parts) -> Option<&str> {
 
 /// The address limits count by.
 #[derive(Clone, Copy, Debug)]
-pub struct From(pub AddressKey);
+pub struct Address(pub AddressKey);
 
-impl<S: Sync> FromRequestParts<S> for From
+impl<S: Sync> FromRequestParts<S> for Address
 where
     Arc<App>: FromRef<S>,
 {

@@ -1,4 +1,4 @@
-//! `GET /healthz` → 200 while every shard answers: when not, restart the server.
+//! `GET /healthz` → 200 while every shard and the accounts answer: when not, restart the server.
 //! `GET /readyz` → 200 while new work is taken: 503 while draining, or while what is sent cannot be
 //! made durable (a full disk); when not, send clients elsewhere, and leave it alone.
 
@@ -41,6 +41,10 @@ impl Pulse {
         if last > 0 && now - last < LOOK_GOOD_MILLIS {
             return "alive\n".into_response();
         }
+        if !accounts_answer(app).await {
+            let said = "the accounts do not answer\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, said).into_response();
+        }
         match every_shard_answers(app).await {
             Ok(()) => {
                 self.alive_at.store(now, Ordering::Relaxed);
@@ -70,6 +74,13 @@ impl Pulse {
         };
         (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()
     }
+}
+
+/// Asks the accounts' thread for an account; whether there is one does not matter.
+async fn accounts_answer(app: &App) -> bool {
+    let asked = nobody();
+    let found = tokio::time::timeout(ANSWER_MAX, app.auth.accounts().find(&asked.name));
+    matches!(found.await, Ok(Ok(_)))
 }
 
 /// Asks each shard, through its queue and its sequencer, for something that it refuses: nobody

@@ -71,3 +71,52 @@ impl IntoResponse for Refusal {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Rejection; 22] = [
+        Rejection::Malformed,
+        Rejection::UnknownRequest,
+        Rejection::BadUsername,
+        Rejection::BadPassword,
+        Rejection::BadRoomName,
+        Rejection::EmptyBody,
+        Rejection::BodyTooLong,
+        Rejection::BadOriginId,
+        Rejection::BadArgument,
+        Rejection::NotAuthenticated,
+        Rejection::WrongCredentials,
+        Rejection::BadToken,
+        Rejection::UsernameTaken,
+        Rejection::RoomNameTaken,
+        Rejection::NoSuchRoom,
+        Rejection::NotMember,
+        Rejection::TooOld,
+        Rejection::LimitReached,
+        Rejection::AlreadyAuthenticated,
+        Rejection::RateLimited { retry_after_ms: 1 },
+        Rejection::Busy { retry_after_ms: 1 },
+        Rejection::Unavailable,
+    ];
+
+    #[test]
+    fn every_refusal_has_the_status_that_the_reference_tells() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/protocol.md");
+        let reference = std::fs::read_to_string(path).unwrap();
+        for rejection in ALL {
+            let (code, name) = (rejection.code(), rejection.name());
+            let status = Refusal(rejection).status().as_u16();
+            let row = format!("| {code} | `{name}` | {status} |");
+            assert!(reference.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn one_who_is_to_come_back_hears_when_in_whole_seconds() {
+        let response = Refusal(Rejection::Busy { retry_after_ms: 1_001 }).into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use throng_wire::native::v1;
 
 use super::body::{Answer, Asked};
-use super::caller::{Caller, From};
+use super::caller::{Address, Caller};
 use super::refusal::Refusal;
 use crate::app::App;
 use crate::auth::Login;
@@ -18,7 +18,7 @@ use crate::protocols::native::mapping;
 /// Logs in by password.
 pub async fn create(
     State(app): State<Arc<App>>,
-    From(address): From,
+    Address(address): Address,
     Asked(v1::Login { name, password }): Asked<v1::Login>,
 ) -> Result<(StatusCode, Answer<v1::Session>), Refusal> {
     let login = app.auth.login(&name, password, address).await?;
