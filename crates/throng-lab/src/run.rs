@@ -87,34 +87,13 @@ struct Manifest<'a> {
 pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
     let scenario = scenario_of(args)?;
     let started = clock::unix_seconds();
-    let default = || Path::new("lab-runs").join(format!("{}-{started}", scenario.name));
-    let out = args.out.clone().unwrap_or_else(default);
+    let out = folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
-    if out.join("manifest.json").exists() {
-        let text = format!("{} holds a run already; name another --out", out.display());
-        return Err(LabError::Arguments(text));
-    }
-    std::fs::create_dir_all(&out).map_err(failed)?;
     let wanted = u64::from(scenario.users.count) + FILES_BESIDE;
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
-    let tell = |say: &mut dyn Write, line: String| writeln!(say, "{line}").map_err(failed);
-    tell(say, format!("{}: {}", scenario.name, scenario.says))?;
-    for (name, value) in &scenario.server {
-        tell(say, format!("server setting {name} = {value}"))?;
-    }
+    announce(&scenario, say).map_err(failed)?;
     let scratch = out.join("data");
-    let (mut target, accounts, fsync_before) = if let Some(url) = &args.target {
-        let Some(tokens) = &args.tokens else {
-            return Err(LabError::Arguments("--target needs --tokens FILE of its accounts".into()));
-        };
-        let accounts = target::read_accounts(tokens, scenario.users.count)?;
-        (Target::at(url, args.target_raw.as_deref())?, accounts, None)
-    } else {
-        std::fs::create_dir_all(&scratch).map_err(failed)?;
-        let fsync = probe_fsync(&scratch, PROBE).map_err(failed)?;
-        let (target, accounts) = start(args, &scenario, &out, &scratch)?;
-        (target, accounts, Some(fsync))
-    };
+    let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
     let manifest = Manifest {
         schema: SCHEMA,
         lab: env!("CARGO_PKG_VERSION"),
@@ -125,7 +104,7 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
         server_settings_raised: &scenario.server,
         target: target.door.address.to_string(),
         machine: Machine::here(),
-        fsync_before,
+        fsync_before: fsync,
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
     let mut samples = BufWriter::new(File::create(out.join("samples.jsonl")).map_err(failed)?);
@@ -141,29 +120,40 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     let outcome = runner::run(&scenario, accounts, door, tag, &mut watcher, &mut recorded)?;
     let stopped = target.stop();
-    let fsync = match fsync_before {
+    let fsync = match fsync {
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
         None => None,
     };
     let mut summary = Summary::new(&scenario, outcome, fsync);
+    summary.server_stopped(stopped);
     // What a broken promise left on the disk is evidence.
     if args.target.is_none() && matches!(summary.ending, Ending::Pass | Ending::Invalid) {
         std::fs::remove_dir_all(&scratch).map_err(failed)?;
     }
-    match stopped {
-        Ok(Some(status)) if !status.success() && summary.ending == Ending::Pass => {
-            summary.ending = Ending::Incomplete;
-            summary.reasons.push(format!("the server ended with {status} after SIGTERM"));
-        }
-        Err(error) if summary.ending == Ending::Pass => {
-            summary.ending = Ending::Incomplete;
-            summary.reasons.push(error.to_string());
-        }
-        _ => {}
-    }
     write_json(&out.join("summary.json"), &summary).map_err(failed)?;
     write!(say, "\n{}run         {}\n", summary.words(), out.display()).map_err(failed)?;
     Ok(summary)
+}
+
+fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, LabError> {
+    let default = || Path::new("lab-runs").join(format!("{}-{started}", scenario.name));
+    let out = args.out.clone().unwrap_or_else(default);
+    if out.join("manifest.json").exists() {
+        let text = format!("{} holds a run already; name another --out", out.display());
+        return Err(LabError::Arguments(text));
+    }
+    match std::fs::create_dir_all(&out) {
+        Ok(()) => Ok(out),
+        Err(error) => Err(LabError::Folder(out, error)),
+    }
+}
+
+fn announce(scenario: &Scenario, say: &mut dyn Write) -> io::Result<()> {
+    writeln!(say, "{}: {}", scenario.name, scenario.says)?;
+    for (name, value) in &scenario.server {
+        writeln!(say, "server setting {name} = {value}")?;
+    }
+    Ok(())
 }
 
 /// Long enough for a thousand syncs of a quick disk, and for twenty of a slow one.
@@ -176,23 +166,45 @@ fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     Ok(Scenario::load(&args.scenario, &settings)?)
 }
 
+/// What a run needs before it begins.
+struct Started {
+    target: Target,
+    accounts: Vec<runner::Account>,
+    /// Where the disk is ours to see.
+    fsync: Option<FsyncTimes>,
+}
+
 fn start(
     args: &RunArgs,
     scenario: &Scenario,
     out: &Path,
     data: &Path,
-) -> Result<(Target, Vec<runner::Account>), LabError> {
-    let own = || std::env::current_exe().map_err(|e| LabError::Folder("this program".into(), e));
-    let program = args.server.clone().map_or_else(own, Ok)?;
+) -> Result<Started, LabError> {
+    let count = scenario.users.count;
+    if let Some(url) = &args.target {
+        let Some(tokens) = &args.tokens else {
+            return Err(LabError::Arguments("--target needs --tokens FILE of its accounts".into()));
+        };
+        let accounts = target::read_accounts(tokens, count)?;
+        let target = Target::at(url, args.target_raw.as_deref())?;
+        return Ok(Started { target, accounts, fsync: None });
+    }
+    let failed = |error| LabError::Folder(data.to_owned(), error);
+    std::fs::create_dir_all(data).map_err(failed)?;
+    let fsync = Some(probe_fsync(data, PROBE).map_err(failed)?);
+    let program = match &args.server {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(failed)?,
+    };
     let tokens = out.join("tokens");
-    target::make_accounts(&program, data, &tokens, scenario.users.count)?;
-    let accounts = target::read_accounts(&tokens, scenario.users.count)?;
+    target::make_accounts(&program, data, &tokens, count)?;
+    let accounts = target::read_accounts(&tokens, count)?;
     // They open every account of the server; nothing in the folder needs them any more.
-    std::fs::remove_file(&tokens).map_err(|error| LabError::Folder(tokens.clone(), error))?;
+    std::fs::remove_file(&tokens).map_err(failed)?;
     let log = out.join("server.log");
     let raw = scenario.users.dresses.contains(&crate::drivers::Dress::Raw);
     let how = Start { program: &program, data, log: &log, settings: &scenario.server, raw };
-    Ok((Target::start(&how)?, accounts))
+    Ok(Started { target: Target::start(&how)?, accounts, fsync })
 }
 
 /// Looks at our own server's process.

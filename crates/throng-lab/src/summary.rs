@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
+use std::process::ExitStatus;
 
 use serde::Serialize;
 
@@ -194,6 +196,19 @@ impl Summary {
             farewells: outcome.farewells,
             refusals: outcome.refusals,
         }
+    }
+
+    /// How our own server ended after it was asked to: a bad end spoils a pass.
+    pub fn server_stopped(&mut self, stopped: io::Result<Option<ExitStatus>>) {
+        let why = match stopped {
+            Ok(Some(status)) if !status.success() => format!("the server ended with {status}"),
+            Ok(_) => return,
+            Err(error) => error.to_string(),
+        };
+        if self.ending == Ending::Pass {
+            self.ending = Ending::Incomplete;
+        }
+        self.reasons.push(why);
     }
 
     /// For a person, in a screenful.

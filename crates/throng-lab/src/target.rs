@@ -13,6 +13,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::clock;
 use crate::runner::{Account, Door};
 
@@ -199,12 +201,8 @@ impl Target {
             let id = rustix::process::Pid::from_child(&child);
             rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         }
-        let until = clock::now().plus(STOP_WITHIN);
-        while clock::now() < until {
-            if let Some(status) = child.try_wait()? {
-                return Ok(Some(status));
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if ends_within(&child, STOP_WITHIN)? {
+            return child.wait().map(Some);
         }
         child.kill()?;
         child.wait()?;
@@ -220,6 +218,14 @@ impl Drop for Target {
             let _ = child.wait();
         }
     }
+}
+
+fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {
+    let id = rustix::process::Pid::from_child(child);
+    let fd = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty())?;
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: 0 };
+    Ok(poll(&mut fds, Some(&time))? > 0)
 }
 
 fn lines_of(child: &mut Child) -> Receiver<String> {

@@ -248,7 +248,6 @@ impl Crowd {
         let User { driver, asked, live_since, .. } = &mut users[user as usize];
         let live_since = *live_since;
         let me = UserIx(user);
-        let ix = |room: u32| places[room as usize].made.map(|(_, ix)| ix);
         driver.receive(bytes, out, &mut |seen| match seen {
             Observation::Event(event) => {
                 if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
@@ -267,75 +266,18 @@ impl Crowd {
                 follows.push(Follow::Ready { epoch });
             }
             Observation::Goodbye { code, .. } => follows.push(Follow::Goodbye { code }),
-            Observation::Reply { tag, outcome } => {
-                let Some(asked) = user::answered(asked, tag) else {
-                    return follows.push(Follow::Unasked { tag });
-                };
-                let what = match (asked, outcome) {
-                    (Asked::Post { send, .. }, Outcome::Posted(posted)) => {
-                        if let Some(intended) = ledger.acked(send, &posted) {
-                            recorder.acked(intended, now, intended >= live_since);
-                        }
-                        return;
+            Observation::Reply { tag, outcome } => match (user::answered(asked, tag), outcome) {
+                (None, _) => follows.push(Follow::Unasked { tag }),
+                (Some(Asked::Post { send, .. }), Outcome::Posted(posted)) => {
+                    if let Some(intended) = ledger.acked(send, &posted) {
+                        recorder.acked(intended, now, intended >= live_since);
                     }
-                    (
-                        Asked::Post { send, .. },
-                        Outcome::Rejected { code, name, retry_after_ms },
-                    ) => {
-                        ledger.refused(send);
-                        Reply::Rejected { code, name: name.into(), retry_after_ms }
-                    }
-                    (Asked::Authenticate, Outcome::Session { user }) => Reply::Session(user),
-                    (Asked::Create(_), Outcome::Joined { room, seq, position, .. }) => {
-                        Reply::Made { number: room, seq, from: position.seq }
-                    }
-                    (Asked::Join(room), Outcome::Joined { seq, position, already, .. }) => {
-                        if let Some(room) = ix(room) {
-                            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
-                        }
-                        Reply::Done
-                    }
-                    (Asked::Leave(room), Outcome::Left { seq, .. }) => {
-                        if let Some(room) = ix(room) {
-                            ledger.left(me, room, seq);
-                        }
-                        Reply::Done
-                    }
-                    (Asked::Leave(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
-                        // Only a leave whose reply was lost is asked for twice.
-                        if let Some(room) = ix(room) {
-                            ledger.not_member(me, room);
-                        }
-                        Reply::Done
-                    }
-                    (Asked::Resume(room), Outcome::Subscribed { position, .. }) => {
-                        if let Some(room) = ix(room) {
-                            ledger.resumed(me, room, position.seq);
-                        }
-                        Reply::Done
-                    }
-                    (Asked::CatchUp(room), Outcome::Page { events, more, .. }) => {
-                        if let Some(room) = ix(room) {
-                            ledger.caught_up(me, room, events);
-                        }
-                        Reply::Page { more }
-                    }
-                    (Asked::Page(room), Outcome::Page { events, more, .. }) => {
-                        if let Some(room) = ix(room) {
-                            ledger.page(room, events, more);
-                        }
-                        Reply::Page { more }
-                    }
-                    (_, Outcome::Rejected { code, name, retry_after_ms }) => {
-                        Reply::Rejected { code, name: name.into(), retry_after_ms }
-                    }
-                    (asked, outcome) => {
-                        let name = format!("{asked:?} was answered by {outcome:?}");
-                        Reply::Rejected { code: 0, name, retry_after_ms: None }
-                    }
-                };
-                follows.push(Follow::Reply { asked, what });
-            }
+                }
+                (Some(asked), outcome) => {
+                    let what = judge(ledger, places, me, asked, outcome);
+                    follows.push(Follow::Reply { asked, what });
+                }
+            },
         })
     }
 
@@ -568,6 +510,60 @@ impl Crowd {
     fn ix(&self, room: u32) -> RoomIx {
         self.made(room).1
     }
+}
+
+/// Enters a reply into the books, before anything that was read after it; what is left to do.
+fn judge(
+    ledger: &mut Ledger,
+    places: &[Place],
+    me: UserIx,
+    asked: Asked,
+    outcome: Outcome<'_>,
+) -> Reply {
+    let room = match asked {
+        Asked::Join(room)
+        | Asked::Leave(room)
+        | Asked::Resume(room)
+        | Asked::CatchUp(room)
+        | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
+        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } => None,
+    };
+    match (asked, room, outcome) {
+        (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
+        (Asked::Create(_), _, Outcome::Joined { room, seq, position, .. }) => {
+            return Reply::Made { number: room, seq, from: position.seq };
+        }
+        (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
+            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
+        }
+        (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
+        // Only a leave whose reply was lost is asked for twice.
+        (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
+            ledger.not_member(me, room);
+        }
+        (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
+            ledger.resumed(me, room, position.seq);
+        }
+        (Asked::CatchUp(_), Some(room), Outcome::Page { events, more, .. }) => {
+            ledger.caught_up(me, room, events);
+            return Reply::Page { more };
+        }
+        (Asked::Page(_), Some(room), Outcome::Page { events, more, .. }) => {
+            ledger.page(room, events, more);
+            return Reply::Page { more };
+        }
+        (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
+            if let Asked::Post { send, .. } = asked {
+                ledger.refused(send);
+            }
+            return Reply::Rejected { code, name: name.into(), retry_after_ms };
+        }
+        (asked, _, outcome) => {
+            let name = format!("{asked:?} was answered by {outcome:?}");
+            return Reply::Rejected { code: 0, name, retry_after_ms: None };
+        }
+    }
+    Reply::Done
 }
 
 /// A map that stays small, whatever a server says.
