@@ -71,6 +71,9 @@ pub fn open(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, vfs, flags, kind)?;
     connection.pragma_update(None, "page_size", kind.page_size)?;
+    if connection.is_readonly("main")? {
+        return Err(Trouble::Io(format!("{} is read-only", path.display())));
+    }
     recognise(&connection, path, kind)?;
     let mode = set_wal(&connection)?;
     if mode != "wal" {

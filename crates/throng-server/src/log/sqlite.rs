@@ -19,7 +19,7 @@ use crate::sqlite::{self, Kind, Trouble};
 /// up with any rate, too few to be seen in a commit's time.
 const TRIM_TURNS_MAX: u64 = 64;
 /// Transactions that one idle `trim` may make before it leaves the rest to later commits.
-const TRIM_ROUNDS_MAX: u64 = 32;
+const TRIM_ROUNDS_MAX: u64 = 8;
 /// Pages of WAL after which a checkpoint is due: about 2 MiB, some 2 ms of stall (measured; a
 /// larger one moves the stall from p99 to the maximum).
 const CHECKPOINT_PAGES: u64 = 500;
