@@ -7,6 +7,7 @@
 mod person;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ use person::Person;
 
 /// So long a server may take for the first acks of a cycle.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After the acks that are waited for: microseconds too few to be even,
+const SHORT: Range<u64> = 0..3_000;
+/// or in some cycles so many that the fold is at work, which begins after a second and a half.
+const LONG: Range<u64> = 1_400_000..1_800_000;
+const LONG_EVERY: u64 = 5;
 const PEOPLE: usize = 6;
 const ROOMS: usize = 3;
 /// The load is not the rate limits' business here.
@@ -74,8 +80,10 @@ pub fn run(plan: Plan) -> Result<Done, Violation> {
     let person = |(index, token)| Person::new(index, token, &rooms);
     let mut people: Vec<_> = tokens.into_iter().enumerate().map(person).collect();
     let mut rng = StdRng::seed_from_u64(plan.seed);
-    for _ in 0..plan.cycles {
-        cycle(start(), &mut people, &mut rng)?;
+    for number in 1..=plan.cycles {
+        let pause = if number % LONG_EVERY == 0 { LONG } else { SHORT };
+        let pause = Duration::from_micros(rng.random_range(pause));
+        cycle(start(), &mut people, &mut rng, pause)?;
     }
     let server = start();
     std::thread::scope(|scope| {
@@ -105,8 +113,13 @@ fn make_rooms(server: &Server, token: &str) -> Vec<u32> {
 }
 
 /// Everybody talks; after some acks, and some time too short to be even, the process is killed.
-fn cycle(server: Server, people: &mut [Person], rng: &mut StdRng) -> Result<(), Violation> {
-    let (acks, pause) = (rng.random_range(1..600), rng.random_range(0..3_000));
+fn cycle(
+    server: Server,
+    people: &mut [Person],
+    rng: &mut StdRng,
+    pause: Duration,
+) -> Result<(), Violation> {
+    let acks = rng.random_range(1..600);
     let counter = Counter::default();
     let address = server.raw;
     std::thread::scope(|scope| {
@@ -116,7 +129,7 @@ fn cycle(server: Server, people: &mut [Person], rng: &mut StdRng) -> Result<(), 
             talking.push(scope.spawn(move || person.talk(address, &mut rng, counter)));
         }
         counter.wait(acks, PATIENCE);
-        counter.wait(u64::MAX, Duration::from_micros(pause));
+        counter.wait(u64::MAX, pause);
         server.kill();
         talking.into_iter().try_for_each(|person| person.join().expect("a client does not panic"))
     })
