@@ -47,8 +47,8 @@ struct State {
     queue: VecDeque<Job>,
     /// Places taken: queued, or promised to one who is still looking up its account.
     taken: usize,
-    /// Jobs being hashed now.
-    running: usize,
+    /// When each job that is being hashed now was begun; one a thread at most.
+    running: Vec<Moment>,
     /// How long a hash takes of late (exponential mean of eight).
     took: Duration,
     ended: bool,
@@ -95,7 +95,7 @@ impl Hashing {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 taken: 0,
-                running: 0,
+                running: Vec::with_capacity(threads),
                 took: FIRST_HASH_TOOK,
                 ended: false,
             }),
@@ -199,17 +199,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long one who comes now would wait for its turn.
+    /// How long one who comes now would wait for its turn. A hash that takes long speaks before it is
+    /// done: when these threads get little of a busy machine, nobody is let in on yesterday's pace.
     fn wait(&self, state: &State) -> Duration {
-        let ahead = state.taken + state.running;
-        state.took * u32::try_from(ahead / self.threads).unwrap_or(u32::MAX)
+        let ahead = state.taken + state.running.len();
+        let now = self.clock.now();
+        let oldest = state.running.iter().map(|begun| now.since(*begun)).max();
+        let each = state.took.max(oldest.unwrap_or_default());
+        each * u32::try_from(ahead / self.threads).unwrap_or(u32::MAX)
     }
 
     fn run(&self) {
         lower_priority();
         let mut arena = Arena::default();
-        while let Some((job, wait)) = self.next() {
-            let begun = self.clock.now();
+        while let Some((begun, job, wait)) = self.next() {
             let waited = begun.since(job.since);
             let (outcome, answer) = if job.work.asker_has_gone() {
                 (Outcome::PassedOver, None)
@@ -218,32 +221,36 @@ impl Shared {
             } else {
                 (Outcome::Hashed, Some(job.work.run(&mut arena)))
             };
-            self.finish(outcome, self.clock.now().since(begun));
+            self.finish(outcome, begun);
             if let Some(answer) = answer {
                 answer();
             }
         }
     }
 
-    /// The next job and what is still behind it, as a wait; `None` at the end.
-    fn next(&self) -> Option<(Job, Duration)> {
+    /// The next job, begun now, and what is still behind it, as a wait; `None` at the end.
+    fn next(&self) -> Option<(Moment, Job, Duration)> {
         let mut state = self.lock();
         loop {
             if state.ended {
                 return None;
             }
             if let Some(job) = state.queue.pop_front() {
+                let begun = self.clock.now();
                 state.taken -= 1;
-                state.running += 1;
-                return Some((job, self.wait(&state)));
+                state.running.push(begun);
+                return Some((begun, job, self.wait(&state)));
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn finish(&self, outcome: Outcome, took: Duration) {
+    fn finish(&self, outcome: Outcome, begun: Moment) {
+        let took = self.clock.now().since(begun);
         let mut state = self.lock();
-        state.running -= 1;
+        if let Some(own) = state.running.iter().position(|other| *other == begun) {
+            state.running.swap_remove(own);
+        }
         match outcome {
             Outcome::Hashed => {
                 self.metrics.hashes.inc();
@@ -317,13 +324,17 @@ mod tests {
     use super::*;
 
     fn pool(queue_max: usize, wait_max_ms: u64) -> Hashing {
+        pool_at(Clock::system(), queue_max, wait_max_ms)
+    }
+
+    fn pool_at(clock: Clock, queue_max: usize, wait_max_ms: u64) -> Hashing {
         let limits = Limits {
             hash_threads: 1,
             hash_queue_max: queue_max,
             hash_wait_max_ms: wait_max_ms,
             ..Limits::default()
         };
-        Hashing::start(&limits, Clock::system(), Metrics::new()).unwrap()
+        Hashing::start(&limits, clock, Metrics::new()).unwrap()
     }
 
     fn password() -> Password {
@@ -348,6 +359,19 @@ mod tests {
         assert!(matches!(pool.place(), Err(Rejection::Busy { retry_after_ms: 250 })));
         drop(places);
         assert!(pool.place().is_ok());
+    }
+
+    #[test]
+    fn a_hash_that_takes_long_closes_the_queue_before_it_is_done() {
+        let clock = Clock::manual();
+        let pool = pool_at(clock.clone(), 1_000, 1_000);
+        pool.shared.lock().running.push(clock.now());
+        let places: Vec<_> = (0..3).map(|_| pool.place().unwrap()).collect();
+        clock.advance(Duration::from_millis(250));
+        // Three wait and one runs, 250 ms each as it looks now: exactly what may be waited.
+        let fourth = pool.place().unwrap();
+        assert!(matches!(pool.place(), Err(Rejection::Busy { retry_after_ms: 1_250 })));
+        drop((places, fourth));
     }
 
     #[tokio::test]
