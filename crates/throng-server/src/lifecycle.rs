@@ -6,8 +6,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -48,17 +50,14 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts a task that a stop waits for.
+    /// Starts a task that a stop waits for. What is not `Unpin` is boxed by the caller: wrapped in
+    /// another `async` block it would be held twice for as long as it runs.
     #[expect(clippy::disallowed_methods, reason = "this is the task tracker")]
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
-        F: Future<Output: Send> + Send + 'static,
+        F: Future<Output: Send> + Unpin + Send + 'static,
     {
-        let running = self.running();
-        tokio::spawn(async move {
-            let _running = running;
-            task.await
-        })
+        tokio::spawn(Tracked { task, _running: self.running() })
     }
 
     /// Counts as a task while it is held.
@@ -98,6 +97,20 @@ impl Lifecycle {
     /// Tasks that run.
     pub fn tasks(&self) -> usize {
         self.0.tasks.load(Ordering::Relaxed)
+    }
+}
+
+/// A task and its entry among those that run.
+struct Tracked<F> {
+    task: F,
+    _running: Running,
+}
+
+impl<F: Future + Unpin> Future for Tracked<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        Pin::new(&mut self.task).poll(cx)
     }
 }
 
@@ -186,10 +199,10 @@ mod tests {
     /// What a future gives when it is polled once.
     async fn futures_now<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
         std::future::poll_fn(|cx| {
-            let polled = std::pin::Pin::new(&mut future).poll(cx);
-            std::task::Poll::Ready(match polled {
-                std::task::Poll::Ready(output) => Some(output),
-                std::task::Poll::Pending => None,
+            let polled = Pin::new(&mut future).poll(cx);
+            Poll::Ready(match polled {
+                Poll::Ready(output) => Some(output),
+                Poll::Pending => None,
             })
         })
         .await

@@ -9,12 +9,12 @@ mod serve;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use throng_core::session::{Identity, Session};
@@ -25,7 +25,8 @@ use tokio::net::TcpStream;
 use crate::address::AddressKey;
 use crate::app::App;
 use crate::clock::Moment;
-use crate::operations::metrics::Stage;
+use crate::listeners::Pass;
+use crate::operations::metrics;
 use crate::outbox::{Outbox, Signals, Writer};
 use crate::protocols::{Answer, Ask, End, Intake, Protocol};
 use serve::Slow;
@@ -56,9 +57,12 @@ pub struct Opened<P> {
     pub head: Vec<u8>,
     /// The token of its `Authorization`, if it had one.
     pub bearer: Option<String>,
+    /// Its right to be inside.
+    pub pass: Pass,
 }
 
-struct Connection<P> {
+/// One connection: a future that ends with it.
+pub struct Connection<P> {
     app: Arc<App>,
     outbox: Arc<Outbox>,
     protocol: P,
@@ -73,6 +77,14 @@ struct Connection<P> {
     blocked: Option<Moment>,
     /// No more is read; it ends when what is under way is answered.
     stopping: Option<Stopping>,
+    stage: Stage,
+    _pass: Pass,
+}
+
+impl<P> std::fmt::Debug for Connection<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.outbox.id.0)
+    }
 }
 
 /// Why no more is read, and since when.
@@ -114,38 +126,83 @@ enum Woken {
     Writable,
 }
 
-/// Runs a connection to its end.
-pub async fn run<P: Protocol>(app: Arc<App>, opened: Opened<P>) {
-    let Opened { outbox, protocol, address, mut head, bearer } = opened;
-    let now = app.clock.now();
-    app.sessions.enter(&outbox);
-    app.metrics.connections.inc();
-    app.metrics.connections_opened.inc();
-    let session = Session::new(now.millis(), &app.limits);
-    let mut connection = Connection {
-        app,
-        outbox,
-        protocol,
-        session,
-        address,
-        backlog: VecDeque::new(),
-        slow: None,
-        heard: now,
-        probed: false,
-        blocked: None,
-        stopping: None,
-    };
-    connection.greet(bearer);
-    if !head.is_empty() {
-        connection.read(&mut head);
-    }
-    drop(head);
-    connection.work().await;
-    connection.say_farewell().await;
-    connection.leave();
+/// How far a connection has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Asks are read and served.
+    Working,
+    /// The farewell is said; `shut` once all is written and our half is closed.
+    Parting { shut: bool },
+    /// The socket is of no more use.
+    Over,
 }
 
-impl<P: Protocol> Connection<P> {
+impl<P: Protocol + Unpin> Connection<P> {
+    /// A connection that runs when it is spawned, to its end.
+    ///
+    /// It is a future by hand and not an `async fn`, because there is one for every idle client:
+    /// compiled from `async`, it would hold its arguments twice and every state beside the others.
+    pub fn new(app: &Arc<App>, opened: Opened<P>) -> Self {
+        let Opened { outbox, protocol, address, mut head, bearer, pass } = opened;
+        let now = app.clock.now();
+        app.sessions.enter(&outbox);
+        app.metrics.connections.inc();
+        app.metrics.connections_opened.inc();
+        let mut connection = Self {
+            session: Session::new(now.millis(), &app.limits),
+            app: Arc::clone(app),
+            outbox,
+            protocol,
+            address,
+            backlog: VecDeque::new(),
+            slow: None,
+            heard: now,
+            probed: false,
+            blocked: None,
+            stopping: None,
+            stage: Stage::Working,
+            _pass: pass,
+        };
+        connection.greet(bearer);
+        if !head.is_empty() {
+            connection.read(&mut head);
+        }
+        connection
+    }
+}
+
+impl<P: Protocol + Unpin> Future for Connection<P> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        loop {
+            let polled = match connection.stage {
+                Stage::Working => connection.poll_work(cx),
+                Stage::Parting { shut } => connection.poll_parting(cx, shut),
+                Stage::Over => return Poll::Ready(()),
+            };
+            if polled.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<P> Drop for Connection<P> {
+    /// Also when the runtime ends in the middle: nobody is left believing in this connection.
+    fn drop(&mut self) {
+        self.outbox.close();
+        let identity: Option<&Identity> = self.session.identity();
+        self.app.sessions.leave(self.outbox.id, identity, self.app.clock.now());
+        if self.outbox.listens() {
+            self.app.connection_gone(self.outbox.id);
+        }
+        self.app.metrics.connections.dec();
+    }
+}
+
+impl<P: Protocol + Unpin> Connection<P> {
     fn greet(&mut self, bearer: Option<String>) {
         let mut welcome = Vec::new();
         self.outbox.form.welcome(self.app.epoch, &self.app.limits, &mut welcome);
@@ -158,31 +215,31 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Until it ends, by the peer's will or ours.
-    async fn work(&mut self) {
-        loop {
-            self.end_if_stopped();
-            if self.outbox.ending().is_some() || self.outbox.is_gone() {
-                return;
+    /// One round of asking and answering; ready when there may be another.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end_if_stopped();
+        if self.outbox.ending().is_some() || self.outbox.is_gone() {
+            self.begin_parting();
+            return Poll::Ready(());
+        }
+        self.arm();
+        match ready!(self.poll_woken(cx)) {
+            Woken::Signals(signals) => self.signalled(signals),
+            Woken::Slow(done) => {
+                self.slow = None;
+                self.finish(done);
+                self.serve_backlog();
             }
-            self.arm();
-            match poll_fn(|cx| self.poll(cx)).await {
-                Woken::Signals(signals) => self.signalled(signals),
-                Woken::Slow(done) => {
-                    self.slow = None;
-                    self.finish(done);
-                    self.serve_backlog();
-                }
-                Woken::Readable => self.read_socket(),
-                Woken::Writable => {
-                    self.write_more();
-                    self.serve_backlog();
-                }
+            Woken::Readable => self.read_socket(),
+            Woken::Writable => {
+                self.write_more();
+                self.serve_backlog();
             }
         }
+        Poll::Ready(())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+    fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
         if let Poll::Ready(signals) = self.outbox.poll_signals(cx) {
             return Poll::Ready(Woken::Signals(signals));
         }
@@ -228,7 +285,7 @@ impl<P: Protocol> Connection<P> {
         let decoded = self.app.clock.now();
         let metrics = &self.app.metrics;
         metrics.reads.inc();
-        metrics.stages.observe(Stage::Decode, decoded.since(begun));
+        metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
         metrics.requests.inc_by(intake.asks.len() as u64);
         if !intake.writes.is_empty() && intake.end.is_none() {
             self.say(std::mem::take(&mut intake.writes), 1);
@@ -412,36 +469,39 @@ impl<P: Protocol> Connection<P> {
 
     // ---- the end ------------------------------------------------------------------------------
 
-    /// Writes what is owed, the farewell last, and lets the peer read it before the socket goes: a
-    /// socket closed with unread bytes would take them back.
-    async fn say_farewell(&mut self) {
+    fn begin_parting(&mut self) {
         self.slow = None;
         self.backlog = VecDeque::new();
-        let until = self.app.clock.now().plus(LINGER);
-        self.outbox.set_deadline(Some(until));
+        self.stage = Stage::Parting { shut: false };
+        self.outbox.set_deadline(Some(self.app.clock.now().plus(LINGER)));
         if self.outbox.ending() == Some(Disconnect::Slow) {
             self.app.metrics.slow_disconnects.inc();
         }
-        let mut shut = false;
-        while !self.outbox.is_gone() {
-            if !shut && self.outbox.unread() == 0 {
-                shut = true;
-                if shut_down(self.outbox.stream()).is_err() {
-                    return;
-                }
-            }
-            let woken = poll_fn(|cx| self.poll_last(cx, !shut)).await;
-            match woken {
-                Woken::Signals(signals) if signals.has(Signals::DEADLINE) => return,
-                Woken::Signals(_) | Woken::Slow(_) => {}
-                Woken::Writable => self.write_more(),
-                Woken::Readable => match self.discard() {
-                    Ok(0) => return,
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
-                    _ => {}
-                },
-            }
+    }
+
+    /// Writes what is owed, the farewell last, and lets the peer read it before the socket goes: a
+    /// socket closed with unread bytes would take them back.
+    fn poll_parting(&mut self, cx: &mut Context<'_>, shut: bool) -> Poll<()> {
+        if self.outbox.is_gone() {
+            self.stage = Stage::Over;
+            return Poll::Ready(());
         }
+        if !shut && self.outbox.unread() == 0 {
+            let closed = shut_down(self.outbox.stream());
+            self.stage = closed.map_or(Stage::Over, |()| Stage::Parting { shut: true });
+            return Poll::Ready(());
+        }
+        match ready!(self.poll_last(cx, !shut)) {
+            Woken::Signals(signals) if signals.has(Signals::DEADLINE) => self.stage = Stage::Over,
+            Woken::Signals(_) | Woken::Slow(_) => {}
+            Woken::Writable => self.write_more(),
+            Woken::Readable => match self.discard() {
+                Ok(0) => self.stage = Stage::Over,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.stage = Stage::Over,
+                _ => {}
+            },
+        }
+        Poll::Ready(())
     }
 
     fn poll_last(&mut self, cx: &mut Context<'_>, writing: bool) -> Poll<Woken> {
@@ -460,16 +520,6 @@ impl<P: Protocol> Connection<P> {
 
     fn discard(&self) -> io::Result<usize> {
         DESK.with_borrow_mut(|desk| read_once(self.outbox.stream(), &mut desk.read))
-    }
-
-    fn leave(self) {
-        self.outbox.close();
-        let identity: Option<&Identity> = self.session.identity();
-        self.app.sessions.leave(self.outbox.id, identity, self.app.clock.now());
-        if self.outbox.listens() {
-            self.app.connection_gone(self.outbox.id);
-        }
-        self.app.metrics.connections.dec();
     }
 }
 
@@ -490,4 +540,16 @@ fn read_once(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 
 fn shut_down(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).shutdown(Shutdown::Write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocols::native::Native;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let (future, outbox) = (size_of::<Connection<Native>>(), size_of::<Outbox>());
+        assert!(future + outbox <= 576, "{future} bytes of future, {outbox} of outbox");
+    }
 }

@@ -59,7 +59,7 @@ pub struct Entered {
 
 type Future_ = Pin<Box<dyn Future<Output = Slow> + Send>>;
 
-impl<P: Protocol> Connection<P> {
+impl<P: Protocol + Unpin> Connection<P> {
     /// Serves one ask.
     pub(super) fn serve(&mut self, ask: Ask, now: Moment) -> Served {
         if let What::Refused(answer) = ask.what {

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use super::{Gate, Pass};
 use crate::app::App;
-use crate::connection::{self, Opened};
+use crate::connection::{Connection, Opened};
 use crate::outbox::Outbox;
 use crate::protocols::Form;
 use crate::protocols::native::Native;
@@ -111,13 +111,10 @@ async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Respon
         let form = form.map_or(Form::WsJson, form_of);
         let outbox = Outbox::new(running.sessions.next_id(), form, stream, &running.limits);
         let protocol = Native::new(form, &running.limits);
-        let opened = Opened { outbox: Arc::new(outbox), protocol, address, head, bearer };
+        let outbox = Arc::new(outbox);
+        let opened = Opened { outbox, protocol, address, head, bearer, pass };
         // A task of its own: the upgrade's future is large and ends here.
-        let lifecycle = running.lifecycle.clone();
-        lifecycle.spawn(async move {
-            connection::run(running, opened).await;
-            drop(pass);
-        });
+        running.lifecycle.spawn(Connection::new(&running, opened));
     }));
     answer
 }

@@ -83,7 +83,7 @@ fn open_one(
         gate: Arc::clone(gate),
         router: (kind == Kind::Http).then(|| http::router(app, gate)),
     };
-    app.lifecycle.spawn(door.accept(listener));
+    app.lifecycle.spawn(Box::pin(door.accept(listener)));
     Ok(bound)
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::Pass;
 use crate::app::App;
-use crate::connection::{self, Opened};
+use crate::connection::{Connection, Opened};
 use crate::outbox::Outbox;
 use crate::protocols::Form;
 use crate::protocols::native::Native;
@@ -24,10 +24,7 @@ pub fn serve(app: &Arc<App>, stream: TcpStream, peer: IpAddr, pass: Pass) {
         address: peer.into(),
         head: Vec::new(),
         bearer: None,
+        pass,
     };
-    let running = Arc::clone(app);
-    app.lifecycle.spawn(async move {
-        connection::run(running, opened).await;
-        drop(pass);
-    });
+    app.lifecycle.spawn(Connection::new(app, opened));
 }

@@ -5,7 +5,6 @@ mod client;
 mod delivery;
 mod descriptors;
 mod limits;
-mod recorded;
 mod resume;
 mod stopping;
 mod upgrade;
