@@ -25,9 +25,10 @@ use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::operations::metrics::Metrics;
 use crate::outbox::ConnectionId;
+use crate::pages::{Page, RoomList, Span};
 use crate::sequencer::{Item, Submission};
 use crate::sessions::Sessions;
-use crate::store::{Span, StoreError};
+use crate::store::StoreError;
 use crate::tail::{Tail, event_bytes};
 pub use start::{Disk, StartError, Stop};
 
@@ -69,43 +70,6 @@ pub struct App {
 struct ShardDoor {
     queue: mpsc::Sender<Item>,
     fanout: Arc<Fanout>,
-}
-
-/// One page of a room's history.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Which room.
-    pub room: RoomId,
-    /// Ascending, membership included.
-    pub events: Vec<Arc<Event>>,
-    /// There is more in the direction asked for.
-    pub more: bool,
-}
-
-/// A room as the list tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomSummary {
-    /// Which room.
-    pub room: RoomId,
-    /// Its name.
-    pub name: RoomName,
-    /// How many belong.
-    pub members: u32,
-    /// Place of the newest durable event.
-    pub head: Seq,
-    /// Posts so far.
-    pub posts: u64,
-    /// The asker belongs.
-    pub member: bool,
-}
-
-/// One page of the list of rooms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomList {
-    /// Ascending by number.
-    pub rooms: Vec<RoomSummary>,
-    /// There are more after the last of these.
-    pub more: bool,
 }
 
 impl App {

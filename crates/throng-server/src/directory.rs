@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use throng_core::limits::ROOM_LIST_MAX;
 use throng_core::{Event, EventKind, Limits, Rejection, RoomId, RoomName, Seq, UserId};
 
-use crate::app::{RoomList, RoomSummary};
+use crate::pages::{RoomList, RoomSummary};
 
 /// Locks of the accounts' rooms; each guards the accounts whose number falls to it.
 const STRIPES: usize = 16;

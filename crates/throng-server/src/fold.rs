@@ -247,9 +247,10 @@ mod tests {
 
     use super::*;
     use crate::log::{MemoryLog, TurnId};
+    use crate::pages::Span;
     use crate::record;
     use crate::samples;
-    use crate::store::{MemoryStore, Span, suite::Failing};
+    use crate::store::{MemoryStore, suite::Failing};
 
     struct Bench {
         log: Arc<MemoryLog>,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use throng_core::{Event, RoomId, Seq};
 
-use crate::store::{Span, Store, StoreError};
+use crate::pages::Span;
+use crate::store::{Store, StoreError};
 use crate::tail::Tail;
 
 /// Events that are looked through for each pushed one that a gap may hold. Rooms in which not every

@@ -22,6 +22,7 @@ pub mod listeners;
 pub mod log;
 pub mod operations;
 pub mod outbox;
+pub mod pages;
 pub mod protocols;
 pub mod record;
 pub mod recovery;

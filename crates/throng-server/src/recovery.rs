@@ -57,8 +57,9 @@ mod tests {
     use super::*;
     use crate::fold::Folder;
     use crate::log::MemoryLog;
+    use crate::pages::Span;
     use crate::samples;
-    use crate::store::{MemoryStore, Span};
+    use crate::store::MemoryStore;
 
     fn append(log: &MemoryLog, events: &[Arc<Event>]) -> TurnId {
         let mut turn = Vec::new();

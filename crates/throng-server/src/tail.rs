@@ -13,7 +13,8 @@ use std::time::Duration;
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
 use crate::log::TurnId;
-use crate::store::{RoomBatch, Span};
+use crate::pages::Span;
+use crate::store::RoomBatch;
 
 /// Rooms are spread over this many locks; a room is held for one push or one page at a time.
 const LANES: usize = 16;

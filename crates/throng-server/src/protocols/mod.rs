@@ -14,8 +14,7 @@ use throng_core::{
     Author, Command, Disconnect, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
 };
 
-use crate::app::{Page, RoomList};
-use crate::store::Span;
+use crate::pages::{Page, RoomList, Span};
 pub use form::{FORMS, Form};
 
 /// One way to speak, from the server's side.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
 
-use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
+use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use crate::pages::Span;
 use crate::tail::event_bytes;
 
 /// The store in memory.

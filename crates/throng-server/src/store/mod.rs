@@ -12,6 +12,7 @@ pub(crate) mod suite;
 
 use std::sync::Arc;
 
+use crate::pages::Span;
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
 use throng_core::{Event, RoomId, RoomName, Seq, Timestamp, UserId};
@@ -45,15 +46,6 @@ pub struct RoomSnapshot {
     pub posts: u64,
     /// Members with the place of their `Joined`.
     pub members: Vec<(UserId, Seq)>,
-}
-
-/// Which events of a room, and from which end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// The newest ones below this place.
-    Before(Seq),
-    /// The oldest ones above this place.
-    After(Seq),
 }
 
 /// What is folded. Every implementation passes `suite.rs`, in which every call also fails once.

@@ -15,7 +15,8 @@ use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
 
 use super::cursors::{Cursor, Cursors};
 use super::readers::Readers;
-use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
+use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use crate::pages::Span;
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::{self, Kind, Trouble};
 

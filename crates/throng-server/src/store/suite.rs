@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
-use super::{RoomBatch, RoomSnapshot, Span, Store, StoreError, VisitOrigin};
+use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use crate::pages::Span;
 use crate::samples;
 
 /// A store that refuses the next `refusals` calls.

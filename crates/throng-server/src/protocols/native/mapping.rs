@@ -9,9 +9,8 @@ use throng_core::{
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
-use crate::app::{Page, RoomList, RoomSummary};
+use crate::pages::{Page, RoomList, RoomSummary, Span};
 use crate::protocols::{Ack, Answer, What};
-use crate::store::Span;
 
 /// What a request means, or its refusal.
 pub fn what(request: Option<Request>) -> What {
