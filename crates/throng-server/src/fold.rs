@@ -119,19 +119,43 @@ impl Folder {
     }
 
     fn fold_slices(&self, rooms: Vec<RoomBatch>, rest: &impl Fn()) -> Result<(), StoreError> {
-        let mut first = true;
-        for slice in slices(rooms) {
-            if !std::mem::take(&mut first) {
+        let mut outcome = Ok(());
+        for (number, slice) in slices(rooms).iter().enumerate() {
+            if number > 0 {
                 rest();
             }
-            self.store.fold(&slice)?;
-            self.store.sync()?;
-            self.tail.folded(&slice);
-            let events: usize = slice.iter().map(|batch| batch.events.len()).sum();
-            self.status.events.fetch_add(events as u64, Ordering::Relaxed);
-            self.status.slices.fetch_add(1, Ordering::Relaxed);
+            match self.fold_slice(slice) {
+                Err(StoreError::Corrupt(_) | StoreError::Gap { .. }) => {
+                    outcome = self.fold_apart(slice).and(outcome);
+                }
+                folded => folded?,
+            }
         }
+        outcome
+    }
+
+    fn fold_slice(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
+        self.store.fold(slice)?;
+        self.store.sync()?;
+        self.tail.folded(slice);
+        let events: usize = slice.iter().map(|batch| batch.events.len()).sum();
+        self.status.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.status.slices.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// A room whose blocks are damaged holds up itself and the log's trim, and no other room.
+    fn fold_apart(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for batch in slice {
+            match self.fold_slice(std::slice::from_ref(batch)) {
+                Err(error @ (StoreError::Corrupt(_) | StoreError::Gap { .. })) => {
+                    outcome = Err(error);
+                }
+                folded => folded?,
+            }
+        }
+        outcome
     }
 
     /// Until it is stopped.
@@ -360,6 +384,22 @@ mod tests {
         fold.finish().unwrap();
         assert_eq!(bench.folded(1), 12);
         assert_eq!(bench.turns_kept(), 0);
+    }
+
+    #[test]
+    fn a_damaged_room_holds_up_itself_and_the_trim_and_no_other_room() {
+        let bench = bench(1000);
+        let folder = bench.folder();
+        (1..=3).for_each(|room| bench.commit(room, 1, 5));
+        bench.store.damaged.store(2, Ordering::Relaxed);
+        for _ in 0..2 {
+            assert!(matches!(folder.fold_now(), Err(StoreError::Corrupt(_))));
+            assert_eq!((bench.folded(1), bench.folded(2), bench.folded(3)), (5, 0, 5));
+            assert_eq!((bench.tail.len(), bench.turns_kept()), (5, 3));
+        }
+        bench.store.damaged.store(0, Ordering::Relaxed);
+        folder.fold_now().unwrap();
+        assert_eq!((bench.folded(2), bench.turns_kept()), (5, 0));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! had never been.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
@@ -21,12 +21,19 @@ pub struct Failing {
     pub refusals: AtomicUsize,
     /// Syncs fail from now on.
     pub sync_fails: AtomicBool,
+    /// The number of a room whose blocks are damaged; 0 for none.
+    pub damaged: AtomicU32,
 }
 
 impl Failing {
     /// Refuses nothing yet.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, refusals: AtomicUsize::new(0), sync_fails: AtomicBool::new(false) }
+        Self {
+            store,
+            refusals: AtomicUsize::new(0),
+            sync_fails: AtomicBool::new(false),
+            damaged: AtomicU32::new(0),
+        }
     }
 
     fn refuse(&self, attempted: &'static str) -> Result<(), StoreError> {
@@ -41,6 +48,10 @@ impl Failing {
 impl Store for Failing {
     fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
         self.refuse("write to the store")?;
+        let damaged = self.damaged.load(Ordering::Relaxed);
+        if rooms.iter().any(|batch| batch.room.get() == damaged) {
+            return Err(StoreError::Corrupt(format!("room {damaged}: by the test")));
+        }
         self.store.fold(rooms)
     }
 
