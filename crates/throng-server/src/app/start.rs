@@ -130,13 +130,7 @@ impl App {
             sessions: Arc::clone(&sessions),
             fatal: fatal.clone(),
         }));
-        let folder = Folder::new(Arc::clone(&tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
-        let on_fatal = fatal.clone();
-        let on_fatal = move |ended: &FoldEnded| match ended {
-            FoldEnded::SyncFailed(error) => on_fatal.sync_failed(error),
-            FoldEnded::Panicked => on_fatal.bug("the fold's thread panicked"),
-        };
-        let fold = Fold::start(folder, Box::new(on_fatal)).map_err(StartError::Thread)?;
+        let fold = start_fold(&tail, &disk, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let around = Threads {
             sequencer: sequencer::Around {
@@ -296,6 +290,17 @@ fn lock_folder(folder: &Path) -> Result<File, StartError> {
         Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(folder.display().to_string())),
         Err(fs::TryLockError::Error(cause)) => Err(trouble("lock the data folder", cause)),
     }
+}
+
+/// Starts the fold's thread; its end is the process's, for nothing would be trimmed after it.
+fn start_fold(tail: &Arc<Tail>, disk: &Disk, fatal: &Fatal) -> std::io::Result<Fold> {
+    let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
+    let fatal = fatal.clone();
+    let ended = move |ended: &FoldEnded| match ended {
+        FoldEnded::SyncFailed(error) => fatal.sync_failed(error),
+        FoldEnded::Panicked => fatal.bug("the fold's thread panicked"),
+    };
+    Fold::start(folder, Box::new(ended))
 }
 
 fn open_auth(

@@ -18,10 +18,11 @@ use throng_server::clock::Clock;
 use throng_server::fold::Folder;
 use throng_server::history::History;
 use throng_server::log::{Log, LogError, LogOptions, SqliteLog, TurnId};
+use throng_server::pages::Span;
 use throng_server::record;
 use throng_server::recovery::recover;
 use throng_server::store::{
-    RoomBatch, RoomSnapshot, Span, SqliteStore, Store, StoreError, StoreOptions, VisitOrigin,
+    RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions, VisitOrigin,
 };
 use throng_server::tail::Tail;
 
