@@ -91,7 +91,7 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
     let failed = |error| LabError::Folder(out.clone(), error);
     let wanted = u64::from(scenario.users.count) + FILES_BESIDE;
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
-    announce(&scenario, say).map_err(failed)?;
+    announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let scratch = out.join("data");
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
     let manifest = Manifest {
@@ -148,9 +148,9 @@ fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, 
     }
 }
 
-fn announce(scenario: &Scenario, say: &mut dyn Write) -> io::Result<()> {
+fn announce(scenario: &Scenario, ours: bool, say: &mut dyn Write) -> io::Result<()> {
     writeln!(say, "{}: {}", scenario.name, scenario.says)?;
-    for (name, value) in &scenario.server {
+    for (name, value) in scenario.server.iter().filter(|_| ours) {
         writeln!(say, "server setting {name} = {value}")?;
     }
     Ok(())

@@ -53,7 +53,11 @@ struct World {
     connections: Vec<Option<TcpStream>>,
     held: Option<(usize, ServerFrame)>,
     dead: bool,
+    pages: u64,
 }
+
+/// More than this is too old to be resumed; and a page has no more.
+const RESUME_MAX: usize = 7;
 
 pub struct Double {
     pub address: SocketAddr,
@@ -72,6 +76,7 @@ impl Double {
             connections: Vec::new(),
             held: None,
             dead: false,
+            pages: 0,
         }));
         let shared = Arc::clone(&world);
         std::thread::spawn(move || {
@@ -168,9 +173,13 @@ impl World {
             Request::Post(it) => self.post(user, connection, re, it),
             Request::Subscribe(it) => Some(self.subscribe(user, connection, &it)),
             Request::History(it) => {
+                self.pages += 1;
+                if self.pages.is_multiple_of(5) {
+                    return Some(rejected(300, "rate_limited", Some(1)));
+                }
                 let room = &self.rooms[it.room as usize - 1];
                 let after = it.after.unwrap() as usize;
-                let to = (after + 7).min(room.order.len());
+                let to = (after + RESUME_MAX).min(room.order.len());
                 let events = room.order[after..to].to_vec();
                 Some(Outcome::Page(v1::Page { room: it.room, events, more: to < room.order.len() }))
             }
@@ -302,6 +311,9 @@ impl World {
         }
         let from = it.from.unwrap().seq as usize;
         let mut gap = self.rooms[it.room as usize - 1].order[from..].to_vec();
+        if gap.len() > RESUME_MAX {
+            return rejected(207, "too_old", None);
+        }
         if !gap.is_empty() && self.sins(Sin::ResumeOneTooLate) {
             gap.remove(0);
         }
@@ -320,8 +332,12 @@ impl World {
 }
 
 fn not_member() -> Outcome {
-    let name = "not_member".to_owned();
-    Outcome::Rejected(v1::Rejected { code: 206, name, ..v1::Rejected::default() })
+    rejected(206, "not_member", None)
+}
+
+fn rejected(code: u32, name: &str, retry_after_ms: Option<u32>) -> Outcome {
+    let (name, text) = (name.to_owned(), String::new());
+    Outcome::Rejected(v1::Rejected { code, name, text, retry_after_ms })
 }
 
 /// No process to watch.

@@ -62,6 +62,18 @@ fn a_server_that_keeps_its_promises_passes_through_all_the_coming_and_going() {
     assert!(summary.words().contains("deliveries"));
 }
 
+/// Some come back to more than can be resumed, and read pages; some pages are refused at first.
+#[test]
+fn what_is_too_old_to_be_resumed_is_caught_up_by_pages() {
+    let scenario = scenario(&["rooms.room.sends_per_second=1000", "churn.reconnect=1"]);
+    let double = Double::start(Sin::None);
+    let outcome = run(&double, &scenario).unwrap();
+    let verdict = &outcome.verdict;
+    assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
+    assert!(outcome.refusals["rate_limited"] > 0);
+    assert_eq!(verdict.deliveries, verdict.deliveries_due);
+}
+
 #[test]
 fn every_sin_is_caught() {
     std::thread::scope(|scope| {

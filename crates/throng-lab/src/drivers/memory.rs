@@ -14,7 +14,7 @@ use super::{Event, What};
 /// in the second-level cache.
 const SLOTS: usize = 1_024;
 /// A shorter frame is decoded faster than found.
-const LEN_MIN: usize = 32;
+const LEN_MIN: usize = 48;
 /// A longer one is rare, and would grow its slot for good.
 const LEN_MAX: usize = 4_096;
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::reply::{NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::user::{self, Asked, Link, Todo, User};
 use crate::clock::Nanos;
 use crate::drivers::{
@@ -19,10 +20,6 @@ use crate::ledger::{Ledger, RoomIx, UserIx};
 use crate::plan::{PlannedRoom, Words};
 use crate::recorder::Recorder;
 
-/// Of the server's table: not a member of the room.
-const NOT_MEMBER: u32 = 206;
-/// Of the server's table: too old to be resumed.
-const TOO_OLD: u32 = 207;
 /// Reasons and refusals kept by name.
 const NAMES_MAX: usize = 100;
 
@@ -44,14 +41,14 @@ pub struct Door {
     pub raw: Option<SocketAddr>,
 }
 
-/// A room, known by its index in the plan.
-#[derive(Debug)]
-pub struct Place {
-    pub name: String,
-    pub maker: u32,
-    pub members: Vec<u32>,
-    /// Once it was made: the server's number, and the ledger's index.
-    pub made: Option<(u32, RoomIx)>,
+/// Something that was refused for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Later {
+    pub ms: u32,
+    pub user: u32,
+    pub asked: Asked,
+    /// When that user last lost its connection: the one after it asks for itself.
+    since: Nanos,
 }
 
 /// What follows from an observation, once the driver is put back.
@@ -61,15 +58,6 @@ enum Follow {
     Reply { asked: Asked, what: Reply },
     Goodbye { code: u32 },
     Unasked { tag: u32 },
-}
-
-#[derive(Debug)]
-enum Reply {
-    Session(u64),
-    Made { number: u32, seq: u64, from: u64 },
-    Done,
-    Page { more: bool },
-    Rejected { code: u32, name: String, retry_after_ms: Option<u32> },
 }
 
 /// The users.
@@ -86,8 +74,8 @@ pub struct Crowd {
     pub refusals: BTreeMap<String, u64>,
     /// Users to be connected again.
     pub lost: VecDeque<u32>,
-    /// Rooms refused a page for now: (room, milliseconds).
-    pub page_later: Vec<(u32, u32)>,
+    /// What was refused for now, to be asked again.
+    pub later: Vec<Later>,
     /// What makes the run impossible.
     pub trouble: Option<String>,
     /// What answers, as it names itself.
@@ -154,7 +142,7 @@ impl Crowd {
             farewells: BTreeMap::new(),
             refusals: BTreeMap::new(),
             lost: VecDeque::new(),
-            page_later: Vec::new(),
+            later: Vec::new(),
             trouble: None,
             server: String::new(),
             epoch: None,
@@ -340,11 +328,12 @@ impl Crowd {
             }
             (Asked::Resume(_), Reply::Done) => self.resumed_one(user, sockets, now),
             (Asked::Page(room), Reply::Page { more: true }) => self.read_page(room, sockets),
-            (Asked::Page(room), Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
-                count(&mut self.refusals, name);
-                self.page_later.push((room, ms.max(1)));
-            }
             (Asked::Post { .. }, Reply::Rejected { name, .. }) => count(&mut self.refusals, name),
+            (asked, Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
+                count(&mut self.refusals, name);
+                let since = self.users[user as usize].lost_at;
+                self.later.push(Later { ms: ms.max(1), user, asked, since });
+            }
             (asked, Reply::Rejected { code, name, .. }) => {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused: {code} {name}"));
             }
@@ -475,6 +464,27 @@ impl Crowd {
         self.ask(user, Asked::Page(room), &action, sockets);
     }
 
+    /// Asks again for what was refused for a while.
+    pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets) {
+        let Later { user, asked, since, .. } = it;
+        if self.users[user as usize].lost_at != since && !matches!(asked, Asked::Page(_)) {
+            return;
+        }
+        match asked {
+            Asked::Page(room) => self.read_page(room, sockets),
+            Asked::CatchUp(room) => self.catch_up(user, room, sockets),
+            Asked::Resume(room) => {
+                self.resume(user, room, sockets);
+            }
+            Asked::Join(room) => self.doing(user, Todo::Join { room }, sockets),
+            Asked::Leave(room) => self.doing(user, Todo::Leave { room, again: true }, sockets),
+            Asked::Create(room) => self.make(room, sockets),
+            Asked::Authenticate | Asked::Post { .. } => {
+                self.trouble = Some(format!("user {user}: {asked:?} was refused for a while"));
+            }
+        }
+    }
+
     /// Makes a room, by its first member.
     pub fn make(&mut self, room: u32, sockets: &mut Sockets) {
         let place = &self.places[room as usize];
@@ -510,60 +520,6 @@ impl Crowd {
     fn ix(&self, room: u32) -> RoomIx {
         self.made(room).1
     }
-}
-
-/// Enters a reply into the books, before anything that was read after it; what is left to do.
-fn judge(
-    ledger: &mut Ledger,
-    places: &[Place],
-    me: UserIx,
-    asked: Asked,
-    outcome: Outcome<'_>,
-) -> Reply {
-    let room = match asked {
-        Asked::Join(room)
-        | Asked::Leave(room)
-        | Asked::Resume(room)
-        | Asked::CatchUp(room)
-        | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
-        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } => None,
-    };
-    match (asked, room, outcome) {
-        (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
-        (Asked::Create(_), _, Outcome::Joined { room, seq, position, .. }) => {
-            return Reply::Made { number: room, seq, from: position.seq };
-        }
-        (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
-            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
-        }
-        (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
-        // Only a leave whose reply was lost is asked for twice.
-        (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
-            ledger.not_member(me, room);
-        }
-        (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
-            ledger.resumed(me, room, position.seq);
-        }
-        (Asked::CatchUp(_), Some(room), Outcome::Page { events, more, .. }) => {
-            ledger.caught_up(me, room, events);
-            return Reply::Page { more };
-        }
-        (Asked::Page(_), Some(room), Outcome::Page { events, more, .. }) => {
-            ledger.page(room, events, more);
-            return Reply::Page { more };
-        }
-        (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
-            if let Asked::Post { send, .. } = asked {
-                ledger.refused(send);
-            }
-            return Reply::Rejected { code, name: name.into(), retry_after_ms };
-        }
-        (asked, _, outcome) => {
-            let name = format!("{asked:?} was answered by {outcome:?}");
-            return Reply::Rejected { code: 0, name, retry_after_ms: None };
-        }
-    }
-    Reply::Done
 }
 
 /// A map that stays small, whatever a server says.

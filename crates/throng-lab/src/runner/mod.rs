@@ -5,6 +5,7 @@
 //! writes the results. One thread. Nothing here waits for an answer while load is offered (open model).
 
 mod crowd;
+mod reply;
 mod user;
 
 use std::cmp::Reverse;
@@ -18,8 +19,8 @@ use crate::ledger::{UserIx, Verdict};
 use crate::plan::{self, Deed, Plan};
 use crate::recorder::{Latency, Recorder, Sample};
 use crate::scenario::Scenario;
-use crowd::Crowd;
 pub use crowd::{Account, Door};
+use crowd::{Crowd, Later};
 use user::{Link, Todo};
 
 /// Connections being made or authenticated at once: below any accept backlog.
@@ -157,8 +158,8 @@ enum Wake {
     Connect(u32),
     /// A user drops its connection, which had to wait.
     Drop(u32),
-    /// A page that was refused is asked for again.
-    Page(u32),
+    /// What was refused for a while is asked for again.
+    Again(Later),
 }
 
 #[derive(Debug, Default)]
@@ -250,22 +251,23 @@ impl Runner<'_> {
         while let Some(user) = self.crowd.lost.pop_front() {
             let failures = self.crowd.users[user as usize].failures;
             if failures >= FAILURES_MAX {
-                let text = "connections are refused or ended before they stand; see the farewells";
+                let text = "connections are refused or ended before they stand, ten times in a row \
+                            for one user (is limits.connections_per_address raised?)";
                 self.crowd.trouble = Some(text.to_owned());
             }
             if self.phase < Phase::Done {
                 self.wake(now.plus(RETRY_AFTER * failures), Wake::Connect(user));
             }
         }
-        for (room, ms) in std::mem::take(&mut self.crowd.page_later) {
-            self.wake(now.plus(Duration::from_millis(u64::from(ms))), Wake::Page(room));
+        for later in std::mem::take(&mut self.crowd.later) {
+            self.wake(now.plus(Duration::from_millis(u64::from(later.ms))), Wake::Again(later));
         }
     }
 
     fn woken(&mut self, wake: Wake, sockets: &mut Sockets, now: Nanos) {
         match wake {
             Wake::Connect(user) => self.crowd.connect(user, sockets),
-            Wake::Page(room) => self.crowd.read_page(room, sockets),
+            Wake::Again(later) => self.crowd.ask_again(later, sockets),
             Wake::Drop(user) => {
                 self.drop_connection(user, sockets, now);
                 self.collect_lost(now);
@@ -513,7 +515,7 @@ impl Runner<'_> {
 
     fn all_read(&self) -> bool {
         let ledger = &self.crowd.ledger;
-        let read = |place: &crowd::Place| {
+        let read = |place: &reply::Place| {
             place.made.is_none_or(|(_, ix)| ledger.page_wanted(ix).is_none())
         };
         self.crowd.places.iter().all(read)
@@ -524,8 +526,10 @@ impl Runner<'_> {
         if let Some(why) = &incomplete
             && figures.load.is_zero()
         {
-            let farewells = format!("{:?}{:?}", crowd.farewells, crowd.refusals);
-            return Err(RunError::Trouble(format!("{why}; no load was offered {farewells}")));
+            let counts = crowd.farewells.iter().chain(&crowd.refusals);
+            let counts: Vec<String> = counts.map(|(what, n)| format!("{n} × {what}")).collect();
+            let counts = counts.join(", ");
+            return Err(RunError::Trouble(format!("{why}; no load was offered ({counts})")));
         }
         // What came after the last second is in the whole run's figures, not in a sample.
         crowd.recorder.end_second();

@@ -1,0 +1,85 @@
+//! What the server answers, entered into the books before anything that was read after it.
+//!
+//! Neighbours: `crowd` calls it while it reads, and does what is left to do once the read is over.
+
+use super::user::Asked;
+use crate::drivers::Outcome;
+use crate::ledger::{Ledger, RoomIx, UserIx};
+
+/// Of the server's table: not a member of the room.
+pub const NOT_MEMBER: u32 = 206;
+/// Of the server's table: too old to be resumed.
+pub const TOO_OLD: u32 = 207;
+/// A room, known by its index in the plan.
+#[derive(Debug)]
+pub struct Place {
+    pub name: String,
+    pub maker: u32,
+    pub members: Vec<u32>,
+    /// Once it was made: the server's number, and the ledger's index.
+    pub made: Option<(u32, RoomIx)>,
+}
+
+/// What is left to do.
+#[derive(Debug)]
+pub enum Reply {
+    Session(u64),
+    Made { number: u32, seq: u64, from: u64 },
+    Done,
+    Page { more: bool },
+    Rejected { code: u32, name: String, retry_after_ms: Option<u32> },
+}
+
+/// Enters a reply into the books, before anything that was read after it; what is left to do.
+pub fn judge(
+    ledger: &mut Ledger,
+    places: &[Place],
+    me: UserIx,
+    asked: Asked,
+    outcome: Outcome<'_>,
+) -> Reply {
+    let room = match asked {
+        Asked::Join(room)
+        | Asked::Leave(room)
+        | Asked::Resume(room)
+        | Asked::CatchUp(room)
+        | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
+        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } => None,
+    };
+    match (asked, room, outcome) {
+        (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
+        (Asked::Create(_), _, Outcome::Joined { room, seq, position, .. }) => {
+            return Reply::Made { number: room, seq, from: position.seq };
+        }
+        (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
+            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
+        }
+        (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
+        // Only a leave whose reply was lost is asked for twice.
+        (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
+            ledger.not_member(me, room);
+        }
+        (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
+            ledger.resumed(me, room, position.seq);
+        }
+        (Asked::CatchUp(_), Some(room), Outcome::Page { events, more, .. }) => {
+            ledger.caught_up(me, room, events);
+            return Reply::Page { more };
+        }
+        (Asked::Page(_), Some(room), Outcome::Page { events, more, .. }) => {
+            ledger.page(room, events, more);
+            return Reply::Page { more };
+        }
+        (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
+            if let Asked::Post { send, .. } = asked {
+                ledger.refused(send);
+            }
+            return Reply::Rejected { code, name: name.into(), retry_after_ms };
+        }
+        (asked, _, outcome) => {
+            let name = format!("{asked:?} was answered by {outcome:?}");
+            return Reply::Rejected { code: 0, name, retry_after_ms: None };
+        }
+    }
+    Reply::Done
+}
