@@ -165,7 +165,7 @@ impl Person {
         let Outcome::Joined(joined) = outcome else {
             return Err(End::Violation(format!("cannot join: {outcome:?}")));
         };
-        self.see_all(events)?;
+        self.see_all(&events)?;
         self.rooms.insert(room, joined.position.map(|position| position.seq));
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Person {
             let seq = self.rooms[&room].expect("it has joined");
             let from = Some(Position { epoch: client.epoch, seq });
             let (outcome, events) = client.ask(Request::Subscribe(Subscribe { room, from }))?;
-            self.see_all(events)?;
+            self.see_all(&events)?;
             match outcome {
                 Outcome::Subscribed(subscribed) => {
                     let position = subscribed.position.map_or(0, |position| position.seq);
@@ -190,7 +190,7 @@ impl Person {
                 }
                 Outcome::Rejected(rejected) if rejected.name == "too_old" => {
                     let events = client.history(room, seq)?;
-                    self.see_all(events)?;
+                    self.see_all(&events)?;
                 }
                 other => return Err(End::Violation(format!("cannot resume: {other:?}"))),
             }
@@ -218,12 +218,12 @@ impl Person {
         format!("{} says {number}", self.index)
     }
 
-    fn see_all(&mut self, events: Vec<Event>) -> Result<(), End> {
-        events.into_iter().try_for_each(|event| self.see(event))
+    fn see_all(&mut self, events: &[Event]) -> Result<(), End> {
+        events.iter().try_for_each(|event| self.see(event))
     }
 
     /// Each event is the next one: none is missing before it and none comes twice.
-    fn see(&mut self, event: Event) -> Result<(), End> {
+    fn see(&mut self, event: &Event) -> Result<(), End> {
         let Some(Some(last)) = self.rooms.get_mut(&event.room) else {
             return Err(End::Violation(format!("heard before it has joined: {event:?}")));
         };
@@ -231,14 +231,14 @@ impl Person {
             return Err(End::Violation(format!("after {last} comes {event:?}")));
         }
         *last = event.seq;
-        self.seen.push(Seen { room: event.room, seq: event.seq, digest: digest(&event) });
+        self.seen.push(Seen { room: event.room, seq: event.seq, digest: digest(event) });
         Ok(())
     }
 
     /// Takes a frame in; returns whether it was an ack.
     fn hear(&mut self, frame: Frame, waiting: &mut Waiting) -> Result<bool, End> {
         match frame {
-            Frame::Event(event) => self.see(event).map(|()| false),
+            Frame::Event(event) => self.see(&event).map(|()| false),
             Frame::Reply(Reply { re, outcome: Some(Outcome::Posted(posted)) }) => {
                 let number = waiting.remove(&re).expect("an answer to what was asked");
                 self.acked_at(number, posted).map(|()| true)
