@@ -123,7 +123,8 @@ fn a_server_that_is_killed_ends_the_run_in_order_and_what_was_measured_is_kept()
 /// The one child of a process.
 fn child_of(parent: u32) -> rustix::process::Pid {
     let file = format!("/proc/{parent}/task/{parent}/children");
-    let children = std::fs::read_to_string(file).unwrap();
-    let child = children.split_whitespace().next().unwrap().parse().unwrap();
-    rustix::process::Pid::from_raw(child).unwrap()
+    let children = std::fs::read_to_string(file).expect("the process runs");
+    let child = children.split_whitespace().next().expect("it has a child");
+    let child = child.parse().expect("the kernel writes numbers");
+    rustix::process::Pid::from_raw(child).expect("no process has the number 0")
 }
