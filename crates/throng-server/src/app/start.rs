@@ -293,7 +293,7 @@ fn lock_folder(folder: &Path) -> Result<File, StartError> {
 }
 
 /// Starts the fold's thread; its end is the process's, for nothing would be trimmed after it.
-fn start_fold(tail: &Arc<Tail>, disk: &Disk, fatal: &Fatal) -> std::io::Result<Fold> {
+fn start_fold(tail: &Arc<Tail>, disk: &Disk, fatal: &Fatal) -> io::Result<Fold> {
     let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
     let fatal = fatal.clone();
     let ended = move |ended: &FoldEnded| match ended {
