@@ -133,13 +133,23 @@ impl Accounts {
         self.ask(|reply| Job::Begin { user, token, at, reply }).await
     }
 
-    /// What a token stands for, or `BadToken`.
+    /// What a token stands for, or `BadToken`. For one who asks once and then holds a connection.
     pub async fn authenticate(&self, token: TokenHash) -> Result<Authenticated, Rejection> {
-        if let Some(known) = self.cache.get(&token, self.clock.now()) {
-            return Ok(known);
+        self.look_up(token, false).await
+    }
+
+    /// The same for one who brings its token with every request: the answer is remembered a while.
+    pub async fn authenticate_often(&self, token: TokenHash) -> Result<Authenticated, Rejection> {
+        match self.cache.get(&token, self.clock.now()) {
+            Some(known) => Ok(known),
+            None => self.look_up(token, true).await,
         }
-        let (at, now) = (self.clock.wall(), self.clock.now());
-        self.ask(|reply| Job::Authenticate { token, at, now, reply }).await
+    }
+
+    async fn look_up(&self, token: TokenHash, keep: bool) -> Result<Authenticated, Rejection> {
+        let at = self.clock.wall();
+        let keep = keep.then(|| self.clock.now());
+        self.ask(|reply| Job::Authenticate { token, at, keep, reply }).await
     }
 
     /// Ends a session: when this returns its token is refused everywhere and its connections are

@@ -54,6 +54,7 @@ fn a_registered_account_is_found_in_any_case_and_its_token_is_its_session() {
         assert_eq!(found.phc, Some(phc("p")));
         for _ in 0..2 {
             assert_eq!(accounts.authenticate(token.hash()).await.unwrap(), made);
+            assert_eq!(accounts.authenticate_often(token.hash()).await.unwrap(), made);
         }
         assert!(accounts.find(&name("nobody")).await.unwrap().is_none());
     });
@@ -80,10 +81,11 @@ fn an_ended_session_is_refused_at_once_and_those_who_watch_hear_of_it_first() {
         accounts.watch(Arc::clone(&heard) as Arc<dyn Watch>);
         let (made, token) = register(accounts, "anna").await;
         let before = accounts.endings();
-        assert!(accounts.authenticate(token.hash()).await.is_ok());
+        assert!(accounts.authenticate_often(token.hash()).await.is_ok());
         accounts.end_session(made.session).await.unwrap();
         assert_eq!(*heard.0.lock().unwrap(), [made.session]);
         assert_eq!(accounts.authenticate(token.hash()).await, Err(Rejection::BadToken));
+        assert_eq!(accounts.authenticate_often(token.hash()).await, Err(Rejection::BadToken));
         assert_eq!(accounts.endings(), before + 1);
         accounts.end_session(made.session).await.unwrap();
         assert_eq!(heard.0.lock().unwrap().len(), 1);

@@ -38,7 +38,8 @@ pub enum Job {
     Authenticate {
         token: TokenHash,
         at: Timestamp,
-        now: Moment,
+        /// Remember the answer as of this moment.
+        keep: Option<Moment>,
         reply: Reply<Authenticated>,
     },
     Register {
@@ -135,8 +136,8 @@ impl Keeper {
                 let found = self.tables.find(&folded).map_err(|error| self.trouble(&error));
                 drop(reply.send(found));
             }
-            Job::Authenticate { token, at, now, reply } => {
-                drop(reply.send(self.authenticate(token, at, now)));
+            Job::Authenticate { token, at, keep, reply } => {
+                drop(reply.send(self.authenticate(token, at, keep)));
             }
             write => {
                 if !write.asker_has_gone() {
@@ -150,14 +151,16 @@ impl Keeper {
         &mut self,
         token: TokenHash,
         at: Timestamp,
-        now: Moment,
+        keep: Option<Moment>,
     ) -> Result<Authenticated, Rejection> {
         let found = self.tables.session(&token, at).map_err(|error| self.trouble(&error))?;
         let found = found.ok_or(Rejection::BadToken)?;
         if found.used_long_ago && self.touched.len() < TOUCHED_MAX {
             self.touched.push((found.known.session, at));
         }
-        self.cache.put(token, found.known.clone(), now);
+        if let Some(now) = keep {
+            self.cache.put(token, found.known.clone(), now);
+        }
         Ok(found.known)
     }
 

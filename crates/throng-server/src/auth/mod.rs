@@ -11,7 +11,7 @@ pub mod token;
 
 use std::sync::Arc;
 
-use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
+use throng_core::{Author, Limits, Rejection, SessionId, Username};
 
 use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
 use crate::address::AddressKey;
@@ -133,15 +133,18 @@ impl Auth {
         }
     }
 
-    /// Whose session a token is.
+    /// Whose session a token is, for a connection.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Rejection> {
         let token = TokenHash::of(token).ok_or(Rejection::BadToken)?;
         self.accounts.authenticate(token).await
     }
 
-    /// Takes one request over HTTP of the account's rate.
-    pub fn permit_request(&self, user: UserId) -> Result<(), Rejection> {
-        self.throttles.request(user, self.clock.now())
+    /// Whose session a token is, for one request over HTTP, within the account's rate of those.
+    pub async fn authenticate_request(&self, token: &str) -> Result<Authenticated, Rejection> {
+        let token = TokenHash::of(token).ok_or(Rejection::BadToken)?;
+        let known = self.accounts.authenticate_often(token).await?;
+        self.throttles.request(known.user.id, self.clock.now())?;
+        Ok(known)
     }
 
     /// Ends a session. When this returns, its token is refused and its connections are closed.

@@ -33,8 +33,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let app = Arc::<App>::from_ref(state);
         let token = bearer(parts).ok_or(Rejection::NotAuthenticated)?;
-        let known = app.auth.authenticate(token).await?;
-        app.auth.permit_request(known.user.id)?;
+        let known = app.auth.authenticate_request(token).await?;
         Ok(Self { user: known.user, session: known.session })
     }
 }
