@@ -97,8 +97,10 @@ struct File {
     oldest: u64,
     /// Estimate of the pages written to the WAL since the last checkpoint.
     wal_pages: u64,
-    /// When a checkpoint is due.
+    /// After how many of them a checkpoint is due…
     checkpoint_pages: u64,
+    /// …and the next one is: later, when the last one failed.
+    checkpoint_due: u64,
     /// A sync failed: nothing is written any more.
     failed: Option<String>,
 }
@@ -193,6 +195,7 @@ impl SqliteLog {
             oldest: (oldest as u64).max(1),
             wal_pages: 0,
             checkpoint_pages: options.checkpoint_pages,
+            checkpoint_due: options.checkpoint_pages,
             failed: None,
         };
         Ok(Self {
@@ -244,7 +247,7 @@ impl SqliteLog {
     fn commit(&self, own: Option<&[u8]>, group: &Group) -> Result<u64, Trouble> {
         let mut file = self.file();
         file.check()?;
-        if file.wal_pages >= file.checkpoint_pages {
+        if file.wal_pages >= file.checkpoint_due {
             file.checkpoint()?;
         }
         let count = group.ends.len() + usize::from(own.is_some());
@@ -408,6 +411,7 @@ impl File {
         match self.settle(checkpoint) {
             Ok(()) => {
                 self.wal_pages = 0;
+                self.checkpoint_due = self.checkpoint_pages;
                 Ok(())
             }
             Err(trouble @ Trouble::SyncFailed(_)) => Err(trouble),
@@ -415,7 +419,8 @@ impl File {
                 Err(trouble)
             }
             Err(trouble) => {
-                tracing::warn!(?trouble, "cannot checkpoint the log, trying again");
+                tracing::warn!(?trouble, "cannot checkpoint the log, trying again later");
+                self.checkpoint_due = self.wal_pages + self.checkpoint_pages;
                 Ok(())
             }
         }
@@ -434,7 +439,7 @@ impl File {
         }
         self.oldest = last + 1;
         self.wal_pages += 3 + last - first;
-        if self.wal_pages >= self.checkpoint_pages && self.checkpoint().is_err() {
+        if self.wal_pages >= self.checkpoint_due && self.checkpoint().is_err() {
             return false;
         }
         self.deletable(trimmed, 1).is_some()
