@@ -6,13 +6,18 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::fanout::{Offered, Pace};
 
 /// Exit code when a sync failed: what is on disk is unknown, recovery decides (I10). `EX_IOERR`.
 pub const EXIT_SYNC_FAILED: i32 = 74;
@@ -98,6 +103,28 @@ impl Lifecycle {
     pub fn tasks(&self) -> usize {
         self.0.tasks.load(Ordering::Relaxed)
     }
+}
+
+/// The runtime of a server: half of the cores read and decode; the shards, the log's syncs and the
+/// fold have threads of their own, and a second worker on a small machine is only another thread to
+/// be woken. When the server is loud a worker that has nothing to do rests a little before it looks
+/// again, so that it finds the frames of many connections at once instead of being woken for each.
+pub fn runtime(clock: &Clock, offered: &Offered) -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let clock = clock.clone();
+    let pace = Mutex::new(Pace::new(offered.clone()));
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
+        .enable_all()
+        .on_thread_park(move || {
+            // Of several workers one rests at a time; the others go on.
+            let Ok(mut pace) = pace.try_lock() else { return };
+            let rest = pace.gather(clock.now()) / 2;
+            if !rest.is_zero() {
+                std::thread::sleep(rest);
+            }
+        })
+        .build()
 }
 
 /// A task and its entry among those that run.

@@ -8,7 +8,8 @@ use throng_server::app::{App, StartError};
 use throng_server::auth::AuthError;
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
-use throng_server::lifecycle::{EXIT_HARD, Fatal};
+use throng_server::fanout::Offered;
+use throng_server::lifecycle::{self, EXIT_HARD, Fatal};
 use throng_server::listeners::{self, ListenError, Open};
 use throng_server::log::LogError;
 use throng_server::recovery::RecoveryError;
@@ -23,21 +24,15 @@ pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
     let settings = arguments.read()?;
     logs::begin(&settings);
     throng_server::operations::descriptors::raise().map_err(|error| Failure::other(&error))?;
-    // Half of the cores read and decode; the shards, the log's syncs and the fold have threads of
-    // their own, and a second worker on a small machine is only another thread to be woken.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 2).max(1))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::other(&error))?;
-    runtime.block_on(serve(settings))
+    let (clock, offered) = (Clock::system(), Offered::default());
+    let runtime = lifecycle::runtime(&clock, &offered).map_err(|error| Failure::other(&error))?;
+    runtime.block_on(serve(settings, clock, offered))
 }
 
-async fn serve(settings: Settings) -> Result<(), Failure> {
+async fn serve(settings: Settings, clock: Clock, offered: Offered) -> Result<(), Failure> {
     // First of all, so that a signal during a long start is not lost.
     let mut stop = Signals::new().map_err(|error| Failure::other(&error))?;
-    let starting = move || App::start(settings, Clock::system(), Fatal::exit());
+    let starting = move || App::start_paced(settings, clock, Fatal::exit(), &offered);
     let app = tokio::task::spawn_blocking(starting).await.map_err(|e| Failure::other(&e))?;
     let app = app.map_err(|error| Failure::new(of_start(&error), &error))?;
     let open =

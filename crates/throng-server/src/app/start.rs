@@ -83,7 +83,7 @@ pub enum StartError {
 }
 
 /// What is stopped, in order, after the last connection has gone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stop {
     sequencers: Vec<JoinHandle<()>>,
     fanouts: Vec<JoinHandle<()>>,
@@ -104,8 +104,18 @@ impl App {
     /// Opens the data, restores the rooms and starts all threads. Blocks: for start-up, inside a
     /// runtime, which carries the sweep of deadlines.
     pub fn start(settings: Settings, clock: Clock, fatal: Fatal) -> Result<Arc<Self>, StartError> {
+        Self::start_paced(settings, clock, fatal, &Offered::default())
+    }
+
+    /// The same, beside a runtime that rests by what is offered: see `lifecycle::runtime`.
+    pub fn start_paced(
+        settings: Settings,
+        clock: Clock,
+        fatal: Fatal,
+        offered: &Offered,
+    ) -> Result<Arc<Self>, StartError> {
         let disk = Disk::open(&settings, &clock)?;
-        Self::start_on(disk, settings, clock, fatal)
+        Self::begin(disk, settings, clock, fatal, offered)
     }
 
     /// Starts on a log and a store that are open: what a test makes fail.
@@ -114,6 +124,16 @@ impl App {
         settings: Settings,
         clock: Clock,
         fatal: Fatal,
+    ) -> Result<Arc<Self>, StartError> {
+        Self::begin(disk, settings, clock, fatal, &Offered::default())
+    }
+
+    fn begin(
+        disk: Disk,
+        settings: Settings,
+        clock: Clock,
+        fatal: Fatal,
+        offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
         let limits = settings.limits.clone();
         let metrics = Metrics::new();
@@ -150,13 +170,9 @@ impl App {
                 epoch,
             },
             fatal: fatal.clone(),
+            offered: offered.clone(),
         };
-        let mut stop = Stop {
-            sequencers: Vec::new(),
-            fanouts: Vec::new(),
-            fold: Some(fold),
-            _lock: disk.lock,
-        };
+        let mut stop = Stop { fold: Some(fold), _lock: disk.lock, ..Stop::default() };
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Arc::new(Self {
             requests: Rate::requests(&limits),
@@ -387,6 +403,7 @@ struct Threads {
     sequencer: sequencer::Around,
     fanout: fanout::Around,
     fatal: Fatal,
+    offered: Offered,
 }
 
 impl Threads {
@@ -396,10 +413,9 @@ impl Threads {
         settings: &Settings,
         stop: &mut Stop,
     ) -> io::Result<Box<[ShardDoor]>> {
-        let offered = Offered::default();
         let mut doors = Vec::new();
         for (number, shard) in rooms.shards.into_iter().enumerate() {
-            let deliver = Deliver::new(self.fanout.clone(), offered.clone(), rooms.seed);
+            let deliver = Deliver::new(self.fanout.clone(), self.offered.clone(), rooms.seed);
             let fanout = Arc::new(Fanout::new(deliver, self.sequencer.clock.clone()));
             stop.fanouts.push(fanout.start(number, self.fatal.clone())?);
             let (queue, receiver) = mpsc::channel(settings.limits.shard_queue_max);

@@ -29,7 +29,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// Keep everything in memory and nothing on disk.
     pub memory: bool,
-    /// Units of order; 0 for one per core.
+    /// Units of order; 0 for one for two cores.
     pub shards: usize,
     /// Pages of other hosts that may open a WebSocket, as `https://chat.example`.
     pub allowed_origins: Vec<String>,
@@ -126,9 +126,9 @@ impl Settings {
         (setting.set)(self, value).map_err(|got| format!("{key} is {}; got {got}", setting.allowed))
     }
 
-    /// Shards to run: as set, or one per core.
+    /// Shards to run: as set, or one for two cores: the other reads, decodes and folds for it.
     pub fn shard_count(&self, cores: usize) -> usize {
-        if self.shards == 0 { cores.clamp(1, table::SHARDS_MAX) } else { self.shards }
+        if self.shards == 0 { (cores / 2).clamp(1, table::SHARDS_MAX) } else { self.shards }
     }
 }
 

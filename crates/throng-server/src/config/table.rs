@@ -159,7 +159,8 @@ fn places() -> Vec<Setting> {
         setting(
             "shards",
             "Units of order: rooms are spread over them, each has a thread that decides. 0 for one \
-             per core; more only adds turns that share a sync. May be changed between starts.",
+             for two cores; more only adds turns that share a sync, and writes that could be one. \
+             May be changed between starts.",
             "a number from 0 to 64",
             |settings| settings.shards.to_string(),
             |settings, value| {

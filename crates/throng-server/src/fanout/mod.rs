@@ -24,7 +24,7 @@ use crate::lifecycle::Fatal;
 use crate::outbox::{ConnectionId, Outbox};
 use crate::protocols::Ack;
 pub use deliver::{Around, Deliver};
-pub use pace::Offered;
+pub use pace::{Offered, Pace};
 
 /// Told turns that may wait; then the sequencer waits. Each is bounded by `turn_max`.
 const TOLD_MAX: usize = 32;
@@ -166,6 +166,11 @@ impl Fanout {
         }
         deliver.take(Order::Told(told));
         deliver.flush(|| self.clock.now());
+        if deliver.is_spreading() {
+            // A join of this very turn made the room a large one.
+            drop(deliver);
+            self.queue.kick();
+        }
         None
     }
 
@@ -232,6 +237,8 @@ struct Waiting {
     told: usize,
     /// The thread sleeps and no timer will wake it.
     idle: bool,
+    /// There is something to do that is not among the orders.
+    kicked: bool,
     stopping: bool,
 }
 
@@ -267,6 +274,15 @@ impl Queue {
         }
     }
 
+    /// Wakes the thread for what it finds when it looks.
+    fn kick(&self) {
+        let mut waiting = self.lock();
+        waiting.kicked = true;
+        waiting.idle = false;
+        drop(waiting);
+        self.work.notify_one();
+    }
+
     fn pop(&self) -> Option<Order> {
         let mut waiting = self.lock();
         let order = waiting.orders.pop_front()?;
@@ -293,7 +309,7 @@ impl Queue {
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             return true;
         }
-        while waiting.orders.is_empty() {
+        while waiting.orders.is_empty() && !std::mem::take(&mut waiting.kicked) {
             if waiting.stopping {
                 return false;
             }

@@ -61,9 +61,32 @@ fn the_acks_of_a_burst_in_one_write_come_in_its_order() {
 
 #[test]
 fn who_left_hears_nothing_after_the_ack_and_everything_before_it() {
-    let server = Server::with(|settings| settings.limits.sends_burst = 100_000);
+    leave_while_others_talk(0, 50);
+}
+
+#[test]
+fn who_leaves_a_large_room_half_way_through_a_spread_hears_all_before_it_too() {
+    leave_while_others_talk(300, 20);
+}
+
+/// Joins and leaves a room in which one talks all the time and so many others listen.
+fn leave_while_others_talk(listeners: usize, rounds: usize) {
+    let server = Server::with(|settings| {
+        settings.limits.sends_burst = 100_000;
+        settings.limits.connections_per_address = 1_000;
+        settings.limits.connections_per_user = 1_000;
+    });
     let mut poster = server.join_in(Speak::Raw, "poster");
     let room = poster.create("tea");
+    let _listeners: Vec<_> = (0..listeners)
+        .map(|_| {
+            // They read nothing, and hear less than what a socket and an outbox hold.
+            let mut listener = server.connect(Speak::Raw);
+            listener.authenticate(&poster.token);
+            listener.subscribe(room, None);
+            listener
+        })
+        .collect();
     let mut leaver = server.join_in(Speak::Json, "leaver");
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -73,7 +96,7 @@ fn who_left_hears_nothing_after_the_ack_and_everything_before_it() {
                 poster.events.clear();
             }
         });
-        for _ in 0..50 {
+        for _ in 0..rounds {
             let joined = leaver.join(room);
             leaver.events.clear();
             let first = leaver.event().seq;
