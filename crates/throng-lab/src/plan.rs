@@ -75,6 +75,8 @@ pub struct Planned {
 /// A room as planned.
 #[derive(Clone, Debug)]
 pub struct PlannedRoom {
+    /// Of which kind, in the scenario's order.
+    pub kind: usize,
     /// What it is called, before the run's own suffix.
     pub name: String,
     /// Who is in it at the beginning; the first makes it.
@@ -84,13 +86,14 @@ pub struct PlannedRoom {
 /// All rooms with those who are in them at the beginning.
 pub fn rooms(scenario: &Scenario) -> Vec<PlannedRoom> {
     let mut rooms = Vec::new();
-    for kind in &scenario.rooms {
+    for (of, kind) in scenario.rooms.iter().enumerate() {
         for number in 0..kind.count {
             let first = u64::from(number) * u64::from(kind.members);
             let members = (0..u64::from(kind.members))
                 .map(|i| ((first + i) % u64::from(scenario.users.count)) as u32)
                 .collect();
-            rooms.push(PlannedRoom { name: format!("{}-{number}", kind.name), members });
+            let name = format!("{}-{number}", kind.name);
+            rooms.push(PlannedRoom { kind: of, name, members });
         }
     }
     rooms

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::clock::Nanos;
+use crate::ledger::Receipt;
 
 /// Longer than this is this: a run is not longer than its drain.
 const LONGEST_US: u64 = 600_000_000;
@@ -127,9 +128,22 @@ pub struct Sample {
     pub steal: f64,
 }
 
+/// The same for one kind of room.
+#[derive(Debug, Default)]
+pub struct OfKind {
+    /// Send to durable ack.
+    pub ack: Latency,
+    /// Send to each recipient that was there and read.
+    pub delivery: Latency,
+    /// Send to its last recipient.
+    pub last: Latency,
+}
+
 /// Everything recorded.
 #[derive(Debug, Default)]
 pub struct Recorder {
+    /// By kind of room, in the scenario's order.
+    pub kinds: Vec<OfKind>,
     /// Send to durable ack.
     pub ack: Latency,
     /// Send to each recipient that was there and read.
@@ -175,24 +189,37 @@ impl Recorder {
         self.now.counts.dropped += 1;
     }
 
+    /// For so many kinds of room.
+    pub fn new(kinds: usize) -> Self {
+        let kinds = (0..kinds).map(|_| OfKind::default()).collect();
+        Self { kinds, ..Self::default() }
+    }
+
     /// A send was acknowledged. `live`: its sender was there all the time.
-    pub fn acked(&mut self, intended: Nanos, now: Nanos, live: bool) {
+    pub fn acked(&mut self, kind: usize, intended: Nanos, now: Nanos, live: bool) {
         self.now.counts.acked += 1;
         if live {
             self.now.ack.record(now.since(intended));
+            self.kinds[kind].ack.record(now.since(intended));
         } else {
             self.catch_up.record(now.since(intended));
         }
     }
 
-    /// A post was told to one who was there.
-    pub fn delivered(&mut self, intended: Nanos, now: Nanos, first: bool, median: bool) {
-        let latency = now.since(intended);
+    /// A post was told. Those who were away or asleep when it was said are counted apart.
+    pub fn delivered(&mut self, kind: usize, receipt: &Receipt, now: Nanos) {
+        self.now.counts.deliveries += 1;
+        let latency = now.since(receipt.intended);
+        if !receipt.live {
+            self.catch_up.record(latency);
+            return;
+        }
         self.now.delivery.record(latency);
-        if first {
+        self.kinds[kind].delivery.record(latency);
+        if receipt.first {
             self.first.record(latency);
         }
-        if median {
+        if receipt.median {
             self.median.record(latency);
         }
     }
@@ -217,6 +244,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::RoomIx;
 
     #[test]
     fn percentiles_of_a_known_set_are_known() {
@@ -237,27 +265,35 @@ mod tests {
 
     #[test]
     fn seconds_are_merged_and_not_averaged() {
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(1);
+        let receipt = |first| Receipt {
+            room: RoomIx(0),
+            intended: Nanos(0),
+            first,
+            median: false,
+            live: true,
+        };
         // A second of 900 quick ones and a second of 100 slow ones.
         for _ in 0..900 {
-            recorder.delivered(Nanos(0), Nanos(1_000_000), false, false);
+            recorder.delivered(0, &receipt(false), Nanos(1_000_000));
         }
         let quick = recorder.end_second();
         for _ in 0..100 {
-            recorder.delivered(Nanos(0), Nanos(100_000_000), true, false);
+            recorder.delivered(0, &receipt(true), Nanos(100_000_000));
         }
         let slow = recorder.end_second();
         assert!(quick.delivery.p99_ms < 1.1 && slow.delivery.p50_ms > 99.0);
         let whole = recorder.delivery.percentiles();
         assert!(whole.p50_ms < 1.1 && whole.p99_ms > 99.0);
         assert_eq!((whole.count, recorder.first.count()), (1_000, 100));
+        assert_eq!(recorder.kinds[0].delivery.percentiles(), whole);
     }
 
     #[test]
     fn a_latency_is_from_the_intended_time() {
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(1);
         recorder.sent(Nanos(1_000_000), Nanos(51_000_000));
-        recorder.acked(Nanos(1_000_000), Nanos(52_000_000), true);
+        recorder.acked(0, Nanos(1_000_000), Nanos(52_000_000), true);
         let sample = recorder.end_second();
         assert!(sample.ack.p50_ms > 50.0, "waiting to be sent counts");
         assert!(sample.lag.p50_ms > 49.0);

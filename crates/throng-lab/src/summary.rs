@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
-use crate::recorder::Percentiles;
+use crate::recorder::{OfKind, Percentiles};
 use crate::runner::Outcome;
-use crate::scenario::Scenario;
+use crate::scenario::{Rooms, Scenario};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -56,6 +56,8 @@ pub struct Summary {
     pub rates: Rates,
     /// Latencies from the intended time.
     pub latency: Latencies,
+    /// The same by kind of room, by its name.
+    pub latency_by_rooms: BTreeMap<String, OfRooms>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
     /// The generator.
@@ -94,6 +96,17 @@ pub struct Latencies {
     pub catch_up: Percentiles,
     /// From losing a connection to having resumed every room.
     pub resume: Percentiles,
+}
+
+/// From the intended time, of one kind of room.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OfRooms {
+    /// Send to durable ack.
+    pub ack: Percentiles,
+    /// Send to each recipient.
+    pub delivery: Percentiles,
+    /// Send to the last recipient.
+    pub last: Percentiles,
 }
 
 /// The server's process while load was offered.
@@ -176,6 +189,12 @@ impl Summary {
             catch_up: recorder.catch_up.percentiles(),
             resume: recorder.resume.percentiles(),
         };
+        let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
+            let OfKind { ack, delivery, last } = of;
+            let (ack, delivery) = (ack.percentiles(), delivery.percentiles());
+            (kind.name.clone(), OfRooms { ack, delivery, last: last.percentiles() })
+        };
+        let latency_by_rooms = scenario.rooms.iter().zip(&recorder.kinds).map(of_rooms).collect();
         Self {
             schema: SCHEMA,
             scenario: scenario.name.clone(),
@@ -190,6 +209,7 @@ impl Summary {
                 deliveries: deliveries as f64 / seconds,
             },
             latency,
+            latency_by_rooms,
             cost,
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
@@ -282,6 +302,15 @@ impl Summary {
         ] {
             let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
             writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
+        }
+        for (name, of) in self.latency_by_rooms.iter().filter(|_| self.latency_by_rooms.len() > 1) {
+            for (what, said) in
+                [("durable ack", of.ack), ("delivery", of.delivery), ("last recipient", of.last)]
+            {
+                let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
+                let what = format!("{name}: {what}");
+                writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
+            }
         }
         self.write_costs(to)
     }

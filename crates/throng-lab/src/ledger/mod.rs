@@ -64,6 +64,8 @@ pub struct SendIx(pub u32);
 /// A delivery that was right, for the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
+    /// Where it was said.
+    pub room: RoomIx,
     /// When the message should have been sent.
     pub intended: Nanos,
     /// The first of the room's listeners to hear it.
@@ -422,7 +424,7 @@ impl Ledger {
         let listening = self.rooms[room.0 as usize].listening;
         let send = &mut self.sends[send?.0 as usize];
         let mut receipt =
-            Receipt { intended: send.intended, first: false, median: false, live: false };
+            Receipt { room, intended: send.intended, first: false, median: false, live: false };
         if send.intended >= live_since {
             send.heard += 1;
             send.last_us = now.since(send.intended).as_micros().min(u128::from(u32::MAX)) as u32;

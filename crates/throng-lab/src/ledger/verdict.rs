@@ -284,9 +284,11 @@ impl Ledger {
         }
     }
 
-    /// When the last of those who heard a send heard it, after it should have left, in microseconds.
-    pub fn last_heard(&self) -> impl Iterator<Item = u64> + '_ {
-        self.sends.iter().filter(|send| send.heard > 0).map(|send| u64::from(send.last_us))
+    /// For each send that was heard: where, and when the last of those who heard it did, after it should
+    /// have left, in microseconds.
+    pub fn last_heard(&self) -> impl Iterator<Item = (RoomIx, u64)> + '_ {
+        let heard = self.sends.iter().filter(|send| send.heard > 0);
+        heard.map(|send| (send.room, u64::from(send.last_us)))
     }
 
     /// Events known of but denied by history, and links of the chain that pass over a post.

@@ -68,6 +68,8 @@ pub struct Crowd {
     pub ledger: Ledger,
     pub recorder: Recorder,
     pub words: Words,
+    /// The kind of each room of the ledger.
+    pub kinds: Vec<usize>,
     /// Why connections ended that we did not end, with how often.
     pub farewells: BTreeMap<String, u64>,
     /// What was refused, with how often.
@@ -104,9 +106,11 @@ impl Crowd {
     ) -> Self {
         let mut ledger = Ledger::new(run);
         let host: Rc<str> = door.address.to_string().into();
+        let kinds = rooms.iter().map(|room| room.kind + 1).max().unwrap_or_default();
         let places: Vec<Place> = rooms
             .into_iter()
             .map(|room| Place {
+                kind: room.kind,
                 name: format!("{}-{run:08x}", room.name),
                 maker: room.members[0],
                 members: room.members,
@@ -137,8 +141,9 @@ impl Crowd {
             users: users.collect(),
             places,
             ledger,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(kinds),
             words: Words::new(seed),
+            kinds: Vec::new(),
             farewells: BTreeMap::new(),
             refusals: BTreeMap::new(),
             lost: VecDeque::new(),
@@ -232,19 +237,14 @@ impl Crowd {
 
     /// The hot path: what is told is judged and recorded as it is read.
     fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
-        let Self { users, places, ledger, recorder, follows, out, server: name, .. } = self;
+        let Self { users, places, ledger, recorder, follows, out, kinds, server: name, .. } = self;
         let User { driver, asked, live_since, .. } = &mut users[user as usize];
         let live_since = *live_since;
         let me = UserIx(user);
         driver.receive(bytes, out, &mut |seen| match seen {
             Observation::Event(event) => {
                 if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
-                    recorder.now.counts.deliveries += 1;
-                    if receipt.live {
-                        recorder.delivered(receipt.intended, now, receipt.first, receipt.median);
-                    } else {
-                        recorder.catch_up.record(now.since(receipt.intended));
-                    }
+                    recorder.delivered(kinds[receipt.room.0 as usize], &receipt, now);
                 }
             }
             Observation::Ready { epoch, server } => {
@@ -258,7 +258,8 @@ impl Crowd {
                 (None, _) => follows.push(Follow::Unasked { tag }),
                 (Some(Asked::Post { send, .. }), Outcome::Posted(posted)) => {
                     if let Some(intended) = ledger.acked(send, &posted) {
-                        recorder.acked(intended, now, intended >= live_since);
+                        let kind = kinds[ledger.room_of(send).0 as usize];
+                        recorder.acked(kind, intended, now, intended >= live_since);
                     }
                 }
                 (Some(asked), outcome) => {
@@ -306,6 +307,7 @@ impl Crowd {
             }
             (Asked::Create(room), Reply::Made { number, seq, from }) => {
                 let ix = self.ledger.add_room(number, 0);
+                self.kinds.push(self.places[room as usize].kind);
                 self.ledger.asked_membership(ix);
                 self.places[room as usize].made = Some((number, ix));
                 self.users[user as usize].rooms.push(room);

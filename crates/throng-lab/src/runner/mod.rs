@@ -17,7 +17,7 @@ use crate::clock::{self, Nanos};
 use crate::engine::{Closed, ConnId, Engine, Handler, Next, Sockets};
 use crate::ledger::{UserIx, Verdict};
 use crate::plan::{self, Deed, Plan};
-use crate::recorder::{Latency, Recorder, Sample};
+use crate::recorder::{Recorder, Sample};
 use crate::scenario::Scenario;
 pub use crowd::{Account, Door};
 use crowd::{Crowd, Later};
@@ -444,7 +444,7 @@ impl Runner<'_> {
     fn begin_load(&mut self, now: Nanos) {
         self.enter(Phase::Load, now);
         self.begun = now;
-        self.crowd.recorder = Recorder::default();
+        self.crowd.recorder = Recorder::new(self.crowd.recorder.kinds.len());
         let figures = &mut self.figures;
         figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
         figures.server_before = figures.server_at_start;
@@ -533,11 +533,10 @@ impl Runner<'_> {
         }
         // What came after the last second is in the whole run's figures, not in a sample.
         crowd.recorder.end_second();
-        let mut last = Latency::new();
-        for us in crowd.ledger.last_heard() {
-            last.record_us(us);
+        for (room, us) in crowd.ledger.last_heard() {
+            crowd.recorder.last.record_us(us);
+            crowd.recorder.kinds[crowd.kinds[room.0 as usize]].last.record_us(us);
         }
-        crowd.recorder.last = last;
         if incomplete.is_some() {
             // What was on its way when the run broke off is nobody's fault.
             for user in 0..crowd.users.len() as u32 {

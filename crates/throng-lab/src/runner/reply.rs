@@ -13,6 +13,7 @@ pub const TOO_OLD: u32 = 207;
 /// A room, known by its index in the plan.
 #[derive(Debug)]
 pub struct Place {
+    pub kind: usize,
     pub name: String,
     pub maker: u32,
     pub members: Vec<u32>,
