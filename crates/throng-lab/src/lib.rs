@@ -12,7 +12,8 @@
 //! - [`scenario`], [`plan`]: what is to be done, as data, and as deeds with their times.
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
-//! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read against it.
+//! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read
+//!   against it.
 #![forbid(unsafe_code)]
 
 pub mod bench;

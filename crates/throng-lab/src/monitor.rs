@@ -1,7 +1,7 @@
 //! What the system says: of the server's process, of the machine, of its disk.
 //!
-//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch. Reads `/proc`
-//! only; it never asks the server about itself.
+//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch. Reads
+//! `/proc` only; it never asks the server about itself.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -72,7 +72,8 @@ pub fn allow_sockets(wanted: u64) -> Result<(), String> {
     }
     let maximum = limit.maximum.unwrap_or_default();
     Err(format!(
-        "{wanted} open files are needed and {maximum} allowed: raise `ulimit -Hn`, or use fewer users"
+        "{wanted} open files are needed and {maximum} allowed: raise `ulimit -Hn`, or use fewer \
+         users"
     ))
 }
 

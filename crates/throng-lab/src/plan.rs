@@ -1,8 +1,8 @@
-//! What is done, by whom and when, decided before anything happens: the same seed gives the same deeds,
-//! whatever the server makes of them. An open model: nothing here waits for an answer.
+//! What is done, by whom and when, decided before anything happens: the same seed gives the same
+//! deeds, whatever the server makes of them. An open model: nothing here waits for an answer.
 //!
-//! Neighbours: made of a `Scenario`; the runner does the deeds at their times. Membership is followed as
-//! planned, so that nobody is made to speak where he has left.
+//! Neighbours: made of a `Scenario`; the runner does the deeds at their times. Membership is
+//! followed as planned, so that nobody is made to speak where he has left.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -410,7 +410,10 @@ mod tests {
             })
             .collect();
         assert_eq!(speakers.len(), 50);
-        let left = |it: &Planned| matches!(it.deed, Deed::Leave { room: 0, user } if speakers.contains(&user));
+        let left = |it: &Planned| match it.deed {
+            Deed::Leave { room: 0, user } => speakers.contains(&user),
+            _ => false,
+        };
         assert!(!deeds.iter().any(left));
     }
 

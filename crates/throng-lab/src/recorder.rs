@@ -1,8 +1,8 @@
-//! Latencies and counts as the run goes: histograms that merge, a line a second, and percentiles that
-//! are never averaged.
+//! Latencies and counts as the run goes: histograms that merge, a line a second, and percentiles
+//! that are never averaged.
 //!
-//! Neighbours: the runner records; the run folder writes. Every latency is from the moment a send was
-//! *intended*, so that a generator which falls behind cannot hide a slow second.
+//! Neighbours: the runner records; the run folder writes. Every latency is from the moment a send
+//! was *intended*, so that a generator which falls behind cannot hide a slow second.
 
 use std::time::Duration;
 

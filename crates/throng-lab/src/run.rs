@@ -1,8 +1,9 @@
 //! `lab run`: a scenario, a target, a folder that holds all that came of it.
 //!
-//! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order. The folder:
-//! `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second), `summary.json`,
-//! `server.log`. It is written as the run goes, so that a run which is cut short leaves what it had.
+//! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order. The
+//! folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second),
+//! `summary.json`, `server.log`. It is written as the run goes, so that a run which is cut short
+//! leaves what it had.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,6 +1,7 @@
 //! What a run is to do, as data: a TOML file in `scenarios/`, checked before anything starts.
 //!
-//! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's inside.
+//! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's
+//! inside.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,7 +76,8 @@ pub struct Rooms {
     pub name: String,
     /// How many.
     pub count: u32,
-    /// Members of each: the first has the first users, the second the next, around again if need be.
+    /// Members of each: the first has the first users, the second the next, around again if need
+    /// be.
     pub members: u32,
     /// So many of the members speak; all if absent.
     #[serde(default)]
@@ -239,8 +241,8 @@ fn within(key: &str, value: f64, min: f64, max: f64) -> Result<(), String> {
     Err(format!("{key} = {value} is not from {min} to {max}"))
 }
 
-/// Puts one value at a dotted key. Where tables stand in a row, a part of the key is a table's name.
-/// Keys below `server` are settings of the server and hold dots of their own.
+/// Puts one value at a dotted key. Where tables stand in a row, a part of the key is a table's
+/// name. Keys below `server` are settings of the server and hold dots of their own.
 fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
     if let Some(setting) = key.strip_prefix("server.") {
         let server = table.entry("server").or_insert_with(|| toml::Table::new().into());

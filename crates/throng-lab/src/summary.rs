@@ -1,5 +1,5 @@
-//! What a run says when it is over: `summary.json`, whose schema is versioned, and the same in plain
-//! words. Both are functions of the outcome alone.
+//! What a run says when it is over: `summary.json`, whose schema is versioned, and the same in
+//! plain words. Both are functions of the outcome alone.
 //!
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 

@@ -1,8 +1,9 @@
 //! What is measured: a server of our own as a child process in an empty folder, or one that runs
 //! already.
 //!
-//! Neighbours: `run` starts and ends it; `monitor` looks at its process. The server is reached as any client
-//! reaches it, and started as any operator starts it; nothing is switched on that a user would not have.
+//! Neighbours: `run` starts and ends it; `monitor` looks at its process. The server is reached as
+//! any client reaches it, and started as any operator starts it; nothing is switched on that a user
+//! would not have.
 
 use std::collections::BTreeMap;
 use std::fs::File;

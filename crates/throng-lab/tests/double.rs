@@ -1,5 +1,5 @@
-//! A server in memory, on the raw port only, that keeps every promise but the one it is told to break.
-//! One thread a connection and one lock for everything: it is right by being simple.
+//! A server in memory, on the raw port only, that keeps every promise but the one it is told to
+//! break. One thread a connection and one lock for everything: it is right by being simple.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! What a frame said, remembered by its bytes. The server writes the same bytes to every member of a
-//! room, so all receivers but the first would decode what has just been decoded.
+//! What a frame said, remembered by its bytes. The server writes the same bytes to every member of
+//! a room, so all receivers but the first would decode what has just been decoded.
 //!
 //! It is exact: a frame is recognised by comparing all of its bytes, never by a hash alone. What it
 //! gives back is what the decoder made of those very bytes.

@@ -210,7 +210,8 @@ fn web_socket(
     Ok(())
 }
 
-/// Header and payload length of a frame that lies here as a whole and begins with `first`, unmasked.
+/// Header and payload length of a frame that lies here as a whole and begins with `first`,
+/// unmasked.
 fn plain_frame(bytes: &[u8], first: u8) -> Option<(usize, usize)> {
     let (head, len) = match *bytes {
         [b0, b1, ..] if b0 == first && b1 < 126 => (2, usize::from(b1)),

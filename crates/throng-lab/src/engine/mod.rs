@@ -31,7 +31,8 @@
 //!
 //! Three promises:
 //!
-//! - *Time first.* `due` is asked between any two reads once its moment has come, so that a burst of
+//! - *Time first.* `due` is asked between any two reads once its moment has come, so that a burst
+//!   of
 //!   deliveries does not hold up a send by more than one read.
 //! - *One read a readiness.* One shared buffer, no allocation; a read that did not fill it has
 //!   emptied the socket (epoll(7), edge-triggered), and the second `recv` is saved.

@@ -1,5 +1,5 @@
-//! A timerfd in the same wait as the sockets. `epoll_wait` itself counts in milliseconds; this wakes
-//! within some ten microseconds of the moment asked for.
+//! A timerfd in the same wait as the sockets. `epoll_wait` itself counts in milliseconds; this
+//! wakes within some ten microseconds of the moment asked for.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,42 +1,45 @@
 //! The account of a run: every send, every delivery, and whether each is what it must be.
 //!
 //! Neighbours: the runner tells it what was asked and what was observed; `room` keeps an order,
-//! `listener` one user's way through it, `verdict` closes the books. It reads no clock and no socket, and it
-//! believes the server in nothing that it can check.
+//! `listener` one user's way through it, `verdict` closes the books. It reads no clock and no
+//! socket, and it believes the server in nothing that it can check.
 //!
 //! # Why it is exact, with a few bytes a send and none a delivery
 //!
 //! *What was said.* A send is named by its `origin_id`, which holds its index in our table, and
-//! known by the hash of its body. A post that arrives anywhere is looked up by that name and must have
-//! come from that sender, in that room, with that body; else it is **foreign**. So a post that passes
-//! *is* one of our sends.
+//! known by the hash of its body. A post that arrives anywhere is looked up by that name and must
+//! have come from that sender, in that room, with that body; else it is **foreign**. So a post that
+//! passes *is* one of our sends.
 //!
-//! *Where it stands.* Each room has one array: place → what stands there. Whoever first tells a place
-//! (an ack, any delivery, a page of history) fills it; everybody after must agree, with the
+//! *Where it stands.* Each room has one array: place → what stands there. Whoever first tells a
+//! place (an ack, any delivery, a page of history) fills it; everybody after must agree, with the
 //! pushed event before it too. A second thing at one place, or an ack that names another place, is
-//! **reordered**; one send at two places is **duplicated**. So all tellers, if none is at fault, tell
-//! parts of one sequence.
+//! **reordered**; one send at two places is **duplicated**. So all tellers, if none is at fault,
+//! tell parts of one sequence.
 //!
 //! *What was heard.* A listener takes places in rising order. One that does not rise is either in a
-//! hole left before (**reordered**: it came late) or not (**duplicated**). So what a listener has taken
-//! is a set of distinct posts, each of which stands in the room's order. A *span* is a stretch `(from,
-//! to]` through which it was entitled to everything: from where it was told that live begins, to
-//! where a resume says it has caught up, to the `Seq` of its `Left`, or to the room's end. Everything taken in a
-//! span lies in it, because places rise and the ends are places. A set of distinct posts of a stretch
-//! that has as many elements as the stretch has posts is all of them: *one number a span* decides,
-//! and posts in the stretch less posts taken are the **lost**. Which of the membership events are
-//! pushed is the server's choice, made alike for all: what one was told, or what is named as `prev`, all are entitled
-//! to; holes in the chain of `prev`, and the end of a span after the last event heard, are looked through for them.
+//! hole left before (**reordered**: it came late) or not (**duplicated**). So what a listener has
+//! taken is a set of distinct posts, each of which stands in the room's order. A *span* is a
+//! stretch `(from, to]` through which it was entitled to everything: from where it was told that
+//! live begins, to where a resume says it has caught up, to the `Seq` of its `Left`, or to the
+//! room's end. Everything taken in a span lies in it, because places rise and the ends are places.
+//! A set of distinct posts of a stretch that has as many elements as the stretch has posts is all
+//! of them: *one number a span* decides, and posts in the stretch less posts taken are the
+//! **lost**. Which of the membership events are pushed is the server's choice, made alike for all:
+//! what one was told, or what is named as `prev`, all are entitled to; holes in the chain of
+//! `prev`, and the end of a span after the last event heard, are looked through for them.
 //!
-//! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` at a place, and nothing on that
-//! connection after the reply to the leave. A listener whose connection was lost keeps its span; the
-//! resume must continue it. Only if the reply to a leave was lost with its connection is there doubt: between the last
-//! place heard and that leave the server may or may not have told more. Such stretches are counted as `doubted`; what
-//! lies before them and after the next join is checked as ever, and nothing may come from the time between.
+//! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` at a place, and nothing
+//! on that connection after the reply to the leave. A listener whose connection was lost keeps its
+//! span; the resume must continue it. Only if the reply to a leave was lost with its connection is
+//! there doubt: between the last place heard and that leave the server may or may not have told
+//! more. Such stretches are counted as `doubted`; what lies before them and after the next join is
+//! checked as ever, and nothing may come from the time between.
 //!
-//! *What was promised.* At the end all history above where the run began is read. Its places and its post numbers must be
-//! dense; it must agree with the array; every acked send is in it, or **lost**. A send without an ack is
-//! resolved by it. What was heard and is denied by history is **foreign**.
+//! *What was promised.* At the end all history above where the run began is read. Its places and
+//! its post numbers must be dense; it must agree with the array; every acked send is in it, or
+//! **lost**. A send without an ack is resolved by it. What was heard and is denied by history is
+//! **foreign**.
 
 mod listener;
 mod room;
@@ -236,7 +239,8 @@ impl Ledger {
         self.counts.deliveries
     }
 
-    /// The server says that the send has its place. When it should have left, if this is its first ack.
+    /// The server says that the send has its place. When it should have left, if this is its first
+    /// ack.
     pub fn acked(&mut self, ix: SendIx, posted: &Posted) -> Option<Nanos> {
         let room = self.sends[ix.0 as usize].room;
         let number = self.rooms[room.0 as usize].number;
@@ -345,8 +349,8 @@ impl Ledger {
         }
     }
 
-    /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`: it had
-    /// asked to leave, and the reply was lost.
+    /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`:
+    /// it had asked to leave, and the reply was lost.
     pub fn resume_from(
         &mut self,
         user: UserIx,
@@ -579,8 +583,8 @@ impl Ledger {
         });
     }
 
-    /// What was heard so far is checked up to the last place heard; what may have been on its way is
-    /// not.
+    /// What was heard so far is checked up to the last place heard; what may have been on its way
+    /// is not.
     fn end_in_doubt(&mut self, listener: u32) {
         let state = &self.listeners[listener as usize];
         if state.is_out() {

@@ -387,8 +387,8 @@ fn a_lost_reply_to_a_leave_is_doubt_and_not_fault() {
     assert_eq!(verdict.doubted, 1);
 }
 
-/// The replies to a leave and to the join after it are lost with the connection. What was said between
-/// them must not be told; what was said before the leave may be.
+/// The replies to a leave and to the join after it are lost with the connection. What was said
+/// between them must not be told; what was said before the leave may be.
 #[test]
 fn an_absence_whose_replies_were_lost_is_found_in_the_rooms_order() {
     for (leak, clean) in [(false, true), (true, false)] {

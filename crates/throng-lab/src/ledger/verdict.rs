@@ -184,7 +184,8 @@ impl Verdict {
 }
 
 impl Ledger {
-    /// Where to read a room's history from: the page after this place is wanted. `None`: all was read.
+    /// Where to read a room's history from: the page after this place is wanted. `None`: all was
+    /// read.
     pub fn page_wanted(&self, room: RoomIx) -> Option<u64> {
         let room = &self.rooms[room.0 as usize];
         (!room.read_all).then_some(room.read)
@@ -284,8 +285,8 @@ impl Ledger {
         }
     }
 
-    /// For each send that was heard: where, and when the last of those who heard it did, after it should
-    /// have left, in microseconds.
+    /// For each send that was heard: where, and when the last of those who heard it did, after it
+    /// should have left, in microseconds.
     pub fn last_heard(&self) -> impl Iterator<Item = (RoomIx, u64)> + '_ {
         let heard = self.sends.iter().filter(|send| send.heard > 0);
         heard.map(|send| (send.room, u64::from(send.last_us)))

@@ -1,8 +1,8 @@
-//! All virtual users of a generator: what they are told goes to the ledger, what they do goes to their
-//! sockets.
+//! All virtual users of a generator: what they are told goes to the ledger, what they do goes to
+//! their sockets.
 //!
-//! Neighbours: the runner decides when; drivers speak; the ledger judges. Nothing here decides what is
-//! planned or when the run is over.
+//! Neighbours: the runner decides when; drivers speak; the ledger judges. Nothing here decides what
+//! is planned or when the run is over.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

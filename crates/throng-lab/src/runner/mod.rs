@@ -1,8 +1,9 @@
-//! A run from the first connection to the closed books: connect, make rooms, join, offer load, drain,
-//! read history back.
+//! A run from the first connection to the closed books: connect, make rooms, join, offer load,
+//! drain, read history back.
 //!
-//! Neighbours: `plan` says what is due, `crowd` does it, `engine` wakes; `run` starts the target and
-//! writes the results. One thread. Nothing here waits for an answer while load is offered (open model).
+//! Neighbours: `plan` says what is due, `crowd` does it, `engine` wakes; `run` starts the target
+//! and writes the results. One thread. Nothing here waits for an answer while load is offered (open
+//! model).
 
 mod crowd;
 mod reply;
@@ -31,7 +32,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without any progress for so long, a phase is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst sync.
+/// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst
+/// sync.
 const STILL: Duration = Duration::from_secs(5);
 /// Between looks at whether a join or leave was answered, where a reconnect waits for it.
 const MOVED_WITHIN: Duration = Duration::from_millis(1);
@@ -332,9 +334,9 @@ impl Runner<'_> {
         self.collect_lost(now);
     }
 
-    /// Not while a join or a leave is unanswered: the server may yet read it from the old connection, after
-    /// what the new one asks, and no client could tell what it is a member of. Posts have no such
-    /// trouble, because they have an `origin_id`.
+    /// Not while a join or a leave is unanswered: the server may yet read it from the old
+    /// connection, after what the new one asks, and no client could tell what it is a member of.
+    /// Posts have no such trouble, because they have an `origin_id`.
     fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &self.crowd.users[user as usize];
         if it.is_moving() {

@@ -1,4 +1,5 @@
-//! One virtual user: its connection, what it has asked and not heard about, and what it could not ask yet.
+//! One virtual user: its connection, what it has asked and not heard about, and what it could not
+//! ask yet.
 //!
 //! Neighbours: `crowd` moves it. It lives as long as the run; its connections come and go.
 
