@@ -189,3 +189,59 @@ fn a_file_that_is_none_of_ours_is_refused_by_name() {
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(open().unwrap_err(), AccountsError::TooNew { version: 99, .. }));
 }
+
+#[test]
+fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let form = Form::Folder(folder.path());
+    let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+    let (made, token) = runtime.block_on(register(&accounts, "anna"));
+    // Another process breaks the second half of a sign-up, and mends it.
+    let other = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE INSERT ON sessions
+                  BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    other.execute_batch(broken).unwrap();
+    let refused = accounts.register(name("bert"), phc("p"), Token::generate().unwrap().hash());
+    assert_eq!(runtime.block_on(refused), Err(Rejection::Unavailable));
+    assert!(runtime.block_on(accounts.find(&name("bert"))).unwrap().is_none());
+    assert_eq!(runtime.block_on(accounts.authenticate(token.hash())), Ok(made));
+    other.execute_batch("DROP TRIGGER broken").unwrap();
+    runtime.block_on(register(&accounts, "bert"));
+}
+
+/// Counted by another connection, which sees each commit as another version of the data.
+#[test]
+fn sign_ups_that_wait_together_are_committed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let form = Form::Folder(folder.path());
+    let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+    // The first write waits for this lock; all that come meanwhile wait behind it.
+    let lock = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let frames = || std::fs::metadata(folder.path().join("accounts.db-wal")).unwrap().len();
+    let storm = async {
+        let mut all = Vec::new();
+        for number in 0..100 {
+            let token = Token::generate().unwrap().hash();
+            all.push(accounts.register(name(&format!("user{number}")), phc("p"), token));
+        }
+        let mut waiting: Vec<_> = all.into_iter().map(Box::pin).collect();
+        let mut lock = Some(lock);
+        std::future::poll_fn(|context| {
+            waiting.retain_mut(|one| one.as_mut().poll(context).is_pending());
+            // Every one has been sent; now they may be written.
+            if let Some(lock) = lock.take() {
+                lock.execute_batch("COMMIT").unwrap();
+            }
+            if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    };
+    let before = frames();
+    runtime.block_on(storm);
+    // A commit of its own writes some six pages for each; together they are a page for dozens.
+    let pages = (frames() - before) / 4_120;
+    assert!(pages < 100, "{pages} pages for 100 accounts");
+}
