@@ -198,10 +198,11 @@ impl Target {
     /// Asks it to end and waits until it did; one that does not is killed, and that is said.
     pub fn stop(mut self) -> io::Result<Option<ExitStatus>> {
         let Some((mut child, _)) = self.child.take() else { return Ok(None) };
-        if child.try_wait()?.is_none() {
-            let id = rustix::process::Pid::from_child(&child);
-            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
         }
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         if ends_within(&child, STOP_WITHIN)? {
             return child.wait().map(Some);
         }
