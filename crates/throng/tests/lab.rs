@@ -1,6 +1,5 @@
 //! `throng lab run` with the real server: a short, small canonical keeps every promise, and a
 //! server that is wrong on purpose is found out by the ledger.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
