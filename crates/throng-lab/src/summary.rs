@@ -239,7 +239,7 @@ impl Summary {
     }
 
     fn write(&self, to: &mut String) -> std::fmt::Result {
-        let Self { ledger, latency, .. } = self;
+        let Self { ledger, .. } = self;
         let verdict = match self.ending {
             Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
             Ending::Faults => "FAULTS: promises were broken",
@@ -286,6 +286,12 @@ impl Summary {
             ledger.doubted,
             ledger.away
         )?;
+        self.write_latencies(to)?;
+        self.write_costs(to)
+    }
+
+    fn write_latencies(&self, to: &mut String) -> std::fmt::Result {
+        let Self { latency, .. } = self;
         writeln!(
             to,
             "\n{:28} {:>9} {:>9} {:>9} {:>9}",
@@ -312,7 +318,7 @@ impl Summary {
                 writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
             }
         }
-        self.write_costs(to)
+        Ok(())
     }
 
     fn write_costs(&self, to: &mut String) -> std::fmt::Result {

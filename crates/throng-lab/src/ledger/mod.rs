@@ -41,6 +41,7 @@
 //! **lost**. A send without an ack is resolved by it. What was heard and is denied by history is
 //! **foreign**.
 
+mod index;
 mod listener;
 mod room;
 mod verdict;
@@ -49,20 +50,11 @@ use std::collections::HashMap;
 
 use crate::clock::Nanos;
 use crate::drivers::{Event, Posted, What};
+pub use index::{RoomIx, SendIx, UserIx};
 use listener::{Listener, Step};
 use room::{Mark, Room};
 use verdict::{Ended, Faults, Span};
 pub use verdict::{Fault, Kind, Side, Tally, Verdict};
-
-/// A virtual user's index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UserIx(pub u32);
-/// A room's index in the run; its number is the server's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomIx(pub u32);
-/// A send's index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SendIx(pub u32);
 
 /// A delivery that was right, for the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
