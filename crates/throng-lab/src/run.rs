@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Ending, SCHEMA, Summary};
 use crate::target::{self, Start, Target, TargetError};
 
+/// Seconds that may wait to be written: a disk does not stall for longer than that.
+const SAMPLES_WAITING_MAX: usize = 600;
 /// Descriptors beside the users' sockets.
 const FILES_BESIDE: u64 = 100;
 
@@ -85,7 +88,7 @@ struct Manifest<'a> {
 }
 
 /// Runs it; says what happens as it goes to `say`, and the summary at the end.
-pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
+pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabError> {
     let scenario = scenario_of(args)?;
     let started = clock::unix_seconds();
     let out = folder(args, &scenario, started)?;
@@ -108,18 +111,8 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
         fsync_before: fsync,
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
-    let mut samples = BufWriter::new(File::create(out.join("samples.jsonl")).map_err(failed)?);
-    let seconds = scenario.seconds;
-    let mut recorded = |sample: &Sample| {
-        // A full disk must not end a run that measures a server; the summary says the same again.
-        let _ = serde_json::to_writer(&mut samples, sample).map(|()| samples.write_all(b"\n"));
-        let _ = samples.flush();
-        let _ = writeln!(say, "{}", line_of(sample, seconds));
-    };
-    let door = target.door.clone();
-    let mut watcher = Watcher { target: &mut target, steal: Steal::default() };
-    let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
-    let outcome = runner::run(&scenario, accounts, door, tag, &mut watcher, &mut recorded)?;
+    let samples = File::create(out.join("samples.jsonl")).map_err(failed)?;
+    let outcome = measure(&scenario, started, accounts, &mut target, samples, say)?;
     let stopped = target.stop();
     let fsync = match fsync {
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
@@ -134,6 +127,41 @@ pub fn run(args: &RunArgs, say: &mut dyn Write) -> Result<Summary, LabError> {
     write_json(&out.join("summary.json"), &summary).map_err(failed)?;
     write!(say, "\n{}run         {}\n", summary.words(), out.display()).map_err(failed)?;
     Ok(summary)
+}
+
+/// The run itself. What it has to say is written by another thread: a disk that stalls under the server
+/// must not stall the generator with it.
+fn measure(
+    scenario: &Scenario,
+    started: u64,
+    accounts: Vec<runner::Account>,
+    target: &mut Target,
+    samples: File,
+    say: &mut (dyn Write + Send),
+) -> Result<runner::Outcome, RunError> {
+    let (tell, told) = sync_channel::<Sample>(SAMPLES_WAITING_MAX);
+    let seconds = scenario.seconds;
+    let door = target.door.clone();
+    let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut samples = BufWriter::new(samples);
+            for sample in told {
+                // A full disk must not end a run that measures a server; the summary says the
+                // same again.
+                let line = serde_json::to_writer(&mut samples, &sample);
+                let _ = line.map(|()| samples.write_all(b"\n"));
+                let _ = samples.flush();
+                let _ = writeln!(say, "{}", line_of(&sample, seconds));
+            }
+        });
+        let mut watcher = Watcher { target, steal: Steal::default() };
+        // A sample that finds no room is one of many that nobody could write.
+        let mut recorded = |sample: &Sample| drop(tell.try_send(sample.clone()));
+        let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
+        drop(tell);
+        outcome
+    })
 }
 
 fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, LabError> {
