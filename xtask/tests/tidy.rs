@@ -78,7 +78,7 @@ fn a_function_has_at_most_70_lines() {
             }
             let indent = line.len() - line.trim_start().len();
             let closes = |other: &&str| **other == format!("{}}}", " ".repeat(indent));
-            let Some(length) = lines[begin..].iter().position(|other| closes(&other)) else {
+            let Some(length) = lines[begin..].iter().position(closes) else {
                 continue;
             };
             if length + 1 > FUNCTION_LINES_MAX && !line.trim_end().ends_with('}') {
@@ -90,7 +90,7 @@ fn a_function_has_at_most_70_lines() {
 }
 
 fn is_function(line: &str) -> bool {
-    let mut words = line.trim_start().split_whitespace();
+    let mut words = line.split_whitespace();
     let first = words.find(|word| {
         !matches!(*word, "pub" | "async" | "const" | "unsafe" | "extern" | "\"C\"")
             && !word.starts_with("pub(")
