@@ -17,11 +17,12 @@ use throng_wire::native::Form;
 use crate::{root, say};
 
 const HELP: &str = "\
-cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE]
+cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE] [--throng FILE]
 
 Measures the server against the floor and prints the table. Without --row: all rows.
 --shape: other rooms, members and sends a second, against the floors.
 --floor: only what the machine itself can do, without the server.
+--throng: another build of the server.
 --quick: short windows and one pair, for development; the figures mean little.
 Results also go to FILE, target/bench/results.json unless told.
 ";
@@ -69,6 +70,7 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
     let mut json = scratch.join("results.json");
     let mut options = Options::new(scratch);
     let mut floor_only = false;
+    let mut throng = release.join("throng");
     let mut words = arguments.iter();
     let missing = |word: &str| io::Error::other(format!("{word} needs a value\n\n{HELP}"));
     while let Some(word) = words.next() {
@@ -81,16 +83,22 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
                 options.quick = true;
                 options.pairs = 1;
             }
-            "--form" if value()? == "protobuf" => options.form = Form::Protobuf,
-            "--form" => {}
+            "--form" => {
+                options.form = match value()?.as_str() {
+                    "json" => Form::Json,
+                    "protobuf" => Form::Protobuf,
+                    other => return Err(io::Error::other(format!("no form {other}\n\n{HELP}"))),
+                }
+            }
             "--floor" => floor_only = true,
+            "--throng" => throng = PathBuf::from(value()?),
             "--scratch" => options.scratch = PathBuf::from(value()?),
             "--json" => json = PathBuf::from(value()?),
             other => return Err(io::Error::other(format!("unknown: {other}\n\n{HELP}"))),
         }
     }
-    let programs =
-        process::Programs { throng: release.join("throng"), own: (own, vec!["bench".into()]) };
+    let own = (own, vec!["bench".into()]);
+    let programs = process::Programs { throng, own };
     if floor_only {
         bench::machine(options, programs, &mut io::stdout())?;
         return Ok(ExitCode::SUCCESS);
