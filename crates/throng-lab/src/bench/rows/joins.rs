@@ -41,12 +41,12 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let process = bench.programs.serve(&data, &settings)?;
     let form = bench.options.form;
     let mut big = Scene::open(process.address, form, &tokens, 1, large)?;
+    // The small room's members hear every join, so they are read with the joiners.
     let mut small = Scene::enter_room(process.address, form, &small_tokens, "small")?;
     for scene in [&mut big, &mut small] {
         speak(scene)?;
     }
-    let mut joiners = Scene::nobody(form)?;
-    joiners.enter(process.address, &joiner_tokens)?;
+    let joiners = small.enter(process.address, &joiner_tokens)?;
     let mut runs = [Vec::new(), Vec::new()];
     let mut took = Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are right");
     let turns = if bench.options.quick { 1 } else { TURNS };
@@ -54,16 +54,15 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         for (which, room) in [big.rooms[0].0, small.rooms[0].0].into_iter().enumerate() {
             let window = Duration::from_secs(if bench.options.quick { 2 } else { 8 });
             let before = process.cpu_nanos()?;
-            let joins = cycle(&mut joiners.crowd, form, room, window, &mut took)?;
+            let joins = cycle(&mut small.crowd, &joiners, form, room, window, &mut took)?;
             let cpu = process.cpu_nanos()? - before;
             runs[which]
                 .push((cpu as f64 / 1e3 / joins as f64, joins as f64 / window.as_secs_f64()));
-            // What the members heard meanwhile is read, and pings are answered.
+            // Pings of the large room's members are answered; nothing else is told them.
             big.rest(Duration::from_millis(300))?;
-            small.rest(Duration::from_millis(300))?;
         }
     }
-    drop((big, small, joiners));
+    drop((big, small));
     process.stop()?;
     std::fs::remove_dir_all(&data)?;
     let ratio = median(&runs[0], |run| run.0) / median(&runs[1], |run| run.0);
@@ -102,6 +101,7 @@ fn speak(scene: &mut Scene) -> io::Result<()> {
 /// Joins at an even pace for so long; how many were completed. `took` is from the intended time.
 fn cycle(
     crowd: &mut Crowd,
+    joiners: &[usize],
     form: Form,
     room: u32,
     window: Duration,
@@ -112,7 +112,8 @@ fn cycle(
     let mut visits = Visits {
         form,
         room,
-        free: (0..crowd.len()).collect(),
+        free: joiners.to_vec(),
+        at: vec![""; crowd.len()],
         since: vec![0; crowd.len()],
         next: Vec::new(),
         done: 0,
@@ -127,17 +128,22 @@ fn cycle(
         if due < end && due <= at && !visits.free.is_empty() {
             let link = visits.free.swap_remove(0);
             visits.since[link] = due;
+            visits.at[link] = "join";
             crowd.ask(link, join(room))?;
             sent += 1;
             continue;
         }
-        let over = due >= end && visits.free.len() == crowd.len();
+        let over = due >= end && visits.free.len() == joiners.len();
         if over {
             return Ok(visits.done);
         }
         if at > end + 20_000_000_000 {
-            let open = crowd.len() - visits.free.len();
-            return Err(io::Error::other(format!("{open} joiners are still under way")));
+            let waits: Vec<_> = joiners
+                .iter()
+                .filter(|link| !visits.free.contains(link))
+                .map(|&link| (link, visits.at[link]))
+                .collect();
+            return Err(io::Error::other(format!("still waiting after 20 s: {waits:?}")));
         }
         crowd.wake_at(due.max(at + 50_000).min(at + 10_000_000))?;
         crowd.wait(&mut events, Some(Duration::from_millis(10)))?;
@@ -159,6 +165,8 @@ struct Visits<'a> {
     room: u32,
     free: Vec<usize>,
     since: Vec<u64>,
+    /// What each of them asked last.
+    at: Vec<&'static str>,
     next: Vec<(usize, Request)>,
     done: u64,
     refused: Option<String>,
@@ -173,12 +181,14 @@ impl Hears for Visits<'_> {
         match reply.outcome {
             Some(Reply::Joined(_)) => {
                 let page = v1::History { room, before: None, after: None, limit: PAGE };
+                self.at[link] = "page";
                 self.next.push((link, Request::History(page)));
             }
             Some(Reply::Page(page)) => {
                 if page.events.len() != PAGE as usize {
                     self.refused = Some(format!("a page of {}, not {PAGE}", page.events.len()));
                 }
+                self.at[link] = "leave";
                 self.next.push((link, Request::Leave(v1::Leave { room })));
             }
             Some(Reply::Left(_)) => {
