@@ -25,6 +25,7 @@ export class Client {
       onState: () => this.#changed(),
       onWelcome: (welcome) => this.#guard(this.#welcomed(welcome)),
       onEvent: (event) => this.#happened(event),
+      onLeft: ({ room }) => this.#leftElsewhere(room),
     });
     this.user = null;
     this.epoch = null;
@@ -240,6 +241,15 @@ export class Client {
   async leave(id) {
     const reply = await this.#ask({ leave: { room: id } });
     if (reply?.left) this.#forget(id);
+    this.onChange();
+  }
+
+  /** Told, not asked for: on another device, or by a request that an earlier connection had sent. */
+  #leftElsewhere(id) {
+    const room = this.rooms.get(id);
+    if (!room) return;
+    this.notice = { text: `You have left ${room.name}.` };
+    this.#forget(id);
     this.onChange();
   }
 

@@ -226,6 +226,16 @@ test("rooms are found, joined, heard, and left", async () => {
   assert.equal(page.client.rooms.get(1).members, 1);
 });
 
+test("a room left on another device is gone here too, and the person is told", async () => {
+  const { server, page } = await inLobby();
+  const other = new Page(server);
+  await other.signUp("ada");
+  await other.client.leave(1);
+  await settle();
+  assert.equal(page.client.rooms.size, 0);
+  assert.match(page.client.notice.text, /left lobby/);
+});
+
 test("rooms on several pages of the list are all listened to", async () => {
   const { server, page } = await inLobby();
   for (let i = 0; i < 250; i += 1) server.room(`room ${i}`).members.add("ada");

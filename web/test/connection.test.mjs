@@ -15,7 +15,7 @@ function world(random = () => 0.5) {
       sockets.push(socket);
       return socket;
     },
-    clock, random, onState: () => {}, onWelcome: () => {}, onEvent: () => {},
+    clock, random, onState: () => {}, onWelcome: () => {}, onEvent: () => {}, onLeft: () => {},
   });
   const tell = (frame) => sockets.at(-1).onmessage({ data: JSON.stringify(frame) });
   connection.start();

@@ -186,7 +186,12 @@ class Socket {
   #leave(room) {
     room.members.delete(this.user.name);
     this.rooms.delete(room.id);
-    return { left: { room: room.id, seq: this.server.happen(room, { left: { user: this.user } }).seq } };
+    const { seq } = this.server.happen(room, { left: { user: this.user } });
+    const left = { room: room.id, seq };
+    for (const socket of this.server.sockets) {
+      if (socket.user?.id === this.user.id && socket.rooms.delete(room.id)) socket.tell({ left });
+    }
+    return { left };
   }
 
   #post(room, { body, origin_id }) {

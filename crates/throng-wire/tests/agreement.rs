@@ -161,6 +161,9 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(re, outcome)| Frame::Reply(v1::Reply { re, outcome }))
             .boxed(),
         event().prop_map(Frame::Event).boxed(),
+        (any::<u32>(), any::<u64>())
+            .prop_map(|(room, seq)| Frame::Left(v1::Left { room, seq }))
+            .boxed(),
         (any::<[u32; 2]>(), text(), any::<bool>())
             .prop_map(|([code, retry_after_ms], reason, reconnect)| {
                 Frame::Goodbye(v1::Goodbye { code, reason, reconnect, retry_after_ms })

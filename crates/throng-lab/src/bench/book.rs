@@ -327,7 +327,8 @@ impl Hears for Book {
                 *self.refusals.entry(format!("goodbye: {}", goodbye.reason)).or_default() += 1;
             }
             Some(Frame::Welcome(_)) => {}
-            None => self.faults.foreign += 1,
+            // Nobody leaves a room of the bench.
+            Some(Frame::Left(_)) | None => self.faults.foreign += 1,
         }
     }
 }

@@ -92,6 +92,13 @@ pub enum Observation<'a> {
     },
     /// Something happened in a room.
     Event(Event<'a>),
+    /// The account left this room by another connection; this one hears it no longer.
+    Left {
+        /// Which room.
+        room: u32,
+        /// The place of the leave.
+        seq: u64,
+    },
     /// The server ends the connection.
     Goodbye {
         /// Why.

@@ -261,6 +261,9 @@ impl Sink<'_> {
                 reconnect: goodbye.reconnect,
             }),
             Some(Frame::Reply(reply)) => self.reply(&reply),
+            Some(Frame::Left(v1::Left { room, seq })) => {
+                (self.observe)(Observation::Left { room, seq });
+            }
         }
         Ok(())
     }

@@ -387,6 +387,41 @@ fn a_lost_reply_to_a_leave_is_doubt_and_not_fault() {
     assert_eq!(verdict.doubted, 1);
 }
 
+/// The leave of a connection that was lost is read after the user came back, and told.
+#[test]
+fn a_late_leave_that_is_told_ends_the_span_exactly_and_nothing_may_follow_it() {
+    for (leak, missed, clean) in [(false, false, true), (true, false, false), (false, true, false)]
+    {
+        let mut double = Double::new(3, Sin::None);
+        double.post(0, "heard");
+        double.ledger.asked_membership(double.room);
+        double.disconnect(1);
+        double.resume(1);
+        if missed {
+            double.sin = Sin::Drop;
+        }
+        double.post(0, "heard too");
+        double.member[1] = None;
+        double.happen(Happened::Left(1));
+        double.ledger.told_left(double.users[1], NUMBER, double.head());
+        double.post(0, "after");
+        if leak {
+            double.tell(1, double.head());
+        }
+        let verdict = double.verdict();
+        assert_eq!(verdict.is_clean(), clean, "leak {leak}, missed {missed}: {verdict:#?}");
+        assert_eq!(verdict.doubted, 0);
+    }
+}
+
+#[test]
+fn being_told_of_a_leave_where_one_does_not_listen_is_foreign() {
+    let mut double = Double::new(3, Sin::None);
+    double.leave(1);
+    double.ledger.told_left(double.users[1], NUMBER, double.head());
+    assert_eq!(double.verdict().delivery_faults.foreign, 1);
+}
+
 /// The replies to a leave and to the join after it are lost with the connection. What was said
 /// between them must not be told; what was said before the leave may be.
 #[test]

@@ -253,6 +253,7 @@ impl Crowd {
                 }
                 follows.push(Follow::Ready { epoch });
             }
+            Observation::Left { room, seq } => ledger.told_left(me, room, seq),
             Observation::Goodbye { code, .. } => follows.push(Follow::Goodbye { code }),
             Observation::Reply { tag, outcome } => match (user::answered(asked, tag), outcome) {
                 (None, _) => follows.push(Follow::Unasked { tag }),

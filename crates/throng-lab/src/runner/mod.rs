@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst
 /// sync.
 const STILL: Duration = Duration::from_secs(5);
-/// Between looks at whether a join or leave was answered, where a reconnect waits for it.
+/// Between looks at whether a join was answered, where a reconnect waits for it.
 const MOVED_WITHIN: Duration = Duration::from_millis(1);
 /// Before a connection that could not be made is tried again, times the failures in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -334,12 +334,12 @@ impl Runner<'_> {
         self.collect_lost(now);
     }
 
-    /// Not while a join or a leave is unanswered: the server may yet read it from the old
-    /// connection, after what the new one asks, and no client could tell what it is a member of.
-    /// Posts have no such trouble, because they have an `origin_id`.
+    /// Not while a join is unanswered: the server may yet read it from the old connection, after the
+    /// new one joined and left, and nothing would tell the user that it is a member. A late leave is
+    /// told to whoever hears the room, and posts have an `origin_id`.
     fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &self.crowd.users[user as usize];
-        if it.is_moving() {
+        if it.is_joining() {
             self.wake(now.plus(MOVED_WITHIN), Wake::Drop(user));
         } else if it.link == Link::Up {
             self.crowd.drop_connection(user, sockets, now);

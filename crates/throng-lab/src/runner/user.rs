@@ -99,10 +99,9 @@ impl User {
         }
     }
 
-    /// A join or leave is asked for and not answered.
-    pub fn is_moving(&self) -> bool {
-        let asked = |(_, asked): &(u32, Asked)| matches!(asked, Asked::Join(_) | Asked::Leave(_));
-        self.asked.iter().any(asked)
+    /// A join is asked for and not answered.
+    pub fn is_joining(&self) -> bool {
+        self.asked.iter().any(|(_, asked)| matches!(asked, Asked::Join(_)))
     }
 
     /// A leave of this room was asked for, and its reply lost with the connection.
@@ -151,6 +150,7 @@ mod tests {
         user.asked.push_back((1, Asked::Post { send: SendIx(0), bytes: 20 }));
         user.asked.push_back((2, Asked::Leave(4)));
         user.asked.push_back((3, Asked::Page(4)));
+        assert!(!user.is_joining(), "a reconnect does not wait for the reply to a leave");
         user.backlog.push_back(post(1, false));
         assert_eq!(answered(&mut user.asked, 9), None);
         user.lose(Nanos(5));

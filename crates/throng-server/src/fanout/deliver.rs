@@ -162,7 +162,8 @@ impl Deliver {
             if let Some(seq) = place_of(answered.outcome) {
                 for event in events.by_ref() {
                     let last = event.seq == seq && event.room == answered.room;
-                    self.event(event);
+                    let asker = if last { answered.to.connection() } else { None };
+                    self.event(event, asker);
                     if last {
                         break;
                     }
@@ -171,13 +172,14 @@ impl Deliver {
             self.answer(answered);
         }
         for event in events {
-            self.event(event);
+            self.event(event, None);
         }
     }
 
-    fn event(&mut self, event: Arc<Event>) {
+    /// `asker` asked for it, and is told by the answer.
+    fn event(&mut self, event: Arc<Event>, asker: Option<ConnectionId>) {
         if let EventKind::Left { who } = &event.kind {
-            self.left(who.id, event.room);
+            self.left(who.id, event.room, event.seq, asker);
         }
         let listeners = self.hub.listeners(event.room);
         if !event.pushed || listeners == 0 {
@@ -198,14 +200,24 @@ impl Deliver {
     }
 
     /// An account left: none of its connections hears the room after its leave is acknowledged. What
-    /// came before it is still theirs.
-    fn left(&mut self, user: UserId, room: RoomId) {
+    /// came before it is still theirs. Each is told: the one that asked by its answer, the others,
+    /// which may not know that anybody asked, by a frame of their own.
+    fn left(&mut self, user: UserId, room: RoomId, seq: Seq, asker: Option<ConnectionId>) {
         for outbox in self.around.sessions.of(user) {
             let Some(key) = self.keys.get(&outbox.id).copied() else { continue };
             let Some(after) = self.hub.after(room, key) else { continue };
+            if after >= seq && self.around.directory.head(user, room).is_ok() {
+                // It came to listen after the account had joined again.
+                continue;
+            }
             self.hand_over(room, key, after, &outbox);
             self.hub.unsubscribe(room, key);
             self.release(outbox.id, key);
+            if asker != Some(outbox.id) {
+                let mut bytes = Vec::with_capacity(64);
+                outbox.form.left(room, seq, &mut bytes);
+                self.stage(&outbox, bytes, false);
+            }
         }
     }
 
@@ -274,6 +286,10 @@ impl Deliver {
     fn stage_answer(&mut self, outbox: &Arc<Outbox>, re: u32, answer: &Answer, settles: bool) {
         let mut bytes = Vec::with_capacity(128);
         outbox.form.answer(re, answer, &mut bytes);
+        self.stage(outbox, bytes, settles);
+    }
+
+    fn stage(&mut self, outbox: &Arc<Outbox>, bytes: Vec<u8>, settles: bool) {
         if outbox.stage_answer(bytes, settles) {
             self.touched.push(Arc::clone(outbox));
         }

@@ -69,6 +69,16 @@ pub enum ReplyTo {
     Nobody,
 }
 
+impl ReplyTo {
+    /// The connection that waits, if it is one.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Connection { outbox, .. } => Some(outbox.id),
+            Self::Caller(_) | Self::Nobody => None,
+        }
+    }
+}
+
 /// Wants to hear a room on a connection.
 #[derive(Debug)]
 pub struct Attach {

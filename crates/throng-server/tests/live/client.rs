@@ -38,6 +38,8 @@ pub struct Client {
     pub closed: Option<u16>,
     /// Events met while waiting for an answer.
     pub events: VecDeque<v1::Event>,
+    /// Rooms that it was told it has left.
+    pub left: VecDeque<v1::Left>,
     requests: u32,
     pub epoch: u32,
     pub limits: v1::Limits,
@@ -73,6 +75,7 @@ impl Client {
             frames: VecDeque::new(),
             closed: None,
             events: VecDeque::new(),
+            left: VecDeque::new(),
             requests: 0,
             epoch: 0,
             limits: v1::Limits::default(),
@@ -216,6 +219,7 @@ impl Client {
                     return reply.outcome.unwrap();
                 }
                 Came::Frame(Frame::Event(event)) => self.events.push_back(event),
+                Came::Frame(Frame::Left(left)) => self.left.push_back(left),
                 other => panic!("{other:?} while waiting for the answer to {id}"),
             }
         }

@@ -1,14 +1,17 @@
 //! A message from socket to log to every member.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;
 use throng_wire::native::v1::reply::Outcome;
+use throng_wire::native::v1::server_frame::Frame;
 use throng_wire::native::v1::{self, Ack};
 
 use super::Server;
-use super::client::{Speak, body, post, refused};
+use super::client::{Came, Speak, body, post, refused};
 
 #[test]
 fn what_one_says_in_any_form_reaches_all_in_every_form_in_one_order() {
@@ -117,8 +120,16 @@ fn leave_while_others_talk(listeners: usize, rounds: usize) {
 }
 
 #[test]
-fn the_other_connections_of_one_who_left_hear_nothing_more_either() {
-    let server = Server::start();
+fn the_other_connections_of_one_who_left_are_told_so_and_hear_nothing_more_either() {
+    // Also where membership is not pushed.
+    for pushed_members_max in [0, 100] {
+        let server =
+            Server::with(|settings| settings.limits.pushed_members_max = pushed_members_max);
+        leave_by_one_of_two(&server);
+    }
+}
+
+fn leave_by_one_of_two(server: &Server) {
     let mut first = server.join_in(Speak::Json, "anna");
     let room = first.create("tea");
     let mut second = server.connect(Speak::Protobuf);
@@ -126,10 +137,54 @@ fn the_other_connections_of_one_who_left_hear_nothing_more_either() {
     assert!(matches!(second.subscribe(room, None), Outcome::Subscribed(_)));
     let mut other = server.join_in(Speak::Raw, "bert");
     other.join(room);
-    first.ask(Request::Leave(v1::Leave { room }));
+    let last = other.post(room, "heard by both").seq;
+    let seq = match first.ask(Request::Leave(v1::Leave { room })) {
+        Outcome::Left(left) => left.seq,
+        outcome => panic!("{outcome:?}"),
+    };
     other.post(room, "secret");
-    assert!(matches!(second.ask(Request::Ping(v1::Ping {})), Outcome::Pong(_)));
-    assert!(second.events.iter().all(|event| body(event) != "secret"));
+    for client in [&mut first, &mut second] {
+        assert!(matches!(client.ask(Request::Ping(v1::Ping {})), Outcome::Pong(_)));
+        assert_eq!(client.events.back().map(|event| event.seq), Some(last));
+    }
+    assert_eq!(second.left, [v1::Left { room, seq }]);
+    assert!(first.left.is_empty(), "who asked is told by the answer alone");
+}
+
+/// The last thing said on a connection that was lost is read after the user has come back.
+#[test]
+fn a_leave_of_a_lost_connection_is_told_to_the_one_after_it() {
+    let server = Server::start();
+    let mut lost = server.join_in(Speak::Raw, "anna");
+    let room = lost.create("tea");
+    let mut back = server.connect(Speak::Json);
+    back.authenticate(&lost.token.clone());
+    assert!(matches!(back.subscribe(room, None), Outcome::Subscribed(_)));
+    lost.send(Request::Leave(v1::Leave { room }));
+    drop(lost);
+    match back.next() {
+        Came::Frame(Frame::Left(left)) => assert_eq!((left.room, left.seq), (room, 3)),
+        other => panic!("{other:?} is no word of the leave"),
+    }
+    assert_eq!(refused(&back.subscribe(room, None)), 206);
+    // Told once, and no more than that: it may join again at once.
+    assert!(!back.join(room).already);
+}
+
+#[test]
+fn a_leave_over_rest_is_told_to_those_who_listen() {
+    let server = Server::start();
+    let mut client = server.join_in(Speak::Protobuf, "anna");
+    let room = client.create("tea");
+    let mut rest = TcpStream::connect(server.http).unwrap();
+    let (path, token) = (format!("/api/v1/rooms/{room}/leave"), &client.token);
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n");
+    rest.write_all(format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    match client.next() {
+        Came::Frame(Frame::Left(left)) => assert_eq!((left.room, left.seq), (room, 3)),
+        other => panic!("{other:?} is no word of the leave"),
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ oneof!(ClientFrame [id] request: client_frame::Request [
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
-    welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye
+    welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [

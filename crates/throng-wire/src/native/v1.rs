@@ -110,7 +110,8 @@ pub struct Join {
     #[prost(uint32, tag = "1")]
     pub room: u32,
 }
-/// Be a member no longer. Replied with `left`; after it nothing of the room is received.
+/// Be a member no longer. Replied with `left`; after it nothing of the room is received. The account's
+/// other connections that heard the room are told by a frame of their own.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -196,7 +197,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -211,6 +212,11 @@ pub mod server_frame {
         Event(super::Event),
         #[prost(message, tag = "4")]
         Goodbye(super::Goodbye),
+        /// The account left this room, and not by a request of this connection: by another one of it, or
+        /// over REST. This connection heard the room, has been sent all that is pushed before `seq`, and
+        /// hears nothing of it any more.
+        #[prost(message, tag = "5")]
+        Left(super::Left),
     }
 }
 /// The first frame on every connection.

@@ -29,10 +29,17 @@ fn frames() -> Vec<v1::ServerFrame> {
     let welcome = v1::Welcome { server: "double".into(), epoch: 7, limits: None };
     let posted = v1::Posted { room: 1, seq: 5, n: 4, ..v1::Posted::default() };
     let reply = v1::Reply { re: 3, outcome: Some(reply::Outcome::Posted(posted)) };
-    [Frame::Welcome(welcome), Frame::Event(event.clone()), Frame::Reply(reply), Frame::Event(event)]
-        .into_iter()
-        .map(|frame| v1::ServerFrame { frame: Some(frame) })
-        .collect()
+    let left = v1::Left { room: 1, seq: 6 };
+    [
+        Frame::Welcome(welcome),
+        Frame::Event(event.clone()),
+        Frame::Reply(reply),
+        Frame::Event(event),
+        Frame::Left(left),
+    ]
+    .into_iter()
+    .map(|frame| v1::ServerFrame { frame: Some(frame) })
+    .collect()
 }
 
 /// What a server would write from the beginning of the connection on.
@@ -88,7 +95,8 @@ fn hear(dress: Dress, chop: usize) -> (Vec<String>, Vec<u8>) {
 #[test]
 fn every_dress_tells_the_same_however_its_bytes_are_cut() {
     let (told, _) = hear(Dress::WsJson, usize::MAX >> 1);
-    assert_eq!(told.len(), 4);
+    assert_eq!(told.len(), 5);
+    assert_eq!(told[4], "Left { room: 1, seq: 6 }");
     assert_eq!(told[1], "1/5 after 3: post 4 o-1 true");
     assert_eq!(told[1], told[3], "a frame recalled says what it said when it was decoded");
     for dress in [Dress::WsJson, Dress::WsProtobuf, Dress::Raw] {

@@ -105,7 +105,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
             position: Some(self::position(*position)),
             already: *already,
         }),
-        Answer::Left { room, seq } => Outcome::Left(v1::Left { room: room.get(), seq: seq.0 }),
+        Answer::Left { room, seq } => Outcome::Left(left(*room, *seq)),
         Answer::Posted { room, seq, n, at, repeat, ack } => Outcome::Posted(v1::Posted {
             room: room.get(),
             seq: seq.0,
@@ -122,6 +122,11 @@ pub fn outcome(answer: &Answer) -> Outcome {
         Answer::Done => Outcome::Done(v1::Done {}),
         Answer::Pong => Outcome::Pong(v1::Pong {}),
     }
+}
+
+/// The end of a membership.
+pub fn left(room: RoomId, seq: Seq) -> v1::Left {
+    v1::Left { room: room.get(), seq: seq.0 }
 }
 
 /// A refusal.

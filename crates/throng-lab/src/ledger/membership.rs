@@ -1,0 +1,117 @@
+//! Who hears a room, from which place on and up to which: what acks of joins, leaves and resumes say.
+//!
+//! Neighbours: `mod.rs` enters what is sent and told; each span that ends here is checked by `verdict`
+//! when the room's order is known. It never judges a delivery.
+
+use super::room::Mark;
+use super::{Ended, Fault, Kind, Ledger, RoomIx, Side, UserIx};
+
+impl Ledger {
+    /// The user hears the room from after `from`; `seq` is the place of its `Joined`, 0 if it
+    /// was a member before.
+    pub fn joined(&mut self, user: UserIx, room: RoomIx, seq: u64, from: u64) {
+        if seq != 0 {
+            let account = self.users[user.0 as usize].account;
+            self.place(room, seq, Mark::joined(account), None, "ack of a join");
+        }
+        let listener = self.listener_for(user, room);
+        self.end_in_doubt(listener);
+        self.listeners[listener as usize].begin(from);
+        self.rooms[room.0 as usize].listening += 1;
+    }
+
+    /// The user's leave was acked: it heard everything before `seq`, and hears nothing from now on.
+    pub fn left(&mut self, user: UserIx, room: RoomIx, seq: u64) {
+        let account = self.users[user.0 as usize].account;
+        self.place(room, seq, Mark::left(account), None, "ack of a leave");
+        let listener = self.listener_for(user, room);
+        let state = &mut self.listeners[listener as usize];
+        if state.is_out() {
+            return;
+        }
+        if state.last() > seq {
+            let what = format!("user {} left at {seq} and was told {}", user.0, state.last());
+            self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Foreign, what });
+        }
+        if state.is_live() {
+            self.rooms[room.0 as usize].listening -= 1;
+            self.close_span(listener, seq.saturating_sub(1), Ended::Left);
+            self.listeners[listener as usize].end();
+        } else {
+            self.end_in_doubt(listener);
+        }
+    }
+
+    /// The user is told that it left, and not by a request of this connection: one that was lost
+    /// asked for it, and the server read it later. It heard everything before, as with an ack.
+    pub fn told_left(&mut self, user: UserIx, number: u32, seq: u64) {
+        match self.listener_of(user, number) {
+            Some(listener) if self.listeners[listener as usize].hears() => {
+                self.left(user, self.listeners[listener as usize].room, seq);
+            }
+            _ => {
+                let what = format!("user {} does not listen to room {number}", user.0);
+                self.foreign(format!("{what} and was told that it left it"));
+            }
+        }
+    }
+
+    /// A resume was refused because the user is not a member any more: its leave was done, and its
+    /// reply lost.
+    pub fn not_member(&mut self, user: UserIx, room: RoomIx) {
+        let listener = self.listener_for(user, room);
+        self.end_in_doubt(listener);
+    }
+
+    /// The user's connection is gone.
+    pub fn disconnected(&mut self, user: UserIx) {
+        for (_, listener) in &self.users[user.0 as usize].rooms {
+            let listener = &mut self.listeners[*listener as usize];
+            if listener.is_live() {
+                self.rooms[listener.room.0 as usize].listening -= 1;
+                listener.lose();
+            }
+        }
+    }
+
+    /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`:
+    /// it had asked to leave, and the reply was lost.
+    pub fn resume_from(
+        &mut self,
+        user: UserIx,
+        room: RoomIx,
+        leave_unanswered: bool,
+    ) -> Option<u64> {
+        let number = self.rooms[room.0 as usize].number;
+        let listener = self.listener_of(user, number)?;
+        self.listeners[listener as usize].resume(leave_unanswered)
+    }
+
+    /// A resume is complete: everything pushed up to `position` was sent.
+    pub fn resumed(&mut self, user: UserIx, room: RoomIx, position: u64) {
+        let listener = self.listener_for(user, room);
+        let state = &mut self.listeners[listener as usize];
+        if state.is_out() {
+            return;
+        }
+        if state.last() > position {
+            let (last, what) = (state.last(), "was told before the reply that live events follow");
+            let what = format!("user {}: {last} {what} {position}", user.0);
+            self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Reordered, what });
+        }
+        if !state.is_live() {
+            self.rooms[room.0 as usize].listening += 1;
+        }
+        self.counts.resumed += 1;
+        self.close_span(listener, position, Ended::Resumed);
+        self.listeners[listener as usize].begin(position);
+    }
+
+    /// The server says that the user is no member, though it never asked to leave.
+    pub fn expelled(&mut self, user: UserIx, room: RoomIx) {
+        let number = self.rooms[room.0 as usize].number;
+        let what =
+            format!("user {} is no member of room {number} any more, and never left", user.0);
+        self.faults.add(Fault { side: Side::Sends, kind: Kind::Lost, what });
+    }
+}
