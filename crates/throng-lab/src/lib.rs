@@ -12,6 +12,7 @@
 //! - [`scenario`], [`plan`]: what is to be done, as data, and as deeds with their times.
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
+//! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read
 //!   against it.
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod ledger;
 pub mod monitor;
 pub mod plan;
 pub mod recorder;
+pub mod report;
 pub mod run;
 pub mod runner;
 pub mod scenario;

@@ -163,6 +163,13 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
+    /// Those that come with the program.
+    pub fn built_in() -> impl Iterator<Item = Self> {
+        BUILT_IN.iter().map(|(name, text)| {
+            Self::parse(name, text, &[]).expect("a test reads every one of them")
+        })
+    }
+
     /// A built-in one by its name, or a file; then what `--set` changes.
     pub fn load(name: &str, settings: &[String]) -> Result<Self, ScenarioError> {
         let (source, text) = match BUILT_IN.iter().find(|(known, _)| *known == name) {
@@ -298,6 +305,11 @@ mod tests {
         let sends: f64 =
             scenario.rooms.iter().map(|it| f64::from(it.count) * it.sends_per_second).sum();
         near(sends, 120.0);
+    }
+
+    #[test]
+    fn every_built_in_scenario_can_be_read() {
+        assert_eq!(Scenario::built_in().count(), BUILT_IN.len());
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use throng_lab::bench::{self, Options, process};
 use throng_lab::floor;
+use throng_lab::report::{self, Form, ReportError};
 use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::summary::Ending;
 
@@ -20,6 +21,10 @@ pub enum Lab {
     /// Run a scenario against a server and check every promise.
     #[command(after_help = ENDINGS)]
     Run(Run),
+    /// Say what can be run, and what has been.
+    List(List),
+    /// Make a run's report again from its folder.
+    Report(Report),
     /// Say what this machine itself could do, without any server (a minute).
     Floor(Floor),
     /// The floor in a process of its own; started by `floor`.
@@ -78,6 +83,37 @@ pub struct Run {
     seconds: Option<f64>,
 }
 
+/// Arguments of `throng lab list`.
+#[derive(Args, Debug)]
+pub struct List {
+    /// Where runs are.
+    #[arg(default_value = "lab-runs", value_name = "DIR")]
+    runs: PathBuf,
+}
+
+/// Arguments of `throng lab report`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Report {
+    /// The run's folder.
+    run: PathBuf,
+    /// One page that needs nothing else; what is made when nothing is named.
+    #[arg(long)]
+    html: bool,
+    /// The samples as a table.
+    #[arg(long)]
+    csv: bool,
+    /// The verdict for programs.
+    #[arg(long)]
+    json: bool,
+    /// A test case for each promise and limit.
+    #[arg(long)]
+    junit: bool,
+    /// Where to; the run's own folder if absent.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 /// Arguments of `throng lab floor`.
 #[derive(Args, Debug)]
 pub struct Floor {
@@ -93,6 +129,8 @@ impl Lab {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Run(run) => return run.run(),
+            Self::Report(report) => return report.run(),
+            Self::List(list) => report::list(&list.runs, &mut io::stdout()),
             Self::Floor(floor) => floor.run(),
             Self::FloorServe { plan } => serde_json::from_str(&plan)
                 .map_err(io::Error::from)
@@ -128,6 +166,29 @@ impl Run {
             Ending::Incomplete => Code::Incomplete,
         };
         Err(Failure::new(code, &summary.reasons.join("; ")))
+    }
+}
+
+impl Report {
+    fn run(&self) -> Result<(), Failure> {
+        let asked = [
+            (self.html, Form::Html),
+            (self.csv, Form::Csv),
+            (self.json, Form::Json),
+            (self.junit, Form::Junit),
+        ];
+        let mut forms: Vec<Form> =
+            asked.into_iter().filter_map(|(asked, form)| asked.then_some(form)).collect();
+        if forms.is_empty() {
+            forms.push(Form::Html);
+        }
+        let to = self.out.as_ref().unwrap_or(&self.run);
+        let written = report::write(&self.run, &forms, to).map_err(|error| match error {
+            ReportError::Folder(_) => Failure::new(Code::Arguments, &error),
+            ReportError::Unwritable(..) => Failure::new(Code::Unwritable, &error),
+        })?;
+        let said = written.iter().try_for_each(|it| writeln!(io::stdout(), "{}", it.display()));
+        said.map_err(|error| Failure::other(&error))
     }
 }
 

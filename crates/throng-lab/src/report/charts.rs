@@ -1,0 +1,256 @@
+//! Which charts a run has.
+//!
+//! Neighbours: reads a `Folder`, makes `Chart`s. A long run is thinned to what a page can show: rates
+//! and shares by their mean, latencies and memory by their *worst* second, never by a mean of
+//! percentiles.
+
+use super::chart::{Chart, Group, Kind, POINTS_MAX, Series};
+use super::folder::{Folder, Second};
+use super::words::number;
+
+/// How seconds that fall on one point are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thin {
+    Mean,
+    Worst,
+}
+
+/// One line of a chart, as it is found in a second.
+type Line = (&'static str, Thin, fn(&Second) -> Option<f64>);
+
+/// What is drawn over time: name, title, unit, lines.
+const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
+    (
+        "sends",
+        "Sends: when they should have left, left, and were acknowledged",
+        "sends a second",
+        &[
+            ("intended", Thin::Mean, |it| a_second(it, it.intended)),
+            ("sent", Thin::Mean, |it| a_second(it, it.sent)),
+            ("acked", Thin::Mean, |it| a_second(it, it.acked)),
+        ],
+    ),
+    (
+        "deliveries",
+        "Deliveries",
+        "deliveries a second",
+        &[("delivered", Thin::Mean, |it| a_second(it, it.deliveries))],
+    ),
+    (
+        "ack",
+        "Latency of the durable ack, from the intended time",
+        "ms",
+        &[
+            ("p50", Thin::Worst, |it| said(it.ack.count, it.ack.p50_ms)),
+            ("p95", Thin::Worst, |it| said(it.ack.count, it.ack.p95_ms)),
+            ("p99", Thin::Worst, |it| said(it.ack.count, it.ack.p99_ms)),
+        ],
+    ),
+    (
+        "delivery",
+        "Latency of each delivery, from the intended time",
+        "ms",
+        &[
+            ("p50", Thin::Worst, |it| said(it.delivery.count, it.delivery.p50_ms)),
+            ("p95", Thin::Worst, |it| said(it.delivery.count, it.delivery.p95_ms)),
+            ("p99", Thin::Worst, |it| said(it.delivery.count, it.delivery.p99_ms)),
+        ],
+    ),
+    (
+        "cpu",
+        "CPU of the server and of the generator; time given to other guests",
+        "% of one core",
+        &[
+            ("server", Thin::Mean, |it| share(it, it.server_cpu)),
+            ("generator", Thin::Mean, |it| share(it, it.generator_cpu)),
+            ("steal", Thin::Mean, |it| Some(it.steal * 100.0)),
+        ],
+    ),
+    (
+        "memory",
+        "Resident memory of the server",
+        "MiB",
+        &[("resident", Thin::Worst, |it| {
+            let bytes = it.server_rss_bytes as f64;
+            (bytes > 0.0).then_some(bytes / f64::from(1 << 20))
+        })],
+    ),
+    (
+        "connections",
+        "Connections that stand",
+        "connections",
+        &[("connections", Thin::Mean, |it| Some(it.connections as f64))],
+    ),
+    (
+        "lag",
+        "The generator's own lag: how late sends started",
+        "ms",
+        &[
+            ("p50", Thin::Worst, |it| said(it.lag.count, it.lag.p50_ms)),
+            ("p99", Thin::Worst, |it| said(it.lag.count, it.lag.p99_ms)),
+        ],
+    ),
+];
+
+/// Points against each other: name, title, unit, what is across, and the two values.
+type Pair = fn(&Second) -> Option<(f64, f64)>;
+const AGAINST: [(&str, &str, &str, &str, Pair); 3] = [
+    (
+        "latency-by-cpu",
+        "Latency against CPU: a point a second, by phase",
+        "delivery p99, ms",
+        "server CPU, % of one core",
+        |it| Some((share(it, it.server_cpu)?, said(it.delivery.count, it.delivery.p99_ms)?)),
+    ),
+    (
+        "volume-by-cpu",
+        "Volume against CPU: a point a second, by phase",
+        "deliveries a second",
+        "server CPU, % of one core",
+        |it| Some((share(it, it.server_cpu)?, a_second(it, it.deliveries)?)),
+    ),
+    (
+        "latency-by-volume",
+        "Latency against volume: a point a second, by phase",
+        "delivery p99, ms",
+        "deliveries a second",
+        |it| Some((a_second(it, it.deliveries)?, said(it.delivery.count, it.delivery.p99_ms)?)),
+    ),
+];
+
+/// All that have something to show.
+pub fn of(run: &Folder) -> Vec<Chart> {
+    let marks = run.phases();
+    let mut charts = Vec::new();
+    for (id, title, unit, lines) in OVER_TIME {
+        let width = run.seconds.len().div_ceil(POINTS_MAX).max(1);
+        let note = if width > 1 && lines.iter().any(|it| it.1 == Thin::Worst) {
+            format!("{title} (the worst of each {} s)", number(width as f64))
+        } else {
+            title.to_owned()
+        };
+        charts.push(Chart {
+            id: id.to_owned(),
+            title: note,
+            unit: unit.to_owned(),
+            across: "seconds from the beginning of the load".to_owned(),
+            kind: over_time(&run.seconds, width, lines),
+            marks: marks.clone(),
+        });
+    }
+    for (id, title, unit, across, pair) in AGAINST {
+        charts.push(Chart {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            unit: unit.to_owned(),
+            across: across.to_owned(),
+            kind: Kind::Dots(by_phase(&run.seconds, pair)),
+            marks: Vec::new(),
+        });
+    }
+    charts.retain(|it| !it.is_empty());
+    charts
+}
+
+fn over_time(seconds: &[Second], width: usize, lines: &[Line]) -> Kind {
+    let chunks: Vec<&[Second]> = seconds.chunks(width).collect();
+    let x = chunks.iter().map(|it| it[0].second as f64).collect();
+    let series = lines.iter().map(|(name, thin, value)| {
+        let values = chunks.iter().map(|chunk| put_together(*thin, chunk, *value)).collect();
+        Series { name: (*name).to_owned(), values }
+    });
+    Kind::Lines { x, series: series.collect() }
+}
+
+fn put_together(thin: Thin, chunk: &[Second], value: fn(&Second) -> Option<f64>) -> Option<f64> {
+    let values = chunk.iter().filter_map(value);
+    match thin {
+        Thin::Worst => values.reduce(f64::max),
+        Thin::Mean => {
+            let (sum, count) = values.fold((0.0, 0_u32), |(sum, n), it| (sum + it, n + 1));
+            (count > 0).then(|| sum / f64::from(count))
+        }
+    }
+}
+
+/// At most so many points as a page shows, every n-th of a long run.
+fn by_phase(seconds: &[Second], pair: Pair) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for second in seconds.iter().step_by(seconds.len().div_ceil(POINTS_MAX).max(1)) {
+        let Some(point) = pair(second) else { continue };
+        let name = if second.phase.is_empty() { "load" } else { second.phase.as_str() };
+        match groups.iter_mut().find(|it| it.name == name) {
+            Some(group) => group.points.push(point),
+            None => groups.push(Group { name: name.to_owned(), points: vec![point] }),
+        }
+    }
+    groups
+}
+
+/// The last second may be a part of one: a tenth of a second says nothing of a rate.
+fn a_second(second: &Second, count: u64) -> Option<f64> {
+    (second.seconds > 0.1).then(|| count as f64 / second.seconds)
+}
+
+fn share(second: &Second, cpu: f64) -> Option<f64> {
+    (second.seconds > 0.1).then(|| cpu / second.seconds * 100.0)
+}
+
+fn said(count: u64, value: f64) -> Option<f64> {
+    (count > 0).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::folder::{Manifest, Percentiles, Summary};
+
+    pub fn run(seconds: usize) -> Folder {
+        let second = |at: usize| Second {
+            second: at as u64,
+            seconds: 1.0,
+            sent: 10,
+            deliveries: 100,
+            phase: if at < seconds / 2 { "ramp".into() } else { "plateau".into() },
+            ack: Percentiles { count: 10, p99_ms: at as f64, ..Percentiles::default() },
+            ..Second::default()
+        };
+        Folder {
+            manifest: Manifest::default(),
+            seconds: (0..seconds).map(second).collect(),
+            lines: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    fn chart(run: &Folder, id: &str) -> Chart {
+        of(run).into_iter().find(|it| it.id == id).unwrap()
+    }
+
+    #[test]
+    fn a_long_run_keeps_its_worst_seconds_and_its_mean_rates() {
+        let run = run(6_000);
+        let Kind::Lines { x, series } = chart(&run, "ack").kind else { panic!() };
+        assert_eq!(x.len(), POINTS_MAX);
+        assert_eq!(series[2].values[0], Some(9.0));
+        let Kind::Lines { series, .. } = chart(&run, "deliveries").kind else { panic!() };
+        assert_eq!(series[0].values[599], Some(100.0));
+    }
+
+    #[test]
+    fn what_was_not_measured_has_no_chart() {
+        let charts = of(&run(4));
+        assert!(charts.iter().all(|it| it.id != "memory" && it.id != "cpu"));
+    }
+
+    #[test]
+    fn phases_are_marked_where_they_begin_and_colour_the_points() {
+        let mut run = run(10);
+        run.seconds.iter_mut().for_each(|it| it.server_cpu = 0.5);
+        assert_eq!(chart(&run, "ack").marks, [("ramp".into(), 0.0), ("plateau".into(), 5.0)]);
+        let Kind::Dots(groups) = chart(&run, "volume-by-cpu").kind else { panic!() };
+        let names: Vec<&str> = groups.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["ramp", "plateau"]);
+        assert_eq!(groups[1].points[0], (50.0, 100.0));
+    }
+}

@@ -1,0 +1,182 @@
+//! The tables of a report, the same on the page and on paper.
+//!
+//! Neighbours: `html` and `pdf` set them.
+
+use super::folder::{Folder, Percentiles};
+use super::words::{bytes, ms, number, percent};
+
+/// A table: what it says, its head, its rows. The first column is words, the others numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Above it.
+    pub title: String,
+    /// The columns' names.
+    pub head: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// All of them, in the order in which they are read.
+pub fn of(run: &Folder) -> Vec<Table> {
+    let mut tables = vec![promises(run), latencies(run)];
+    if run.summary.latency_by_rooms.len() > 1 {
+        tables.push(by_rooms(run));
+    }
+    tables.push(counts(run));
+    tables.push(costs(run));
+    tables.push(machine(run));
+    tables
+}
+
+fn table(title: &str, head: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let head = head.iter().map(|it| (*it).to_owned()).collect();
+    Table { title: title.to_owned(), head, rows }
+}
+
+fn promises(run: &Folder) -> Table {
+    let ledger = &run.summary.ledger;
+    let row = |name: &str, tally: super::folder::Tally| {
+        let counts = tally.kinds().map(|(_, count)| number(count as f64));
+        std::iter::once(name.to_owned()).chain(counts).collect()
+    };
+    let rows = vec![row("sends", ledger.send_faults), row("deliveries", ledger.delivery_faults)];
+    table("Promises broken", &["", "lost", "duplicated", "reordered", "foreign"], rows)
+}
+
+const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9", "max"];
+
+fn row(name: String, it: &Percentiles) -> Vec<String> {
+    let values = [it.p50_ms, it.p90_ms, it.p95_ms, it.p99_ms, it.p999_ms, it.max_ms];
+    let mut row = vec![name, number(it.count as f64)];
+    row.extend(values.map(|value| format!("{value:.2}")));
+    row
+}
+
+fn latencies(run: &Folder) -> Table {
+    let it = &run.summary.latency;
+    let rows = [
+        ("durable ack", &it.ack),
+        ("delivery, each recipient", &it.delivery),
+        ("first recipient", &it.first),
+        ("median recipient", &it.median),
+        ("last recipient", &it.last),
+        ("who was away or stalled by plan", &it.catch_up),
+        ("resume after a loss", &it.resume),
+        ("the generator's own lag", &run.summary.generator.lag),
+    ];
+    let rows = rows.into_iter().map(|(name, it)| row(name.to_owned(), it)).collect();
+    table("Latency from the intended time, ms", &PERCENTILES, rows)
+}
+
+fn by_rooms(run: &Folder) -> Table {
+    let mut rows = Vec::new();
+    for (name, of) in &run.summary.latency_by_rooms {
+        rows.push(row(format!("{name}: durable ack"), &of.ack));
+        rows.push(row(format!("{name}: delivery"), &of.delivery));
+        rows.push(row(format!("{name}: last recipient"), &of.last));
+    }
+    table("The same by kind of room, ms", &PERCENTILES, rows)
+}
+
+fn pairs(title: &str, rows: Vec<(&str, String)>) -> Table {
+    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    table(title, &["", ""], rows)
+}
+
+fn counts(run: &Folder) -> Table {
+    let it = &run.summary.ledger;
+    let n = |count: u64| number(count as f64);
+    let rates = run.summary.rates;
+    pairs(
+        "What happened",
+        vec![
+            (
+                "model",
+                format!("{}, {} s of load", run.summary.model, number(run.summary.load_seconds)),
+            ),
+            ("sends", format!("{} ({} a second)", n(it.sends), number(rates.sends.round()))),
+            (
+                "of them",
+                format!(
+                    "{} acked, {} refused, {} unanswered, {} retried and known",
+                    n(it.acked),
+                    n(it.refused),
+                    n(it.unanswered),
+                    n(it.repeats)
+                ),
+            ),
+            (
+                "deliveries",
+                format!(
+                    "{} of {} due ({} a second)",
+                    n(it.deliveries),
+                    n(it.deliveries_due),
+                    number(rates.deliveries.round())
+                ),
+            ),
+            ("membership events told", n(it.notices)),
+            (
+                "read back and compared",
+                format!(
+                    "{} events in {} of {} rooms",
+                    n(it.history),
+                    n(it.rooms_read),
+                    n(it.rooms)
+                ),
+            ),
+            (
+                "comings and goings",
+                format!(
+                    "{} resumes, {} tails in doubt, {} users away at the end",
+                    n(it.resumed),
+                    n(it.doubted),
+                    n(it.away)
+                ),
+            ),
+        ],
+    )
+}
+
+fn costs(run: &Folder) -> Table {
+    let mut rows = Vec::new();
+    if let Some(cost) = run.summary.cost {
+        rows.push(("server: CPU a delivery", format!("{:.2} µs", cost.cpu_us_per_delivery)));
+        rows.push(("server: CPU", format!("{} of one core", percent(cost.cpu_share))));
+        rows.push(("server: most resident memory", bytes(cost.rss_max_bytes as f64)));
+    }
+    let it = &run.summary.generator;
+    rows.push(("generator: CPU", format!("{} of its one core", percent(it.cpu_share))));
+    rows.push(("generator: sends given up", number(it.dropped as f64)));
+    rows.push((
+        "generator: deliveries checked a CPU-second",
+        number(it.deliveries_per_cpu_second.round()),
+    ));
+    rows.push(("generator: frames a read", number((it.frames_per_read * 10.0).round() / 10.0)));
+    if let Some(probes) = run.summary.fsync {
+        for (name, it) in ["disk: sync before", "disk: sync after"].into_iter().zip(probes) {
+            rows.push((name, format!("p50 {}, p99 {}", ms(it.p50_us / 1e3), ms(it.p99_us / 1e3))));
+        }
+    }
+    pairs("What it cost", rows)
+}
+
+fn machine(run: &Folder) -> Table {
+    let it = &run.manifest.machine;
+    let mut rows = vec![
+        ("server", format!("{} at {}", run.summary.server, run.manifest.target)),
+        ("lab", run.manifest.lab.clone()),
+        ("cores", format!("{} × {}", it.cores, it.cpu)),
+        ("memory", bytes(it.memory_bytes as f64)),
+        ("kernel", it.kernel.clone()),
+        ("TCP congestion control", it.congestion_control.clone()),
+        ("open files allowed", number(it.open_files_max as f64)),
+        ("load average before", number(it.load_average)),
+        ("seed", run.manifest.seed.to_string()),
+    ];
+    let raised: Vec<String> =
+        run.manifest.server_settings_raised.iter().map(|(k, v)| format!("{k} = {v}")).collect();
+    if !raised.is_empty() {
+        rows.push(("server settings", raised.join(", ")));
+    }
+    pairs("Machine, server and lab", rows)
+}

@@ -1,0 +1,223 @@
+//! What a run comes to: a sentence, then why, then each promise and limit by itself.
+//!
+//! Neighbours: the page, the PDF, the JSON and the JUnit file all say what is said here. Nothing
+//! here judges anew: the run's own ending stands, this puts it into words and looks for what was
+//! nearest to its limit.
+
+use super::folder::{Ending, Folder, Second};
+use super::words::{bytes, ms, number, percent};
+
+/// A run that used more of the machine than this was near its end.
+const BUSY: f64 = 0.85;
+/// A second is slow when its p99 is this many times that of the median second.
+const SLOW: f64 = 3.0;
+/// Shares of time that went to other guests above this are worth a word.
+const STEAL: f64 = 0.02;
+/// As `summary` judges it: more refusals than this share, and the load was not what was planned.
+const REFUSED_SHARE_MAX: f64 = 0.001;
+/// Faults that are told one by one.
+const FAULTS_TOLD: usize = 10;
+
+/// One promise or limit, and whether it held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// A claim.
+    pub name: String,
+    /// About the server, or about the generator: then a failure says the run cannot be believed.
+    pub of: Of,
+    /// Why not, if it did not hold.
+    pub failed: Option<String>,
+}
+
+/// Whose doing it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The server's.
+    Server,
+    /// The lab's own.
+    Lab,
+}
+
+/// The one sentence.
+pub fn sentence(run: &Folder) -> String {
+    let summary = &run.summary;
+    let ledger = &summary.ledger;
+    match summary.ending {
+        Ending::Pass => format!(
+            "Pass: nothing was lost, duplicated, reordered or foreign in {} sends and {} deliveries; \
+             99 in 100 acks came within {} and 99 in 100 deliveries within {}.",
+            number(ledger.sends as f64),
+            number(ledger.deliveries as f64),
+            ms(summary.latency.ack.p99_ms),
+            ms(summary.latency.delivery.p99_ms),
+        ),
+        Ending::Faults => {
+            let mut broken = Vec::new();
+            for (side, tally) in
+                [("sends", ledger.send_faults), ("deliveries", ledger.delivery_faults)]
+            {
+                for (kind, count) in tally.kinds().into_iter().filter(|(_, count)| *count > 0) {
+                    broken.push(format!("{} {side} {kind}", number(count as f64)));
+                }
+            }
+            if broken.is_empty() {
+                broken.clone_from(&summary.reasons);
+            }
+            format!("Promises were broken: {}.", broken.join(", "))
+        }
+        Ending::Invalid => {
+            "Invalid: the generator was the bottleneck, so these figures say nothing \
+                            of the server."
+                .to_owned()
+        }
+        Ending::Incomplete => {
+            let why = summary.reasons.first().map_or("it broke off", String::as_str);
+            let why = why.lines().next().unwrap_or_default().trim_end_matches([':', ';', '.']);
+            format!("Incomplete: {why}; what was measured until then is below.")
+        }
+    }
+}
+
+/// Why it came out so, weightiest first.
+pub fn causes(run: &Folder) -> Vec<String> {
+    let mut causes = Vec::new();
+    let summary = &run.summary;
+    if summary.ending != Ending::Pass {
+        causes.extend(summary.reasons.iter().cloned());
+    }
+    for fault in summary.ledger.described.iter().take(FAULTS_TOLD) {
+        causes.push(format!("{} {}: {}", fault.side, fault.kind, fault.what));
+    }
+    causes.push(nearest_limit(run));
+    causes.extend(slowest_second(&run.seconds));
+    causes.extend(disk(run));
+    let steal = mean(run.seconds.iter().map(|it| it.steal));
+    if steal > STEAL {
+        causes.push(format!(
+            "The hypervisor gave {} of the cores' time to others: latencies are partly its doing.",
+            percent(steal)
+        ));
+    }
+    for (what, counts) in [("ended", &summary.farewells), ("refused", &summary.refusals)] {
+        if !counts.is_empty() {
+            let counts: Vec<String> =
+                counts.iter().map(|(name, n)| format!("{} × {name}", number(*n as f64))).collect();
+            causes.push(format!("Connections or requests {what}: {}.", counts.join(", ")));
+        }
+    }
+    causes
+}
+
+/// Of the things that can run out, the one that had least left.
+fn nearest_limit(run: &Folder) -> String {
+    let summary = &run.summary;
+    let cores = run.manifest.machine.cores.max(1) as f64;
+    let cpu_max = run.scenario_number("self_check.cpu_max").unwrap_or(1.0);
+    let mut shares = vec![("the generator's one core", summary.generator.cpu_share / cpu_max)];
+    if let Some(cost) = summary.cost {
+        let cores_used = (cost.cpu_share + summary.generator.cpu_share) / cores;
+        shares.push(("the machine's cores, server and generator together", cores_used));
+        let memory = run.manifest.machine.memory_bytes.max(1) as f64;
+        shares.push(("the machine's memory", cost.rss_max_bytes as f64 / memory));
+    }
+    let (what, share) =
+        shares.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("there is one at least");
+    let word = if share >= BUSY { "It ran out of" } else { "Nearest to its limit:" };
+    let of_server = summary.cost.map_or(String::new(), |cost| {
+        let most = bytes(cost.rss_max_bytes as f64);
+        let each = cost.cpu_us_per_delivery;
+        format!("; the server took {each:.2} µs of CPU a delivery and {most} at most")
+    });
+    format!("{word} {what}, {} used{of_server}.", percent(share))
+}
+
+/// A second that was much slower than the median one, and what else it had.
+fn slowest_second(seconds: &[Second]) -> Option<String> {
+    let mut p99: Vec<f64> =
+        seconds.iter().filter(|it| it.ack.count > 0).map(|it| it.ack.p99_ms).collect();
+    p99.sort_by(f64::total_cmp);
+    let median = *p99.get(p99.len() / 2)?;
+    let slow = seconds.iter().filter(|it| it.ack.p99_ms > SLOW * median);
+    let count = slow.clone().count();
+    let worst = slow.max_by(|a, b| a.ack.p99_ms.total_cmp(&b.ack.p99_ms))?;
+    let more = if count > 1 { format!(" ({count} seconds were like it)") } else { String::new() };
+    Some(format!(
+        "Second {} was the slowest: ack p99 {} beside {} in the median second{more}; in it the server \
+         used {} of a core, the generator {}, others {}, and sends started {} late at p99.",
+        worst.second,
+        ms(worst.ack.p99_ms),
+        ms(median),
+        percent(worst.server_cpu),
+        percent(worst.generator_cpu),
+        percent(worst.steal),
+        ms(worst.lag.p99_ms),
+    ))
+}
+
+/// A durable ack is worth what the disk is.
+fn disk(run: &Folder) -> Option<String> {
+    let [before, after] = run.summary.fsync?;
+    let ack = run.summary.latency.ack;
+    let apart = before.p50_us.max(after.p50_us) > 3.0 * before.p50_us.min(after.p50_us).max(1.0);
+    let warn = if apart {
+        " It was another disk afterwards: no figure between the two means much."
+    } else {
+        ""
+    };
+    Some(format!(
+        "One sync of this disk took {} at p50 and {} at p99 before the run, {} and {} after it; the \
+         durable ack took {} at p50.{warn}",
+        ms(before.p50_us / 1e3),
+        ms(before.p99_us / 1e3),
+        ms(after.p50_us / 1e3),
+        ms(after.p99_us / 1e3),
+        ms(ack.p50_ms),
+    ))
+}
+
+/// Every promise and limit.
+pub fn checks(run: &Folder) -> Vec<Check> {
+    let summary = &run.summary;
+    let ledger = &summary.ledger;
+    let mut checks = Vec::new();
+    let mut add = |of: Of, name: &str, failed: Option<String>| {
+        checks.push(Check { name: name.to_owned(), of, failed });
+    };
+    for (side, tally) in [("send", ledger.send_faults), ("delivery", ledger.delivery_faults)] {
+        for (kind, count) in tally.kinds() {
+            let described = ledger
+                .described
+                .iter()
+                .filter(|it| it.kind == kind && it.side.starts_with(&side[..4]));
+            let first = described.map(|it| it.what.as_str()).next().unwrap_or("not described");
+            let failed = (count > 0).then(|| format!("{count}, the first of them: {first}"));
+            add(Of::Server, &format!("no {side} is {kind}"), failed);
+        }
+    }
+    let some = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    add(Of::Server, "every send is answered", some(ledger.unanswered, "unanswered"));
+    add(Of::Server, "every user comes back", some(ledger.away, "away"));
+    let unread = ledger.rooms.saturating_sub(ledger.rooms_read);
+    add(Of::Server, "all history is read back", some(unread, "rooms not read to their end"));
+    let refused = ledger.refused as f64 > ledger.sends as f64 * REFUSED_SHARE_MAX;
+    let why = format!("{} of {} sends were refused", ledger.refused, ledger.sends);
+    add(Of::Server, "at most one send in 1,000 is refused", refused.then_some(why));
+    let incomplete = (summary.ending == Ending::Incomplete).then(|| summary.reasons.join("; "));
+    add(Of::Server, "the run comes to its end", incomplete);
+    let generator = &summary.generator;
+    for (name, key, is) in [
+        ("the generator keeps to its share of a core", "cpu_max", generator.cpu_share),
+        ("the median send starts in time (ms)", "lag_p50_ms", generator.lag.p50_ms),
+        ("99 in 100 sends start in time (ms)", "lag_p99_ms", generator.lag.p99_ms),
+        ("no more sends are given up than allowed", "dropped_max", generator.dropped as f64),
+    ] {
+        let Some(max) = run.scenario_number(&format!("self_check.{key}")) else { continue };
+        add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
+    }
+    checks
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
+    sum / f64::from(count.max(1))
+}

@@ -1,0 +1,141 @@
+//! Reports are functions of the run's folder: the same folder gives the same bytes, also when it was
+//! written by an older program. `folders/schema-1` is a run of ten seconds as the first schema had
+//! it; it is never written again.
+//!
+//! The golden files beside it are made again with `THRONG_GOLDEN=write cargo test -p throng-lab`.
+
+use std::path::{Path, PathBuf};
+
+use throng_lab::report::{self, Folder, Form};
+
+fn old_run() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/folders/schema-1")
+}
+
+fn text(form: Form, run: &Folder) -> String {
+    String::from_utf8(form.of(run)).unwrap()
+}
+
+/// A copy of the old run, changed.
+fn changed(folder: &Path, file: &str, from: &str, to: &str) -> Folder {
+    for name in ["manifest.json", "samples.jsonl", "summary.json"] {
+        let text = std::fs::read_to_string(old_run().join(name)).unwrap();
+        assert!(name != file || text.contains(from), "{from} is not in {file}");
+        let text = if name == file { text.replacen(from, to, 1) } else { text };
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    Folder::read(folder).unwrap()
+}
+
+#[test]
+fn a_run_of_the_first_schema_gives_the_same_reports_for_ever() {
+    let run = Folder::read(&old_run()).unwrap();
+    for form in [Form::Csv, Form::Json, Form::Junit] {
+        let made = text(form, &run);
+        let golden = old_run().join(form.file_name());
+        if std::env::var_os("THRONG_GOLDEN").is_some_and(|it| it == "write") {
+            std::fs::write(&golden, &made).unwrap();
+        }
+        let golden = std::fs::read_to_string(&golden).unwrap();
+        assert!(made == golden, "{form:?} is not what it was:\n{made}");
+    }
+}
+
+#[test]
+fn a_page_opens_on_the_verdict_then_the_cause_then_the_evidence_and_needs_nothing_else() {
+    let page = text(Form::Html, &Folder::read(&old_run()).unwrap());
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+    let order = [
+        "<h1><b>Pass</b>",
+        "<h2>Why</h2>",
+        "id=\"ack\"",
+        "Latency from the intended time",
+        "throng lab run canonical --seconds 10",
+    ];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{order:?}");
+    for outside in ["src=", "href=", "@import", "url(", "fetch(", "//cdn"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let names_of_formats = page.matches("http://www.w3.org/").count();
+    assert_eq!(page.matches("http").count(), names_of_formats);
+    assert!(page.contains("17.42") && page.contains("AMD EPYC"));
+}
+
+#[test]
+fn a_run_of_a_week_is_a_page_below_a_megabyte() {
+    let mut run = Folder::read(&old_run()).unwrap();
+    let seconds = run.seconds.clone();
+    run.seconds = (0..7 * 24 * 3_600_u64)
+        .map(|at| {
+            let mut second = seconds[at as usize % seconds.len()].clone();
+            second.second = at;
+            second.phase = format!("phase {}", at / 3_600);
+            second.ack.p99_ms *= 1.0 + at as f64 / 1e5;
+            second
+        })
+        .collect();
+    let bytes = text(Form::Html, &run).len();
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn what_a_server_said_cannot_become_a_part_of_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let evil = r#""server": "</script><script>alert(1)</script>""#;
+    let run = changed(folder.path(), "summary.json", r#""server": "throng 0.1.0""#, evil);
+    let page = text(Form::Html, &run);
+    assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn a_broken_promise_is_a_failed_test_and_a_tired_generator_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = changed(folder.path(), "summary.json", r#""lost": 0"#, r#""lost": 3"#);
+    let junit = text(Form::Junit, &run);
+    assert!(junit.contains(r#"failures="1" errors="0""#), "{junit}");
+    assert!(junit.contains("<failure message=\"3, the first of them"), "{junit}");
+    let lag = r#""dropped": 0"#;
+    let run = changed(folder.path(), "summary.json", lag, r#""dropped": 5"#);
+    let junit = text(Form::Junit, &run);
+    assert!(junit.contains(r#"failures="0" errors="1""#), "{junit}");
+    assert!(junit.contains("<error message=\"5.000, above 0\"/>"), "{junit}");
+}
+
+#[test]
+fn the_verdict_sentence_follows_the_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    for (ending, begin) in [
+        ("faults", "<h1><b>Promises were broken</b>"),
+        ("invalid", "<h1><b>Invalid</b> the generator"),
+        ("incomplete", "<h1><b>Incomplete</b>"),
+    ] {
+        let to = format!(r#""ending": "{ending}""#);
+        let run = changed(folder.path(), "summary.json", r#""ending": "pass""#, &to);
+        let page = text(Form::Html, &run);
+        assert!(
+            page.contains(begin) || page.contains(&begin.replace("</b> ", "</b>  ")),
+            "{ending}"
+        );
+        assert!(page.contains(&format!("<body class=\"{ending}\">")));
+    }
+}
+
+#[test]
+fn reports_are_written_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("reports");
+    let forms = [Form::Html, Form::Csv, Form::Json, Form::Junit];
+    let written = report::write(&old_run(), &forms, &to).unwrap();
+    assert_eq!(written.len(), 4);
+    assert!(written.iter().all(|it| it.metadata().unwrap().len() > 500));
+    let missing = report::write(&folder.path().join("nowhere"), &forms, &to).unwrap_err();
+    assert!(missing.to_string().contains("manifest.json"), "{missing}");
+}
+
+#[test]
+fn the_list_names_scenarios_and_runs() {
+    let mut said = Vec::new();
+    report::list(old_run().parent().unwrap(), &mut said).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("canonical") && said.contains("2026-11-21 08:25:22 UTC  pass"), "{said}");
+}
