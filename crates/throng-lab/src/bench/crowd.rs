@@ -134,7 +134,8 @@ impl Crowd {
         Ok(id)
     }
 
-    /// Sends a frame as it is.
+    /// Sends a frame as it is. On a socket that has ended it goes nowhere: the farewell before the
+    /// end is read like everything else, and what was not answered is counted by who waits for it.
     pub fn send(&mut self, link: usize, frame: &v1::ClientFrame) -> io::Result<()> {
         self.payload.clear();
         let opcode = match self.form {
@@ -150,6 +151,9 @@ impl Crowd {
         self.frame.clear();
         ws::encode_frame(opcode, &self.payload, Some(MASK), &mut self.frame);
         let link = &mut self.links[link];
+        if link.closed {
+            return Ok(());
+        }
         if !link.unsent.is_empty() {
             link.unsent.extend_from_slice(&self.frame);
             return Ok(());
@@ -157,6 +161,7 @@ impl Crowd {
         let sent = match link.stream.write(&self.frame) {
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if ended(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
         link.unsent.extend_from_slice(&self.frame[sent..]);
@@ -268,6 +273,10 @@ impl Crowd {
                 {
                     return Ok(());
                 }
+                Err(error) if ended(&error) => {
+                    link.unsent.clear();
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -330,6 +339,11 @@ impl Crowd {
         link.rest = rest;
         Ok(())
     }
+}
+
+/// The peer has closed; what it said before may still be read.
+fn ended(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Goes through whole frames of a server; the bytes they take.
