@@ -13,6 +13,7 @@
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
+//! - [`stats`]: medians, intervals, fits, for few and noisy numbers.
 //! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read
 //!   against it.
 #![forbid(unsafe_code)]
@@ -30,5 +31,6 @@ pub mod report;
 pub mod run;
 pub mod runner;
 pub mod scenario;
+pub mod stats;
 pub mod summary;
 pub mod target;

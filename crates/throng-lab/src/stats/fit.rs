@@ -89,8 +89,7 @@ pub fn scaling(points: &[(f64, f64)]) -> Option<Scaling> {
     kinds.sort_by(f64::total_cmp);
     kinds.dedup();
     // n / X = (1 − contention) / rate + (contention − coherence) / rate · n + coherence / rate · n²
-    let terms: [fn(f64) -> f64; 3] =
-        [|_| 1.0, |n| (n - 1.0).max(0.0), |n| n * (n - 1.0).max(0.0)];
+    let terms: [fn(f64) -> f64; 3] = [|_| 1.0, |n| (n - 1.0).max(0.0), |n| n * (n - 1.0).max(0.0)];
     // In these terms: 1 / rate, contention / rate, coherence / rate.
     let mut used = vec![0, 1, 2];
     used.truncate(kinds.len());
@@ -159,11 +158,11 @@ fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
         if rows[at][at].abs() < 1e-12 {
             return None;
         }
-        for below in at + 1..size {
-            let factor = rows[below][at] / rows[at][at];
-            for column in at..=size {
-                rows[below][column] -= factor * rows[at][column];
-            }
+        let (above, below) = rows.split_at_mut(at + 1);
+        let pivot = &above[at];
+        for row in below {
+            let factor = row[at] / pivot[at];
+            row.iter_mut().zip(pivot).for_each(|(value, of)| *value -= factor * of);
         }
     }
     let mut solved = vec![0.0; size];
@@ -183,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_line_without_noise_is_found_exactly() {
-        let points: Vec<(f64, f64)> = (0..10).map(|x| (f64::from(x), 3.0 - 0.5 * f64::from(x))).collect();
+        let points: Vec<(f64, f64)> =
+            (0..10).map(|x| (f64::from(x), 3.0 - 0.5 * f64::from(x))).collect();
         let it = line(&points).unwrap();
         assert!((it.slope + 0.5).abs() < 1e-12 && (it.at_zero - 3.0).abs() < 1e-12);
         assert!(it.slope_between[1] - it.slope_between[0] < 1e-9);
