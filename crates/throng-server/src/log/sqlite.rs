@@ -65,6 +65,10 @@ impl LogOptions {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "planted-faults"),
+        expect(clippy::unused_self, reason = "only the planted fault asks the options")
+    )]
     fn synchronous(&self) -> &'static str {
         #[cfg(feature = "planted-faults")]
         if self.fault_no_sync {
