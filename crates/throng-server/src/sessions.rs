@@ -104,6 +104,11 @@ impl Sessions {
         }
     }
 
+    /// The sessions that have a connection.
+    pub fn live(&self) -> Vec<SessionId> {
+        lock(&self.users).keys().copied().collect()
+    }
+
     /// An account's connections.
     pub fn of(&self, user: UserId) -> Vec<Arc<Outbox>> {
         let accounts = self.account(user);

@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use throng_server::accounts;
 use throng_server::accounts::bulk::{self, BulkError};
 use throng_server::clock::Clock;
+use throng_server::config::Settings;
 
 use crate::exit::{Code, Failure};
 use crate::settings::SettingsArgs;
@@ -25,6 +27,17 @@ pub enum Admin {
 pub enum Users {
     /// Make accounts that have a token and no password, for a load test.
     Create(Create),
+    /// End all sessions of an account: its tokens are refused, its connections closed.
+    Logout(Logout),
+}
+
+/// The account whose sessions end.
+#[derive(Args, Debug)]
+pub struct Logout {
+    /// Its name, in any case.
+    name: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// Accounts to make.
@@ -45,19 +58,16 @@ pub struct Create {
 
 impl Admin {
     pub fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
-        let Self::Users(Users::Create(create)) = self;
-        create.run(outer)
+        match self {
+            Self::Users(Users::Create(create)) => create.run(outer),
+            Self::Users(Users::Logout(logout)) => logout.run(outer),
+        }
     }
 }
 
 impl Create {
     fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
-        let settings = outer.clone().then(self.settings).read()?;
-        if settings.memory {
-            return Err(Failure::settings(
-                "accounts in memory belong to the process that has them",
-            ));
-        }
+        let settings = read(outer, self.settings)?;
         fs::create_dir_all(&settings.data).map_err(|error| {
             Failure::new(
                 Code::Unwritable,
@@ -94,6 +104,33 @@ impl Create {
         let said = format!("made {made} accounts; their tokens are in {}", self.tokens.display());
         writeln!(io::stdout(), "{said}").map_err(|error| Failure::other(&error))
     }
+}
+
+impl Logout {
+    fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
+        let settings = read(outer, self.settings)?;
+        let unknown = || {
+            let data = settings.data.display();
+            Failure::settings(&format!("there is no account named {} in {data}", self.name))
+        };
+        if !settings.data.join(accounts::FILE).is_file() {
+            return Err(unknown());
+        }
+        let ended = bulk::end_sessions(&settings.data, &self.name)
+            .map_err(|error| super::serve::of_accounts(&error))?
+            .ok_or_else(unknown)?;
+        writeln!(io::stdout(), "ended {ended} sessions of {}", self.name)
+            .map_err(|error| Failure::other(&error))
+    }
+}
+
+/// The settings of a data folder that can be looked after from outside.
+fn read(outer: &SettingsArgs, own: SettingsArgs) -> Result<Settings, Failure> {
+    let settings = outer.clone().then(own).read()?;
+    if settings.memory {
+        return Err(Failure::settings("accounts in memory belong to the process that has them"));
+    }
+    Ok(settings)
 }
 
 /// A file that was not there, for its owner's eyes only.

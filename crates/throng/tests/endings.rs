@@ -1,11 +1,13 @@
 //! What ends when a session ends: its token everywhere, its connections at once, and nothing else.
 
+use std::ffi::OsStr;
+
 use serde_json::{Value, json};
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::server_frame::Frame;
 use throng_wire::native::v1::{Goodbye, Ping};
 
-use crate::process::Server;
+use crate::process::{Server, run, said};
 use crate::raw_client::Client;
 
 #[test]
@@ -32,6 +34,28 @@ fn a_log_out_over_http_closes_the_sessions_connections_and_no_others() {
     assert!(other.ask(Request::Ping(Ping {})).is_ok());
     assert_eq!(server.ask("GET", "/api/v1/rooms", &first, "").0, 401);
     assert_eq!(server.ask("GET", "/api/v1/rooms", &second, "").0, 200);
+}
+
+#[test]
+fn sessions_ended_by_another_process_close_their_connections_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--raw-listen", "127.0.0.1:0"]);
+    let raw = server.raw.unwrap();
+    let (anna, bert) =
+        (server.sign_up("anna", "correct horse"), server.sign_up("bert", "correct horse"));
+    let mut ended = Client::open(raw, &anna).unwrap();
+    let mut other = Client::open(raw, &bert).unwrap();
+    let logout = |name: &str| {
+        let data = folder.path().as_os_str();
+        run(["admin", "users", "logout", name, "--data"].map(OsStr::new).into_iter().chain([data]))
+    };
+    let output = logout("Anna");
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(output.stdout, b"ended 1 sessions of Anna\n");
+    assert!(matches!(ended.read(), Ok(Frame::Goodbye(Goodbye { code: 4401, .. }))));
+    assert_eq!(server.ask("GET", "/api/v1/rooms", &anna, "").0, 401);
+    assert!(other.ask(Request::Ping(Ping {})).is_ok());
+    assert!(said(&logout("nobody")).contains("no account named nobody"));
 }
 
 #[test]

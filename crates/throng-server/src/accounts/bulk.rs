@@ -1,8 +1,8 @@
-//! Many accounts at once, each with a token and no password: for a load test, which must not wait
-//! for ten thousand hashes.
+//! What is done to accounts from outside: many at once, each with a token and no password (for a
+//! load test, which must not wait for ten thousand hashes), and all sessions of one ended.
 //!
-//! Neighbours: `throng admin users create` alone. It writes beside a running server, which hears of
-//! the accounts when they first authenticate.
+//! Neighbours: `throng admin` alone. It writes beside a running server, which hears of new accounts
+//! when they first authenticate, and of ended sessions when it looks (`Accounts::look_outside`).
 
 use std::path::Path;
 
@@ -66,4 +66,12 @@ pub fn create(
         }
     }
     Ok(made)
+}
+
+/// Ends all sessions of an account; how many there were, or `None` when there is no such account.
+/// A server that runs on the folder closes their connections within a second. Blocks.
+pub fn end_sessions(folder: &Path, name: &str) -> Result<Option<usize>, AccountsError> {
+    let Ok(name) = Username::parse(name) else { return Ok(None) };
+    let mut tables = Tables::open(&folder.join(FILE))?;
+    tables.write(|writes| writes.end_all(&name.fold()))
 }

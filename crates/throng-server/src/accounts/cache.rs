@@ -66,6 +66,11 @@ impl Cache {
         self.endings.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Another process may have ended some.
+    pub fn ended_elsewhere(&self) {
+        self.endings.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Sessions ended so far.
     pub fn endings(&self) -> u64 {
         self.endings.load(Ordering::SeqCst)

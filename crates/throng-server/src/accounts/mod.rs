@@ -11,6 +11,7 @@ mod thread;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
@@ -28,6 +29,9 @@ pub const FILE: &str = "accounts.db";
 
 /// Jobs that wait for the thread; beyond it those who ask wait for a place. One is some 200 bytes.
 const QUEUE_MAX: usize = 4_096;
+
+/// Sessions looked up in one job: half a millisecond, which is what a login behind it waits.
+const RECHECK_MAX: usize = 256;
 
 /// Where accounts are kept.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,8 @@ pub struct Accounts {
     cache: Arc<Cache>,
     watch: Arc<OnceLock<Arc<dyn Watch>>>,
     clock: Clock,
+    /// What other processes have written and was looked at.
+    looked_at: AtomicI64,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -91,12 +97,34 @@ impl Accounts {
             .name("accounts".into())
             .spawn(move || keeper.run(queue))
             .map_err(|error| AccountsError::io("start the thread of the accounts", &error))?;
-        Ok(Self { jobs: Some(jobs), cache, watch, clock, thread: Some(thread) })
+        let looked_at = AtomicI64::new(i64::MIN);
+        Ok(Self { jobs: Some(jobs), cache, watch, clock, looked_at, thread: Some(thread) })
     }
 
     /// Names those who must hear of ended sessions and failed syncs; once, at start-up.
     pub fn watch(&self, watch: Arc<dyn Watch>) {
         assert!(self.watch.set(watch).is_ok(), "the accounts are watched once");
+    }
+
+    /// Whether another process (`throng admin`) has written since the last time; then the sessions
+    /// that have connections here, as `live` tells them, are looked up, and those that were ended
+    /// are told to the watch. One caller at a time.
+    pub async fn look_outside(
+        &self,
+        live: impl FnOnce() -> Vec<SessionId>,
+    ) -> Result<(), Rejection> {
+        let version = self.ask(|reply| Job::Version { reply }).await?;
+        if self.looked_at.load(Ordering::Relaxed) == version {
+            return Ok(());
+        }
+        // First: who binds a connection while the list is made sees this move, and asks again.
+        self.cache.ended_elsewhere();
+        for sessions in live().chunks(RECHECK_MAX) {
+            let sessions = sessions.to_vec();
+            self.ask(|reply| Job::Recheck { sessions, reply }).await?;
+        }
+        self.looked_at.store(version, Ordering::Relaxed);
+        Ok(())
     }
 
     /// How many sessions were ended so far. One who authenticates and then registers a connection

@@ -177,6 +177,30 @@ impl Tables {
         };
         find().map_err(|error| explain(&error, &self.path))
     }
+
+    /// Moves whenever another process has written, and at no write of our own.
+    pub fn version(&self) -> Result<i64, AccountsError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+            statement.query_row([], |row| row.get(0))
+        };
+        read().map_err(|error| explain(&error, &self.path))
+    }
+
+    /// Those of the sessions that there are no longer.
+    pub fn gone(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, AccountsError> {
+        let find = || {
+            let mut is = self.connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?;
+            let mut gone = Vec::new();
+            for session in sessions {
+                if !is.exists([session.0 as i64])? {
+                    gone.push(*session);
+                }
+            }
+            Ok(gone)
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
 }
 
 /// An open transaction.
@@ -284,6 +308,17 @@ impl Writes<'_> {
             .prepare_cached("DELETE FROM sessions WHERE id = ?1 RETURNING id, token")?
             .query_row([session.0 as i64], ended)
             .optional()
+    }
+
+    /// Ends all sessions of the account of that folded name; `None` when there is no such account.
+    pub fn end_all(&self, folded: &str) -> rusqlite::Result<Option<usize>> {
+        let user: Option<i64> = self
+            .0
+            .prepare_cached("SELECT id FROM users WHERE folded = ?1")?
+            .query_row([folded], |row| row.get(0))
+            .optional()?;
+        let Some(user) = user else { return Ok(None) };
+        self.0.prepare_cached("DELETE FROM sessions WHERE user = ?1")?.execute([user]).map(Some)
     }
 
     /// Notes that a session was used.

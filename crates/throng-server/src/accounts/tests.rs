@@ -210,6 +210,43 @@ fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
     runtime.block_on(register(&accounts, "bert"));
 }
 
+#[test]
+fn sessions_that_another_process_ended_are_told_to_the_watch_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let form = Form::Folder(folder.path());
+    let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+    let heard = Arc::new(Heard::default());
+    accounts.watch(heard.clone());
+    let (anna, _) = runtime.block_on(register(&accounts, "anna"));
+    let (bert, _) = runtime.block_on(register(&accounts, "bert"));
+    // More than one job's worth, as they come: what is not ours is as good as ended.
+    let live = || (0..RECHECK_MAX as u64).map(SessionId).chain([anna.session, bert.session]);
+    let look = |asked: &mut bool| {
+        let endings = accounts.endings();
+        runtime.block_on(accounts.look_outside(|| {
+            *asked = true;
+            assert!(accounts.endings() > endings, "those who come meanwhile ask again");
+            live().collect()
+        }))
+    };
+    let mut asked = false;
+    look(&mut asked).unwrap();
+    heard.0.lock().unwrap().clear();
+    asked = false;
+    runtime.block_on(register(&accounts, "carl"));
+    look(&mut asked).unwrap();
+    assert!(!asked, "what this server wrote is nothing to look at");
+    assert_eq!(bulk::end_sessions(folder.path(), "ANNA").unwrap(), Some(1));
+    assert_eq!(bulk::end_sessions(folder.path(), "nobody").unwrap(), None);
+    look(&mut asked).unwrap();
+    let told = std::mem::take(&mut *heard.0.lock().unwrap());
+    assert!(asked && told.contains(&anna.session) && !told.contains(&bert.session));
+    asked = false;
+    look(&mut asked).unwrap();
+    assert!(!asked, "looked at once");
+}
+
 /// Counted by another connection, which sees each commit as another version of the data.
 #[test]
 fn sign_ups_that_wait_together_are_committed_together() {

@@ -42,6 +42,15 @@ pub enum Job {
         keep: Option<Moment>,
         reply: Reply<Authenticated>,
     },
+    /// The version of what other processes have written.
+    Version {
+        reply: Reply<i64>,
+    },
+    /// Another process has written: those of these sessions that it ended are to be closed.
+    Recheck {
+        sessions: Vec<SessionId>,
+        reply: Reply<()>,
+    },
     Register {
         name: Username,
         phc: Phc,
@@ -139,6 +148,11 @@ impl Keeper {
             Job::Authenticate { token, at, keep, reply } => {
                 drop(reply.send(self.authenticate(token, at, keep)));
             }
+            Job::Version { reply } => {
+                let version = self.tables.version().map_err(|error| self.trouble(&error));
+                _ = reply.send(version);
+            }
+            Job::Recheck { sessions, reply } => drop(reply.send(self.recheck(&sessions))),
             write => {
                 if !write.asker_has_gone() {
                     writes.push(write);
@@ -162,6 +176,17 @@ impl Keeper {
             self.cache.put(token, found.known.clone(), now);
         }
         Ok(found.known)
+    }
+
+    /// The tokens of what another process ended are in the cache until they are old.
+    fn recheck(&mut self, sessions: &[SessionId]) -> Result<(), Rejection> {
+        let gone = self.tables.gone(sessions).map_err(|error| self.trouble(&error))?;
+        if let Some(watch) = self.watch.get() {
+            for session in gone {
+                watch.session_ended(session);
+            }
+        }
+        Ok(())
     }
 
     /// One transaction for all of it, then the answers.
@@ -254,7 +279,9 @@ fn carry_out(
             writes.renew(user, &old, &new)?;
             Ok(after_commit(reply, Ok(())))
         }
-        Job::Find { .. } | Job::Authenticate { .. } => unreachable!("reads are answered before"),
+        Job::Find { .. } | Job::Authenticate { .. } | Job::Version { .. } | Job::Recheck { .. } => {
+            unreachable!("reads are answered before")
+        }
     }
 }
 

@@ -44,6 +44,11 @@ const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 const SWEEP_MIN: Duration = Duration::from_millis(10);
 const SWEEP_MAX: Duration = Duration::from_secs(1);
 
+/// How often what other processes did to the accounts is looked at: an ended session's connections
+/// are closed within a second, on a busy machine too.
+const LOOK_OUTSIDE: Duration = Duration::from_millis(250);
+const _: () = assert!(LOOK_OUTSIDE.as_millis() < 1_000);
+
 /// What kept the server from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -192,6 +197,9 @@ impl App {
             shards,
         });
         app.start_sweep();
+        if !app.settings.memory {
+            app.start_looking_outside();
+        }
         Ok(app)
     }
 
@@ -217,6 +225,22 @@ impl App {
                 let since =
                     app.tail.since().map_or(0, |since| app.clock.wall().0.saturating_sub(since.0));
                 app.metrics.fold_lag_millis.set(since as i64);
+            }
+        });
+    }
+
+    /// Closes the connections of sessions that another process ended; ends with the runtime.
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for it to end")]
+    fn start_looking_outside(self: &Arc<Self>) {
+        let app = Arc::downgrade(self);
+        let mut ticks = tokio::time::interval(LOOK_OUTSIDE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                let Some(app) = app.upgrade() else { return };
+                // What could not be read was logged, and is tried again at the next tick.
+                _ = app.auth.accounts().look_outside(|| app.sessions.live()).await;
             }
         });
     }
