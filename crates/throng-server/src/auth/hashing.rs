@@ -5,6 +5,7 @@
 //! threads, and a caller that goes away frees no place before its work is passed over or done.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,8 +66,19 @@ type Answer = Box<dyn FnOnce()>;
 
 #[derive(Debug)]
 enum Work {
-    Hash { password: Password, reply: oneshot::Sender<Result<Phc, Rejection>> },
-    Verify { password: Password, kept: Phc, reply: oneshot::Sender<Result<Verified, Rejection>> },
+    Hash {
+        password: Password,
+        reply: oneshot::Sender<Result<Phc, Rejection>>,
+    },
+    Verify {
+        password: Password,
+        kept: Phc,
+        reply: oneshot::Sender<Result<Verified, Rejection>>,
+    },
+    #[cfg(test)]
+    Panic {
+        reply: oneshot::Sender<Result<Phc, Rejection>>,
+    },
 }
 
 /// What came of a try, with the new hash to keep when the old one is stale.
@@ -219,7 +231,16 @@ impl Shared {
             } else if waited > self.wait_max * 2 {
                 (Outcome::Refused, Some(job.work.refuse(busy(wait))))
             } else {
-                (Outcome::Hashed, Some(job.work.run(&mut arena)))
+                match catch_unwind(AssertUnwindSafe(|| job.work.run(&mut arena))) {
+                    Ok(answer) => (Outcome::Hashed, Some(answer)),
+                    Err(_) => {
+                        // Who asked hears *unavailable*, for the panic has dropped its answer. The
+                        // thread goes on, with memory that nothing was half done in.
+                        tracing::error!("hashing a password panicked; its message is above");
+                        arena = Arena::default();
+                        (Outcome::Broken, None)
+                    }
+                }
             };
             self.finish(outcome, begun);
             if let Some(answer) = answer {
@@ -257,6 +278,7 @@ impl Shared {
                 state.took = (state.took * 7 + took) / 8;
             }
             Outcome::Refused => _ = self.metrics.hashes_refused.inc(),
+            Outcome::Broken => {}
             Outcome::PassedOver => _ = self.metrics.hashes_passed_over.inc(),
         }
     }
@@ -267,6 +289,7 @@ enum Outcome {
     Hashed,
     Refused,
     PassedOver,
+    Broken,
 }
 
 impl Work {
@@ -274,6 +297,8 @@ impl Work {
         match self {
             Self::Hash { reply, .. } => reply.is_closed(),
             Self::Verify { reply, .. } => reply.is_closed(),
+            #[cfg(test)]
+            Self::Panic { reply } => reply.is_closed(),
         }
     }
 
@@ -282,6 +307,8 @@ impl Work {
         match self {
             Self::Hash { reply, .. } => Box::new(move || drop(reply.send(Err(rejection)))),
             Self::Verify { reply, .. } => Box::new(move || drop(reply.send(Err(rejection)))),
+            #[cfg(test)]
+            Self::Panic { reply } => Box::new(move || drop(reply.send(Err(rejection)))),
         }
     }
 
@@ -298,6 +325,8 @@ impl Work {
                     .flatten();
                 Box::new(move || drop(reply.send(Ok(Verified { verdict, renewed }))))
             }
+            #[cfg(test)]
+            Self::Panic { .. } => panic!("planted in a test"),
         }
     }
 }
@@ -399,6 +428,22 @@ mod tests {
         assert!(answer.blocking_recv().unwrap().is_ok());
         assert_eq!(pool.shared.metrics.hashes_passed_over.get(), 1);
         assert_eq!(pool.shared.metrics.hashes.get(), 1);
+    }
+
+    #[test]
+    fn a_hash_that_panics_is_unavailable_and_the_next_one_is_done() {
+        let pool = pool(2, 60_000);
+        for _ in 0..3 {
+            let (reply, answer) = oneshot::channel();
+            pool.place().unwrap().submit(Work::Panic { reply });
+            assert!(answer.blocking_recv().is_err(), "the asker makes *unavailable* of it");
+            let (reply, answer) = oneshot::channel();
+            pool.place().unwrap().submit(Work::Hash { password: password(), reply });
+            assert!(answer.blocking_recv().unwrap().is_ok());
+        }
+        let state = pool.shared.lock();
+        assert_eq!((state.taken, state.running.len()), (0, 0));
+        assert_eq!(pool.shared.metrics.hashes.get(), 3);
     }
 
     #[test]
