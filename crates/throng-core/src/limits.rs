@@ -91,7 +91,8 @@ settable_limits! {
     sends_per_second: u32 = 10, 1..=1_000_000;
     /// Sends of one account in a burst.
     sends_burst: u32 = 50, 1..=1_000_000;
-    /// Other requests (joins, pages, lists) of one connection a second, sustained.
+    /// Other requests (joins, pages, lists) of one connection a second, sustained; a WebSocket ping
+    /// or pong, and a piece of a message below 64 bytes, counts as one.
     requests_per_second: u32 = 50, 1..=1_000_000;
     /// The same, in a burst: a client that opens its rooms after a restart.
     requests_burst: u32 = 2_000, 1..=1_000_000;

@@ -5,6 +5,8 @@
 //! it keeps the rate of sends, which all connections of an account share, as a `Gcra` beside the
 //! account. It never reads a clock: times are milliseconds of one monotonic clock, passed in.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use crate::event::Author;
 use crate::id::SessionId;
 use crate::limits::Limits;
@@ -103,15 +105,13 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Session {
     state: State,
-    /// Refusals since the last request that was not refused.
-    refusals: u32,
 }
 
 impl Session {
     /// Of a connection accepted now.
     pub fn new(now_ms: u64, limits: &Limits) -> Self {
         let deadline_ms = now_ms.saturating_add(limits.auth_timeout_ms);
-        Self { state: State::Anonymous { deadline_ms }, refusals: 0 }
+        Self { state: State::Anonymous { deadline_ms } }
     }
 
     /// Whether this may be asked now.
@@ -142,21 +142,6 @@ impl Session {
         }
     }
 
-    /// A request was refused. Too many in a row end the connection; what is the server's own fault
-    /// does not count.
-    pub fn refused(&mut self, rejection: Rejection, limits: &Limits) -> Option<Disconnect> {
-        if matches!(rejection, Rejection::Busy { .. } | Rejection::Unavailable) {
-            return None;
-        }
-        self.refusals = self.refusals.saturating_add(1);
-        (self.refusals >= limits.refusals_max).then_some(Disconnect::TooManyRefusals)
-    }
-
-    /// A request was not refused.
-    pub fn answered(&mut self) {
-        self.refusals = 0;
-    }
-
     /// When it ends by itself unless it is authenticated before.
     pub fn deadline_ms(&self) -> Option<u64> {
         match self.state {
@@ -168,6 +153,30 @@ impl Session {
     /// The farewell to one that has been nobody for too long.
     pub fn overdue(&self, now_ms: u64) -> Option<Disconnect> {
         self.deadline_ms().filter(|at| *at <= now_ms).map(|_| Disconnect::AuthTimeout)
+    }
+}
+
+/// One connection's refusals in a row, whoever answers it: its own task, or the fan-out for the shard.
+#[derive(Debug, Default)]
+pub struct Refusals(AtomicU32);
+
+impl Refusals {
+    /// A request was refused. Too many in a row end the connection; what is the server's own fault
+    /// does not count.
+    pub fn refused(&self, rejection: Rejection, refusals_max: u32) -> Option<Disconnect> {
+        if matches!(rejection, Rejection::Busy { .. } | Rejection::Unavailable) {
+            return None;
+        }
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        (before.saturating_add(1) >= refusals_max).then_some(Disconnect::TooManyRefusals)
+    }
+
+    /// A request was not refused.
+    pub fn answered(&self) {
+        // Nearly always nothing was: then nothing is written.
+        if self.0.load(Ordering::Relaxed) > 0 {
+            self.0.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -270,15 +279,14 @@ mod tests {
 
     #[test]
     fn refusals_in_a_row_end_a_connection_and_one_answer_begins_anew() {
-        let limits = Limits { refusals_max: 3, ..Limits::default() };
-        let mut session = Session::new(0, &limits);
-        assert_eq!(session.refused(Rejection::NotMember, &limits), None);
-        assert_eq!(session.refused(Rejection::NotMember, &limits), None);
-        session.answered();
-        assert_eq!(session.refused(Rejection::NotMember, &limits), None);
-        assert_eq!(session.refused(Rejection::Unavailable, &limits), None, "not its fault");
-        assert_eq!(session.refused(Rejection::Malformed, &limits), None);
-        let farewell = session.refused(Rejection::NoSuchRoom, &limits);
+        let refusals = Refusals::default();
+        assert_eq!(refusals.refused(Rejection::NotMember, 3), None);
+        assert_eq!(refusals.refused(Rejection::NotMember, 3), None);
+        refusals.answered();
+        assert_eq!(refusals.refused(Rejection::NotMember, 3), None);
+        assert_eq!(refusals.refused(Rejection::Unavailable, 3), None, "not its fault");
+        assert_eq!(refusals.refused(Rejection::Malformed, 3), None);
+        let farewell = refusals.refused(Rejection::NoSuchRoom, 3);
         assert_eq!(farewell, Some(Disconnect::TooManyRefusals));
     }
 }

@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use throng_core::{Disconnect, Limits};
+use throng_core::session::Refusals;
+use throng_core::{Disconnect, Limits, Rejection};
 use tokio::net::TcpStream;
 
 use crate::clock::Moment;
@@ -46,6 +47,8 @@ pub struct Outbox {
     /// Milliseconds at which the connection's task wants to be woken; `u64::MAX` for never.
     deadline: AtomicU64,
     listens: AtomicBool,
+    refusals: Refusals,
+    refusals_max: u32,
     state: Mutex<State>,
 }
 
@@ -183,6 +186,8 @@ impl Outbox {
             bytes_max: u32::try_from(limits.outbox_bytes_max).unwrap_or(u32::MAX),
             deadline: AtomicU64::new(u64::MAX),
             listens: AtomicBool::new(false),
+            refusals: Refusals::default(),
+            refusals_max: limits.refusals_max,
             state: Mutex::new(state),
         }
     }
@@ -268,6 +273,15 @@ impl Outbox {
         if state.phase == Phase::Open {
             state.push(bytes.into(), frames, false);
             self.write_waiting(&mut state, writer);
+        }
+    }
+
+    /// Counts what came of a request, before it is answered: refused too often in a row, the
+    /// connection ends. By whoever answers.
+    pub fn judge(&self, refusal: Option<Rejection>) {
+        let Some(rejection) = refusal else { return self.refusals.answered() };
+        if let Some(why) = self.refusals.refused(rejection, self.refusals_max) {
+            self.end(why, 0);
         }
     }
 

@@ -190,7 +190,7 @@ impl Sequencer {
         for (answered, outcome) in answers.iter_mut().zip(&turn.outcomes) {
             answered.outcome = *outcome;
         }
-        answer_accepted(answers);
+        answer_accepted(answers, &self.around.metrics);
         if planted(Fault::TellBeforeCommit) {
             let events = turn.events.clone();
             self.fanout.tell(Told { answers: Vec::new(), events, committed: decided });
@@ -304,7 +304,7 @@ fn recalled(event: Arc<Event>) -> Arc<Event> {
 }
 
 /// Those who asked only for *accepted* are answered before the commit, for that is what it means.
-fn answer_accepted(answers: &mut [Answered]) {
+fn answer_accepted(answers: &mut [Answered], metrics: &Metrics) {
     let mut writer = Writer::default();
     for answered in answers {
         let ReplyTo::Connection { outbox, re, ack } = &answered.to else { continue };
@@ -316,8 +316,12 @@ fn answer_accepted(answers: &mut [Answered]) {
                 Answer::Posted { room: answered.room, seq, n, at, repeat, ack: *ack }
             }
             Ok(_) => continue,
-            Err(rejection) => Answer::Rejected(rejection),
+            Err(rejection) => {
+                metrics.rejections.inc();
+                Answer::Rejected(rejection)
+            }
         };
+        outbox.judge(answered.outcome.err());
         let mut bytes = Vec::new();
         outbox.form.answer(*re, &answer, &mut bytes);
         outbox.stage_answer(bytes, true);

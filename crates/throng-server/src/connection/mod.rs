@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use throng_core::session::{Identity, Session};
+use throng_core::session::{Ask as Kind, Identity, Session};
 use throng_core::{Disconnect, Rejection};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -287,6 +287,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         metrics.reads.inc();
         metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
         metrics.requests.inc_by(intake.asks.len() as u64);
+        self.charge(std::mem::take(&mut intake.scraps), decoded);
         if !intake.writes.is_empty() && intake.end.is_none() {
             self.say(std::mem::take(&mut intake.writes), 1);
         }
@@ -354,11 +355,24 @@ impl<P: Protocol + Unpin> Connection<P> {
         let rejection = match answer {
             Answer::Rejected(rejection) => *rejection,
             Answer::Malformed(_) => Rejection::Malformed,
-            _ => return self.session.answered(),
+            _ => return self.outbox.judge(None),
         };
         self.app.metrics.rejections.inc();
-        if let Some(why) = self.session.refused(rejection, &self.app.limits) {
-            self.outbox.end(why, 0);
+        self.outbox.judge(Some(rejection));
+    }
+
+    /// Frames that asked nothing cost as much as requests; beyond the rate each is a refusal, though
+    /// nothing is said of it.
+    fn charge(&mut self, scraps: u32, now: Moment) {
+        for _ in 0..scraps {
+            let permitted = self.session.permit(Kind::Request, now.millis(), self.app.requests);
+            if let Err(rejection) = permitted {
+                self.app.metrics.rejections.inc();
+                self.outbox.judge(Some(rejection));
+            }
+            if self.outbox.ending().is_some() {
+                return;
+            }
         }
     }
 

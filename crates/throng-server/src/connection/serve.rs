@@ -248,7 +248,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let session = identity.session;
         self.session.authenticate(identity);
         self.protocol.allow(self.app.limits.frame_len_max);
-        self.session.answered();
+        self.outbox.judge(None);
         if let Some(re) = re {
             self.answer(re, &Answer::Session { author, token });
         }

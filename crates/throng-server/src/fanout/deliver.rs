@@ -112,6 +112,7 @@ impl Deliver {
                     self.hub.unsubscribe(room, key);
                     self.release(outbox.id, key);
                 }
+                outbox.judge(None);
                 self.stage_answer(&outbox, re, &Answer::Done, false);
             }
             Order::Gone(id) => {
@@ -242,9 +243,10 @@ impl Deliver {
             ReplyTo::Caller(caller) => _ = caller.send(outcome),
             ReplyTo::Connection { outbox, re, ack } => {
                 let answer = self.answer_of(room, outcome, ack, &outbox);
-                if answer.is_refusal() {
+                if outcome.is_err() {
                     self.around.metrics.rejections.inc();
                 }
+                outbox.judge(outcome.err());
                 self.stage_answer(&outbox, re, &answer, true);
             }
         }
@@ -334,6 +336,7 @@ impl Deliver {
             }
         };
         let answer = Answer::Subscribed { room, position: self.position(position) };
+        outbox.judge(None);
         self.stage_answer(&outbox, re, &answer, false);
         _ = done.send(Attached::Done);
     }

@@ -42,6 +42,8 @@ pub trait Protocol: Send + Debug {
 pub struct Intake {
     /// What was asked, in order.
     pub asks: VecDeque<Ask>,
+    /// Frames that ask nothing: pings, pongs, pieces too small to need one of their own.
+    pub scraps: u32,
     /// What the grammar itself answers (a pong, the echo of a close).
     pub writes: Vec<u8>,
     /// The stream is at its end, and why.

@@ -3,12 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use throng_server::clock::Clock;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::{self};
 use throng_wire::ws;
 
 use super::Server;
+
 use super::client::{Client, Speak, body, post, refused};
 
 const BAD_ROOM: u32 = 9_999;
@@ -125,6 +127,96 @@ fn refusals_in_a_row_end_a_connection_at_the_limit() {
     }
     client.send(page);
     assert_eq!(client.farewell().code, 4402);
+}
+
+/// Whether somebody belongs is the shard's to say; its refusals count like all others.
+#[test]
+fn refusals_of_the_shard_end_a_connection_at_the_limit_whatever_ack_was_asked_for() {
+    for ack in [v1::Ack::Durable, v1::Ack::Accepted] {
+        let server = Server::with(|settings| settings.limits.refusals_max = 5);
+        let mut owner = server.join_in(Speak::Raw, "owner");
+        let room = owner.create("tea");
+        let mut client = server.join_in(Speak::Json, "anna");
+        let own = client.create("coffee");
+        let Request::Post(asked) = post(room, "let me in") else { unreachable!() };
+        let asked = Request::Post(v1::Post { ack: ack as i32, ..asked });
+        for _ in 0..2 {
+            for _ in 0..4 {
+                assert_eq!(refused(&client.ask(asked.clone())), 206);
+            }
+            client.post(own, "what is not refused begins anew");
+        }
+        for _ in 0..4 {
+            assert_eq!(refused(&client.ask(asked.clone())), 206);
+        }
+        client.send(asked);
+        assert_eq!(client.farewell().code, 4402, "{ack:?}");
+        assert!(server.app().metrics.rejections.get() >= 13);
+    }
+}
+
+/// A client that sends frames which ask nothing, and after them one message of so many pieces.
+fn scraps(kind: ws::Opcode, count: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for i in 0..count {
+        let payload = if kind == ws::Opcode::Pong { &b"beat"[..] } else { &b""[..] };
+        let at = bytes.len();
+        ws::encode_frame(kind, payload, Some([7; 4]), &mut bytes);
+        if kind == ws::Opcode::Text {
+            // The first of an unfinished message, and what follows it.
+            bytes[at] = if i == 0 { 0x01 } else { 0x00 };
+        }
+    }
+    bytes
+}
+
+#[test]
+fn frames_that_ask_nothing_are_charged_and_beyond_the_rate_each_is_a_refusal() {
+    for kind in [ws::Opcode::Ping, ws::Opcode::Pong, ws::Opcode::Text] {
+        // No time passes: what was taken of the rate is not given back.
+        let server = Server::at(Clock::manual(), |settings| {
+            settings.limits.requests_burst = 10;
+            settings.limits.refusals_max = 5;
+        });
+        let mut client = server.join_in(Speak::Json, "anna");
+        let room = client.create("tea"); // One of the ten.
+        client.stream.write_all(&scraps(kind, 9 + 4)).unwrap();
+        if kind == ws::Opcode::Text {
+            // The message's end: an empty one is no frame of ours, and a refusal.
+            let mut end = Vec::new();
+            ws::encode_frame(ws::Opcode::Text, b"", Some([7; 4]), &mut end);
+            end[0] = 0x80;
+            client.stream.write_all(&end).unwrap();
+            assert_eq!(client.farewell().code, 4402, "{kind:?}");
+            continue;
+        }
+        client.post(room, "still here, and within the rate of sends");
+        client.stream.write_all(&scraps(kind, 4)).unwrap();
+        client.post(room, "and still");
+        client.stream.write_all(&scraps(kind, 5)).unwrap();
+        assert_eq!(client.farewell().code, 4402, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_message_in_pieces_of_a_decent_size_costs_one_request() {
+    let server = Server::at(Clock::manual(), |settings| {
+        settings.limits.requests_burst = 2;
+        settings.limits.refusals_max = 1;
+    });
+    let mut client = server.join_in(Speak::Json, "anna");
+    let room = client.create("tea");
+    let text = format!(r#"{{"id":9,"post":{{"room":{room},"body":"{}"}}}}"#, "x".repeat(6_400));
+    let mut bytes = Vec::new();
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(64).collect();
+    for (i, piece) in pieces.iter().enumerate() {
+        let at = bytes.len();
+        ws::encode_frame(ws::Opcode::Text, piece, Some([7; 4]), &mut bytes);
+        let fin = if i + 1 == pieces.len() { 0x80 } else { 0 };
+        bytes[at] = fin | u8::from(i == 0);
+    }
+    client.stream.write_all(&bytes).unwrap();
+    assert!(matches!(client.answer(9), Outcome::Posted(_)));
 }
 
 #[test]

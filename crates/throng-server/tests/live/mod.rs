@@ -36,6 +36,11 @@ impl Server {
 
     /// In memory, with these settings; hashing is not what these tests are about.
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::at(Clock::system(), change)
+    }
+
+    /// By this clock.
+    fn at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings =
             Settings { memory: true, listen: free, raw_listen: Some(free), ..Settings::default() };
@@ -51,7 +56,7 @@ impl Server {
         let fatal =
             Fatal::new(|code, last_word| panic!("the server ended with {code}: {last_word}"));
         let (app, open) = runtime.block_on(async {
-            let app = App::start(settings, Clock::system(), fatal).unwrap();
+            let app = App::start(settings, clock, fatal).unwrap();
             let open = listeners::open(&app).unwrap();
             (app, open)
         });

@@ -56,7 +56,11 @@ pub struct Decoder {
     checked: usize,
     /// What came of an unfinished control frame, which may lie inside a message.
     control: Vec<u8>,
+    scraps: u32,
 }
+
+/// A piece of a message below this costs more to take in than it brings.
+const SCRAP_LEN: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -90,7 +94,14 @@ impl Decoder {
             gathered: Vec::new(),
             checked: 0,
             control: Vec::new(),
+            scraps: 0,
         }
+    }
+
+    /// Pieces of messages that were empty or nearly so, since the last call; not a message's last
+    /// one. To be charged to whoever sends them: a message may consist of any number.
+    pub fn take_scraps(&mut self) -> u32 {
+        std::mem::take(&mut self.scraps)
     }
 
     /// From the next frame on (after authentication, larger messages are allowed).
@@ -144,6 +155,7 @@ impl Decoder {
                     if !whole {
                         return Ok(Step { used, message: None });
                     }
+                    self.scraps += u32::from(frame.len < SCRAP_LEN);
                 }
             }
         }

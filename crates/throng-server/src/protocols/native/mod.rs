@@ -87,7 +87,7 @@ fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake
         };
         at += step.used;
         match (step.message, form) {
-            (None, _) => return,
+            (None, _) => break,
             (Some(ws::Message::Text(text)), Form::WsJson) => {
                 intake.asks.push_back(ask(json::decode_client(text.as_bytes())));
             }
@@ -98,9 +98,10 @@ fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake
                 intake.end = Some(End::Broken(Disconnect::WrongKind));
             }
             (Some(ws::Message::Ping(payload)), _) => {
+                intake.scraps += 1;
                 ws::encode_frame(ws::Opcode::Pong, &payload, None, &mut intake.writes);
             }
-            (Some(ws::Message::Pong(_)), _) => {}
+            (Some(ws::Message::Pong(_)), _) => intake.scraps += 1,
             (Some(ws::Message::Close(said)), _) => {
                 let payload = said.map(|(code, _)| code.to_be_bytes());
                 let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
@@ -109,6 +110,7 @@ fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake
             }
         }
     }
+    intake.scraps += decoder.take_scraps();
 }
 
 fn read_records(decoder: &mut raw::Decoder, bytes: &[u8], intake: &mut Intake) {
