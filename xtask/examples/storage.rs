@@ -133,6 +133,10 @@ fn make(folder: &Path, messages: u64) {
 struct Syncs(Mutex<Vec<(usize, Duration)>>);
 
 impl SyncObserver for Syncs {
+    fn begins(&self) {}
+
+    fn ends(&self) {}
+
     fn synced(&self, turns: usize, _bytes: usize, took: Duration) {
         self.0.lock().expect("the list").push((turns, took));
     }

@@ -24,6 +24,7 @@ use crate::fanout::{Fanout, Order, ReplyTo};
 use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::operations::metrics::Metrics;
+use crate::operations::syncs::Syncs;
 use crate::outbox::ConnectionId;
 use crate::pages::{Page, RoomList, Span};
 use crate::sequencer::{Item, Submission};
@@ -55,6 +56,8 @@ pub struct App {
     pub history: History,
     /// What is not folded yet.
     pub tail: Arc<Tail>,
+    /// Whether the disk keeps the log waiting.
+    pub syncs: Arc<Syncs>,
     /// Whether it goes on.
     pub lifecycle: Lifecycle,
     /// How it ends when it must.

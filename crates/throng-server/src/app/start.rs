@@ -26,8 +26,9 @@ use crate::fanout::{self, Deliver, Fanout, Offered};
 use crate::fold::{Fold, FoldEnded, Folder};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
-use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog};
+use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
 use crate::operations::metrics::Metrics;
+use crate::operations::syncs::Syncs;
 use crate::recovery::{RecoveryError, recover};
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
@@ -142,10 +143,10 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let limits = settings.limits.clone();
         let metrics = Metrics::new();
-        disk.log.observe(metrics.clone());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(&metrics)));
+        disk.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
         let directory = Arc::new(Directory::new(&limits));
-        let mut rooms = Rooms::new(settings.shard_count(cores), &limits)?;
+        let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = rooms.restore(&disk, &limits, &directory)?;
         let tail = Arc::new(tail);
         let sessions = Arc::new(Sessions::new(&limits));
@@ -193,6 +194,7 @@ impl App {
             sessions,
             history,
             tail,
+            syncs,
             fatal,
             shards,
         });
@@ -221,6 +223,7 @@ impl App {
                 ticks.tick().await;
                 let Some(app) = app.upgrade() else { return };
                 app.sessions.sweep(app.clock.now());
+                app.syncs.look();
                 app.metrics.fold_lag_events.set(app.tail.len() as i64);
                 let since =
                     app.tail.since().map_or(0, |since| app.clock.wall().0.saturating_sub(since.0));
@@ -303,6 +306,10 @@ impl Disk {
         let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default())?;
         Ok(Self { log: Arc::new(log), store: Arc::new(store), lock: Some(lock) })
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A new folder's entry is synced: without it all that is in the folder goes with the power.

@@ -48,6 +48,13 @@ pub type Visit<'a> = dyn FnMut(TurnId, &[u8]) -> Result<(), String> + 'a;
 
 /// Hears of every sync of the log.
 pub trait SyncObserver: Send + Sync + std::fmt::Debug {
+    /// The log begins to write: a group of turns, a checkpoint, a trim. One at a time; others wait.
+    /// A log that waits for no disk does not tell.
+    fn begins(&self);
+
+    /// It is done with that, well or not.
+    fn ends(&self);
+
     /// One transaction made `turns` turns of `bytes` bytes durable and took `took`, write and sync
     /// together.
     fn synced(&self, turns: usize, bytes: usize, took: std::time::Duration);

@@ -160,8 +160,19 @@ fn every_turn_is_counted_in_a_sync(log: &dyn Log) {
     struct Counts {
         turns: AtomicUsize,
         bytes: AtomicU64,
+        begun: AtomicUsize,
+        ended: AtomicUsize,
     }
     impl SyncObserver for Counts {
+        fn begins(&self) {
+            let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(begun, self.ended.load(Ordering::Relaxed), "one writes at a time");
+        }
+
+        fn ends(&self) {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+
         fn synced(&self, turns: usize, bytes: usize, _took: Duration) {
             self.turns.fetch_add(turns, Ordering::Relaxed);
             self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -173,4 +184,6 @@ fn every_turn_is_counted_in_a_sync(log: &dyn Log) {
     log.append(b"de").unwrap();
     assert_eq!(counts.turns.load(Ordering::Relaxed), 2);
     assert_eq!(counts.bytes.load(Ordering::Relaxed), 5);
+    let begun = counts.begun.load(Ordering::Relaxed);
+    assert_eq!(begun, counts.ended.load(Ordering::Relaxed));
 }

@@ -16,7 +16,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
-use crate::log::SyncObserver;
 
 /// Where a message's time goes, in the order in which it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +86,6 @@ pub struct Metrics {
     pub frames_per_write: Shared<Histogram>,
     /// One sync of the log, microseconds.
     pub fsync: Shared<Histogram>,
-    /// Bytes waiting in an outbox when it had to wait.
-    pub outbox_bytes: Shared<Histogram>,
     /// Messages posted and committed; a repeat is not counted.
     pub sends: Count,
     /// Events written or queued, one for each recipient.
@@ -111,6 +108,8 @@ pub struct Metrics {
     pub turns_reverted: Count,
     /// Syncs of the log.
     pub fsyncs: Count,
+    /// Those of the log's writes that took a second or longer.
+    pub slow_syncs: Count,
     /// Bytes of turns in them: what the bench's durable floor appends too.
     pub log_bytes: Count,
     /// Connections opened so far.
@@ -133,6 +132,8 @@ pub struct Metrics {
     pub fold_lag_events: Level,
     /// Age of the oldest of them, milliseconds.
     pub fold_lag_millis: Level,
+    /// How long the log's write that is under way has taken so far, milliseconds; 0 for none.
+    pub fsync_under_way_millis: Level,
 }
 
 /// A metric held by us and by the registry.
@@ -197,7 +198,6 @@ impl Metrics {
             turn_size: Held::new(Histogram::new(1.0)),
             frames_per_write: Held::new(Histogram::new(1.0)),
             fsync: Held::new(Histogram::new(MICROS)),
-            outbox_bytes: Held::new(Histogram::new(1.0)),
             sends: Count::default(),
             deliveries: Count::default(),
             writes: Count::default(),
@@ -209,6 +209,7 @@ impl Metrics {
             turns: Count::default(),
             turns_reverted: Count::default(),
             fsyncs: Count::default(),
+            slow_syncs: Count::default(),
             log_bytes: Count::default(),
             connections_opened: Count::default(),
             connections_refused: Count::default(),
@@ -220,6 +221,7 @@ impl Metrics {
             connections: Level::default(),
             fold_lag_events: Level::default(),
             fold_lag_millis: Level::default(),
+            fsync_under_way_millis: Level::default(),
         };
         Arc::new(metrics.registered())
     }
@@ -230,7 +232,6 @@ impl Metrics {
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
         r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
-        r.register("outbox_bytes", "Bytes waiting when an outbox waits", self.outbox_bytes.share());
         let counts = [
             ("sends", "Messages committed", &self.sends),
             ("deliveries", "Events handed to recipients", &self.deliveries),
@@ -243,6 +244,7 @@ impl Metrics {
             ("turns", "Turns committed", &self.turns),
             ("turns_reverted", "Turns taken back", &self.turns_reverted),
             ("fsyncs", "Syncs of the log", &self.fsyncs),
+            ("slow_syncs", "Writes of the log that took a second or longer", &self.slow_syncs),
             ("log_bytes", "Bytes of turns synced", &self.log_bytes),
             ("connections_opened", "Connections accepted", &self.connections_opened),
             ("connections_refused", "Connections refused at a limit", &self.connections_refused),
@@ -258,7 +260,16 @@ impl Metrics {
         r.register("connections", "Connections now", self.connections.clone());
         r.register("fold_lag_events", "Events not folded yet", self.fold_lag_events.clone());
         r.register("fold_lag_millis", "Age of the oldest unfolded", self.fold_lag_millis.clone());
+        let under_way = self.fsync_under_way_millis.clone();
+        r.register("fsync_under_way_millis", "Age of the log's write under way", under_way);
         self
+    }
+
+    /// One sync of the log, as `SyncObserver` has it.
+    pub fn synced(&self, _turns: usize, bytes: usize, took: Duration) {
+        self.fsyncs.inc();
+        self.log_bytes.inc_by(bytes as u64);
+        self.fsync.observe(took.as_micros() as u64);
     }
 
     /// The text that Prometheus reads, with the process's CPU time and memory.
@@ -295,17 +306,34 @@ fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-impl SyncObserver for Metrics {
-    fn synced(&self, _turns: usize, bytes: usize, took: Duration) {
-        self.fsyncs.inc();
-        self.log_bytes.inc_by(bytes as u64);
-        self.fsync.observe(took.as_micros() as u64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_names_every_metric_and_no_other() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/operations.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let text = Metrics::new().render();
+        let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut told: Vec<String> = told
+            .filter_map(|line| line.split_once(' '))
+            .map(
+                |(name, kind)| {
+                    if kind == "counter" { format!("{name}_total") } else { name.into() }
+                },
+            )
+            .collect();
+        let named = page
+            .split('`')
+            .filter(|word| ["throng_", "process_"].iter().any(|prefix| word.starts_with(prefix)));
+        let mut named: Vec<String> = named.map(str::to_owned).collect();
+        for names in [&mut told, &mut named] {
+            names.sort();
+            names.dedup();
+        }
+        assert_eq!(named, told);
+    }
 
     #[test]
     fn the_counters_that_the_bench_reads_are_there_by_name() {

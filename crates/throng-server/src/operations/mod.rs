@@ -4,3 +4,4 @@ pub mod descriptors;
 pub mod doctor;
 pub mod histogram;
 pub mod metrics;
+pub mod syncs;

@@ -1,6 +1,8 @@
 //! `GET /healthz` → 200 while every shard and the accounts answer: when not, restart the server.
+//! A log that waits for a slow disk lives: a restart would not make the disk faster.
 //! `GET /readyz` → 200 while new work is taken: 503 while draining, or while what is sent cannot be
-//! made durable (a full disk); when not, send clients elsewhere, and leave it alone.
+//! made durable (a full disk, or one that has not synced for a second); when not, send clients
+//! elsewhere, and leave it alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +52,9 @@ impl Pulse {
                 self.alive_at.store(now, Ordering::Relaxed);
                 "alive\n".into_response()
             }
+            Err(_) if app.syncs.slow_now().is_some() => {
+                "alive, and waiting for the disk\n".into_response()
+            }
             Err(shard) => {
                 let said = format!("shard {shard} does not answer\n");
                 (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
@@ -69,6 +74,8 @@ impl Pulse {
             "draining\n"
         } else if trouble > 0 && now - trouble < TROUBLE_MILLIS {
             "what is sent cannot be made durable; see the log\n"
+        } else if app.syncs.slow_now().is_some() {
+            "the disk keeps the log waiting; see `throng doctor`\n"
         } else {
             return "ready\n".into_response();
         };

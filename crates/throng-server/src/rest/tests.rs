@@ -12,6 +12,7 @@ use crate::address::TrustedProxies;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::lifecycle::Fatal;
+use crate::log::SyncObserver as _;
 
 /// A server and what is asked of it.
 struct Server {
@@ -289,4 +290,20 @@ async fn no_answer_is_sniffed_kept_or_read_by_a_foreign_page() {
         assert!(!answered.headers.contains_key("access-control-allow-origin"), "{path}");
     }
     server.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_keeps_the_log_waiting_makes_the_server_unready_and_does_not_kill_it() {
+    let clock = Clock::manual();
+    let server = Server::start_at(clock.clone(), |_| {});
+    server.app.syncs.begins();
+    for (advance, status) in [(999, 200), (1, 503), (60_000, 503)] {
+        clock.advance(std::time::Duration::from_millis(advance));
+        assert_eq!(server.get("/readyz", "").await.status.as_u16(), status);
+        assert_eq!(server.get("/healthz", "").await.status.as_u16(), 200);
+    }
+    server.app.syncs.ends();
+    assert_eq!(server.get("/readyz", "").await.status.as_u16(), 200);
+    let metrics = server.get("/metrics", "").await.body;
+    assert!(metrics.contains("throng_slow_syncs_total 1"), "{metrics}");
 }
