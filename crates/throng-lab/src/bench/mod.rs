@@ -16,6 +16,7 @@ mod pairs;
 pub mod process;
 mod rows;
 mod scene;
+mod syncs;
 mod table;
 mod tally;
 mod text;

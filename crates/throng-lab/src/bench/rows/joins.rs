@@ -18,6 +18,7 @@ use super::{Bench, Outcome, quantiles_ms};
 use crate::bench::crowd::{Crowd, Hears, decode};
 use crate::bench::pairs::BODY_BYTES;
 use crate::bench::scene::{Scene, WINDOW, join};
+use crate::bench::syncs::{self, Syncs};
 use crate::bench::table::{median, median_range};
 use crate::bench::text::Text;
 use crate::clock::now;
@@ -54,7 +55,13 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         for (which, room) in [big.rooms[0].0, small.rooms[0].0].into_iter().enumerate() {
             let window = Duration::from_secs(if bench.options.quick { 2 } else { 8 });
             let before = process.cpu_nanos()?;
-            let joins = cycle(&mut small.crowd, &joiners, form, room, window, &mut took)?;
+            let synced = Syncs::read(process.address).unwrap_or_default();
+            let joins = cycle(&mut small.crowd, &joiners, form, room, window, &mut took).map_err(
+                |error| {
+                    let disk = syncs::since(&synced, process.address);
+                    io::Error::other(format!("{error}; the server: {disk}"))
+                },
+            )?;
             let cpu = process.cpu_nanos()? - before;
             runs[which]
                 .push((cpu as f64 / 1e3 / joins as f64, joins as f64 / window.as_secs_f64()));
