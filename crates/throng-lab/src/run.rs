@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub struct RunArgs {
     pub seconds: Option<f64>,
     /// The command as it was given, for the manifest.
     pub command: String,
+    /// Set from outside (a signal) to end the run before its time, in order.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Why there is no summary.
@@ -112,7 +116,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
     let samples = File::create(out.join("samples.jsonl")).map_err(failed)?;
-    let outcome = measure(&scenario, started, accounts, &mut target, samples, say)?;
+    let watcher = Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop };
+    let outcome = measure(&scenario, started, accounts, watcher, samples, say)?;
     let stopped = target.stop();
     let fsync = match fsync {
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
@@ -135,13 +140,13 @@ fn measure(
     scenario: &Scenario,
     started: u64,
     accounts: Vec<runner::Account>,
-    target: &mut Target,
+    mut watcher: Watcher<'_>,
     samples: File,
     say: &mut (dyn Write + Send),
 ) -> Result<runner::Outcome, RunError> {
     let (tell, told) = sync_channel::<Sample>(SAMPLES_WAITING_MAX);
     let seconds = scenario.seconds;
-    let door = target.door.clone();
+    let door = watcher.target.door.clone();
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -155,7 +160,6 @@ fn measure(
                 let _ = writeln!(say, "{}", line_of(&sample, seconds));
             }
         });
-        let mut watcher = Watcher { target, steal: Steal::default() };
         // A sample that finds no room is one of many that nobody could write.
         let mut recorded = |sample: &Sample| drop(tell.try_send(sample.clone()));
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
@@ -240,6 +244,7 @@ fn start(
 struct Watcher<'a> {
     target: &'a mut Target,
     steal: Steal,
+    stop: &'a AtomicBool,
 }
 
 impl Watch for Watcher<'_> {
@@ -252,6 +257,9 @@ impl Watch for Watcher<'_> {
     }
 
     fn stop(&mut self) -> Option<String> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Some("it was ended by a signal".into());
+        }
         let (status, last_words) = self.target.ended()?;
         Some(format!("the server ended ({status}); its last words:\n{last_words}"))
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -130,8 +131,7 @@ impl Target {
         for (name, value) in how.settings {
             command.args(["--set", &format!("{name}={value}")]);
         }
-        let mut child = command
-            .stdin(Stdio::null())
+        let mut child = ends_with_us(&mut command)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -220,6 +220,16 @@ impl Drop for Target {
             let _ = child.wait();
         }
     }
+}
+
+/// Set for a server that is to end, as by a signal, when its standard input does: however its owner
+/// ends, no server stays behind. Builds that do not know it end by signals alone.
+pub const UNTIL_STDIN_ENDS: &str = "THRONG_UNTIL_STDIN_ENDS";
+
+/// Binds the life of what the command starts to ours, and keeps it from the signals of our terminal:
+/// it is we who end it, when the run has ended in order.
+pub fn ends_with_us(command: &mut Command) -> &mut Command {
+    command.env(UNTIL_STDIN_ENDS, "1").stdin(Stdio::piped()).process_group(0)
 }
 
 fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {

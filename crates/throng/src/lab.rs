@@ -14,6 +14,7 @@ use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::summary::Ending;
 
 use crate::exit::{Code, Failure};
+use crate::signals;
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -154,6 +155,7 @@ impl Run {
             seed: self.seed,
             seconds: self.seconds,
             command: std::env::args().collect::<Vec<_>>().join(" "),
+            stop: signals::flag().map_err(|error| Failure::other(&error))?,
         };
         let summary = run::run(&args, &mut io::stdout()).map_err(|error| match error {
             LabError::Scenario(_) | LabError::Arguments(_) => Failure::new(Code::Arguments, &error),

@@ -10,6 +10,7 @@ mod lab;
 mod logs;
 mod serve;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

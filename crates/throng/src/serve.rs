@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use throng_lab::target::UNTIL_STDIN_ENDS;
 use throng_server::accounts::AccountsError;
 use throng_server::app::{App, StartError};
 use throng_server::auth::AuthError;
@@ -14,11 +15,12 @@ use throng_server::listeners::{self, ListenError, Open};
 use throng_server::log::LogError;
 use throng_server::recovery::RecoveryError;
 use throng_server::store::StoreError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::exit::{Code, Failure};
 use crate::logs;
 use crate::settings::SettingsArgs;
+use crate::signals::Signals;
 
 pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
     let settings = arguments.read()?;
@@ -32,14 +34,17 @@ pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
 async fn serve(settings: Settings, clock: Clock, offered: Offered) -> Result<(), Failure> {
     // First of all, so that a signal during a long start is not lost.
     let mut stop = Signals::new().map_err(|error| Failure::other(&error))?;
+    let input_ended = input_ended().map_err(|error| Failure::other(&error))?;
     let starting = move || App::start_paced(settings, clock, Fatal::exit(), &offered);
     let app = tokio::task::spawn_blocking(starting).await.map_err(|e| Failure::other(&e))?;
     let app = app.map_err(|error| Failure::new(of_start(&error), &error))?;
     let open =
         listeners::open(&app).map_err(|error: ListenError| Failure::new(Code::Port, &error))?;
     announce(&open).map_err(|error| Failure::other(&error))?;
-    stop.next().await;
-    tracing::info!("draining; a second signal ends at once");
+    tokio::select! {
+        () = stop.next() => tracing::info!("draining; a second signal ends at once"),
+        () = input_ended => tracing::info!("the standard input has ended; draining"),
+    }
     tokio::select! {
         () = Arc::clone(&app).stop() => Ok(()),
         () = stop.next() => std::process::exit(EXIT_HARD),
@@ -56,23 +61,23 @@ fn announce(open: &Open) -> std::io::Result<()> {
     out.flush()
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+/// When the standard input ends, where the one who started us asked for that; else never.
+fn input_ended() -> std::io::Result<impl Future<Output = ()>> {
+    let (ends, ended) = oneshot::channel::<()>();
+    let bound = std::env::var_os(UNTIL_STDIN_ENDS).is_some();
+    if bound {
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            // However it ends, it has.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            drop(ends);
+        })?;
     }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    Ok(async move {
+        match bound {
+            true => drop(ended.await),
+            false => std::future::pending().await,
         }
-    }
+    })
 }
 
 /// The exit code of what kept the server from starting.

@@ -1,9 +1,13 @@
 //! `throng lab run` with the real server: a short, small canonical keeps every promise, and a
 //! server that is wrong on purpose is found out by the ledger.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use throng_server::faults;
 
@@ -110,7 +114,7 @@ fn a_server_that_is_killed_ends_the_run_in_order_and_what_was_measured_is_kept()
     let first = lines.find(|line| line.as_ref().unwrap().contains("1 of 600 s"));
     assert!(first.is_some());
     let server = child_of(lab.id());
-    rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(server, Signal::KILL).unwrap();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert_eq!(lab.wait().unwrap().code(), Some(12), "{rest:#?}");
     let summary = summary(&out);
@@ -121,10 +125,61 @@ fn a_server_that_is_killed_ends_the_run_in_order_and_what_was_measured_is_kept()
 }
 
 /// The one child of a process.
-fn child_of(parent: u32) -> rustix::process::Pid {
+fn child_of(parent: u32) -> Pid {
     let file = format!("/proc/{parent}/task/{parent}/children");
     let children = std::fs::read_to_string(file).expect("the process runs");
     let child = children.split_whitespace().next().expect("it has a child");
     let child = child.parse().expect("the kernel writes numbers");
-    rustix::process::Pid::from_raw(child).expect("no process has the number 0")
+    Pid::from_raw(child).expect("no process has the number 0")
+}
+
+/// A run that has been measuring for a second, in a process group of its own.
+fn under_load(out: &Path) -> Child {
+    let mut child = command(out, "60", None, &[])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.by_ref().map(Result::unwrap).find(|line| line.contains(" of 60 s"));
+    assert!(first.is_some(), "the run ended before its first second");
+    // Reads on, so that the run never waits for us.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+/// Returns when no server holds the data folder any more.
+fn wait_for_the_servers_end(out: &Path) {
+    File::open(out.join("data/lock")).unwrap().lock().unwrap();
+}
+
+#[test]
+fn a_run_that_is_interrupted_ends_in_order_keeps_what_it_measured_and_takes_its_server_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut child = under_load(&out);
+    // As a terminal does it: to everybody in the group.
+    kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(12));
+    wait_for_the_servers_end(&out);
+    let summary = summary(&out);
+    assert_eq!(summary["ending"], "incomplete", "{summary:#}");
+    assert!(summary["reasons"].to_string().contains("a signal"), "{summary:#}");
+    assert!(summary["ledger"]["sends"].as_u64().unwrap() > 0, "{summary:#}");
+    let log = std::fs::read_to_string(out.join("server.log")).unwrap();
+    assert!(log.contains("draining"), "it was the run that ended its server: {log}");
+    assert!(out.join("manifest.json").exists() && out.join("samples.jsonl").exists());
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_server_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut child = under_load(&out);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for_the_servers_end(&out);
+    let log = std::fs::read_to_string(out.join("server.log")).unwrap();
+    assert!(log.contains("the standard input has ended"), "{log}");
 }

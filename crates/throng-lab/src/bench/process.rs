@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::now;
 use crate::floor;
+use crate::target;
 
 /// A drain may take this long; then the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ impl Programs {
             command.args(["--set", setting]);
         }
         let log = std::fs::File::create(data.with_extension("log"))?;
-        command.stdin(Stdio::null()).stderr(log);
+        target::ends_with_us(&mut command).stderr(log);
         Process::start(command)
     }
 
@@ -202,7 +203,6 @@ impl Process {
     /// SIGTERM, and after a while SIGKILL; how long it took.
     pub fn stop(mut self) -> io::Result<Duration> {
         let start = now();
-        drop(self.child.stdin.take());
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         if self.ended.recv_timeout(STOP_WITHIN) == Err(RecvTimeoutError::Timeout) {
