@@ -77,6 +77,29 @@ pub fn allow_sockets(wanted: u64) -> Result<(), String> {
     ))
 }
 
+/// Connections refused so far by this machine's kernel because a listener's backlog was full.
+pub fn listen_overflows() -> u64 {
+    of_netstat(&read_to_string("/proc/net/netstat").unwrap_or_default()).unwrap_or_default()
+}
+
+fn of_netstat(netstat: &str) -> Option<u64> {
+    let mut lines = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let at = names.split_whitespace().position(|name| name == "ListenOverflows")?;
+    values.split_whitespace().nth(at)?.parse().ok()
+}
+
+/// Bytes of all files of a folder.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(it) if it.is_dir() => folder_bytes(&entry.path()),
+        Ok(it) => it.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(of).sum()
+}
+
 /// CPU so far (user and system, ended threads included) and resident bytes of a process.
 pub fn process(pid: u32) -> Option<(Duration, u64)> {
     of_stat(&read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
@@ -131,6 +154,23 @@ mod tests {
         let (cpu, rss) = of_stat(line).unwrap();
         assert_eq!(cpu, Duration::from_secs_f64(200.0 / clock_ticks_per_second() as f64));
         assert_eq!(rss, 300 * page_size() as u64);
+    }
+
+    #[test]
+    fn overflows_are_found_by_the_name_of_their_column() {
+        let text =
+            "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 42 43\nIpExt: a\n";
+        assert_eq!(of_netstat(text), Some(42));
+        assert_eq!(of_netstat("TcpExt: a\n"), None);
+    }
+
+    #[test]
+    fn a_folder_is_as_large_as_all_that_lies_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        std::fs::write(folder.path().join("a"), [0; 100]).unwrap();
+        std::fs::write(folder.path().join("in/b"), [0; 23]).unwrap();
+        assert_eq!(folder_bytes(folder.path()), 123);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Neighbours: the runner records; the run folder writes. Every latency is from the moment a send
 //! was *intended*, so that a generator which falls behind cannot hide a slow second.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -14,6 +15,9 @@ use crate::ledger::Receipt;
 
 /// Longer than this is this: a run is not longer than its drain.
 const LONGEST_US: u64 = 600_000_000;
+
+/// Who comes so much later than planned is counted: what is said of a phase may not hold for him.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Microseconds to three digits.
 #[derive(Clone, Debug)]
@@ -69,6 +73,16 @@ impl Latency {
         self.0.reset();
     }
 
+    /// Adds all of it to the other and empties it; what its percentiles were.
+    fn pour_into(&mut self, whole: &mut Self) -> Percentiles {
+        let said = self.percentiles();
+        if said.count > 0 {
+            whole.merge(self);
+            self.clear();
+        }
+        said
+    }
+
     /// Its percentiles; zeros when it is empty.
     pub fn percentiles(&self) -> Percentiles {
         let at = |quantile: f64| self.0.value_at_quantile(quantile) as f64 / 1e3;
@@ -98,8 +112,12 @@ impl Default for Latency {
 pub struct Sample {
     /// The second, from the beginning of the load.
     pub second: u64,
-    /// How long it was: the last may be a part of one.
+    /// How long it was: the last may be a part of one, and so may those where a phase begins.
     pub seconds: f64,
+    /// When it began, in seconds of the load.
+    pub at: f64,
+    /// The phase it belongs to; empty where there are none.
+    pub phase: String,
     /// Sends that should have left.
     pub intended: u64,
     /// Sends that left.
@@ -126,6 +144,43 @@ pub struct Sample {
     pub generator_cpu: f64,
     /// Share of all cores' time that the hypervisor gave to others.
     pub steal: f64,
+    /// Users who were there at its end.
+    pub users: u64,
+    /// Sends on their way to their ack: the mean of many looks.
+    pub in_flight: f64,
+    /// The most that waited in the generator at one look, because their sender was not there.
+    pub backlog: u64,
+    /// How long the kernel took to make connections.
+    pub connect: Percentiles,
+    /// From asking to be somebody to being it.
+    pub login: Percentiles,
+    /// Users who came in it, more than a second after they should have.
+    pub late_arrivals: u64,
+    /// Connections that the machine's kernel refused for a full backlog.
+    pub listen_overflows: u64,
+    /// By kind of room, where there is more than one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rooms: BTreeMap<String, RoomSample>,
+}
+
+/// A second of one kind of room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RoomSample {
+    /// Send to durable ack.
+    pub ack: Percentiles,
+    /// Send to each recipient.
+    pub delivery: Percentiles,
+}
+
+/// What is recorded of one phase.
+#[derive(Clone, Debug, Default)]
+pub struct OfPhase {
+    /// Its name.
+    pub name: String,
+    /// Send to durable ack.
+    pub ack: Latency,
+    /// Send to each recipient that was there and read.
+    pub delivery: Latency,
 }
 
 /// The same for one kind of room.
@@ -137,6 +192,10 @@ pub struct OfKind {
     pub delivery: Latency,
     /// Send to its last recipient.
     pub last: Latency,
+    /// Its name.
+    name: String,
+    /// This second's.
+    now: [Latency; 2],
 }
 
 /// Everything recorded.
@@ -160,6 +219,14 @@ pub struct Recorder {
     pub lag: Latency,
     /// From losing the connection to the last resume.
     pub resume: Latency,
+    /// From when one should have come to being there and hearing one's rooms.
+    pub arrive: Latency,
+    /// How long the kernel took to make connections.
+    pub connect: Latency,
+    /// From asking to be somebody to being it.
+    pub login: Latency,
+    /// In the order in which they began.
+    pub phases: Vec<OfPhase>,
     /// This second's.
     pub now: Second,
 }
@@ -172,6 +239,8 @@ pub struct Second {
     ack: Latency,
     delivery: Latency,
     lag: Latency,
+    connect: Latency,
+    login: Latency,
 }
 
 impl Recorder {
@@ -189,10 +258,39 @@ impl Recorder {
         self.now.counts.dropped += 1;
     }
 
-    /// For so many kinds of room.
-    pub fn new(kinds: usize) -> Self {
-        let kinds = (0..kinds).map(|_| OfKind::default()).collect();
-        Self { kinds, ..Self::default() }
+    /// For the kinds of room of these names.
+    pub fn new(kinds: &[String]) -> Self {
+        let of = |name: &String| OfKind { name: name.clone(), ..OfKind::default() };
+        Self { kinds: kinds.iter().map(of).collect(), ..Self::default() }
+    }
+
+    /// Empty, for the same kinds.
+    pub fn afresh(&self) -> Self {
+        Self::new(&self.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>())
+    }
+
+    /// What comes from now on belongs to this phase; phases of one name are one.
+    pub fn begin_phase(&mut self, name: &str) {
+        let known = self.phases.iter().position(|phase| phase.name == name);
+        let phase = known.map(|at| self.phases.remove(at));
+        self.phases
+            .push(phase.unwrap_or_else(|| OfPhase { name: name.into(), ..OfPhase::default() }));
+    }
+
+    /// A connection was made.
+    pub fn connected(&mut self, took: Duration) {
+        self.now.connect.record(took);
+    }
+
+    /// Somebody has become somebody.
+    pub fn logged_in(&mut self, took: Duration) {
+        self.now.login.record(took);
+    }
+
+    /// Somebody who should have come so long ago is there.
+    pub fn arrived(&mut self, took: Duration) {
+        self.now.counts.late_arrivals += u64::from(took > LATE);
+        self.arrive.record(took);
     }
 
     /// A send was acknowledged. `live`: its sender was there all the time.
@@ -200,7 +298,7 @@ impl Recorder {
         self.now.counts.acked += 1;
         if live {
             self.now.ack.record(now.since(intended));
-            self.kinds[kind].ack.record(now.since(intended));
+            self.kinds[kind].now[0].record(now.since(intended));
         } else {
             self.catch_up.record(now.since(intended));
         }
@@ -215,7 +313,7 @@ impl Recorder {
             return;
         }
         self.now.delivery.record(latency);
-        self.kinds[kind].delivery.record(latency);
+        self.kinds[kind].now[1].record(latency);
         if receipt.first {
             self.first.record(latency);
         }
@@ -226,16 +324,31 @@ impl Recorder {
 
     /// Ends a second: its histograms go into the whole run's.
     pub fn end_second(&mut self) -> Sample {
-        let Second { counts, ack, delivery, lag } = &mut self.now;
+        let Second { counts, ack, delivery, lag, connect, login } = &mut self.now;
         let mut sample = std::mem::take(counts);
+        if let Some(phase) = self.phases.last_mut() {
+            phase.ack.merge(ack);
+            phase.delivery.merge(delivery);
+        }
         for (second, whole, said) in [
             (ack, &mut self.ack, &mut sample.ack),
             (delivery, &mut self.delivery, &mut sample.delivery),
             (lag, &mut self.lag, &mut sample.lag),
+            (connect, &mut self.connect, &mut sample.connect),
+            (login, &mut self.login, &mut sample.login),
         ] {
-            *said = second.percentiles();
-            whole.merge(second);
-            second.clear();
+            *said = second.pour_into(whole);
+        }
+        let several = self.kinds.len() > 1;
+        for OfKind { ack, delivery, name, now, .. } in &mut self.kinds {
+            let [now_ack, now_delivery] = now;
+            let said = RoomSample {
+                ack: now_ack.pour_into(ack),
+                delivery: now_delivery.pour_into(delivery),
+            };
+            if several {
+                sample.rooms.insert(name.clone(), said);
+            }
         }
         sample
     }
@@ -265,7 +378,7 @@ mod tests {
 
     #[test]
     fn seconds_are_merged_and_not_averaged() {
-        let mut recorder = Recorder::new(1);
+        let mut recorder = Recorder::new(&["room".into()]);
         let receipt = |first| Receipt {
             room: RoomIx(0),
             intended: Nanos(0),
@@ -291,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_latency_is_from_the_intended_time() {
-        let mut recorder = Recorder::new(1);
+        let mut recorder = Recorder::new(&["room".into()]);
         recorder.sent(Nanos(1_000_000), Nanos(51_000_000));
         recorder.acked(0, Nanos(1_000_000), Nanos(52_000_000), true);
         let sample = recorder.end_second();

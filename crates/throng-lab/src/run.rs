@@ -34,6 +34,10 @@ const FILES_BESIDE: u64 = 100;
 pub struct RunArgs {
     /// A scenario's name, or a file.
     pub scenario: String,
+    /// One of its presets.
+    pub preset: Option<String>,
+    /// One of its arms.
+    pub arm: Option<String>,
     /// `key=value` over the scenario; `server.limits.x=…` for the server's settings.
     pub settings: Vec<String>,
     /// Where the run's folder goes; `lab-runs/NAME-TIME` if absent.
@@ -97,7 +101,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let started = clock::unix_seconds();
     let out = folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
-    let wanted = u64::from(scenario.users.count) + FILES_BESIDE;
+    let wanted = scenario.sockets() + FILES_BESIDE;
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let scratch = out.join("data");
@@ -116,15 +120,19 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
     let samples = File::create(out.join("samples.jsonl")).map_err(failed)?;
+    let disk_before = monitor::folder_bytes(&scratch);
     let watcher = Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop };
     let outcome = measure(&scenario, started, accounts, watcher, samples, say)?;
     let stopped = target.stop();
+    let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
+    write_clients(&out, &outcome.row_clients).map_err(failed)?;
     let fsync = match fsync {
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
         None => None,
     };
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.server_stopped(stopped);
+    summary.grown_on_disk(args.target.is_none().then_some(disk));
     // What a broken promise left on the disk is evidence.
     if args.target.is_none() && matches!(summary.ending, Ending::Pass | Ending::Invalid) {
         std::fs::remove_dir_all(&scratch).map_err(failed)?;
@@ -196,7 +204,8 @@ fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     let mut settings = args.settings.clone();
     settings.extend(args.seed.map(|seed| format!("seed={seed}")));
     settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
-    Ok(Scenario::load(&args.scenario, &settings)?)
+    let (preset, arm) = (args.preset.as_deref(), args.arm.as_deref());
+    Ok(Scenario::load_variant(&args.scenario, preset, arm, &settings)?)
 }
 
 /// What a run needs before it begins.
@@ -219,6 +228,7 @@ fn start(
             return Err(LabError::Arguments("--target needs --tokens FILE of its accounts".into()));
         };
         let accounts = target::read_accounts(tokens, count)?;
+        have_passwords(scenario, &accounts)?;
         let target = Target::at(url, args.target_raw.as_deref())?;
         return Ok(Started { target, accounts, fsync: None });
     }
@@ -230,14 +240,23 @@ fn start(
         None => std::env::current_exe().map_err(failed)?,
     };
     let tokens = out.join("tokens");
-    target::make_accounts(&program, data, &tokens, count)?;
+    target::make_accounts(&program, data, &tokens, count, scenario.needs_passwords())?;
     let accounts = target::read_accounts(&tokens, count)?;
+    have_passwords(scenario, &accounts)?;
     // They open every account of the server; nothing in the folder needs them any more.
     std::fs::remove_file(&tokens).map_err(failed)?;
     let log = out.join("server.log");
     let raw = scenario.users.dresses.contains(&crate::drivers::Dress::Raw);
     let how = Start { program: &program, data, log: &log, settings: &scenario.server, raw };
     Ok(Started { target: Target::start(&how)?, accounts, fsync })
+}
+
+fn have_passwords(scenario: &Scenario, accounts: &[runner::Account]) -> Result<(), LabError> {
+    if scenario.needs_passwords() && accounts.iter().any(|account| account.password.is_none()) {
+        let text = "the scenario logs in by passwords, and the accounts have none";
+        return Err(LabError::Arguments(text.into()));
+    }
+    Ok(())
 }
 
 /// Looks at our own server's process.
@@ -254,6 +273,10 @@ impl Watch for Watcher<'_> {
 
     fn steal(&mut self) -> f64 {
         self.steal.share()
+    }
+
+    fn listen_overflows(&mut self) -> u64 {
+        monitor::listen_overflows()
     }
 
     fn stop(&mut self) -> Option<String> {
@@ -279,6 +302,20 @@ fn line_of(sample: &Sample, seconds: f64) -> String {
         sample.server_cpu * 100.0,
         sample.generator_cpu * 100.0,
     )
+}
+
+/// A line for each client of a row.
+fn write_clients(out: &Path, clients: &[runner::RowClient]) -> io::Result<()> {
+    if clients.is_empty() {
+        return Ok(());
+    }
+    let mut file = BufWriter::new(File::create(out.join("analysis.csv"))?);
+    writeln!(file, "client_id,messages,connect_us,median_rtt_us,phase")?;
+    for it in clients {
+        let runner::RowClient { client_id, messages, connect_us, median_rtt_us, phase } = it;
+        writeln!(file, "{client_id},{messages},{connect_us},{median_rtt_us},{phase}")?;
+    }
+    file.flush()
 }
 
 fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock;
-use crate::runner::{Account, Door};
+use crate::runner::{Account, Credentials, Door};
 
 /// A server says where it is within this, recovery included.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -72,12 +72,14 @@ pub struct Target {
     child: Option<(Child, PathBuf)>,
 }
 
-/// Makes so many accounts with tokens in the data folder, by the server's own command.
+/// Makes so many accounts with tokens in the data folder, and with passwords where they are asked
+/// for, by the server's own command.
 pub fn make_accounts(
     program: &Path,
     data: &Path,
     tokens: &Path,
     count: u32,
+    passwords: bool,
 ) -> Result<(), TargetError> {
     let done = Command::new(program)
         .args(["admin", "users", "create", "--prefix", "lab", "--count"])
@@ -86,6 +88,7 @@ pub fn make_accounts(
         .arg(tokens)
         .arg("--data")
         .arg(data)
+        .args(passwords.then_some("--passwords"))
         .stdin(Stdio::null())
         .output()
         .map_err(|error| TargetError::Start(program.to_owned(), error))?;
@@ -95,14 +98,18 @@ pub fn make_accounts(
     Err(TargetError::Accounts(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
 }
 
-/// Accounts as `admin users create` writes them: number, name, token, with tabs between.
+/// Accounts as `admin users create` writes them: number, name, token and, where they were asked
+/// for, password, with tabs between.
 pub fn read_accounts(tokens: &Path, wanted: u32) -> Result<Vec<Account>, TargetError> {
     let name = tokens.display().to_string();
     let text = std::fs::read_to_string(tokens).map_err(|e| TargetError::Io(name.clone(), e))?;
     let account = |line: &str| {
         let mut fields = line.split('\t');
-        let (id, _name) = (fields.next()?.parse().ok()?, fields.next()?);
-        Some(Account { id, token: fields.next()?.trim().to_owned() })
+        let (id, name) = (fields.next()?.parse().ok()?, fields.next()?.to_owned());
+        let token = fields.next()?.trim().to_owned();
+        let password = fields.next().map(|it| it.trim().to_owned());
+        let password = password.map(|password| Credentials { name, password });
+        Some(Account { id, token, password })
     };
     let mut accounts = Vec::new();
     for (at, line) in text.lines().enumerate() {

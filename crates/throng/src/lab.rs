@@ -55,8 +55,17 @@ Exit codes:
 /// Arguments of `throng lab run`.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// Its name (canonical), or a file.
+    /// Its name, as `lab list` has it, or a file.
     scenario: String,
+    /// One of the scenario's sizes by name.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// The scenario in a few seconds and small, as tests run it: `--preset short`.
+    #[arg(long, conflicts_with = "preset")]
+    short: bool,
+    /// One of the ways to run it that are to be compared.
+    #[arg(long, value_name = "NAME")]
+    arm: Option<String>,
     /// Change a value of the scenario (`seconds=5`, `rooms.team.count=10`), or raise a setting of the
     /// server (`server.limits.sends_per_second=100`).
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -146,6 +155,8 @@ impl Run {
     fn run(self) -> Result<(), Failure> {
         let args = RunArgs {
             scenario: self.scenario,
+            preset: self.preset.or_else(|| self.short.then(|| "short".to_owned())),
+            arm: self.arm,
             settings: self.settings,
             out: self.out,
             server: self.server,

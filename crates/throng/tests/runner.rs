@@ -9,5 +9,6 @@ mod planted;
 mod process;
 mod raw_client;
 mod raw_server;
+mod scenarios;
 mod secrets;
 mod slow;

@@ -3,14 +3,19 @@
 //!
 //! Neighbours: the runner owns the sockets and decides what a user does; the ledger judges what was
 //! observed. A driver knows neither; the scenario knows no driver. `native` speaks Throng's own
-//! protocol in its three dresses. A driver never opens a socket, reads a clock or rolls dice: its
+//! protocol in its three dresses, `rest` posts over HTTP. A driver never opens a socket, reads a clock or rolls dice: its
 //! seed is passed in.
 
 mod memory;
 mod native;
+mod rest;
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 pub use memory::Memory;
 pub use native::{Dress, Native};
+pub use rest::Rest;
 
 /// What a user does. Rooms are the server's numbers.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +24,13 @@ pub enum Action<'a> {
     Authenticate {
         /// As an earlier session gave it.
         token: &'a str,
+    },
+    /// Say who this is by name and password; the first on a connection.
+    Login {
+        /// The account's name.
+        name: &'a str,
+        /// Its password.
+        password: &'a str,
     },
     /// Make a room and be its first member.
     CreateRoom {
@@ -58,6 +70,15 @@ pub enum Action<'a> {
         /// After which place.
         after: u64,
         /// At most so many; 0 for the server's page.
+        limit: u32,
+    },
+    /// Read the newest of what was said before a place, as one does who has just come.
+    Latest {
+        /// Of which room.
+        room: u32,
+        /// Before which place.
+        before: u64,
+        /// At most so many.
         limit: u32,
     },
     /// Ask for a sign of life.
@@ -113,7 +134,7 @@ pub enum Observation<'a> {
 pub enum Outcome<'a> {
     /// This is who the token belongs to.
     Session {
-        /// The account.
+        /// The account; 0 where the protocol does not say.
         user: u64,
     },
     /// A member now.
@@ -233,9 +254,19 @@ pub fn digest(body: &str) -> u64 {
 pub struct Broken(pub String);
 
 /// One virtual user's protocol on one connection.
-pub trait Driver {
+pub trait Driver: std::fmt::Debug {
     /// The first bytes of the connection. `Ready` follows when the server has answered.
     fn open(&mut self, out: &mut Vec<u8>);
+
+    /// Whether the server speaks first; where it does not, the user may act at once.
+    fn is_greeted(&self) -> bool {
+        true
+    }
+
+    /// Whether what is said in rooms is told to this user.
+    fn hears(&self) -> bool {
+        true
+    }
 
     /// Appends the bytes of an action; the tag comes back in its `Reply`.
     fn act(&mut self, action: &Action<'_>, out: &mut Vec<u8>) -> u32;
@@ -247,4 +278,19 @@ pub trait Driver {
         out: &mut Vec<u8>,
         observe: &mut dyn FnMut(Observation<'_>),
     ) -> Result<(), Broken>;
+}
+
+/// A driver for a new connection to `host` in this dress.
+pub fn driver(
+    dress: Dress,
+    host: &Rc<str>,
+    memory: &Rc<RefCell<Memory>>,
+    seed: u64,
+) -> Box<dyn Driver> {
+    match dress {
+        Dress::Rest => Box::new(Rest::new(Rc::clone(host))),
+        Dress::WsJson | Dress::WsProtobuf | Dress::Raw => {
+            Box::new(Native::new(dress, Rc::clone(host), Rc::clone(memory), seed))
+        }
+    }
 }

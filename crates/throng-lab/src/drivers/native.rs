@@ -27,12 +27,14 @@ pub enum Dress {
     WsProtobuf,
     /// Protobuf, length-prefixed, on a port of its own.
     Raw,
+    /// JSON bodies over HTTP: speaks and does not hear.
+    Rest,
 }
 
 impl Dress {
     fn form(self) -> Form {
         match self {
-            Self::WsJson => Form::Json,
+            Self::WsJson | Self::Rest => Form::Json,
             Self::WsProtobuf | Self::Raw => Form::Protobuf,
         }
     }
@@ -66,7 +68,7 @@ impl Native {
     pub fn new(dress: Dress, host: Rc<str>, memory: Rc<RefCell<Memory>>, seed: u64) -> Self {
         let transport = match dress {
             Dress::Raw => Transport::Raw(raw::Decoder::new(FRAME_LEN_MAX)),
-            Dress::WsJson | Dress::WsProtobuf => {
+            Dress::WsJson | Dress::WsProtobuf | Dress::Rest => {
                 Transport::Opening { key: String::new(), head: Vec::new() }
             }
         };
@@ -116,9 +118,9 @@ impl Driver for Native {
         let frame = v1::ClientFrame { id: self.tag, request: Some(request(action)) };
         match self.dress {
             Dress::Raw => raw::encode_with(out, |out| protobuf::encode_client(&frame, out)),
-            Dress::WsJson | Dress::WsProtobuf => {
+            Dress::WsJson | Dress::WsProtobuf | Dress::Rest => {
                 self.scratch.clear();
-                let opcode = if self.dress == Dress::WsJson {
+                let opcode = if self.dress.form() == Form::Json {
                     json::encode_client(&frame, &mut self.scratch);
                     Opcode::Text
                 } else {
@@ -312,12 +314,12 @@ impl Sink<'_> {
     }
 }
 
-fn position(position: Option<v1::Position>) -> Position {
+pub(super) fn position(position: Option<v1::Position>) -> Position {
     position.map_or(Position { epoch: 0, seq: 0 }, |it| Position { epoch: it.epoch, seq: it.seq })
 }
 
 /// `None` for a kind of event that came after this version of the protocol.
-fn of_event(event: &v1::Event) -> Option<Event<'_>> {
+pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
     let user = |user: &Option<v1::User>| user.as_ref().map_or(0, |user| user.id);
     let what = match event.what.as_ref()? {
         event::What::Message(message) => What::Posted {
@@ -353,6 +355,12 @@ fn request(action: &Action<'_>) -> Request {
         }),
         Action::History { room, after, limit } => {
             Request::History(v1::History { room, before: None, after: Some(after), limit })
+        }
+        Action::Login { name, password } => {
+            Request::Login(v1::Login { name: name.into(), password: password.into() })
+        }
+        Action::Latest { room, before, limit } => {
+            Request::History(v1::History { room, before: Some(before), after: None, limit })
         }
         Action::Ping => Request::Ping(v1::Ping {}),
     }

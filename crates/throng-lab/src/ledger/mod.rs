@@ -46,6 +46,7 @@ mod listener;
 mod membership;
 mod room;
 mod verdict;
+mod visits;
 
 use std::collections::HashMap;
 
@@ -344,31 +345,6 @@ impl Ledger {
             receipt.median = send.heard == listening.div_ceil(2).max(1);
         }
         Some(receipt)
-    }
-
-    /// A resume was refused as too old, and the user reads pages instead: an event of one.
-    pub fn caught_up(&mut self, user: UserIx, room: RoomIx, events: &[Event<'_>]) {
-        let listener = self.listener_for(user, room);
-        for event in events {
-            let mut post = false;
-            if let What::Posted { n, user: account, origin_id, digest } = event.what {
-                let Some(send) = self.known(room, account, origin_id, digest) else {
-                    self.foreign(format!("a page has {event:?}, which was never sent so"));
-                    continue;
-                };
-                self.counts.deliveries += 1;
-                self.place_send(send, event.seq, n, Some(event.prev), "page");
-                post = true;
-            }
-            let listener = &mut self.listeners[listener as usize];
-            // Pages hold events that are not pushed as well; the chain skips those.
-            let chain = event.prev.min(listener.last());
-            if listener.take(event.seq, chain, post) != Step::Next {
-                let what =
-                    format!("user {}, room {}: a page has {} again", user.0, event.room, event.seq);
-                self.faults.add(Fault { side: Side::Deliveries, kind: Kind::Duplicated, what });
-            }
-        }
     }
 
     /// Whether the user listens to the room, or did when its connection was lost.

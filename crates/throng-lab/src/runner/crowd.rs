@@ -10,15 +10,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::reply::{NOT_MEMBER, Place, Reply, TOO_OLD, judge};
-use super::user::{self, Asked, Link, Todo, User};
+use super::user::{self, Asked, Link, User};
 use crate::clock::Nanos;
-use crate::drivers::{
-    Action, Broken, Dress, Driver, Memory, Native, Observation, Outcome, Position,
-};
+use crate::drivers::{self, Action, Broken, Dress, Memory, Observation, Outcome};
 use crate::engine::{ConnId, Sockets};
 use crate::ledger::{Ledger, RoomIx, UserIx};
 use crate::plan::{PlannedRoom, Words};
 use crate::recorder::Recorder;
+use crate::scenario::{Login, Scenario};
 
 /// Reasons and refusals kept by name.
 const NAMES_MAX: usize = 100;
@@ -30,6 +29,17 @@ pub struct Account {
     pub id: u64,
     /// What it authenticates by.
     pub token: String,
+    /// What it logs in by, where it has a password.
+    pub password: Option<Credentials>,
+}
+
+/// A name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account's name.
+    pub name: String,
+    /// Its password.
+    pub password: String,
 }
 
 /// Where the server is.
@@ -48,16 +58,27 @@ pub struct Later {
     pub user: u32,
     pub asked: Asked,
     /// When that user last lost its connection: the one after it asks for itself.
-    since: Nanos,
+    pub(super) since: Nanos,
 }
 
 /// What follows from an observation, once the driver is put back.
 #[derive(Debug)]
 enum Follow {
-    Ready { epoch: u32 },
-    Reply { asked: Asked, what: Reply },
-    Goodbye { code: u32 },
-    Unasked { tag: u32 },
+    Ready {
+        epoch: u32,
+    },
+    Reply {
+        asked: Asked,
+        what: Reply,
+    },
+    Goodbye {
+        code: u32,
+    },
+    Unasked {
+        tag: u32,
+    },
+    /// The send of a row was acked.
+    Row,
 }
 
 /// The users.
@@ -82,7 +103,18 @@ pub struct Crowd {
     pub trouble: Option<String>,
     /// What answers, as it names itself.
     pub server: String,
-    epoch: Option<u32>,
+    /// Who comes from now on comes to read history.
+    pub load_over: bool,
+    /// How long what is sent in rows is.
+    pub row_bytes: u32,
+    /// Users whose row of sends is over.
+    pub rows_done: VecDeque<u32>,
+    /// What was asked of a protocol that has no such thing, with how often.
+    pub unsupported: BTreeMap<String, u64>,
+    pub(super) epoch: Option<u32>,
+    pub(super) body: String,
+    /// For each user, its further connections, which only post.
+    pub(super) lanes: Vec<Vec<u32>>,
     accounts: Vec<Account>,
     door: Door,
     host: Rc<str>,
@@ -90,7 +122,6 @@ pub struct Crowd {
     by_conn: Vec<Option<u32>>,
     follows: Vec<Follow>,
     out: Vec<u8>,
-    body: String,
     seed: u64,
     driver_count: u64,
 }
@@ -98,51 +129,26 @@ pub struct Crowd {
 impl Crowd {
     pub fn new(
         accounts: Vec<Account>,
-        dresses: &[Dress],
+        scenario: &Scenario,
         rooms: Vec<PlannedRoom>,
         door: Door,
-        seed: u64,
         run: u32,
     ) -> Self {
         let mut ledger = Ledger::new(run);
-        let host: Rc<str> = door.address.to_string().into();
-        let kinds = rooms.iter().map(|room| room.kind + 1).max().unwrap_or_default();
-        let places: Vec<Place> = rooms
-            .into_iter()
-            .map(|room| Place {
-                kind: room.kind,
-                name: format!("{}-{run:08x}", room.name),
-                maker: room.members[0],
-                members: room.members,
-                made: None,
-            })
-            .collect();
-        let memories: [Rc<RefCell<Memory>>; 2] = [Rc::default(), Rc::default()];
-        let users = accounts.iter().enumerate().map(|(ix, account)| {
-            ledger.add_user(account.id);
-            let dress = dresses[ix % dresses.len()];
-            let memory = Rc::clone(&memories[usize::from(dress == Dress::WsJson)]);
-            User {
-                token: account.token.clone(),
-                dress,
-                conn: None,
-                driver: Native::new(dress, Rc::clone(&host), memory, seed),
-                link: Link::Down,
-                asked: VecDeque::new(),
-                backlog: VecDeque::new(),
-                live_since: Nanos(0),
-                lost_at: Nanos(0),
-                failures: 0,
-                asleep: false,
-                rooms: Vec::new(),
-            }
+        let kinds: Vec<String> = scenario.rooms.iter().map(|kind| kind.name.clone()).collect();
+        let places = rooms.into_iter().map(|room| Place {
+            kind: room.kind,
+            name: format!("{}-{run:08x}", room.name),
+            maker: room.members[0],
+            members: room.members,
+            made: None,
         });
-        Self {
-            users: users.collect(),
-            places,
-            ledger,
-            recorder: Recorder::new(kinds),
-            words: Words::new(seed),
+        let dresses = &scenario.users.dresses;
+        let mut crowd = Self {
+            users: Vec::new(),
+            places: places.collect(),
+            recorder: Recorder::new(&kinds),
+            words: Words::new(scenario.seed),
             kinds: Vec::new(),
             farewells: BTreeMap::new(),
             refusals: BTreeMap::new(),
@@ -150,31 +156,87 @@ impl Crowd {
             later: Vec::new(),
             trouble: None,
             server: String::new(),
+            load_over: false,
+            row_bytes: scenario.bodies.bytes_median,
+            rows_done: VecDeque::new(),
+            unsupported: BTreeMap::new(),
             epoch: None,
-            accounts,
+            body: String::new(),
+            lanes: Vec::new(),
+            host: door.address.to_string().into(),
             door,
-            host,
-            memories,
+            memories: [Rc::default(), Rc::default()],
             by_conn: Vec::new(),
             follows: Vec::new(),
             out: Vec::new(),
-            body: String::new(),
-            seed,
+            seed: scenario.seed,
             driver_count: 0,
+            ledger: {
+                for account in &accounts {
+                    ledger.add_user(account.id);
+                }
+                ledger
+            },
+            accounts,
+        };
+        for ix in 0..crowd.accounts.len() {
+            crowd.add_user(ix as u32, dresses[ix % dresses.len()]);
+        }
+        crowd.add_lanes(scenario.users.rest_connections);
+        crowd
+    }
+
+    fn add_user(&mut self, account: u32, dress: Dress) -> u32 {
+        let memory = &self.memories[usize::from(dress == Dress::WsJson)];
+        self.users.push(User {
+            me: UserIx(account),
+            token: self.accounts[account as usize].token.clone(),
+            dress,
+            conn: None,
+            driver: drivers::driver(dress, &self.host, memory, self.seed),
+            link: Link::Down,
+            asked: VecDeque::new(),
+            backlog: VecDeque::new(),
+            live_since: Nanos(0),
+            lost_at: Nanos(0),
+            failures: 0,
+            asleep: false,
+            rooms: Vec::new(),
+            coming: None,
+            connect_began: Nanos(0),
+            connect_us: 0,
+            login_began: Nanos(0),
+            row: None,
+        });
+        self.users.len() as u32 - 1
+    }
+
+    fn add_lanes(&mut self, each: u32) {
+        for user in 0..self.accounts.len() as u32 {
+            let rest = self.users[user as usize].dress == Dress::Rest;
+            let further = if rest { each - 1 } else { 0 };
+            let lanes = (0..further).map(|_| self.add_user(user, Dress::Rest)).collect();
+            self.lanes.push(lanes);
         }
     }
 
+    /// Who a user is in the books.
+    pub(super) fn me(&self, user: u32) -> UserIx {
+        self.users[user as usize].me
+    }
+
     /// Begins a connection for a user.
-    pub fn connect(&mut self, user: u32, sockets: &mut Sockets) {
+    pub fn connect(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &mut self.users[user as usize];
         let to = match it.dress {
             Dress::Raw => self.door.raw.unwrap_or(self.door.address),
-            Dress::WsJson | Dress::WsProtobuf => self.door.address,
+            Dress::WsJson | Dress::WsProtobuf | Dress::Rest => self.door.address,
         };
         self.driver_count += 1;
-        let memory = Rc::clone(&self.memories[usize::from(it.dress == Dress::WsJson)]);
+        let memory = &self.memories[usize::from(it.dress == Dress::WsJson)];
         let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
-        it.driver = Native::new(it.dress, Rc::clone(&self.host), memory, seed);
+        it.driver = drivers::driver(it.dress, &self.host, memory, seed);
+        it.connect_began = now;
         match sockets.connect(to) {
             Ok(conn) => {
                 it.link = Link::Opening;
@@ -184,13 +246,23 @@ impl Crowd {
                 }
                 self.by_conn[conn.index()] = Some(user);
             }
-            Err(error) => self.trouble = Some(format!("no further socket: {error}")),
+            Err(error) => {
+                let descriptors = "; is this the limit of open files? `ulimit -n` tells, and the \
+                                   server's own log if it is there";
+                self.trouble = Some(format!("no further socket: {error}{descriptors}"));
+            }
         }
     }
 
-    pub fn connected(&mut self, sockets: &mut Sockets, conn: ConnId) {
-        if let Some(user) = self.user_of(conn) {
-            self.users[user as usize].driver.open(sockets.out(conn));
+    pub fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, now: Nanos) {
+        let Some(user) = self.user_of(conn) else { return };
+        let it = &mut self.users[user as usize];
+        let took = now.since(it.connect_began);
+        it.connect_us = took.as_micros().min(u128::from(u32::MAX)) as u32;
+        self.recorder.connected(took);
+        it.driver.open(sockets.out(conn));
+        if !it.driver.is_greeted() {
+            self.follow(user, Follow::Ready { epoch: 0 }, sockets, now);
         }
     }
 
@@ -209,7 +281,8 @@ impl Crowd {
         let it = &mut self.users[user as usize];
         it.failures = if it.link == Link::Opening { it.failures + 1 } else { 0 };
         it.lose(now);
-        self.ledger.disconnected(UserIx(user));
+        let me = it.me;
+        self.ledger.disconnected(me);
         self.lost.push_back(user);
         Some(user)
     }
@@ -238,9 +311,9 @@ impl Crowd {
     /// The hot path: what is told is judged and recorded as it is read.
     fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
         let Self { users, places, ledger, recorder, follows, out, kinds, server: name, .. } = self;
-        let User { driver, asked, live_since, .. } = &mut users[user as usize];
-        let live_since = *live_since;
-        let me = UserIx(user);
+        let User { me, driver, asked, live_since, row, .. } = &mut users[user as usize];
+        let (me, live_since, in_row) = (*me, *live_since, row.is_some());
+        let hears = driver.hears();
         driver.receive(bytes, out, &mut |seen| match seen {
             Observation::Event(event) => {
                 if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
@@ -262,9 +335,12 @@ impl Crowd {
                         let kind = kinds[ledger.room_of(send).0 as usize];
                         recorder.acked(kind, intended, now, intended >= live_since);
                     }
+                    if in_row {
+                        follows.push(Follow::Row);
+                    }
                 }
                 (Some(asked), outcome) => {
-                    let what = judge(ledger, places, me, asked, outcome);
+                    let what = judge(ledger, places, (me, hears), asked, outcome);
                     follows.push(Follow::Reply { asked, what });
                 }
             },
@@ -274,20 +350,15 @@ impl Crowd {
     fn follow(&mut self, user: u32, follow: Follow, sockets: &mut Sockets, now: Nanos) {
         match follow {
             Follow::Ready { epoch } => {
-                if self.epoch.is_some_and(|known| known != epoch) {
+                if self.epoch.is_some_and(|known| known != epoch && epoch != 0) {
                     self.trouble =
                         Some("the server's epoch changed: it is not the same any more".into());
                 }
-                self.epoch = Some(epoch);
-                let token = std::mem::take(&mut self.users[user as usize].token);
-                self.ask(
-                    user,
-                    Asked::Authenticate,
-                    &Action::Authenticate { token: &token },
-                    sockets,
-                );
-                self.users[user as usize].token = token;
+                self.epoch = self.epoch.or((epoch != 0).then_some(epoch));
+                self.users[user as usize].login_began = now;
+                self.log_in(user, sockets);
             }
+            Follow::Row => self.row_acked(user, sockets, now),
             Follow::Goodbye { code } => self.farewell(format!("goodbye {code}")),
             Follow::Unasked { tag } => {
                 self.trouble = Some(format!("user {user}: a reply to {tag}, which was not asked"));
@@ -296,11 +367,27 @@ impl Crowd {
         }
     }
 
+    /// By what the plan says for this arrival, else by the token.
+    pub(super) fn log_in(&mut self, user: u32, sockets: &mut Sockets) {
+        let it = &mut self.users[user as usize];
+        let account = &self.accounts[it.me.0 as usize];
+        let by_password = matches!(it.coming, Some((_, Login::Password)));
+        if by_password && let Some(Credentials { name, password }) = account.password.clone() {
+            let action = Action::Login { name: &name, password: &password };
+            return self.ask(user, Asked::Authenticate, &action, sockets);
+        }
+        let token = std::mem::take(&mut it.token);
+        self.ask(user, Asked::Authenticate, &Action::Authenticate { token: &token }, sockets);
+        self.users[user as usize].token = token;
+    }
+
     fn reply(&mut self, user: u32, asked: Asked, what: Reply, sockets: &mut Sockets, now: Nanos) {
         match (asked, what) {
             (Asked::Authenticate, Reply::Session(account)) => {
-                let expected = self.accounts[user as usize].id;
-                if account != expected {
+                let it = &self.users[user as usize];
+                self.recorder.logged_in(now.since(it.login_began));
+                let expected = self.accounts[it.me.0 as usize].id;
+                if account != expected && account != 0 {
                     let text = format!("the token of account {expected} is that of {account}");
                     self.trouble = Some(text);
                 }
@@ -311,15 +398,22 @@ impl Crowd {
                 self.kinds.push(self.places[room as usize].kind);
                 self.ledger.asked_membership(ix);
                 self.places[room as usize].made = Some((number, ix));
-                self.users[user as usize].rooms.push(room);
-                self.ledger.joined(UserIx(user), ix, seq, from);
-            }
-            (Asked::Resume(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
-                let ix = self.ix(room);
-                if !self.users[user as usize].forget_leave(room) {
-                    self.ledger.expelled(UserIx(user), ix);
+                let it = &mut self.users[user as usize];
+                it.rooms.push(room);
+                let me = it.me;
+                if it.driver.hears() {
+                    self.ledger.joined(me, ix, seq, from);
+                } else {
+                    self.ledger.joined_unheard(me, ix, seq);
                 }
-                self.ledger.not_member(UserIx(user), ix);
+            }
+            (Asked::Leave(room), Reply::Done) => self.users[user as usize].forget_room(room),
+            (Asked::Resume(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
+                let (ix, me) = (self.ix(room), self.me(user));
+                if !self.users[user as usize].forget_leave(room) {
+                    self.ledger.expelled(me, ix);
+                }
+                self.ledger.not_member(me, ix);
                 self.resumed_one(user, sockets, now);
             }
             (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. })
@@ -329,9 +423,14 @@ impl Crowd {
             (Asked::CatchUp(room), Reply::Page { more: false }) => {
                 self.resume(user, room, sockets);
             }
-            (Asked::Resume(_), Reply::Done) => self.resumed_one(user, sockets, now),
+            (Asked::Resume(_) | Asked::Hear(_), Reply::Done) => {
+                self.resumed_one(user, sockets, now);
+            }
             (Asked::Page(room), Reply::Page { more: true }) => self.read_page(room, sockets),
-            (Asked::Post { .. }, Reply::Rejected { name, .. }) => count(&mut self.refusals, name),
+            (Asked::Post { .. }, Reply::Rejected { name, .. }) => {
+                count(&mut self.refusals, name);
+                self.row_acked(user, sockets, now);
+            }
             (asked, Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
                 count(&mut self.refusals, name);
                 let since = self.users[user as usize].lost_at;
@@ -344,36 +443,22 @@ impl Crowd {
         }
     }
 
-    /// Authenticated: hears its rooms again, then does what had to wait.
+    /// Authenticated: hears its rooms again, then does what had to wait. Who comes from where it
+    /// was away by plan hears them from now on; who lost its connection, from where it was.
     fn come_back(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
-        self.users[user as usize].failures = 0;
-        let rooms = self.users[user as usize].rooms.clone();
+        let it = &mut self.users[user as usize];
+        it.failures = 0;
+        let rooms = it.rooms.clone();
+        let comes = it.coming.is_some();
         let mut asked = 0;
         for room in rooms {
-            asked += u32::from(self.resume(user, room, sockets));
+            let resumes = self.resume(user, room, sockets);
+            asked += u32::from(resumes || (comes && self.hear(user, room, sockets)));
         }
         self.users[user as usize].link = Link::Resuming(asked);
         if asked == 0 {
             self.up(user, sockets, now);
         }
-    }
-
-    fn resume(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
-        let Some((number, ix)) = self.places[room as usize].made else { return false };
-        let doubt = self.users[user as usize].leave_is_unanswered(room);
-        let Some(seq) = self.ledger.resume_from(UserIx(user), ix, doubt) else { return false };
-        let from = Some(Position { epoch: self.epoch.unwrap_or_default(), seq });
-        let action = Action::Subscribe { room: number, from };
-        self.ask(user, Asked::Resume(room), &action, sockets);
-        true
-    }
-
-    fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
-        let Some((number, ix)) = self.places[room as usize].made else { return };
-        let doubt = self.users[user as usize].leave_is_unanswered(room);
-        let Some(after) = self.ledger.resume_from(UserIx(user), ix, doubt) else { return };
-        let action = Action::History { room: number, after, limit: 0 };
-        self.ask(user, Asked::CatchUp(room), &action, sockets);
     }
 
     fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
@@ -389,117 +474,22 @@ impl Crowd {
     fn up(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &mut self.users[user as usize];
         it.link = Link::Up;
-        if it.lost_at != Nanos(0) {
+        if let Some((intended, _)) = it.coming.take() {
+            if !self.load_over {
+                self.recorder.arrived(now.since(intended));
+            }
+            it.live_since = now;
+        } else if it.lost_at != Nanos(0) {
             self.recorder.resume.record(now.since(it.lost_at));
             it.live_since = now;
+        }
+        if self.users[user as usize].row.as_ref().is_some_and(|row| row.sent_at == Nanos(0)) {
+            self.row_acked(user, sockets, now);
         }
         while self.users[user as usize].link == Link::Up
             && let Some(todo) = self.users[user as usize].backlog.pop_front()
         {
             self.do_now(user, todo, sockets);
-        }
-    }
-
-    /// Does it if the user is up, else as soon as it is.
-    pub fn doing(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
-        let it = &mut self.users[user as usize];
-        if it.link == Link::Up && it.backlog.is_empty() {
-            self.do_now(user, todo, sockets);
-        } else {
-            it.backlog.push_back(todo);
-        }
-    }
-
-    fn do_now(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
-        match todo {
-            Todo::Join { room } => {
-                let (number, ix) = self.made(room);
-                self.ledger.asked_membership(ix);
-                let rooms = &mut self.users[user as usize].rooms;
-                if !rooms.contains(&room) {
-                    rooms.push(room);
-                }
-                self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
-            }
-            Todo::Leave { room, .. } => {
-                let (number, ix) = self.made(room);
-                self.ledger.asked_membership(ix);
-                self.ask(user, Asked::Leave(room), &Action::Leave { room: number }, sockets);
-            }
-            Todo::Post { send, bytes, again } => {
-                if again {
-                    self.ledger.sent_again(send);
-                }
-                let number = self.ledger.number(self.ledger.room_of(send));
-                let mut body = std::mem::take(&mut self.body);
-                self.words.body(send.0, bytes, &mut body);
-                let origin_id = self.ledger.origin_id(send);
-                let action = Action::Post { room: number, origin_id: &origin_id, body: &body };
-                self.ask(user, Asked::Post { send, bytes }, &action, sockets);
-                self.body = body;
-            }
-        }
-    }
-
-    /// Enters a send into the books; `doing` makes it leave.
-    pub fn new_send(&mut self, user: u32, room: u32, bytes: u32, intended: Nanos) -> Todo {
-        let (_, ix) = self.made(room);
-        let number = self.ledger.sends() as u32;
-        let mut body = std::mem::take(&mut self.body);
-        self.words.body(number, bytes, &mut body);
-        let send = self.ledger.sent(UserIx(user), ix, intended, crate::drivers::digest(&body));
-        self.body = body;
-        Todo::Post { send, bytes, again: false }
-    }
-
-    /// Asks for the next page of a room's history, by any of its members that can.
-    pub fn read_page(&mut self, room: u32, sockets: &mut Sockets) {
-        let Some((number, ix)) = self.places[room as usize].made else { return };
-        let Some(after) = self.ledger.page_wanted(ix) else { return };
-        let up = |user: &&u32| {
-            self.users[**user as usize].link == Link::Up
-                && self.ledger.is_member(UserIx(**user), ix)
-        };
-        let Some(user) = self.places[room as usize].members.iter().find(up).copied() else {
-            return;
-        };
-        let action = Action::History { room: number, after, limit: 0 };
-        self.ask(user, Asked::Page(room), &action, sockets);
-    }
-
-    /// Asks again for what was refused for a while.
-    pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets) {
-        let Later { user, asked, since, .. } = it;
-        if self.users[user as usize].lost_at != since && !matches!(asked, Asked::Page(_)) {
-            return;
-        }
-        match asked {
-            Asked::Page(room) => self.read_page(room, sockets),
-            Asked::CatchUp(room) => self.catch_up(user, room, sockets),
-            Asked::Resume(room) => {
-                self.resume(user, room, sockets);
-            }
-            Asked::Join(room) => self.doing(user, Todo::Join { room }, sockets),
-            Asked::Leave(room) => self.doing(user, Todo::Leave { room, again: true }, sockets),
-            Asked::Create(room) => self.make(room, sockets),
-            Asked::Authenticate | Asked::Post { .. } => {
-                self.trouble = Some(format!("user {user}: {asked:?} was refused for a while"));
-            }
-        }
-    }
-
-    /// Makes a room, by its first member.
-    pub fn make(&mut self, room: u32, sockets: &mut Sockets) {
-        let place = &self.places[room as usize];
-        let (maker, name) = (place.maker, place.name.clone());
-        self.ask(maker, Asked::Create(room), &Action::CreateRoom { name: &name }, sockets);
-    }
-
-    fn ask(&mut self, user: u32, asked: Asked, action: &Action<'_>, sockets: &mut Sockets) {
-        let it = &mut self.users[user as usize];
-        if let Some(conn) = it.conn {
-            let tag = it.driver.act(action, sockets.out(conn));
-            it.asked.push_back((tag, asked));
         }
     }
 
@@ -511,22 +501,22 @@ impl Crowd {
         })
     }
 
-    fn user_of(&self, conn: ConnId) -> Option<u32> {
+    pub(super) fn user_of(&self, conn: ConnId) -> Option<u32> {
         let user = self.by_conn.get(conn.index()).copied().flatten()?;
         (self.users[user as usize].conn == Some(conn)).then_some(user)
     }
 
-    fn made(&self, room: u32) -> (u32, RoomIx) {
+    pub(super) fn made(&self, room: u32) -> (u32, RoomIx) {
         self.places[room as usize].made.expect("deeds begin when all rooms are made")
     }
 
-    fn ix(&self, room: u32) -> RoomIx {
+    pub(super) fn ix(&self, room: u32) -> RoomIx {
         self.made(room).1
     }
 }
 
 /// A map that stays small, whatever a server says.
-fn count(counts: &mut BTreeMap<String, u64>, name: String) {
+pub fn count(counts: &mut BTreeMap<String, u64>, name: String) {
     if counts.len() < NAMES_MAX || counts.contains_key(&name) {
         *counts.entry(name).or_default() += 1;
     }

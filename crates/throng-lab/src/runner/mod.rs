@@ -5,9 +5,13 @@
 //! and writes the results. One thread. Nothing here waits for an answer while load is offered (open
 //! model).
 
+mod acts;
 mod crowd;
+mod figures;
 mod reply;
+mod rows;
 mod user;
+mod visits;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -20,8 +24,11 @@ use crate::ledger::{UserIx, Verdict};
 use crate::plan::{self, Deed, Plan};
 use crate::recorder::{Recorder, Sample};
 use crate::scenario::Scenario;
-pub use crowd::{Account, Door};
+pub use crowd::{Account, Credentials, Door};
 use crowd::{Crowd, Later};
+use figures::Figures;
+pub use rows::RowClient;
+use rows::Rows;
 use user::{Link, Todo};
 
 /// Connections being made or authenticated at once: below any accept backlog.
@@ -59,6 +66,11 @@ pub trait Watch {
     fn server(&mut self) -> Option<(Duration, u64)>;
     /// Share of all cores' time that went to other guests since the last call.
     fn steal(&mut self) -> f64;
+    /// Connections that the machine's kernel refused since it started, because a listener's backlog
+    /// was full.
+    fn listen_overflows(&mut self) -> u64 {
+        0
+    }
     /// Why the run should end now, if it should.
     fn stop(&mut self) -> Option<String>;
 }
@@ -92,6 +104,10 @@ pub struct Outcome {
     pub farewells: BTreeMap<String, u64>,
     /// Refusals by name.
     pub refusals: BTreeMap<String, u64>,
+    /// What was asked of a protocol that has no such thing, with how often.
+    pub unsupported: BTreeMap<String, u64>,
+    /// Users of rows, in the order in which they were finished.
+    pub row_clients: Vec<RowClient>,
     /// Read calls, write calls, frames recognised, frames decoded.
     pub work: [u64; 4],
     /// Why the run is not complete, if it is not.
@@ -109,17 +125,18 @@ pub fn run(
 ) -> Result<Outcome, RunError> {
     let mut engine = Engine::new()?;
     let rooms = plan::rooms(scenario);
-    let crowd = Crowd::new(accounts, &scenario.users.dresses, rooms, door, scenario.seed, run);
-    let users = crowd.users.len() as u32;
+    let crowd = Crowd::new(accounts, scenario, rooms, door, run);
     let mut runner = Runner {
         crowd,
+        scenario,
+        rows: Rows::new(scenario),
         plan: Plan::new(scenario).peekable(),
         late: Duration::from_secs_f64(scenario.self_check.late_ms / 1e3),
         ends: Duration::from_secs_f64(scenario.seconds),
         phase: Phase::Connecting,
         since: clock::now(),
         begun: Nanos(0),
-        to_connect: (0..users).collect(),
+        to_connect: VecDeque::new(),
         opening: 0,
         wakes: BinaryHeap::new(),
         progress: (0, clock::now()),
@@ -128,6 +145,7 @@ pub fn run(
         watch,
         tell,
     };
+    runner.expect_users();
     runner.wake(clock::now(), Wake::Look);
     engine.run(&mut runner)?;
     let (reads, writes) = (engine.sockets.reads(), engine.sockets.writes());
@@ -154,6 +172,10 @@ enum Wake {
     Ends,
     /// A second of the load is over.
     Second,
+    /// A phase of the scenario begins, by its number.
+    Phase(u32),
+    /// A user goes as soon as everything it asked is answered.
+    Depart(u32),
     /// A sleeper wakes.
     Awake(u32),
     /// A user tries to connect again.
@@ -164,26 +186,10 @@ enum Wake {
     Again(Later),
 }
 
-#[derive(Debug, Default)]
-struct Figures {
-    samples: Vec<Sample>,
-    load: Duration,
-    load_deliveries: u64,
-    load_sends: u64,
-    dropped: u64,
-    server_at_start: Option<Duration>,
-    server_cpu: Option<Duration>,
-    server_before: Option<Duration>,
-    rss_max: u64,
-    own_at_start: Duration,
-    own_cpu: Duration,
-    own_before: Duration,
-    second: u64,
-    second_begun: Nanos,
-}
-
 struct Runner<'a> {
     crowd: Crowd,
+    scenario: &'a Scenario,
+    rows: Rows,
     plan: Peekable<Plan>,
     late: Duration,
     ends: Duration,
@@ -204,8 +210,8 @@ struct Runner<'a> {
 }
 
 impl Handler for Runner<'_> {
-    fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, _now: Nanos) {
-        self.crowd.connected(sockets, conn);
+    fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, now: Nanos) {
+        self.crowd.connected(sockets, conn, now);
     }
 
     fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos) {
@@ -229,6 +235,7 @@ impl Handler for Runner<'_> {
         }
         if self.phase == Phase::Load {
             self.do_what_is_due(sockets, now);
+            self.go_on_with_rows(sockets, now);
         }
         if let Some(trouble) = self.crowd.trouble.take() {
             self.give_up(trouble, sockets, now);
@@ -268,7 +275,9 @@ impl Runner<'_> {
 
     fn woken(&mut self, wake: Wake, sockets: &mut Sockets, now: Nanos) {
         match wake {
-            Wake::Connect(user) => self.crowd.connect(user, sockets),
+            Wake::Connect(user) => self.crowd.connect(user, sockets, now),
+            Wake::Depart(user) => self.depart(user, sockets, now),
+            Wake::Phase(number) => self.begin_phase(number, sockets, now),
             Wake::Again(later) => self.crowd.ask_again(later, sockets),
             Wake::Drop(user) => {
                 self.drop_connection(user, sockets, now);
@@ -284,7 +293,8 @@ impl Runner<'_> {
                 }
             }
             Wake::Second => {
-                let next = self.begun.plus(Duration::from_secs(self.figures.second + 2));
+                self.figures.seconds_over += 1;
+                let next = self.begun.plus(Duration::from_secs(self.figures.seconds_over + 1));
                 self.end_second(sockets, now);
                 if self.phase == Phase::Load {
                     self.wake(next, Wake::Second);
@@ -302,36 +312,50 @@ impl Runner<'_> {
 
     fn do_what_is_due(&mut self, sockets: &mut Sockets, now: Nanos) {
         while let Some(planned) = self.plan.next_if(|it| self.begun.plus(it.at) <= now) {
-            let intended = self.begun.plus(planned.at);
-            match planned.deed {
-                Deed::Say { room, user, bytes } => {
-                    if now.since(intended) > self.late {
-                        self.crowd.recorder.dropped();
-                        self.figures.dropped += 1;
-                        continue;
-                    }
-                    self.crowd.recorder.sent(intended, clock::now());
-                    let todo = self.crowd.new_send(user, room, bytes, intended);
-                    self.crowd.doing(user, todo, sockets);
-                }
-                Deed::Join { user, room } => {
-                    self.crowd.doing(user, Todo::Join { room }, sockets);
-                }
-                Deed::Leave { user, room } => {
-                    self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
-                }
-                Deed::Reconnect { user } => self.drop_connection(user, sockets, now),
-                Deed::Stall { user, lasts } => {
-                    let it = &mut self.crowd.users[user as usize];
-                    if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
-                        (it.asleep, it.live_since) = (true, Nanos(u64::MAX));
-                        sockets.pause(conn);
-                        self.wake(now.plus(lasts), Wake::Awake(user));
-                    }
-                }
-            }
+            self.deed(planned.deed, self.begun.plus(planned.at), sockets, now);
         }
         self.collect_lost(now);
+    }
+
+    fn deed(&mut self, deed: Deed, intended: Nanos, sockets: &mut Sockets, now: Nanos) {
+        match deed {
+            Deed::Say { room, user, bytes } => {
+                if now.since(intended) > self.late {
+                    self.crowd.recorder.dropped();
+                    self.figures.dropped += 1;
+                    return;
+                }
+                self.crowd.recorder.sent(intended, clock::now());
+                let todo = self.crowd.new_send(user, room, bytes, intended);
+                self.crowd.doing(user, todo, sockets);
+            }
+            Deed::Join { user, room } => self.crowd.doing(user, Todo::Join { room }, sockets),
+            Deed::Leave { user, room } => {
+                self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
+            }
+            Deed::Reconnect { user } => self.drop_connection(user, sockets, now),
+            Deed::Stall { user, lasts } => {
+                let it = &mut self.crowd.users[user as usize];
+                if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
+                    (it.asleep, it.live_since) = (true, Nanos(u64::MAX));
+                    sockets.pause(conn);
+                    self.wake(now.plus(lasts), Wake::Awake(user));
+                }
+            }
+            Deed::Arrive { user, life } => {
+                let login = self.scenario.lives[life as usize].login;
+                self.arrive(user, login, intended, sockets, now);
+            }
+            Deed::Look { user, room, history, avatars } => {
+                if avatars {
+                    crowd::count(&mut self.crowd.unsupported, "avatars".into());
+                }
+                if history > 0 {
+                    self.crowd.doing(user, Todo::Look { room, history }, sockets);
+                }
+            }
+            Deed::Depart { user } => self.depart(user, sockets, now),
+        }
     }
 
     /// Not while a join is unanswered: the server may yet read it from the old connection, after the
@@ -368,6 +392,7 @@ impl Runner<'_> {
         if self.stuck(sockets, now) {
             return;
         }
+        self.look_at_flight();
         match self.phase {
             Phase::Connecting => {
                 self.opening =
@@ -375,10 +400,10 @@ impl Runner<'_> {
                 while self.opening < OPENING_MAX
                     && let Some(user) = self.to_connect.pop_front()
                 {
-                    self.crowd.connect(user, sockets);
+                    self.crowd.connect(user, sockets, now);
                     self.opening += 1;
                 }
-                if self.everybody(|it| it.link == Link::Up) {
+                if self.everybody(|it| matches!(it.link, Link::Up | Link::Away)) {
                     for room in 0..self.crowd.places.len() as u32 {
                         self.crowd.make(room, sockets);
                     }
@@ -392,7 +417,8 @@ impl Runner<'_> {
                 }
             }
             Phase::Joining => {
-                if self.everybody(|it| it.asked.is_empty() && it.link == Link::Up) {
+                if self.everybody(|it| it.is_idle() && matches!(it.link, Link::Up | Link::Away)) {
+                    self.send_home(sockets, now);
                     self.enter(Phase::Settling, now);
                 }
             }
@@ -402,7 +428,10 @@ impl Runner<'_> {
                 }
             }
             Phase::Load => {
-                if now.since(self.begun) >= self.ends {
+                if self.rows.are_over() {
+                    self.end_load(sockets, now);
+                } else if now.since(self.begun) >= self.ends {
+                    self.stop_rows();
                     self.end_load(sockets, now);
                 }
             }
@@ -443,63 +472,10 @@ impl Runner<'_> {
         }
     }
 
-    fn begin_load(&mut self, now: Nanos) {
-        self.enter(Phase::Load, now);
-        self.begun = now;
-        self.crowd.recorder = Recorder::new(self.crowd.recorder.kinds.len());
-        let figures = &mut self.figures;
-        figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
-        figures.server_before = figures.server_at_start;
-        figures.second_begun = now;
-        (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
-        self.watch.steal();
-        self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
-        self.wake(now.plus(self.ends), Wake::Ends);
-    }
-
-    fn end_second(&mut self, sockets: &Sockets, now: Nanos) {
-        if self.phase != Phase::Load {
-            return;
-        }
-        let mut sample = self.crowd.recorder.end_second();
-        let figures = &mut self.figures;
-        sample.second = figures.second;
-        sample.seconds = now.since(figures.second_begun).as_secs_f64();
-        figures.second_begun = now;
-        figures.second += 1;
-        figures.load_deliveries += sample.deliveries;
-        figures.load_sends += sample.sent;
-        sample.connections = sockets.len() as u64;
-        let own = clock::thread_cpu();
-        sample.generator_cpu = own.saturating_sub(figures.own_before).as_secs_f64();
-        figures.own_before = own;
-        sample.steal = self.watch.steal();
-        if let Some((cpu, rss)) = self.watch.server() {
-            let before = figures.server_before.replace(cpu).unwrap_or(cpu);
-            sample.server_cpu = cpu.saturating_sub(before).as_secs_f64();
-            sample.server_rss_bytes = rss;
-            figures.rss_max = figures.rss_max.max(rss);
-        }
-        (self.tell)(&sample);
-        figures.samples.push(sample);
-    }
-
-    fn end_load(&mut self, sockets: &Sockets, now: Nanos) {
-        self.end_second(sockets, now);
-        let figures = &mut self.figures;
-        figures.load = now.since(self.begun);
-        figures.own_cpu = clock::thread_cpu().saturating_sub(figures.own_at_start);
-        let cpu = self.watch.server().map(|(cpu, _)| cpu);
-        figures.server_cpu =
-            figures.server_at_start.and_then(|start| Some(cpu?.saturating_sub(start)));
-        self.enter(Phase::Draining, now);
-    }
-
     /// Everybody is back, everything is answered, everybody has heard everything, and it stays so.
     fn drain(&mut self, sockets: &mut Sockets, now: Nanos) {
-        let quiet = self.everybody(|it| {
-            it.link == Link::Up && it.asked.is_empty() && it.backlog.is_empty() && !it.asleep
-        });
+        let quiet = self
+            .everybody(|it| matches!(it.link, Link::Up | Link::Away) && it.is_idle() && !it.asleep);
         let finished = quiet && self.crowd.ledger.behind() == 0 && self.crowd.ledger.open() == 0;
         let waited = now.since(self.since);
         if !finished {
@@ -507,6 +483,9 @@ impl Runner<'_> {
         }
         // Whoever still misses something when nothing moves any more will not hear of it.
         let given_up = now.since(self.progress.1) > STILL;
+        if finished && waited > SETTLE && self.call_readers(sockets, now) {
+            return;
+        }
         if given_up || (finished && waited > SETTLE) {
             self.enter(Phase::Reading, now);
             for room in 0..self.crowd.places.len() as u32 {
@@ -524,7 +503,7 @@ impl Runner<'_> {
     }
 
     fn outcome(self, reads: u64, writes: u64) -> Result<Outcome, RunError> {
-        let Self { mut crowd, figures, incomplete, .. } = self;
+        let Self { mut crowd, figures, incomplete, rows, .. } = self;
         if let Some(why) = &incomplete
             && figures.load.is_zero()
         {
@@ -541,7 +520,7 @@ impl Runner<'_> {
         }
         if incomplete.is_some() {
             // What was on its way when the run broke off is nobody's fault.
-            for user in 0..crowd.users.len() as u32 {
+            for user in 0..crowd.lanes.len() as u32 {
                 crowd.ledger.disconnected(UserIx(user));
             }
         }
@@ -560,6 +539,8 @@ impl Runner<'_> {
             dropped: figures.dropped,
             farewells: crowd.farewells,
             refusals: crowd.refusals,
+            unsupported: crowd.unsupported,
+            row_clients: rows.into_clients(),
             work: [reads, writes, hits, misses],
             incomplete,
         })

@@ -35,7 +35,7 @@ pub enum Reply {
 pub fn judge(
     ledger: &mut Ledger,
     places: &[Place],
-    me: UserIx,
+    (me, hears): (UserIx, bool),
     asked: Asked,
     outcome: Outcome<'_>,
 ) -> Reply {
@@ -43,6 +43,8 @@ pub fn judge(
         Asked::Join(room)
         | Asked::Leave(room)
         | Asked::Resume(room)
+        | Asked::Hear(room)
+        | Asked::Look(room)
         | Asked::CatchUp(room)
         | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
         Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } => None,
@@ -53,7 +55,18 @@ pub fn judge(
             return Reply::Made { number: room, seq, from: position.seq };
         }
         (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
-            ledger.joined(me, room, if already { 0 } else { seq }, position.seq);
+            let seq = if already { 0 } else { seq };
+            if hears {
+                ledger.joined(me, room, seq, position.seq);
+            } else {
+                ledger.joined_unheard(me, room, seq);
+            }
+        }
+        (Asked::Hear(_), Some(room), Outcome::Subscribed { position, .. }) => {
+            ledger.joined(me, room, 0, position.seq);
+        }
+        (Asked::Look(_), Some(room), Outcome::Page { events, .. }) => {
+            ledger.looked_at(room, events);
         }
         (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
         // Only a leave whose reply was lost is asked for twice.

@@ -6,17 +6,20 @@
 use std::collections::VecDeque;
 
 use crate::clock::Nanos;
-use crate::drivers::{Dress, Native};
+use crate::drivers::{Dress, Driver};
 use crate::engine::ConnId;
-use crate::ledger::SendIx;
+use crate::ledger::{SendIx, UserIx};
+use crate::scenario::Login;
 
 /// A user.
 #[derive(Debug)]
 pub struct User {
+    /// Who it is in the books: several connections of one account are one.
+    pub me: UserIx,
     pub token: String,
     pub dress: Dress,
     pub conn: Option<ConnId>,
-    pub driver: Native,
+    pub driver: Box<dyn Driver>,
     pub link: Link,
     /// Asked on this connection and not answered, oldest first.
     pub asked: VecDeque<(u32, Asked)>,
@@ -32,11 +35,36 @@ pub struct User {
     pub asleep: bool,
     /// The rooms it is in or has asked to be in, by index.
     pub rooms: Vec<u32>,
+    /// Comes from where it was away by plan: when it should have come, and how it logs in.
+    pub coming: Option<(Nanos, Login)>,
+    /// When this connection was asked for, and how long the kernel took to make it.
+    pub connect_began: Nanos,
+    pub connect_us: u32,
+    /// When it asked to be somebody.
+    pub login_began: Nanos,
+    /// Sends in a row, each after the ack of the one before.
+    pub row: Option<Box<InRow>>,
+}
+
+/// A row of sends that a user is in.
+#[derive(Debug)]
+pub struct InRow {
+    pub room: u32,
+    pub total: u32,
+    pub left: u32,
+    /// When the one under way was sent.
+    pub sent_at: Nanos,
+    /// Of each send so far, microseconds.
+    pub round_trips: Vec<u32>,
+    /// How long making the connection took.
+    pub connect_us: u32,
 }
 
 /// Where its connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
+    /// None, by plan: it has not come yet, or has gone.
+    Away,
     /// None.
     Down,
     /// Being made, greeted, authenticated.
@@ -60,6 +88,10 @@ pub enum Asked {
     },
     /// Hear a room from where it was left.
     Resume(u32),
+    /// Hear a room from now on.
+    Hear(u32),
+    /// A page, as one looks at who has just come.
+    Look(u32),
     /// Too much had happened for a resume: pages instead.
     CatchUp(u32),
     /// History, for the ledger.
@@ -72,6 +104,7 @@ pub enum Todo {
     Join { room: u32 },
     Leave { room: u32, again: bool },
     Post { send: SendIx, bytes: u32, again: bool },
+    Look { room: u32, history: u32 },
 }
 
 impl User {
@@ -93,6 +126,8 @@ impl User {
                 Asked::Authenticate
                 | Asked::Create(_)
                 | Asked::Resume(_)
+                | Asked::Hear(_)
+                | Asked::Look(_)
                 | Asked::CatchUp(_)
                 | Asked::Page(_) => {}
             }
@@ -118,6 +153,26 @@ impl User {
     }
 }
 
+impl User {
+    /// Nothing is on its way in either direction.
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.backlog.is_empty()
+    }
+
+    /// It has left the room, and nothing brings it back by itself.
+    pub fn forget_room(&mut self, room: u32) {
+        let joins = self.asked.iter().any(|(_, asked)| *asked == Asked::Join(room));
+        if !joins && !self.will_join(room) {
+            self.rooms.retain(|other| *other != room);
+        }
+    }
+
+    /// A join of this room has to be asked for, or again.
+    pub fn will_join(&self, room: u32) -> bool {
+        self.backlog.contains(&Todo::Join { room })
+    }
+}
+
 /// Takes what a reply with this tag answers. Replies come nearly in order.
 pub fn answered(asked: &mut VecDeque<(u32, Asked)>, tag: u32) -> Option<Asked> {
     let at = asked.iter().position(|(asked, _)| *asked == tag)?;
@@ -129,14 +184,16 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::drivers::Native;
 
     #[test]
     fn what_was_not_answered_is_asked_again_in_its_order_and_first() {
         let mut user = User {
+            me: UserIx(0),
             token: String::new(),
             dress: Dress::Raw,
             conn: None,
-            driver: Native::new(Dress::Raw, "lab".into(), Rc::default(), 1),
+            driver: Box::new(Native::new(Dress::Raw, "lab".into(), Rc::default(), 1)),
             link: Link::Up,
             asked: VecDeque::new(),
             backlog: VecDeque::new(),
@@ -145,6 +202,11 @@ mod tests {
             failures: 0,
             asleep: false,
             rooms: vec![],
+            coming: None,
+            connect_began: Nanos(0),
+            connect_us: 0,
+            login_began: Nanos(0),
+            row: None,
         };
         let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };
         user.asked.push_back((1, Asked::Post { send: SendIx(0), bytes: 20 }));

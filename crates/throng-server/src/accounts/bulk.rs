@@ -1,5 +1,6 @@
-//! What is done to accounts from outside: many at once, each with a token and no password (for a
-//! load test, which must not wait for ten thousand hashes), and all sessions of one ended.
+//! What is done to accounts from outside: many at once, each with a token (for a load test;
+//! passwords only where they are asked for, because each costs a hash), and all sessions of one
+//! ended.
 //!
 //! Neighbours: `throng admin` alone. It writes beside a running server, which hears of new accounts
 //! when they first authenticate, and of ended sessions when it looks (`Accounts::look_outside`).
@@ -10,6 +11,7 @@ use throng_core::{Author, Timestamp, Username};
 
 use super::tables::Tables;
 use super::{AccountsError, FILE};
+use crate::auth::password::{Arena, Password, Phc};
 use crate::auth::token::Token;
 
 /// Accounts of one transaction: a server that writes beside it waits no longer than for these.
@@ -32,17 +34,30 @@ pub enum BulkError {
     /// The operating system gave no random bytes.
     #[error("cannot make a token: {0}")]
     Chance(getrandom::Error),
+    /// A password could not be hashed.
+    #[error("cannot hash a password: {0}")]
+    Hash(String),
+}
+
+/// What each account has beside its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// A token.
+    Token,
+    /// A token and a password of its own.
+    TokenAndPassword,
 }
 
 /// Makes `count` accounts named by the prefix and the next free numbers, and gives each with its
-/// token to `write` once its transaction is durable. Blocks.
+/// token and its password to `write` once its transaction is durable. Blocks.
 pub fn create(
     folder: &Path,
     prefix: &str,
     count: usize,
     at: Timestamp,
     users_max: u64,
-    mut write: impl FnMut(&Author, &Token) -> std::io::Result<()>,
+    keys: Keys,
+    mut write: impl FnMut(&Author, &Token, Option<&str>) -> std::io::Result<()>,
 ) -> Result<usize, BulkError> {
     let mut tables = Tables::open(&folder.join(FILE))?;
     let (mut number, mut made) = (0_u64, 0);
@@ -55,14 +70,20 @@ pub fn create(
         // The longest number there can be must fit as well.
         Username::parse(&format!("{prefix}{}", number + (2 * count as u64)))
             .map_err(|_| wrong())?;
+        let passwords = match keys {
+            Keys::Token => Vec::new(),
+            Keys::TokenAndPassword => passwords(tokens.len())?,
+        };
+        let phcs = passwords.iter().map(|(_, phc)| Some(phc.clone()));
+        let entries = tokens.into_iter().zip(phcs.chain(std::iter::repeat(None))).collect();
         let batch = tables
-            .write(|writes| writes.add_numbered(prefix, &mut number, tokens, at, users_max))?;
+            .write(|writes| writes.add_numbered(prefix, &mut number, entries, at, users_max))?;
         if batch.is_empty() {
             break;
         }
         made += batch.len();
-        for (author, token) in &batch {
-            write(author, token)?;
+        for (at, (author, token)) in batch.iter().enumerate() {
+            write(author, token, passwords.get(at).map(|(password, _)| password.reveal()))?;
         }
     }
     Ok(made)
@@ -74,4 +95,29 @@ pub fn end_sessions(folder: &Path, name: &str) -> Result<Option<usize>, Accounts
     let Ok(name) = Username::parse(name) else { return Ok(None) };
     let mut tables = Tables::open(&folder.join(FILE))?;
     tables.write(|writes| writes.end_all(&name.fold()))
+}
+
+/// Random passwords with their hashes, made on all cores. A password is written as a token is.
+fn passwords(count: usize) -> Result<Vec<(Token, Phc)>, BulkError> {
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    let hash = |count: usize| {
+        let mut arena = Arena::default();
+        let one = |_| {
+            let password = Token::generate().map_err(BulkError::Chance)?;
+            let parsed = Password::parse(password.reveal()).expect("43 characters are a password");
+            let phc = arena.hash(&parsed).map_err(BulkError::Hash)?;
+            Ok((password, phc))
+        };
+        (0..count).map(one).collect::<Result<Vec<_>, BulkError>>()
+    };
+    std::thread::scope(|scope| {
+        let parts = (0..cores).map(|core| count * (core + 1) / cores - count * core / cores);
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || hash(part))).collect();
+        let mut all = Vec::with_capacity(count);
+        for thread in threads {
+            let part = thread.join().map_err(|_| BulkError::Hash("a thread ended".into()))?;
+            all.append(&mut part?);
+        }
+        Ok(all)
+    })
 }

@@ -238,29 +238,29 @@ impl Writes<'_> {
         UserId::new(id).map(Ok).ok_or_else(|| not_of_an_account(0, Type::Integer))
     }
 
-    /// Adds an account and a session for each token, named by the next free numbers after `number`.
-    /// Fewer when the server is full.
+    /// Adds an account and a session for each token, and a password where there is one, named by the
+    /// next free numbers after `number`. Fewer when the server is full.
     pub fn add_numbered(
         &self,
         prefix: &str,
         number: &mut u64,
-        tokens: Vec<Token>,
+        tokens: Vec<(Token, Option<Phc>)>,
         at: Timestamp,
         users_max: u64,
     ) -> rusqlite::Result<Vec<(Author, Token)>> {
         let mut made = Vec::with_capacity(tokens.len());
         let mut tokens = tokens.into_iter();
         let mut next = tokens.next();
-        while let Some(token) = next.take() {
+        while let Some((token, phc)) = next.take() {
             *number += 1;
             let Ok(name) = Username::parse(&format!("{prefix}{number}")) else { break };
-            match self.add_user(&name, None, at, users_max)? {
+            match self.add_user(&name, phc.as_ref(), at, users_max)? {
                 Ok(id) => {
                     self.add_session(id, &token.hash(), at)?;
                     made.push((Author { id, name }, token));
                     next = tokens.next();
                 }
-                Err(Refusal::Taken) => next = Some(token),
+                Err(Refusal::Taken) => next = Some((token, phc)),
                 Err(Refusal::Full) => break,
             }
         }

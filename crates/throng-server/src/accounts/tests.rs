@@ -160,11 +160,12 @@ fn accounts_made_beside_a_running_server_are_known_to_it() {
     // A person has one of the names already.
     runtime.block_on(register(&accounts, "u2"));
     let mut tokens = Vec::new();
-    let made =
-        bulk::create(folder.path(), "u", 5, throng_core::Timestamp(1), 100, |author, token| {
-            tokens.push((author.clone(), token.clone()));
-            Ok(())
-        });
+    let (at, keys) = (throng_core::Timestamp(1), bulk::Keys::Token);
+    let made = bulk::create(folder.path(), "u", 5, at, 100, keys, |author, token, password| {
+        assert_eq!(password, None);
+        tokens.push((author.clone(), token.clone()));
+        Ok(())
+    });
     assert_eq!(made.unwrap(), 5);
     let names: Vec<_> = tokens.iter().map(|(author, _)| author.name.as_str()).collect();
     assert_eq!(names, ["u1", "u3", "u4", "u5", "u6"]);

@@ -171,6 +171,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::accounts::bulk;
 
     impl Auth {
         fn hashes(&self) -> u64 {
@@ -219,12 +220,34 @@ mod tests {
     async fn an_account_without_a_password_is_entered_by_none() {
         let folder = tempfile::tempdir().unwrap();
         let at = throng_core::Timestamp(1);
-        crate::accounts::bulk::create(folder.path(), "u", 1, at, 10, |_, _| Ok(())).unwrap();
+        let keys = bulk::Keys::Token;
+        bulk::create(folder.path(), "u", 1, at, 10, keys, |_, _, _| Ok(())).unwrap();
         let form = Form::Folder(folder.path());
         let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
         let tried = auth.login("u1", "whatever it is", here()).await;
         assert_eq!(tried.unwrap_err(), Rejection::WrongCredentials);
         assert_eq!(auth.hashes(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_account_of_a_pool_is_entered_by_the_password_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = throng_core::Timestamp(1);
+        let mut pool = Vec::new();
+        let keys = bulk::Keys::TokenAndPassword;
+        bulk::create(folder.path(), "u", 3, at, 10, keys, |author, _, password| {
+            pool.push((author.name.as_str().to_owned(), password.unwrap().to_owned()));
+            Ok(())
+        })
+        .unwrap();
+        assert!(pool[0].1 != pool[1].1 && pool[1].1 != pool[2].1);
+        let form = Form::Folder(folder.path());
+        let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
+        for (name, password) in &pool {
+            auth.login(name, password.as_str(), here()).await.unwrap();
+        }
+        let other = auth.login(&pool[0].0, pool[1].1.as_str(), here()).await;
+        assert_eq!(other.unwrap_err(), Rejection::WrongCredentials);
     }
 
     #[tokio::test]

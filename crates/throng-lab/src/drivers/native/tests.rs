@@ -60,7 +60,7 @@ fn written(dress: Dress, key: &str) -> Vec<u8> {
     for frame in frames() {
         match dress {
             Dress::Raw => raw::encode_with(&mut out, |out| protobuf::encode_server(&frame, out)),
-            Dress::WsJson => {
+            Dress::WsJson | Dress::Rest => {
                 ws::encode_with(Opcode::Text, &mut out, |out| json::encode_server(&frame, out));
             }
             Dress::WsProtobuf => {

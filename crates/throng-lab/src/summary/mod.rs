@@ -3,6 +3,8 @@
 //!
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
+mod phases;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -14,7 +16,8 @@ use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
 use crate::recorder::{OfKind, Percentiles};
 use crate::runner::Outcome;
-use crate::scenario::{Rooms, Scenario};
+use crate::scenario::{Model, Rooms, Scenario};
+pub use phases::{PhaseSummary, RowSummary};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -44,8 +47,9 @@ pub struct Summary {
     pub ending: Ending,
     /// Why not better, in words; empty for a pass.
     pub reasons: Vec<String>,
-    /// Always `open`: sends are made at their times, whatever the server does.
-    pub model: &'static str,
+    /// `open`: sends are made at their times, whatever the server does; `closed`: each follows the
+    /// ack of the one before.
+    pub model: Model,
     /// Seconds of load.
     pub load_seconds: f64,
     /// What answered.
@@ -58,8 +62,15 @@ pub struct Summary {
     pub latency: Latencies,
     /// The same by kind of room, by its name.
     pub latency_by_rooms: BTreeMap<String, OfRooms>,
+    /// The phases, in the order in which they ended; empty where there are none.
+    pub phases: Vec<PhaseSummary>,
+    /// Rows of a closed model.
+    pub rows: Vec<RowSummary>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
+    /// What the server's folder has grown by, drained and stopped, over all sends; absent where it is
+    /// not ours to see, or the sends are fewer than 10,000.
+    pub disk_bytes_per_send: Option<f64>,
     /// The generator.
     pub generator: Generator,
     /// The disk before the run and after it, microseconds.
@@ -68,6 +79,8 @@ pub struct Summary {
     pub farewells: BTreeMap<String, u64>,
     /// Refusals, by name.
     pub refusals: BTreeMap<String, u64>,
+    /// What the scenario asked for and the protocol does not have, by name: nothing was done.
+    pub unsupported: BTreeMap<String, u64>,
 }
 
 /// Each second.
@@ -96,6 +109,12 @@ pub struct Latencies {
     pub catch_up: Percentiles,
     /// From losing a connection to having resumed every room.
     pub resume: Percentiles,
+    /// From when one should have come to being there and hearing one's rooms.
+    pub arrive: Percentiles,
+    /// From asking to be somebody to being it.
+    pub login: Percentiles,
+    /// The kernel's time to make a connection.
+    pub connect: Percentiles,
 }
 
 /// From the intended time, of one kind of room.
@@ -154,6 +173,9 @@ impl From<&FsyncTimes> for Fsync {
     }
 }
 
+/// With fewer sends the folder's size says nothing of them: its files are laid out ahead.
+const SENDS_OF_A_FOLDER: u64 = 10_000;
+
 /// More refusals than this share of the sends, and the load was not what was planned.
 const REFUSED_SHARE_MAX: f64 = 0.001;
 
@@ -188,9 +210,12 @@ impl Summary {
             last: recorder.last.percentiles(),
             catch_up: recorder.catch_up.percentiles(),
             resume: recorder.resume.percentiles(),
+            arrive: recorder.arrive.percentiles(),
+            login: recorder.login.percentiles(),
+            connect: recorder.connect.percentiles(),
         };
         let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
-            let OfKind { ack, delivery, last } = of;
+            let OfKind { ack, delivery, last, .. } = of;
             let (ack, delivery) = (ack.percentiles(), delivery.percentiles());
             (kind.name.clone(), OfRooms { ack, delivery, last: last.percentiles() })
         };
@@ -200,7 +225,7 @@ impl Summary {
             scenario: scenario.name.clone(),
             ending,
             reasons,
-            model: "open",
+            model: scenario.model(),
             load_seconds: seconds,
             server: outcome.server,
             ledger: outcome.verdict,
@@ -210,11 +235,15 @@ impl Summary {
             },
             latency,
             latency_by_rooms,
+            phases: phases::of(&outcome.samples, &outcome.recorder.phases),
+            rows: phases::rows(&outcome.row_clients),
             cost,
+            disk_bytes_per_send: None,
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,
             refusals: outcome.refusals,
+            unsupported: outcome.unsupported,
         }
     }
 
@@ -229,6 +258,13 @@ impl Summary {
             self.ending = Ending::Incomplete;
         }
         self.reasons.push(why);
+    }
+
+    /// What the server's folder has grown by.
+    pub fn grown_on_disk(&mut self, bytes: Option<u64>) {
+        let sends = self.ledger.sends;
+        let bytes = bytes.filter(|_| sends >= SENDS_OF_A_FOLDER);
+        self.disk_bytes_per_send = bytes.map(|bytes| bytes as f64 / sends as f64);
     }
 
     /// For a person, in a screenful.
@@ -287,6 +323,7 @@ impl Summary {
             ledger.away
         )?;
         self.write_latencies(to)?;
+        phases::write(&self.phases, &self.rows, to)?;
         self.write_costs(to)
     }
 
@@ -305,7 +342,12 @@ impl Summary {
             ("  last recipient", latency.last),
             ("(who was away or stalled)", latency.catch_up),
             ("(resume after a loss)", latency.resume),
+            ("arrival, to hearing", latency.arrive),
+            ("  login", latency.login),
         ] {
+            if said.count == 0 {
+                continue;
+            }
             let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
             writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
         }
@@ -354,7 +396,14 @@ impl Summary {
                 after.p99_us / 1e3
             )?;
         }
-        for (what, counts) in [("ended", &self.farewells), ("refused", &self.refusals)] {
+        if let Some(bytes) = self.disk_bytes_per_send {
+            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
+        }
+        for (what, counts) in [
+            ("ended", &self.farewells),
+            ("refused", &self.refusals),
+            ("not there", &self.unsupported),
+        ] {
             for (name, count) in counts {
                 writeln!(to, "{what:11} {count} × {name}")?;
             }

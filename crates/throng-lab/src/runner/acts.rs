@@ -1,0 +1,184 @@
+//! What users ask for, and when they have to wait: the part of the crowd that turns deeds into
+//! actions of their drivers.
+//!
+//! Neighbours: `crowd` owns the users and takes the answers; the runner says what is due.
+
+use super::crowd::{Crowd, Later};
+use super::user::{Asked, Link, Todo};
+use crate::clock::Nanos;
+use crate::drivers::{Action, Position};
+use crate::engine::Sockets;
+
+impl Crowd {
+    pub(super) fn resume(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
+        let Some((number, ix)) = self.places[room as usize].made else { return false };
+        let doubt = self.users[user as usize].leave_is_unanswered(room);
+        let me = self.me(user);
+        let Some(seq) = self.ledger.resume_from(me, ix, doubt) else { return false };
+        let from = Some(Position { epoch: self.epoch.unwrap_or_default(), seq });
+        let action = Action::Subscribe { room: number, from };
+        self.ask(user, Asked::Resume(room), &action, sockets);
+        true
+    }
+
+    /// Hears a room from now on, where it is a member and was away.
+    pub(super) fn hear(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
+        let Some((number, _)) = self.places[room as usize].made else { return false };
+        let it = &self.users[user as usize];
+        if it.will_join(room) || !it.driver.hears() {
+            return false;
+        }
+        let action = Action::Subscribe { room: number, from: None };
+        self.ask(user, Asked::Hear(room), &action, sockets);
+        true
+    }
+
+    pub(super) fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
+        let Some((number, ix)) = self.places[room as usize].made else { return };
+        let doubt = self.users[user as usize].leave_is_unanswered(room);
+        let me = self.me(user);
+        let Some(after) = self.ledger.resume_from(me, ix, doubt) else { return };
+        let action = Action::History { room: number, after, limit: 0 };
+        self.ask(user, Asked::CatchUp(room), &action, sockets);
+    }
+
+    /// Does it if the user is up, else as soon as it is.
+    pub fn doing(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
+        let user = self.least_busy(user, todo);
+        let it = &mut self.users[user as usize];
+        if it.link == Link::Up && it.backlog.is_empty() {
+            self.do_now(user, todo, sockets);
+        } else {
+            it.backlog.push_back(todo);
+        }
+    }
+
+    /// A post goes over that of the user's connections which has the least to do.
+    fn least_busy(&self, user: u32, todo: Todo) -> u32 {
+        let Some(lanes) = self.lanes.get(user as usize).filter(|lanes| !lanes.is_empty()) else {
+            return user;
+        };
+        if !matches!(todo, Todo::Post { again: false, .. }) {
+            return user;
+        }
+        let busy = |user: &u32| {
+            let it = &self.users[*user as usize];
+            it.asked.len() + it.backlog.len()
+        };
+        lanes.iter().copied().chain([user]).min_by_key(busy).unwrap_or(user)
+    }
+
+    pub(super) fn do_now(&mut self, user: u32, todo: Todo, sockets: &mut Sockets) {
+        match todo {
+            Todo::Join { room } => {
+                let (number, ix) = self.made(room);
+                self.ledger.asked_membership(ix);
+                let rooms = &mut self.users[user as usize].rooms;
+                if !rooms.contains(&room) {
+                    rooms.push(room);
+                }
+                self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
+            }
+            Todo::Leave { room, .. } => {
+                let (number, ix) = self.made(room);
+                self.ledger.asked_membership(ix);
+                self.ask(user, Asked::Leave(room), &Action::Leave { room: number }, sockets);
+            }
+            Todo::Look { room, history } => {
+                let (number, _) = self.made(room);
+                // From the newest on: no room has had so many events.
+                let before = u64::from(u32::MAX);
+                let action = Action::Latest { room: number, before, limit: history };
+                self.ask(user, Asked::Look(room), &action, sockets);
+            }
+            Todo::Post { send, bytes, again } => {
+                if again {
+                    self.ledger.sent_again(send);
+                }
+                let number = self.ledger.number(self.ledger.room_of(send));
+                let mut body = std::mem::take(&mut self.body);
+                self.words.body(send.0, bytes, &mut body);
+                let origin_id = self.ledger.origin_id(send);
+                let action = Action::Post { room: number, origin_id: &origin_id, body: &body };
+                self.ask(user, Asked::Post { send, bytes }, &action, sockets);
+                self.body = body;
+            }
+        }
+    }
+
+    /// Enters a send into the books; `doing` makes it leave.
+    pub fn new_send(&mut self, user: u32, room: u32, bytes: u32, intended: Nanos) -> Todo {
+        let (_, ix) = self.made(room);
+        let number = self.ledger.sends() as u32;
+        let mut body = std::mem::take(&mut self.body);
+        self.words.body(number, bytes, &mut body);
+        let me = self.me(user);
+        let send = self.ledger.sent(me, ix, intended, crate::drivers::digest(&body));
+        self.body = body;
+        Todo::Post { send, bytes, again: false }
+    }
+
+    /// Asks for the next page of a room's history, by any of its members that can.
+    pub fn read_page(&mut self, room: u32, sockets: &mut Sockets) {
+        let Some((number, ix)) = self.places[room as usize].made else { return };
+        let Some(after) = self.ledger.page_wanted(ix) else { return };
+        let up = |user: &&u32| {
+            self.users[**user as usize].link == Link::Up
+                && self.ledger.is_member(self.me(**user), ix)
+        };
+        let Some(user) = self.places[room as usize].members.iter().find(up).copied() else {
+            return;
+        };
+        let action = Action::History { room: number, after, limit: 0 };
+        self.ask(user, Asked::Page(room), &action, sockets);
+    }
+
+    /// Asks again for what was refused for a while.
+    pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets) {
+        let Later { user, asked, since, .. } = it;
+        if self.users[user as usize].lost_at != since && !matches!(asked, Asked::Page(_)) {
+            return;
+        }
+        match asked {
+            Asked::Page(room) => self.read_page(room, sockets),
+            Asked::CatchUp(room) => self.catch_up(user, room, sockets),
+            Asked::Resume(room) => {
+                self.resume(user, room, sockets);
+            }
+            Asked::Hear(room) => {
+                self.hear(user, room, sockets);
+            }
+            // Who has just come and may not look yet does without.
+            Asked::Look(_) => {}
+            Asked::Join(room) => self.doing(user, Todo::Join { room }, sockets),
+            Asked::Leave(room) => self.doing(user, Todo::Leave { room, again: true }, sockets),
+            Asked::Create(room) => self.make(room, sockets),
+            // Passwords wait in the server's queue; who finds it full tries again, as people do.
+            Asked::Authenticate => self.log_in(user, sockets),
+            Asked::Post { .. } => {
+                self.trouble = Some(format!("user {user}: {asked:?} was refused for a while"));
+            }
+        }
+    }
+
+    /// Makes a room, by its first member.
+    pub fn make(&mut self, room: u32, sockets: &mut Sockets) {
+        let place = &self.places[room as usize];
+        let (maker, name) = (place.maker, place.name.clone());
+        self.ask(maker, Asked::Create(room), &Action::CreateRoom { name: &name }, sockets);
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        user: u32,
+        asked: Asked,
+        action: &Action<'_>,
+        sockets: &mut Sockets,
+    ) {
+        let it = &mut self.users[user as usize];
+        if let Some(conn) = it.conn {
+            let tag = it.driver.act(action, sockets.out(conn));
+            it.asked.push_back((tag, asked));
+        }
+    }
+}

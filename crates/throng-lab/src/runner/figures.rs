@@ -1,0 +1,142 @@
+//! What is counted while load is offered: a sample a second, cut where a phase begins.
+//!
+//! Neighbours: the runner calls it at its moments; `recorder` has the latencies, the watch the
+//! server's process. Nothing here changes what is done.
+
+use std::time::Duration;
+
+use super::user::{Link, User};
+use super::{Phase, Runner, Wake};
+use crate::clock::{self, Nanos};
+use crate::engine::Sockets;
+use crate::recorder::Sample;
+
+/// A piece of a second that is too short to say anything goes with the next.
+const SLIVER: Duration = Duration::from_millis(10);
+
+/// One look in so many goes through all users.
+const BACKLOG_LOOKS: u64 = 10;
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub samples: Vec<Sample>,
+    pub load: Duration,
+    pub load_deliveries: u64,
+    pub load_sends: u64,
+    pub dropped: u64,
+    pub server_at_start: Option<Duration>,
+    pub server_cpu: Option<Duration>,
+    pub server_before: Option<Duration>,
+    pub rss_max: u64,
+    pub own_at_start: Duration,
+    pub own_cpu: Duration,
+    pub own_before: Duration,
+    pub second_begun: Nanos,
+    /// Whole seconds of the load that are over.
+    pub seconds_over: u64,
+    pub phase: String,
+    pub overflows_before: u64,
+    /// Sends on their way, added up over `looks` looks.
+    pub in_flight: u64,
+    pub looks: u64,
+    /// The most that waited in the generator at one look.
+    pub backlog: u64,
+}
+
+impl Runner<'_> {
+    pub fn begin_load(&mut self, now: Nanos) {
+        self.enter(Phase::Load, now);
+        self.begun = now;
+        self.crowd.recorder = self.crowd.recorder.afresh();
+        let figures = &mut self.figures;
+        figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
+        figures.server_before = figures.server_at_start;
+        figures.second_begun = now;
+        (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
+        self.watch.steal();
+        self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
+        self.wake(now.plus(self.ends), Wake::Ends);
+        self.figures.overflows_before = self.watch.listen_overflows();
+        let mut begins = 0.0;
+        for number in 0..self.scenario.phases.len() as u32 {
+            let at = now.plus(Duration::from_secs_f64(begins));
+            self.wake(at, Wake::Phase(number));
+            begins += self.scenario.phases[number as usize].seconds;
+        }
+    }
+
+    /// What was counted until now belongs to the phase before.
+    pub fn begin_phase(&mut self, number: u32, sockets: &Sockets, now: Nanos) {
+        self.name_phase(&self.scenario.phases[number as usize].name.clone(), sockets, now);
+    }
+
+    /// A phase of this name begins.
+    pub fn name_phase(&mut self, name: &str, sockets: &Sockets, now: Nanos) {
+        if now > self.figures.second_begun.plus(SLIVER) {
+            self.end_second(sockets, now);
+        }
+        name.clone_into(&mut self.figures.phase);
+        self.crowd.recorder.begin_phase(name);
+    }
+
+    /// The generator's own backlog and what is on its way, looked at again and again: an average
+    /// over the second that no latency went into.
+    pub fn look_at_flight(&mut self) {
+        let figures = &mut self.figures;
+        figures.looks += 1;
+        figures.in_flight += self.crowd.ledger.open();
+        // All users are a long way for a look; this one may be rarer.
+        if figures.looks % BACKLOG_LOOKS == 1 {
+            let backlog: usize = self.crowd.users.iter().map(|it| it.backlog.len()).sum();
+            figures.backlog = figures.backlog.max(backlog as u64);
+        }
+    }
+
+    pub fn end_second(&mut self, sockets: &Sockets, now: Nanos) {
+        if self.phase != Phase::Load {
+            return;
+        }
+        let mut sample = self.crowd.recorder.end_second();
+        let figures = &mut self.figures;
+        sample.at = figures.second_begun.since(self.begun).as_secs_f64();
+        sample.second = sample.at as u64;
+        sample.seconds = now.since(figures.second_begun).as_secs_f64();
+        sample.phase.clone_from(&figures.phase);
+        sample.in_flight = figures.in_flight as f64 / figures.looks.max(1) as f64;
+        sample.backlog = figures.backlog;
+        (figures.in_flight, figures.looks, figures.backlog) = (0, 0, 0);
+        figures.second_begun = now;
+        let overflows = self.watch.listen_overflows();
+        sample.listen_overflows = overflows - figures.overflows_before.min(overflows);
+        figures.overflows_before = overflows;
+        let present = |it: &&User| it.link == Link::Up && it.row.is_none();
+        sample.users = self.crowd.users.iter().filter(present).count() as u64;
+        figures.load_deliveries += sample.deliveries;
+        figures.load_sends += sample.sent;
+        sample.connections = sockets.len() as u64;
+        let own = clock::thread_cpu();
+        sample.generator_cpu = own.saturating_sub(figures.own_before).as_secs_f64();
+        figures.own_before = own;
+        sample.steal = self.watch.steal();
+        if let Some((cpu, rss)) = self.watch.server() {
+            let before = figures.server_before.replace(cpu).unwrap_or(cpu);
+            sample.server_cpu = cpu.saturating_sub(before).as_secs_f64();
+            sample.server_rss_bytes = rss;
+            figures.rss_max = figures.rss_max.max(rss);
+        }
+        (self.tell)(&sample);
+        figures.samples.push(sample);
+    }
+
+    pub fn end_load(&mut self, sockets: &Sockets, now: Nanos) {
+        self.end_second(sockets, now);
+        let figures = &mut self.figures;
+        figures.load = now.since(self.begun);
+        figures.own_cpu = clock::thread_cpu().saturating_sub(figures.own_at_start);
+        let cpu = self.watch.server().map(|(cpu, _)| cpu);
+        figures.server_cpu =
+            figures.server_at_start.and_then(|start| Some(cpu?.saturating_sub(start)));
+        self.enter(Phase::Draining, now);
+    }
+}

@@ -1,0 +1,39 @@
+//! `--set key=value`: one value of a scenario changed, before it is checked.
+//!
+//! Neighbours: `mod` reads the text and applies these. Nothing here knows what a key means.
+
+/// Puts one value at a dotted key. Where tables stand in a row, a part of the key is a table's
+/// name. Keys below `server` are settings of the server and hold dots of their own.
+pub fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
+    if let Some(setting) = key.strip_prefix("server.") {
+        let server = table.entry("server").or_insert_with(|| toml::Table::new().into());
+        let server = server.as_table_mut().ok_or("server is not a table")?;
+        server.insert(setting.to_owned(), value.into());
+        return Ok(());
+    }
+    let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut at = table;
+    let mut parts = path.split('.').filter(|part| !part.is_empty());
+    while let Some(part) = parts.next() {
+        let next = at.entry(part).or_insert_with(|| toml::Table::new().into());
+        at = match next {
+            toml::Value::Table(table) => table,
+            toml::Value::Array(tables) => {
+                let name = parts.next().ok_or_else(|| format!("{part}.NAME.{last}"))?;
+                let named = tables.iter_mut().filter_map(toml::Value::as_table_mut);
+                let is =
+                    |it: &&mut toml::Table| it.get("name").and_then(|it| it.as_str()) == Some(name);
+                named.into_iter().find(is).ok_or_else(|| format!("{part} has no `{name}`"))?
+            }
+            _ => return Err(format!("{part} is not a table")),
+        };
+    }
+    let value = value.parse::<toml::Value>().unwrap_or_else(|_| value.into());
+    // Whole numbers are as good as others where a fraction is allowed.
+    let value = match (at.get(last), value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => (whole as f64).into(),
+        (_, value) => value,
+    };
+    at.insert(last.to_owned(), value);
+    Ok(())
+}

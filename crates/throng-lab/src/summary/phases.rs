@@ -1,0 +1,213 @@
+//! What a run says of its phases, and of the rows of a closed model.
+//!
+//! Neighbours: `mod` puts it into the summary. Percentiles are of all that a phase had; CPU is the
+//! mean and the deviation of its samples.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::recorder::{OfPhase, Percentiles, Sample};
+use crate::runner::RowClient;
+
+/// One phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseSummary {
+    /// Its name.
+    pub name: String,
+    /// When it began, in seconds of the load.
+    pub at: f64,
+    /// How long it lasted.
+    pub seconds: f64,
+    /// Sends.
+    pub sends: u64,
+    /// Deliveries.
+    pub deliveries: u64,
+    /// CPU of the server's process, of one core: the mean of the samples, weighed by their length.
+    pub server_cpu_mean: f64,
+    /// Its standard deviation.
+    pub server_cpu_deviation: f64,
+    /// Users who came later than a second after they should have.
+    pub late: u64,
+    /// Send to durable ack.
+    pub ack: Percentiles,
+    /// Send to each recipient.
+    pub delivery: Percentiles,
+}
+
+/// One row.
+#[derive(Clone, Debug, Serialize)]
+pub struct RowSummary {
+    /// Its name.
+    pub name: String,
+    /// Clients that finished.
+    pub clients: u64,
+    /// Messages they sent.
+    pub messages: u64,
+    /// Half of the connections were made quicker, microseconds.
+    pub connect_p50_us: u32,
+    /// All but one in a hundred were.
+    pub connect_p99_us: u32,
+    /// The slowest.
+    pub connect_max_us: u32,
+    /// The median of the clients' medians, microseconds.
+    pub rtt_p50_us: u32,
+    /// Least squares of the median round trip over the client's number: microseconds a client.
+    pub rtt_slope_us_per_client: f64,
+}
+
+/// Of the samples and what was recorded.
+pub fn of(samples: &[Sample], recorded: &[OfPhase]) -> Vec<PhaseSummary> {
+    let mut phases: Vec<PhaseSummary> = recorded.iter().map(|it| one(samples, it)).collect();
+    phases.sort_by(|a, b| a.at.total_cmp(&b.at));
+    phases
+}
+
+fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
+    let samples: Vec<&Sample> = samples.iter().filter(|it| it.phase == of.name).collect();
+    let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
+    let cpu: f64 = samples.iter().map(|it| it.server_cpu).sum();
+    let mean = cpu / seconds.max(f64::MIN_POSITIVE);
+    let away = |it: &&Sample| (it.server_cpu / it.seconds.max(1e-9) - mean).powi(2) * it.seconds;
+    let variance: f64 = samples.iter().map(away).sum::<f64>() / seconds.max(1e-9);
+    PhaseSummary {
+        name: of.name.clone(),
+        at: samples.first().map_or(0.0, |it| it.at),
+        seconds,
+        sends: samples.iter().map(|it| it.sent).sum(),
+        deliveries: samples.iter().map(|it| it.deliveries).sum(),
+        server_cpu_mean: if samples.is_empty() { 0.0 } else { mean },
+        server_cpu_deviation: variance.sqrt(),
+        late: samples.iter().map(|it| it.late_arrivals).sum(),
+        ack: of.ack.percentiles(),
+        delivery: of.delivery.percentiles(),
+    }
+}
+
+/// Of the clients, row by row.
+pub fn rows(clients: &[RowClient]) -> Vec<RowSummary> {
+    let mut names: Vec<&str> = Vec::new();
+    for client in clients {
+        if !names.contains(&&*client.phase) {
+            names.push(&client.phase);
+        }
+    }
+    names.into_iter().map(|name| row(name, clients)).collect()
+}
+
+fn row(name: &str, clients: &[RowClient]) -> RowSummary {
+    let clients: Vec<&RowClient> = clients.iter().filter(|it| it.phase == name).collect();
+    let sorted = |of: fn(&RowClient) -> u32| {
+        let mut all: Vec<u32> = clients.iter().map(|it| of(it)).collect();
+        all.sort_unstable();
+        all
+    };
+    let at = |all: &[u32], share: f64| all[((all.len() - 1) as f64 * share).round() as usize];
+    let connects = sorted(|it| it.connect_us);
+    let trips = sorted(|it| it.median_rtt_us);
+    let points = clients.iter().map(|it| (f64::from(it.client_id), f64::from(it.median_rtt_us)));
+    RowSummary {
+        name: name.to_owned(),
+        clients: clients.len() as u64,
+        messages: clients.iter().map(|it| u64::from(it.messages)).sum(),
+        connect_p50_us: at(&connects, 0.5),
+        connect_p99_us: at(&connects, 0.99),
+        connect_max_us: at(&connects, 1.0),
+        rtt_p50_us: at(&trips, 0.5),
+        rtt_slope_us_per_client: slope(&points.collect::<Vec<_>>()),
+    }
+}
+
+/// Least squares; zero for fewer than two different abscissae.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let n = points.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x_mean, y_mean) = (mean(|it| it.0), mean(|it| it.1));
+    let products: f64 = points.iter().map(|(x, y)| (x - x_mean) * (y - y_mean)).sum();
+    let squares: f64 = points.iter().map(|(x, _)| (x - x_mean).powi(2)).sum();
+    if squares > 0.0 { products / squares } else { 0.0 }
+}
+
+/// For a person.
+pub fn write(phases: &[PhaseSummary], rows: &[RowSummary], to: &mut String) -> std::fmt::Result {
+    if !phases.is_empty() {
+        writeln!(
+            to,
+            "\n{:14} {:>7} {:>9} {:>11} {:>12} {:>10} {:>10} {:>6}",
+            "phase", "seconds", "sends/s", "deliveries/s", "CPU %", "ack p99", "deliv. p99", "late"
+        )?;
+    }
+    for it in phases {
+        let each = |count: u64| count as f64 / it.seconds.max(1e-9);
+        let cpu =
+            format!("{:.1} ± {:.1}", it.server_cpu_mean * 100.0, it.server_cpu_deviation * 100.0);
+        writeln!(
+            to,
+            "{:14} {:>7.1} {:>9.1} {:>12.1} {:>12} {:>10.2} {:>10.2} {:>6}",
+            it.name,
+            it.seconds,
+            each(it.sends),
+            each(it.deliveries),
+            cpu,
+            it.ack.p99_ms,
+            it.delivery.p99_ms,
+            it.late
+        )?;
+    }
+    for it in rows {
+        writeln!(
+            to,
+            "row {:10} {} clients, {} messages; connect p50 {} p99 {} max {} µs; median RTT {} µs, \
+             {:+.3} µs a client",
+            it.name,
+            it.clients,
+            it.messages,
+            it.connect_p50_us,
+            it.connect_p99_us,
+            it.connect_max_us,
+            it.rtt_p50_us,
+            it.rtt_slope_us_per_client
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_of_a_phase_are_those_of_its_samples_alone() {
+        let sample = |phase: &str, at: f64, cpu: f64| Sample {
+            phase: phase.into(),
+            at,
+            seconds: 1.0,
+            server_cpu: cpu,
+            sent: 5,
+            ..Sample::default()
+        };
+        let samples = [sample("a", 0.0, 0.9), sample("b", 1.0, 0.2), sample("b", 2.0, 0.4)];
+        let recorded = ["b", "a"].map(|name| OfPhase { name: name.into(), ..OfPhase::default() });
+        let phases = of(&samples, &recorded);
+        assert_eq!((&*phases[0].name, &*phases[1].name), ("a", "b"), "by their beginning");
+        assert!((phases[1].server_cpu_mean - 0.3).abs() < 1e-9);
+        assert!((phases[1].server_cpu_deviation - 0.1).abs() < 1e-9);
+        assert_eq!((phases[0].sends, phases[1].sends), (5, 10));
+    }
+
+    #[test]
+    fn the_slope_of_a_line_is_found_and_one_point_has_none() {
+        let client = |id: u32, rtt: u32| RowClient {
+            client_id: id,
+            messages: id * 10,
+            connect_us: id,
+            median_rtt_us: rtt,
+            phase: "up".into(),
+        };
+        let clients: Vec<RowClient> = (1..=100).map(|id| client(id, 40 + 3 * id)).collect();
+        let row = &rows(&clients)[0];
+        assert!((row.rtt_slope_us_per_client - 3.0).abs() < 1e-9);
+        assert_eq!((row.clients, row.messages, row.connect_max_us), (100, 50_500, 100));
+        assert!((rows(&clients[..1])[0].rtt_slope_us_per_client).abs() < 1e-9);
+    }
+}

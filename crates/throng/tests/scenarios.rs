@@ -1,0 +1,152 @@
+//! Every scenario that comes with the program, in its short form, from end to end with the real
+//! server: nothing lost, duplicated, reordered or foreign, and what it must put out is there.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A run that was made: its folder, its summary, what it said.
+struct Done {
+    _folder: tempfile::TempDir,
+    out: PathBuf,
+    summary: Value,
+    said: String,
+}
+
+#[track_caller]
+fn short(scenario: &str, more: &[&str]) -> Done {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+    command.args(["lab", "run", scenario, "--short", "--out"]).arg(&out).args(more);
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let code = done.status.code().unwrap();
+    let error = String::from_utf8_lossy(&done.stderr);
+    // A machine that compiles beside it may make the run invalid; promises are kept all the same.
+    assert!(code == 0 || code == 11, "{scenario}: {code}\n{said}\n{error}");
+    let summary: Value = serde_json::from_slice(&read(&out, "summary.json")).unwrap();
+    let ledger = &summary["ledger"];
+    for side in ["send_faults", "delivery_faults"] {
+        for kind in ["lost", "duplicated", "reordered", "foreign"] {
+            assert_eq!(ledger[side][kind], 0, "{scenario}: {side} {kind}\n{said}");
+        }
+    }
+    assert_eq!((&ledger["unanswered"], &ledger["away"]), (&0.into(), &0.into()), "{said}");
+    assert_eq!(ledger["deliveries"], ledger["deliveries_due"], "{said}");
+    assert_eq!(ledger["rooms_read"], ledger["rooms"], "{said}");
+    Done { _folder: folder, out, summary, said }
+}
+
+fn read(out: &Path, file: &str) -> Vec<u8> {
+    std::fs::read(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+impl Done {
+    fn samples(&self) -> Vec<Value> {
+        let text = String::from_utf8(read(&self.out, "samples.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn phases(&self) -> Vec<&str> {
+        let phases = self.summary["phases"].as_array().unwrap();
+        phases.iter().map(|phase| phase["name"].as_str().unwrap()).collect()
+    }
+}
+
+#[test]
+fn people_of_the_ramp_log_in_by_password_and_the_probe_is_heard_each_second() {
+    let done = short("ramp-with-logins", &[]);
+    assert_eq!(done.phases(), ["ramp", "plateau", "tail"]);
+    let latency = &done.summary["latency"];
+    assert_eq!(latency["arrive"]["count"], 12, "{}", done.said);
+    // A password takes its time, whatever the machine: 19 MiB twice.
+    assert!(latency["arrive"]["p50_ms"].as_f64().unwrap() > 3.0, "{}", done.said);
+    let samples = done.samples();
+    let named: BTreeSet<&str> =
+        samples.iter().map(|sample| sample["phase"].as_str().unwrap()).collect();
+    assert_eq!(named, ["plateau", "ramp", "tail"].into());
+    let probes: u64 =
+        samples.iter().map(|it| it["rooms"]["probe"]["ack"]["count"].as_u64().unwrap()).sum();
+    assert!((20..=30).contains(&probes), "{probes}");
+    assert!(samples.iter().any(|sample| sample["users"].as_u64().unwrap() > 8));
+    let tokens = short("ramp-with-logins", &["--set", "lives.people.login=before"]);
+    assert_eq!(tokens.summary["latency"]["arrive"]["count"], 0);
+}
+
+#[test]
+fn the_new_year_has_a_size_and_a_turn_by_name() {
+    for arm in ["natural", "turn-1"] {
+        let done = short("new-year", &["--arm", arm]);
+        let sends = done.summary["ledger"]["sends"].as_u64().unwrap();
+        assert!((300..500).contains(&sends), "{sends}");
+        assert_eq!(done.summary["ledger"]["deliveries_due"], sends * 3);
+    }
+}
+
+#[test]
+fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
+    let done = short("spammers", &[]);
+    assert_eq!(done.phases().len(), 10);
+    let ledger = &done.summary["ledger"];
+    let sends = ledger["sends"].as_u64().unwrap();
+    assert!(sends > 300, "{sends}");
+    assert_eq!(ledger["deliveries_due"], sends * 10, "the ten listeners, and nobody else");
+    let phases = done.summary["phases"].as_array().unwrap();
+    assert!(phases[9]["sends"].as_u64() > phases[0]["sends"].as_u64());
+    assert!(done.samples().iter().any(|sample| sample["in_flight"].as_f64().unwrap() > 0.0));
+    short("spammers", &["--arm", "parallel"]);
+}
+
+#[test]
+fn the_crowd_comes_three_times_and_what_the_protocol_has_not_is_said() {
+    let done = short("crowd", &[]);
+    assert_eq!(done.phases(), ["before", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"]);
+    assert_eq!(done.summary["latency"]["arrive"]["count"], 32, "{}", done.said);
+    assert_eq!(done.summary["unsupported"]["avatars"], 10);
+    assert!(done.said.contains("not there"), "{}", done.said);
+}
+
+#[test]
+fn clients_that_scale_up_and_down_leave_a_line_each() {
+    let done = short("scale-up-down", &[]);
+    assert_eq!(done.summary["model"], "closed");
+    let text = String::from_utf8(read(&done.out, "analysis.csv")).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("client_id,messages,connect_us,median_rtt_us,phase"));
+    let mut clients = BTreeSet::new();
+    for line in lines {
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| fields[at].parse::<u32>().unwrap();
+        assert_eq!(number(1), 2 * number(0), "{line}");
+        assert!(number(2) > 0 && number(3) > 0, "{line}");
+        clients.insert((fields[4].to_owned(), number(0)));
+    }
+    assert_eq!(clients.len(), 40, "twenty up, the same twenty down");
+    assert_eq!(done.summary["ledger"]["sends"], 2 * 2 * 20 * 21 / 2);
+    assert_eq!(done.summary["rows"][1]["name"], "down");
+}
+
+#[test]
+fn everybody_who_loses_the_connection_at_once_resumes() {
+    let done = short("reconnect-all", &[]);
+    assert!(done.summary["ledger"]["resumed"].as_u64().unwrap() >= 100, "{}", done.said);
+}
+
+#[test]
+fn a_hot_room_is_joined_by_all_who_come_with_its_history() {
+    let done = short("join-hot-room", &[]);
+    assert_eq!(done.summary["latency"]["arrive"]["count"], 50);
+}
+
+#[test]
+fn readers_that_stall_and_passwords_that_wait_hold_nobody_up_for_good() {
+    let slow = short("slow-readers", &[]);
+    assert!(slow.summary["latency"]["catch_up"]["count"].as_u64().unwrap() > 100);
+    let login = short("login-storm", &[]);
+    assert_eq!(login.summary["latency"]["arrive"]["count"], 20, "{}", login.said);
+    short("soak", &[]);
+}
