@@ -25,7 +25,7 @@ export class Client {
       onState: () => this.#changed(),
       onWelcome: (welcome) => this.#guard(this.#welcomed(welcome)),
       onEvent: (event) => this.#happened(event),
-      onLeft: ({ room }) => this.#leftElsewhere(room),
+      onLeft: ({ room, act }) => this.#leftElsewhere(room, act),
     });
     this.user = null;
     this.epoch = null;
@@ -204,7 +204,7 @@ export class Client {
     }
     if (this.open !== room.id) room.timeline.prune();
     if (event.joined) room.members += 1;
-    if (event.left) room.members -= 1;
+    if (event.left || ["kick", "ban"].includes(event.moderated?.act)) room.members -= 1;
     this.#savePending();
     this.onChange();
   }
@@ -245,10 +245,11 @@ export class Client {
   }
 
   /** Told, not asked for: on another device, or by a request that an earlier connection had sent. */
-  #leftElsewhere(id) {
+  #leftElsewhere(id, act) {
     const room = this.rooms.get(id);
     if (!room) return;
-    this.notice = { text: `You have left ${room.name}.` };
+    const removed = { kick: "You were removed from", ban: "You were banned from" }[act];
+    this.notice = { text: `${removed ?? "You have left"} ${room.name}.` };
     this.#forget(id);
     this.onChange();
   }

@@ -11,13 +11,35 @@ export function items(timeline) {
 }
 
 /** What an event says; nothing for kinds that this version does not know. */
-function told({ message, joined, left, created }) {
-  if (message) return { who: message.from?.name ?? "?", text: message.body };
+function told({ message, joined, left, created, moderated, set }) {
+  if (message?.deleted) return { who: message.from?.name ?? "?", text: "(deleted)", state: "deleted" };
+  if (message) {
+    const text = message.edited ? `${message.body} (edited)` : message.body;
+    return { who: message.from?.name ?? "?", text, state: `told ${message.edited ?? 0}` };
+  }
   if (joined) return { text: `${joined.user?.name ?? "?"} joined` };
   if (left) return { text: `${left.user?.name ?? "?"} left` };
   if (created) return { text: `${created.by?.name ?? "?"} made the room` };
+  if (moderated) {
+    const did = ACTS[moderated.act] ?? "did something to";
+    const role = moderated.act === "set_role" ? ` ${moderated.role}` : "";
+    return { text: `${moderated.by?.name ?? "?"} ${did} ${moderated.user?.name ?? "?"}${role}` };
+  }
+  if (set) return { text: `${set.by?.name ?? "?"} changed the room's settings` };
   return {};
 }
+
+const ACTS = {
+  kick: "removed",
+  ban: "banned",
+  unban: "lifted the ban of",
+  mute: "muted",
+  unmute: "unmuted",
+  voice: "gave voice to",
+  unvoice: "took voice from",
+  invite: "invited",
+  set_role: "made",
+};
 
 /** Makes `list` show `wanted`, by key; `act(what, origin_id)` is called for a failed line's buttons. */
 export function show(list, wanted, me, act) {
@@ -35,7 +57,7 @@ export function show(list, wanted, me, act) {
 }
 
 function paint(item, line, me, act) {
-  const state = line.pending?.state ?? "told";
+  const state = line.pending?.state ?? line.state ?? "told";
   if (item.dataset.state === state) return;
   item.dataset.state = state;
   const who = line.pending ? me : line.who;

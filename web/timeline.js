@@ -35,11 +35,22 @@ export class Timeline {
     if (event.prev > this.seen) return "gap";
     this.seen = event.seq;
     if (event.message?.origin_id) this.forget(event.message.origin_id);
+    this.#change(event);
     // Somebody reads further up and does not follow: the window stays where it is.
     if (this.events.length >= KEPT_LINES_READING) this.atHead = false;
     if (this.atHead) this.events.push(event);
     else if (event.message) this.below += 1;
     return "applied";
+  }
+
+  /** An edit or a deletion changes the message it names, if that is held; history tells it changed. */
+  #change({ seq, edited, deleted }) {
+    const of = (edited ?? deleted)?.of;
+    const at = of === undefined ? -1 : this.events.findIndex((event) => event.seq === of);
+    const message = this.events[at]?.message;
+    if (!message || message.deleted) return;
+    const now = deleted ? { body: "", deleted: true } : { body: edited.body, edited: seq };
+    this.events[at] = { ...this.events[at], message: { ...message, ...now } };
   }
 
   /** The page before the first line held, or the newest one if none is held. */

@@ -90,3 +90,16 @@ test("a line that was sent and whose event was skipped by a reset does not stay 
   timeline.reset(9);
   assert.deepEqual(timeline.pending, []);
 });
+
+test("an edit and a deletion change the line they name, once, and a deleted text does not come back", () => {
+  const timeline = live(3);
+  timeline.apply(said(4));
+  timeline.apply(said(5));
+  timeline.apply({ seq: 6, prev: 5, edited: { of: 4, body: "four" } });
+  timeline.apply({ seq: 7, prev: 6, deleted: { of: 5 } });
+  timeline.apply({ seq: 8, prev: 7, edited: { of: 5, body: "five" } });
+  timeline.apply({ seq: 9, prev: 8, deleted: { of: 1 } });
+  const [first, second] = timeline.events.map((event) => event.message);
+  assert.deepEqual([first.body, first.edited], ["four", 6]);
+  assert.deepEqual([second.body, second.deleted], ["", true]);
+});

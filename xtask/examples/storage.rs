@@ -80,6 +80,7 @@ fn next(room: RoomId, head: Seq, chance: &mut SmallRng, text: &str) -> Arc<Event
         1 => EventKind::Created {
             by: author(1),
             name: RoomName::parse(&format!("room {room}")).expect("a name"),
+            kind: throng_core::Kind::Public,
         },
         2 => EventKind::Joined { who: author(1) },
         n => EventKind::Posted {
@@ -89,6 +90,7 @@ fn next(room: RoomId, head: Seq, chance: &mut SmallRng, text: &str) -> Arc<Event
                 OriginId::parse(format!("{:032x}", chance.random::<u128>())).expect("an id"),
             ),
             body: Body::parse(text).expect("a body"),
+            extras: None,
         },
     };
     let at = Timestamp(1_700_000_000_000 + seq.0);

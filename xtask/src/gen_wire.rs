@@ -52,15 +52,37 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             (Type::Message, _) if single => "Option::is_none",
             _ if field.proto3_optional() => "Option::is_none",
             (Type::String, "origin_id" | "token") => "String::is_empty",
+            // Most messages were never touched, and most requests name nobody.
+            (Type::Uint64, "edited" | "user") => "crate::native::names::is_unsaid",
+            (Type::Bool, "deleted") => "crate::native::names::is_unsaid",
+            (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
+                "crate::native::names::is_unsaid"
+            }
             _ => "",
         };
         if !skip.is_empty() {
             config.field_attribute(&path, format!("#[serde(skip_serializing_if = \"{skip}\")]"));
         }
         if field.r#type() == Type::Enum {
-            config.field_attribute(&path, "#[serde(with = \"crate::native::ack\")]");
+            let name = snake(field.type_name());
+            config.field_attribute(
+                &path,
+                format!("#[serde(with = \"crate::native::names::{name}\")]"),
+            );
         }
     }
+}
+
+/// The last part of a type's name, as a module is named.
+fn snake(type_name: &str) -> String {
+    let mut name = String::new();
+    for letter in type_name.rsplit('.').next().unwrap_or_default().chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
 }
 
 /// Refreshes the committed file.

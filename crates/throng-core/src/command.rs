@@ -1,8 +1,11 @@
 //! What a member asks of a room's order, and what came of it. Questions that read only (pages of
 //! history, lists of rooms) do not pass through the order and are not commands.
 
+use alloc::boxed::Box;
+
 use crate::event::Author;
 use crate::id::{RoomId, Seq, Timestamp};
+use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, RoomName};
 
 /// A command with the one who asks it; the unit a shard decides.
@@ -23,6 +26,8 @@ pub enum Command {
         room: RoomId,
         /// The reserved name.
         name: RoomName,
+        /// For whom it is.
+        kind: Kind,
     },
     /// Become a member. Joining twice is answered alike and adds no event.
     Join {
@@ -43,6 +48,38 @@ pub enum Command {
         /// What.
         body: Body,
     },
+    /// Change the text of a message.
+    Edit {
+        /// Where.
+        room: RoomId,
+        /// The message's place.
+        of: Seq,
+        /// The new text.
+        body: Body,
+    },
+    /// Take a message away.
+    Delete {
+        /// Where.
+        room: RoomId,
+        /// The message's place.
+        of: Seq,
+    },
+    /// Do something to somebody.
+    Moderate {
+        /// Where.
+        room: RoomId,
+        /// What.
+        act: Act,
+        /// To whom.
+        who: Author,
+    },
+    /// Change the room's settings.
+    Set {
+        /// Which room.
+        room: RoomId,
+        /// What is changed; checked.
+        settings: Box<Settings>,
+    },
 }
 
 impl Command {
@@ -52,7 +89,23 @@ impl Command {
             Self::Create { room, .. }
             | Self::Join { room }
             | Self::Leave { room }
-            | Self::Post { room, .. } => *room,
+            | Self::Post { room, .. }
+            | Self::Edit { room, .. }
+            | Self::Delete { room, .. }
+            | Self::Moderate { room, .. }
+            | Self::Set { room, .. } => *room,
+        }
+    }
+
+    /// Whether it counts as a send against its account's rate: whatever is told to a whole room.
+    pub fn is_send(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Join { .. } | Self::Leave { .. } => false,
+            Self::Post { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::Moderate { .. }
+            | Self::Set { .. } => true,
         }
     }
 }
@@ -87,5 +140,14 @@ pub enum Reply {
         at: Timestamp,
         /// The same `origin_id` was posted before; these are the first one's place and time.
         repeat: bool,
+    },
+    /// It is so: edited, deleted, moderated, set.
+    Applied {
+        /// The place of its event; when `already`, the room's newest place.
+        seq: Seq,
+        /// When it was decided.
+        at: Timestamp,
+        /// It was so before, and nothing was added.
+        already: bool,
     },
 }

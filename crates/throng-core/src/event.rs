@@ -1,7 +1,10 @@
 //! What has happened in a room, at a place of its order. An event is immutable: edits and deletes
-//! will be events of the same order.
+//! are events of the same order, and what is read of an older one is told with them taken in.
+
+use alloc::boxed::Box;
 
 use crate::id::{RoomId, Seq, Timestamp, UserId};
+use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, RoomName, Username};
 
 /// Who did it, with the name held at that time, so that a page of history needs no look-up.
@@ -40,6 +43,8 @@ pub enum EventKind {
         by: Author,
         /// Its name.
         name: RoomName,
+        /// For whom it is.
+        kind: Kind,
     },
     /// An account became a member.
     Joined {
@@ -59,7 +64,98 @@ pub enum EventKind {
         author: Author,
         /// The sender's own id, for retries and local echo.
         origin_id: Option<OriginId>,
-        /// The text.
+        /// The text; `Body::erased` where it is shown after its deletion.
+        body: Body,
+        /// What few posts have.
+        extras: Option<Box<Extras>>,
+    },
+    /// A message has another text.
+    Edited {
+        /// Who changed it: its sender.
+        by: Author,
+        /// The message's place.
+        of: Seq,
+        /// The new text; `Body::erased` where it is shown after the message's deletion.
         body: Body,
     },
+    /// A message was taken away.
+    Deleted {
+        /// By whom.
+        by: Author,
+        /// The message's place.
+        of: Seq,
+    },
+    /// Something was done to somebody.
+    Moderated {
+        /// By whom.
+        by: Author,
+        /// To whom.
+        who: Author,
+        /// What.
+        act: Act,
+    },
+    /// The room's settings were changed.
+    Set {
+        /// By whom.
+        by: Author,
+        /// What was changed.
+        settings: Box<Settings>,
+    },
+}
+
+/// What few posts have, out of the way of the many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The place of the newest edit, where the post is shown with it taken in; never in the order.
+    pub edited: Option<Seq>,
+}
+
+impl EventKind {
+    /// Whose membership or marks it changes.
+    pub fn about(&self) -> Option<UserId> {
+        match self {
+            Self::Joined { who } | Self::Left { who } | Self::Moderated { who, .. } => Some(who.id),
+            _ => None,
+        }
+    }
+
+    /// Who belongs no longer after it.
+    pub fn removes(&self) -> Option<UserId> {
+        match self {
+            Self::Left { who } => Some(who.id),
+            Self::Moderated { who, act, .. } if act.removes() => Some(who.id),
+            _ => None,
+        }
+    }
+
+    /// The place of the message that it changes or takes away.
+    pub fn changes(&self) -> Option<Seq> {
+        match self {
+            Self::Edited { of, .. } | Self::Deleted { of, .. } => Some(*of),
+            _ => None,
+        }
+    }
+}
+
+impl Event {
+    /// This post or edit as it is shown when its message was deleted.
+    #[must_use]
+    pub fn erased(&self) -> Self {
+        let mut event = self.clone();
+        if let EventKind::Posted { body, .. } | EventKind::Edited { body, .. } = &mut event.kind {
+            *body = Body::erased();
+        }
+        event
+    }
+
+    /// This post as it is shown with an edit taken in.
+    #[must_use]
+    pub fn edited(&self, seq: Seq, text: &Body) -> Self {
+        let mut event = self.clone();
+        if let EventKind::Posted { body, extras, .. } = &mut event.kind {
+            *body = text.clone();
+            extras.get_or_insert_default().edited = Some(seq);
+        }
+        event
+    }
 }

@@ -16,6 +16,10 @@ pub const PASSWORD_LEN_MAX: usize = 256;
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
 /// A page of text; a tenth of the frame limit, so that a page of history stays bounded.
 pub const BODY_LEN_MAX: usize = 8 * 1024;
+/// A line above a room, in bytes.
+pub const TOPIC_LEN_MAX: usize = 512;
+/// Slow mode: at most six hours between two posts of one account.
+pub const SLOW_SECONDS_MAX: u32 = 21_600;
 /// A UUID, a ULID or 32 bytes as hex fit.
 pub const ORIGIN_ID_LEN_MAX: usize = 64;
 /// One page of history, in events.
@@ -122,6 +126,8 @@ settable_limits! {
     rooms_max: u32 = 1_000_000, 1..=8_388_607;
     /// Members of one room.
     members_max: usize = 100_000, 1..=1_000_000;
+    /// Bans, mutes and invitations of one room, in all: they are kept when their bearers leave.
+    marked_max: usize = 10_000, 1..=1_000_000;
     /// Rooms of one account.
     rooms_per_user_max: usize = 1_000, 1..=1_000_000;
     /// Commands waiting for a shard; then its connections stop reading.

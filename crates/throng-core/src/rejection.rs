@@ -61,6 +61,8 @@ rejections! {
     BadOriginId = 107, "bad_origin_id", "an origin_id is 1 to 64 visible ASCII characters";
     /// A number outside what the field allows.
     BadArgument = 108, "bad_argument", "a number is outside of what this request allows";
+    /// A topic above `TOPIC_LEN_MAX`, or with characters that do not show.
+    BadTopic = 109, "bad_topic", "a topic is one line of at most 512 bytes";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.
@@ -83,12 +85,27 @@ rejections! {
     /// This connection speaks for an account already.
     AlreadyAuthenticated = 209, "already_authenticated",
         "this connection is logged in; open another one";
+    /// The room's rules or the asker's role do not allow it.
+    Forbidden = 210, "forbidden", "your role in this room does not allow that";
+    /// The asker was muted.
+    Muted = 211, "muted", "you are muted in this room";
+    /// Only some may speak there, and the asker is not one of them.
+    NoVoice = 212, "no_voice", "only some may speak in this room; ask a moderator for voice";
+    /// The asker, or the one to be invited, was banned.
+    Banned = 213, "banned", "banned from this room";
+    /// There is no such account, or it does not belong to the room.
+    NoSuchUser = 214, "no_such_user", "there is no such user, or not in this room";
+    /// The place holds no message that the asker may see, or one that was deleted.
+    NoSuchMessage = 215, "no_such_message", "there is no such message";
     /// Sent faster than allowed; retry after the time given.
     RateLimited { retry_after_ms } = 300, "rate_limited",
         "too fast; try again after the time given";
     /// The password pool's queue is full; retry after the time given.
     Busy { retry_after_ms } = 301, "busy",
         "too many logins at once; try again after the time given";
+    /// Slow mode: too soon after the asker's last post; retry after the time given.
+    SlowMode { retry_after_ms } = 303, "slow_mode",
+        "this room is in slow mode; try again after the time given";
     /// The server could not keep the promise asked for (a failed commit, a full disk). Nothing was
     /// done; the same request may be tried again.
     Unavailable = 302, "unavailable", "the server cannot do this now; nothing was done, try again";
@@ -98,9 +115,9 @@ impl Rejection {
     /// Milliseconds to wait before the same request can succeed, where that is known.
     pub fn retry_after_ms(self) -> Option<u32> {
         match self {
-            Self::RateLimited { retry_after_ms } | Self::Busy { retry_after_ms } => {
-                Some(retry_after_ms)
-            }
+            Self::RateLimited { retry_after_ms }
+            | Self::Busy { retry_after_ms }
+            | Self::SlowMode { retry_after_ms } => Some(retry_after_ms),
             Self::Unavailable => Some(limits::UNAVAILABLE_RETRY_AFTER_MS),
             _ => None,
         }

@@ -4,15 +4,76 @@
 //! Neighbours: `shard` decides and owns the rooms. It never refuses: an event that does not follow
 //! is reported, and the caller knows whether that is a bug or a broken folder.
 
+use alloc::boxed::Box;
+
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use crate::event::{Event, EventKind};
-use crate::id::{RoomId, Seq, UserId};
+use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::origins::Origins;
+use crate::rights::{Policy, Role, Standing};
 
-/// What a room knows of its members: who, and the place of the `Joined`.
-pub(crate) type Members = HashMap<UserId, Seq, FixedState>;
+/// What a room knows of one account: where it joined and where it stands, in eight bytes, so that a
+/// member of a room takes no more than its number and this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Person(u64);
+
+impl Person {
+    /// One who joined at this place, or (0) only has marks.
+    pub fn new(joined: Seq, standing: Standing) -> Self {
+        debug_assert!(joined.0 <= SEQ_MAX, "a place has forty bits");
+        Self(joined.0 << 8 | u64::from(standing.byte()))
+    }
+
+    /// The place of its `Joined`, if it belongs.
+    pub fn joined(self) -> Option<Seq> {
+        self.standing().role().map(|_| Seq(self.0 >> 8))
+    }
+
+    /// Where it stands.
+    pub fn standing(self) -> Standing {
+        Standing::from_byte(self.0 as u8).expect("made of a standing")
+    }
+
+    /// What is known of the account that this event is about (`EventKind::about`) after it.
+    pub fn after(event: &Event, was: Option<Self>) -> Option<Self> {
+        let standing = was.map_or(Standing::default(), Self::standing);
+        match &event.kind {
+            EventKind::Joined { .. } => {
+                // Who made a room joins it at its second place, and is its owner.
+                let role = if event.seq == Seq(2) { Role::Owner } else { Role::Member };
+                let standing = standing.without(Standing::INVITED).as_role(role);
+                Some(Self::new(event.seq, standing))
+            }
+            EventKind::Left { .. } => Self::outside(standing.outside()),
+            EventKind::Moderated { act, .. } => {
+                let now = act.applied(standing);
+                match was.and_then(Self::joined) {
+                    Some(joined) if now.role().is_some() => Some(Self::new(joined, now)),
+                    _ => Self::outside(now),
+                }
+            }
+            _ => was,
+        }
+    }
+
+    /// What is kept of one who does not belong.
+    fn outside(standing: Standing) -> Option<Self> {
+        (!standing.is_nothing()).then(|| Self::new(Seq::ZERO, standing))
+    }
+}
+
+/// Who belongs, and who has marks.
+pub(crate) type People = HashMap<UserId, Person, FixedState>;
+
+/// When each account posted last, kept while slow mode is on and no longer than that counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Slow {
+    posted: HashMap<UserId, Timestamp, FixedState>,
+    /// Looked through when there are this many.
+    sweep_at: usize,
+}
 
 /// A room's state.
 #[derive(Debug)]
@@ -24,8 +85,25 @@ pub(crate) struct Room {
     pub(crate) pushed: Seq,
     /// Posts so far.
     pub(crate) posts: u64,
-    pub(crate) members: Members,
+    people: People,
+    /// Of the people, those who belong.
+    members: usize,
+    /// Of the people, those with marks.
+    marked: usize,
+    pub(crate) policy: Policy,
+    slow: Option<Box<Slow>>,
     pub(crate) origins: Origins,
+}
+
+/// What an event has overwritten: with it, the event can be taken back.
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// What was known of the account that it was about.
+    Person(UserId, Option<Person>),
+    /// The policy, and who had posted when.
+    Policy(Policy, Option<Box<Slow>>),
+    /// When the sender had posted before.
+    Posted(UserId, Option<Timestamp>),
 }
 
 /// An event that is not the next one of its room.
@@ -48,13 +126,64 @@ impl Room {
             head: Seq::ZERO,
             pushed: Seq::ZERO,
             posts: 0,
-            members: Members::with_hasher(seed),
+            people: People::with_hasher(seed),
+            members: 0,
+            marked: 0,
+            policy: Policy::default(),
+            slow: None,
             origins: Origins::default(),
         }
     }
 
-    /// Takes the next event in. Returns the place of the `Joined` that a `Left` ended.
-    pub(crate) fn fold(&mut self, event: &Event) -> Result<Option<Seq>, Misfit> {
+    /// Start-up: what the store knows of an account.
+    pub(crate) fn restore(&mut self, user: UserId, person: Person) {
+        self.put(user, Some(person));
+    }
+
+    /// Start-up: what the store knows of the settings.
+    pub(crate) fn settle(&mut self, policy: Policy) -> Before {
+        let slow = self.slow.take();
+        if policy.slow_seconds > 0 {
+            let fresh = || Box::new(Slow::new(self.people.hasher().clone()));
+            self.slow = Some(slow.clone().unwrap_or_else(fresh));
+        }
+        Before::Policy(core::mem::replace(&mut self.policy, policy), slow)
+    }
+
+    /// Where an account stands.
+    pub(crate) fn standing(&self, user: UserId) -> Standing {
+        self.people.get(&user).map_or(Standing::default(), |person| person.standing())
+    }
+
+    /// The place of its `Joined`, if it belongs.
+    pub(crate) fn joined(&self, user: UserId) -> Option<Seq> {
+        self.people.get(&user)?.joined()
+    }
+
+    pub(crate) fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// How many belong.
+    pub(crate) fn members(&self) -> usize {
+        self.members
+    }
+
+    /// How many have marks.
+    pub(crate) fn marked(&self) -> usize {
+        self.marked
+    }
+
+    /// Milliseconds that slow mode has this account wait at this time.
+    pub(crate) fn must_wait(&self, user: UserId, at: Timestamp) -> u64 {
+        let posted = self.slow.as_ref().and_then(|slow| slow.posted.get(&user));
+        let until =
+            posted.map_or(0, |posted| posted.0 + u64::from(self.policy.slow_seconds) * 1_000);
+        until.saturating_sub(at.0)
+    }
+
+    /// Takes the next event in. Returns what it has overwritten.
+    pub(crate) fn fold(&mut self, event: &Event) -> Result<Option<Before>, Misfit> {
         let misfit = |why| Misfit { room: self.id, head: self.head, seq: event.seq, why };
         if event.seq != self.head.next() {
             return Err(misfit("its place is not the next one"));
@@ -62,55 +191,110 @@ impl Room {
         if event.prev != self.pushed {
             return Err(misfit("the event pushed before it is another"));
         }
-        let mut joined = None;
-        match &event.kind {
+        let before = match &event.kind {
             EventKind::Created { .. } if event.seq != Seq(1) => {
                 return Err(misfit("a room is made once"));
             }
-            EventKind::Created { .. } => {}
+            EventKind::Created { kind, .. } => {
+                self.policy.kind = *kind;
+                None
+            }
             EventKind::Joined { who } => {
-                if self.members.contains_key(&who.id) {
+                if self.joined(who.id).is_some() {
                     return Err(misfit("a member joins again"));
                 }
-                self.members.insert(who.id, event.seq);
+                Some(self.change(who.id, event))
             }
             EventKind::Left { who } => {
-                joined = self.members.remove(&who.id);
-                if joined.is_none() {
+                if self.joined(who.id).is_none() {
                     return Err(misfit("one who is no member leaves"));
                 }
+                Some(self.change(who.id, event))
             }
-            EventKind::Posted { n, .. } => {
+            EventKind::Moderated { who, act, .. } => {
+                let now = act.applied(self.standing(who.id));
+                if now.role().is_some() && self.joined(who.id).is_none() {
+                    return Err(misfit("one who is no member has a role"));
+                }
+                Some(self.change(who.id, event))
+            }
+            EventKind::Set { settings, .. } => Some(self.settle(self.policy.with(settings))),
+            EventKind::Posted { n, author, .. } => {
                 if *n != self.posts + 1 {
                     return Err(misfit("its number is not the next one"));
                 }
                 self.posts = *n;
+                let slow_ms = u64::from(self.policy.slow_seconds) * 1_000;
+                let slow = self.slow.as_mut();
+                slow.map(|slow| Before::Posted(author.id, slow.note(author.id, event.at, slow_ms)))
             }
-        }
+            EventKind::Edited { .. } | EventKind::Deleted { .. } => None,
+        };
         self.head = event.seq;
         if event.pushed {
             self.pushed = event.seq;
         }
-        Ok(joined)
+        Ok(before)
     }
 
-    /// Takes the newest event back. `joined` is what `fold` returned for it.
-    pub(crate) fn unfold(&mut self, event: &Event, joined: Option<Seq>) {
+    /// Takes the newest event back. `before` is what `fold` returned for it.
+    pub(crate) fn unfold(&mut self, event: &Event, before: Option<Before>) {
         assert_eq!(event.seq, self.head, "the newest event is taken back first");
-        match &event.kind {
-            EventKind::Created { .. } => {}
-            EventKind::Joined { who } => {
-                let was = self.members.remove(&who.id);
-                assert_eq!(was, Some(event.seq), "who joined is a member until that is undone");
+        match before {
+            None => {}
+            Some(Before::Person(user, was)) => _ = self.put(user, was),
+            Some(Before::Policy(policy, slow)) => {
+                self.policy = policy;
+                self.slow = slow;
             }
-            EventKind::Left { who } => {
-                let was = joined.expect("a `Left` ended a membership");
-                let now = self.members.insert(who.id, was);
-                assert!(now.is_none(), "who left is no member until that is undone");
+            Some(Before::Posted(user, was)) => {
+                let posted = self.slow.as_mut().map(|slow| &mut slow.posted);
+                let posted = posted.expect("slow mode is on until that is undone");
+                match was {
+                    Some(at) => _ = posted.insert(user, at),
+                    None => _ = posted.remove(&user),
+                }
             }
-            EventKind::Posted { .. } => self.posts -= 1,
+        }
+        if let EventKind::Posted { .. } = &event.kind {
+            self.posts -= 1;
         }
         self.head = Seq(event.seq.0 - 1);
         self.pushed = event.prev;
+    }
+
+    fn change(&mut self, user: UserId, event: &Event) -> Before {
+        self.put(user, Person::after(event, self.people.get(&user).copied()))
+    }
+
+    /// What is known of an account from now on; returns what was.
+    fn put(&mut self, user: UserId, person: Option<Person>) -> Before {
+        let was = match person {
+            Some(person) => self.people.insert(user, person),
+            None => self.people.remove(&user),
+        };
+        let counts = |person: Option<Person>| {
+            let standing = person.map_or(Standing::default(), Person::standing);
+            (usize::from(standing.role().is_some()), usize::from(standing.is_marked()))
+        };
+        let ((members, marked), (left, unmarked)) = (counts(person), counts(was));
+        self.members = self.members + members - left;
+        self.marked = self.marked + marked - unmarked;
+        Before::Person(user, was)
+    }
+}
+
+impl Slow {
+    fn new(hasher: FixedState) -> Self {
+        Self { posted: HashMap::with_hasher(hasher), sweep_at: 64 }
+    }
+
+    /// Notes a post; returns when the account posted before.
+    fn note(&mut self, user: UserId, at: Timestamp, slow_ms: u64) -> Option<Timestamp> {
+        if self.posted.len() >= self.sweep_at {
+            self.posted.retain(|_, posted| posted.0 + slow_ms > at.0);
+            self.sweep_at = (self.posted.len() * 2).max(64);
+        }
+        self.posted.insert(user, at)
     }
 }

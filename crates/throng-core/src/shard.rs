@@ -3,8 +3,14 @@
 //! Neighbours: the sequencer gathers what a batch wants to know (`wants`), lets it decide (`apply`),
 //! commits the turn's events, and tells them; or takes the turn back (`revert`). Start-up puts rooms
 //! back (`restore`, `replay`). A room's state is a fold over its events (`room`); which `origin_id`s
-//! it has seen, and for how long, is in `origins` and `window`. It never reads the store and never
-//! sees a connection.
+//! it has seen, and for how long, is in `origins` and `window`; who may do what is asked of `rights`;
+//! what is done to messages, people and settings is decided in `moderation`. It never reads the store
+//! and never sees a connection.
+
+mod facts;
+mod moderation;
+
+pub use facts::{Facts, Want};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,8 +26,9 @@ use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::Limits;
 use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
-use crate::room::{Misfit, Room};
-use crate::text::{OriginId, RoomName};
+use crate::rights::{Kind, Operation, Policy, permit};
+use crate::room::{Before, Misfit, Person, Room};
+use crate::text::{Body, OriginId, RoomName};
 use crate::window::{Grain, Window};
 
 /// Time, as an argument.
@@ -34,45 +41,6 @@ pub struct Now {
     pub posts_total: u64,
 }
 
-/// What a batch must know before it can be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Want {
-    /// The `origin_id`s of this room's older posts are not in memory: `load_origin`.
-    Origins {
-        /// Which room.
-        room: RoomId,
-        /// Only posts up to this place are missing: what the store had when the room was restored.
-        through: Seq,
-        /// Posts decided before this time no longer count and need not be read.
-        since: Timestamp,
-    },
-    /// A post may be a repeat of this event, whose fingerprint it shares: `Facts::add`.
-    Event {
-        /// Which room.
-        room: RoomId,
-        /// Which event.
-        seq: Seq,
-    },
-}
-
-/// The events that a batch wanted.
-#[derive(Debug, Default)]
-pub struct Facts {
-    events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
-}
-
-impl Facts {
-    /// What stands at a wanted place.
-    pub fn add(&mut self, event: Arc<Event>) {
-        self.events.insert((event.room, event.seq), event);
-    }
-
-    /// Forgets all, to be used for another batch.
-    pub fn clear(&mut self) {
-        self.events.clear();
-    }
-}
-
 /// One decided batch, to be committed or reverted.
 #[derive(Debug)]
 #[must_use = "a turn is committed, or reverted"]
@@ -81,9 +49,8 @@ pub struct Turn {
     pub outcomes: Vec<Result<Reply, Rejection>>,
     /// The events to commit, in order; empty when nothing durable came of the batch.
     pub events: Vec<Arc<Event>>,
-    /// What `revert` needs and the events do not say: the places of the `Joined` that each `Left`
-    /// ended.
-    ended: Vec<Seq>,
+    /// What `revert` needs and the events do not say: what some of them have overwritten.
+    before: Vec<(usize, Before)>,
     /// When it is decided.
     at: Timestamp,
     /// Posts of the whole server, this turn's included; 0 when not known.
@@ -105,8 +72,10 @@ pub struct Restored {
     pub pushed: Seq,
     /// Posts so far.
     pub posts: u64,
-    /// Members with the place of their `Joined`.
-    pub members: Vec<(UserId, Seq)>,
+    /// What it has settled.
+    pub policy: Policy,
+    /// Who belongs, and who has marks.
+    pub people: Vec<(UserId, Person)>,
 }
 
 /// What is asked of a room's state by those who do not decide.
@@ -131,12 +100,22 @@ impl<'a> RoomState<'a> {
 
     /// The place of this account's `Joined`, if it is a member.
     pub fn member(self, user: UserId) -> Option<Seq> {
-        self.0.members.get(&user).copied()
+        self.0.joined(user)
     }
 
     /// The members with the place of their `Joined`, in no order.
     pub fn members(self) -> impl Iterator<Item = (UserId, Seq)> + 'a {
-        self.0.members.iter().map(|(user, seq)| (*user, *seq))
+        self.people().filter_map(|(user, person)| Some((user, person.joined()?)))
+    }
+
+    /// Who belongs, and who has marks, in no order.
+    pub fn people(self) -> impl Iterator<Item = (UserId, Person)> + 'a {
+        self.0.people().iter().map(|(user, person)| (*user, *person))
+    }
+
+    /// What it has settled.
+    pub fn policy(self) -> Policy {
+        self.0.policy
     }
 }
 
@@ -161,6 +140,7 @@ pub struct Shard {
     seed: u64,
     fingerprint_seed: SharedSeed,
     members_max: usize,
+    marked_max: usize,
     pushed_members_max: usize,
 }
 
@@ -177,6 +157,7 @@ impl Shard {
             seed,
             fingerprint_seed: SharedSeed::from_u64(seed),
             members_max: limits.members_max,
+            marked_max: limits.marked_max,
             pushed_members_max: limits.pushed_members_max,
         }
     }
@@ -188,7 +169,10 @@ impl Shard {
         room.head = restored.head;
         room.pushed = restored.pushed;
         room.posts = restored.posts;
-        room.members.extend(restored.members);
+        for (user, person) in restored.people {
+            room.restore(user, person);
+        }
+        room.settle(restored.policy);
         room.origins = Origins::unloaded(restored.head);
         self.at = self.at.max(restored.at);
     }
@@ -217,8 +201,13 @@ impl Shard {
         let from = wants.len();
         let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for request in batch {
-            let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
-                continue;
+            let (room, origin_id) = match &request.command {
+                Command::Post { room, origin_id: Some(origin_id), .. } => (room, origin_id),
+                Command::Edit { room, of, .. } | Command::Delete { room, of } => {
+                    wants.extend(self.wanted_message(*room, *of));
+                    continue;
+                }
+                _ => continue,
             };
             let Some(slot) = self.slot(*room) else { continue };
             wants.extend(self.wanted_origins(slot, cutoff));
@@ -283,7 +272,7 @@ impl Shard {
         let mut turn = Turn {
             outcomes: Vec::with_capacity(batch.len()),
             events: Vec::with_capacity(batch.len()),
-            ended: Vec::new(),
+            before: Vec::new(),
             at,
             posts_total: now.posts_total,
         };
@@ -302,7 +291,7 @@ impl Shard {
     /// newest turn can be taken back.
     pub fn revert(&mut self, mut turn: Turn) {
         assert_eq!(self.at, turn.at, "the newest turn is taken back");
-        for event in turn.events.iter().rev() {
+        for (index, event) in turn.events.iter().enumerate().rev() {
             let slot = self.slot(event.room).expect("a decided event has its room");
             if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
                 let fingerprint = self.fingerprint(author.id, origin_id.as_str());
@@ -310,18 +299,15 @@ impl Shard {
                 assert!(known, "a decided post is remembered");
                 self.window.remove(self.window.grain(event.at));
             }
-            let ended = match event.kind {
-                EventKind::Left { .. } => turn.ended.pop(),
-                _ => None,
-            };
-            self.rooms[slot].unfold(event, ended);
+            let before = turn.before.pop_if(|(of, _)| *of == index).map(|(_, before)| before);
+            self.rooms[slot].unfold(event, before);
             if matches!(event.kind, EventKind::Created { .. }) {
                 assert_eq!(slot + 1, self.rooms.len(), "the newest room is taken back first");
                 self.rooms.pop();
                 self.index.remove(&event.room);
             }
         }
-        assert!(turn.ended.is_empty(), "each `Left` was taken back");
+        assert!(turn.before.is_empty(), "all that was overwritten is back");
     }
 
     /// A room's state.
@@ -378,37 +364,78 @@ impl Shard {
     ) -> Result<Reply, Rejection> {
         let who = &request.from;
         match &request.command {
-            Command::Create { room, name } => Ok(self.create(*room, name, who, turn)),
+            Command::Create { room, name, kind } => Ok(self.create(*room, name, *kind, who, turn)),
             Command::Join { room } => self.join(*room, who, turn),
             Command::Leave { room } => self.leave(*room, who, turn),
             Command::Post { room, origin_id, body } => {
-                let slot = self.slot(*room).ok_or(Rejection::NoSuchRoom)?;
-                let state = &self.rooms[slot];
-                if !state.members.contains_key(&who.id) {
-                    return Err(Rejection::NotMember);
-                }
-                if let Some(origin_id) = origin_id
-                    && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
-                {
-                    return Ok(first);
-                }
-                let kind = EventKind::Posted {
-                    n: state.posts + 1,
-                    author: who.clone(),
-                    origin_id: origin_id.clone(),
-                    body: body.clone(),
-                };
-                let event = self.happen(slot, kind, true, turn)?;
-                let n = self.rooms[slot].posts;
-                Ok(Reply::Posted { seq: event, n, at: turn.at, repeat: false })
+                self.post(*room, who, origin_id.as_ref(), body, facts, turn)
             }
+            Command::Edit { room, of, body } => {
+                self.edit(*room, who, (*of, Some(body)), facts, turn)
+            }
+            Command::Delete { room, of } => self.edit(*room, who, (*of, None), facts, turn),
+            Command::Moderate { room, act, who: target } => {
+                self.moderate(*room, who, *act, target, turn)
+            }
+            Command::Set { room, settings } => self.set(*room, who, settings, turn),
         }
     }
 
+    fn post(
+        &mut self,
+        room: RoomId,
+        who: &Author,
+        origin_id: Option<&OriginId>,
+        body: &Body,
+        facts: &Facts,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let slot = self.permitted(room, Operation::Post, who.id)?;
+        if let Some(origin_id) = origin_id
+            && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
+        {
+            return Ok(first);
+        }
+        let state = &self.rooms[slot];
+        if state.policy.slow_seconds > 0 {
+            moderation::in_time(state, who.id, turn.at)?;
+        }
+        let kind = EventKind::Posted {
+            n: state.posts + 1,
+            author: who.clone(),
+            origin_id: origin_id.cloned(),
+            body: body.clone(),
+            extras: None,
+        };
+        let event = self.happen(slot, kind, true, turn)?;
+        let n = self.rooms[slot].posts;
+        Ok(Reply::Posted { seq: event, n, at: turn.at, repeat: false })
+    }
+
+    /// The room's slot, if its rights allow this account to do this.
+    fn permitted(
+        &self,
+        room: RoomId,
+        operation: Operation,
+        user: UserId,
+    ) -> Result<usize, Rejection> {
+        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
+        let state = &self.rooms[slot];
+        permit(operation, state.standing(user), state.policy)?;
+        Ok(slot)
+    }
+
     /// The directory reserves the numbers, so that one that exists is a bug and ends the process.
-    fn create(&mut self, room: RoomId, name: &RoomName, who: &Author, turn: &mut Turn) -> Reply {
+    fn create(
+        &mut self,
+        room: RoomId,
+        name: &RoomName,
+        kind: Kind,
+        who: &Author,
+        turn: &mut Turn,
+    ) -> Reply {
         let slot = self.add_room(room);
-        let created = EventKind::Created { by: who.clone(), name: name.clone() };
+        let created = EventKind::Created { by: who.clone(), name: name.clone(), kind };
         let joined = EventKind::Joined { who: who.clone() };
         let fits = "a new room has places";
         self.happen(slot, created, true, turn).expect(fits);
@@ -417,12 +444,12 @@ impl Shard {
     }
 
     fn join(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {
-        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
-        let members = &self.rooms[slot].members;
-        if let Some(seq) = members.get(&who.id) {
-            return Ok(Reply::Joined { seq: *seq, already: true });
+        let slot = self.permitted(room, Operation::Join, who.id)?;
+        let state = &self.rooms[slot];
+        if let Some(seq) = state.joined(who.id) {
+            return Ok(Reply::Joined { seq, already: true });
         }
-        let members_with = members.len() + 1;
+        let members_with = state.members() + 1;
         if members_with > self.members_max {
             return Err(Rejection::LimitReached);
         }
@@ -432,12 +459,8 @@ impl Shard {
     }
 
     fn leave(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {
-        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
-        let members = &self.rooms[slot].members;
-        if !members.contains_key(&who.id) {
-            return Err(Rejection::NotMember);
-        }
-        let pushed = members.len() <= self.pushed_members_max;
+        let slot = self.permitted(room, Operation::Leave, who.id)?;
+        let pushed = self.rooms[slot].members() <= self.pushed_members_max;
         let seq = self.happen(slot, EventKind::Left { who: who.clone() }, pushed, turn)?;
         Ok(Reply::Left { seq })
     }
@@ -489,8 +512,8 @@ impl Shard {
             turn.posts_total += 1;
         }
         let event = Event { room: room.id, seq, prev: room.pushed, pushed, at: turn.at, kind };
-        let ended = self.fold(slot, &event, turn.posts_total).expect("what was decided follows");
-        turn.ended.extend(ended);
+        let before = self.fold(slot, &event, turn.posts_total).expect("what was decided follows");
+        turn.before.extend(before.map(|before| (turn.events.len(), before)));
         turn.events.push(Arc::new(event));
         Ok(seq)
     }
@@ -501,13 +524,13 @@ impl Shard {
         slot: usize,
         event: &Event,
         posts_total: u64,
-    ) -> Result<Option<Seq>, Misfit> {
-        let ended = self.rooms[slot].fold(event)?;
+    ) -> Result<Option<Before>, Misfit> {
+        let before = self.rooms[slot].fold(event)?;
         if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
             let fingerprint = self.fingerprint(author.id, origin_id.as_str());
             self.remember(slot, fingerprint, event.seq, event.at, posts_total);
         }
-        Ok(ended)
+        Ok(before)
     }
 
     fn remember(

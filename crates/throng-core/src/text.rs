@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::limits::{
-    BODY_LEN_MAX, ORIGIN_ID_LEN_MAX, ROOM_NAME_CHARS_MAX, USERNAME_LEN_MAX, USERNAME_LEN_MIN,
+    BODY_LEN_MAX, ORIGIN_ID_LEN_MAX, ROOM_NAME_CHARS_MAX, TOPIC_LEN_MAX, USERNAME_LEN_MAX,
+    USERNAME_LEN_MIN,
 };
 use crate::rejection::Rejection;
 
@@ -66,6 +67,34 @@ impl RoomName {
     }
 }
 
+/// What a room is about: one line of at most `TOPIC_LEN_MAX` bytes, empty for none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Topic(Arc<str>);
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
+
+impl Topic {
+    /// Trims, then refuses what the type's comment does not allow.
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
+        let text = text.trim();
+        let allowed = |c: char| !c.is_control() && !is_invisible(c);
+        if text.len() <= TOPIC_LEN_MAX && text.chars().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Rejection::BadTopic)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Characters that make two different names look alike: zero-width and direction-changing ones.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -84,6 +113,16 @@ impl Body {
             len if len > BODY_LEN_MAX => Err(Rejection::BodyTooLong),
             _ => Ok(Self(text)),
         }
+    }
+
+    /// In place of a text that was deleted: what is shown of such a message. No post can have it.
+    pub fn erased() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it stands for a text that was deleted.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The text.
@@ -148,6 +187,17 @@ mod tests {
             RoomName::parse("FÜSSE").unwrap().fold(),
             RoomName::parse("füsse").unwrap().fold()
         );
+    }
+
+    #[test]
+    fn a_topic_is_one_line_up_to_its_limit() {
+        let long = "x".repeat(TOPIC_LEN_MAX);
+        for text in ["", "Tea & biscuits", "部屋", &long[1..], &long] {
+            assert_eq!(Topic::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["a\nb", "a\u{202e}b", &"x".repeat(TOPIC_LEN_MAX + 1)] {
+            assert_eq!(Topic::parse(text), Err(Rejection::BadTopic), "{text:?}");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
-    Author, Body, Command, EventKind, Limits, OriginId, Rejection, Request, RoomId, RoomName, Seq,
-    Timestamp, UserId, Username,
+    Act, Author, Body, Command, EventKind, Kind, Limits, OriginId, Rejection, Request, Role,
+    RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
 };
 
 use crate::model::Model;
@@ -46,7 +46,7 @@ fn the_same_events_give_the_same_state_on_any_shard() {
             other.replay(event).expect("what was decided follows");
         }
         world.shard = other;
-        world.model.restart();
+        world.model.restart(0);
         world.check();
         for _ in 0..10 {
             world.turn(rng);
@@ -80,6 +80,7 @@ impl World {
     fn new(rng: &mut StdRng) -> Self {
         let limits = Limits {
             members_max: rng.random_range(2..=USERS as usize + 1),
+            marked_max: rng.random_range(1..=USERS as usize),
             pushed_members_max: rng.random_range(0..=USERS as usize),
             origin_window_ms: *pick(rng, &[0, 5, 100, 100_000, 1_000_000_000]),
             origin_window_posts: *pick(rng, &[1, 3, 20, 1_000_000]),
@@ -95,12 +96,25 @@ impl World {
         if self.rooms == 0 || (self.rooms < 4 && rng.random_bool(0.05)) {
             self.rooms += 1;
             let name = RoomName::parse(&format!("room {}", self.rooms)).expect("a short name");
-            return Request { from, command: Command::Create { room: room(self.rooms), name } };
+            let kind = *pick(rng, &[Kind::Public, Kind::Public, Kind::Private]);
+            return Request {
+                from,
+                command: Command::Create { room: room(self.rooms), name, kind },
+            };
         }
         let room = room(rng.random_range(1..=self.rooms + 1));
-        let command = match rng.random_range(0..10) {
-            0..2 => Command::Join { room },
-            2 => Command::Leave { room },
+        let head = self.model.head(room).0;
+        let of = Seq(rng.random_range(0..head + 3));
+        let command = match rng.random_range(0..16) {
+            0..3 => Command::Join { room },
+            3 => Command::Leave { room },
+            4 => Command::Edit { room, of, body: Body::parse("edited").expect("a short text") },
+            5 => Command::Delete { room, of },
+            6..8 => {
+                let who = user(rng.random_range(1..=USERS));
+                Command::Moderate { room, act: act(rng), who }
+            }
+            8 => Command::Set { room, settings: Box::new(settings(rng)) },
             _ => {
                 let id = rng.random_range(0..30);
                 let origin_id = (id > 5).then(|| origin(id));
@@ -148,7 +162,13 @@ impl World {
                         assert_eq!(round, 0, "what was loaded is not wanted again");
                         self.load(*want, usize::MAX);
                     }
-                    Want::Event { room, .. } if !read => drop(withheld.insert(room)),
+                    Want::Event { room, .. } | Want::Message { room, .. } if !read => {
+                        withheld.insert(room);
+                    }
+                    Want::Message { room, seq } => {
+                        let shown = self.model.shown(room, seq);
+                        facts.add_message(shown.expect("it wants what there is"));
+                    }
                     Want::Event { room, seq } => {
                         let event = self.model.event(room, seq);
                         facts.add(Arc::clone(event.expect("it wants what there is")));
@@ -180,8 +200,13 @@ impl World {
         model.begin(self.now);
         assert_eq!(turn.outcomes.len(), batch.len());
         for (request, actual) in batch.iter().zip(&turn.outcomes) {
-            let has_origin = matches!(request.command, Command::Post { origin_id: Some(_), .. });
-            let unread = withheld.contains(&request.command.room()) && has_origin;
+            let asks = matches!(
+                request.command,
+                Command::Post { origin_id: Some(_), .. }
+                    | Command::Edit { .. }
+                    | Command::Delete { .. }
+            );
+            let unread = withheld.contains(&request.command.room()) && asks;
             let is_member = model.members(request.command.room()).contains_key(&request.from.id);
             if *actual == Err(Rejection::Unavailable) && unread && is_member {
                 continue; // It could not know, and said so.
@@ -210,7 +235,8 @@ impl World {
                     head: part.head(room),
                     pushed: part.pushed(room),
                     posts: part.posts(room),
-                    members: part.members(room).into_iter().collect(),
+                    policy: part.policy(room),
+                    people: part.people(room).into_iter().collect(),
                 });
             }
         }
@@ -218,7 +244,7 @@ impl World {
             shard.replay(event).expect("the log follows the store");
         }
         self.shard = shard;
-        self.model.restart();
+        self.model.restart(folded);
     }
 
     /// The origins of a room are loaded before anybody wants them.
@@ -235,8 +261,9 @@ impl World {
             assert_eq!(state.head(), self.model.head(room(number)));
             assert_eq!(state.pushed(), self.model.pushed(room(number)));
             assert_eq!(state.posts(), self.model.posts(room(number)));
-            assert_eq!(state.members().collect::<std::collections::BTreeMap<_, _>>(), {
-                self.model.members(room(number))
+            assert_eq!(state.policy(), self.model.policy(room(number)));
+            assert_eq!(state.people().collect::<std::collections::BTreeMap<_, _>>(), {
+                self.model.people(room(number))
             });
         }
     }
@@ -256,6 +283,14 @@ impl World {
                     EventKind::Created { .. } => assert_eq!(seq, 1),
                     EventKind::Joined { who } => assert!(members.insert(who.id)),
                     EventKind::Left { who } => assert!(members.remove(&who.id)),
+                    EventKind::Moderated { who, act, .. } => {
+                        let gone = act.removes() && members.remove(&who.id);
+                        assert!(gone || !matches!(act, Act::Kick), "who is kicked belonged");
+                    }
+                    EventKind::Edited { by, .. } | EventKind::Deleted { by, .. } => {
+                        assert!(members.contains(&by.id), "no stranger's hand");
+                    }
+                    EventKind::Set { by, .. } => assert!(members.contains(&by.id)),
                     EventKind::Posted { n: number, author, .. } => {
                         n += 1;
                         assert_eq!(*number, n, "posts are numbered densely");
@@ -275,4 +310,31 @@ type Withheld = BTreeSet<RoomId>;
 
 fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
     &from[rng.random_range(0..from.len())]
+}
+
+fn act(rng: &mut StdRng) -> Act {
+    let role = *pick(rng, &Role::ALL);
+    let acts = [
+        Act::Kick,
+        Act::Ban,
+        Act::Unban,
+        Act::Mute,
+        Act::Unmute,
+        Act::Voice,
+        Act::Unvoice,
+        Act::Invite,
+        Act::SetRole(role),
+    ];
+    *pick(rng, &acts)
+}
+
+fn settings(rng: &mut StdRng) -> Settings {
+    let one = rng.random_range(0..3);
+    Settings {
+        speak: (one == 0).then(|| *pick(rng, &[Speak::Everyone, Speak::Members, Speak::Voiced])),
+        history: (one == 1)
+            .then(|| *pick(rng, &[Visibility::Joining, Visibility::Members, Visibility::All])),
+        slow_seconds: (one == 2).then(|| *pick(rng, &[0, 1, 20, 21_600])),
+        ..Settings::default()
+    }
 }

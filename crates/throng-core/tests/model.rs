@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
-    Author, Command, Event, EventKind, Limits, OriginId, Rejection, Reply, Request, RoomId, Seq,
-    Timestamp, UserId,
+    Act, Author, Body, Command, Event, EventKind, Limits, OriginId, Person, Policy, Rejection,
+    Reply, Request, Role, RoomId, Seq, Standing, Timestamp, UserId,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -18,6 +19,8 @@ pub struct Model {
     pub limits: Limits,
     pub events: Vec<Arc<Event>>,
     at: Timestamp,
+    /// Events that were folded when the shard was last restarted: slow mode has forgotten them.
+    forgiven: usize,
 }
 
 impl Model {
@@ -51,19 +54,66 @@ impl Model {
     }
 
     pub fn members(&self, room: RoomId) -> BTreeMap<UserId, Seq> {
-        let mut members = BTreeMap::new();
+        let joined = |(user, person): (UserId, Person)| Some((user, person.joined()?));
+        self.people(room).into_iter().filter_map(joined).collect()
+    }
+
+    /// Who belongs, and who has marks.
+    pub fn people(&self, room: RoomId) -> BTreeMap<UserId, Person> {
+        let mut people: BTreeMap<UserId, (Seq, Standing)> = BTreeMap::new();
         for event in self.room(room) {
             match &event.kind {
-                EventKind::Joined { who } => drop(members.insert(who.id, event.seq)),
-                EventKind::Left { who } => drop(members.remove(&who.id)),
-                EventKind::Created { .. } | EventKind::Posted { .. } => {}
+                EventKind::Joined { who } => {
+                    let role = if event.seq == Seq(2) { Role::Owner } else { Role::Member };
+                    let (seq, standing) = people.entry(who.id).or_default();
+                    *seq = event.seq;
+                    *standing = standing.without(Standing::INVITED).as_role(role);
+                }
+                EventKind::Left { who } => {
+                    let (_, standing) = people.entry(who.id).or_default();
+                    *standing = standing.outside();
+                }
+                EventKind::Moderated { who, act, .. } => {
+                    let (_, standing) = people.entry(who.id).or_default();
+                    *standing = act.applied(*standing);
+                }
+                EventKind::Created { .. }
+                | EventKind::Posted { .. }
+                | EventKind::Edited { .. }
+                | EventKind::Deleted { .. }
+                | EventKind::Set { .. } => {}
             }
         }
-        members
+        let kept = people.into_iter().filter(|(_, (_, standing))| !standing.is_nothing());
+        let of = |(seq, standing): (Seq, Standing)| {
+            Person::new(if standing.role().is_some() { seq } else { Seq(0) }, standing)
+        };
+        kept.map(|(user, person)| (user, of(person))).collect()
+    }
+
+    pub fn policy(&self, room: RoomId) -> Policy {
+        self.room(room).fold(Policy::default(), |policy, event| match &event.kind {
+            EventKind::Created { kind, .. } => Policy { kind: *kind, ..policy },
+            EventKind::Set { settings, .. } => policy.with(settings),
+            _ => policy,
+        })
+    }
+
+    fn is_deleted(&self, room: RoomId, seq: Seq) -> bool {
+        let deletes =
+            |event: &Arc<Event>| matches!(event.kind, EventKind::Deleted { of, .. } if of == seq);
+        self.room(room).any(deletes)
+    }
+
+    /// A message as it is shown: erased if it was deleted.
+    pub fn shown(&self, room: RoomId, seq: Seq) -> Option<Arc<Event>> {
+        let event = self.event(room, seq)?;
+        Some(if self.is_deleted(room, seq) { Arc::new(event.erased()) } else { event.clone() })
     }
 
     /// A restart: the newest time known is that of the newest event.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, folded: usize) {
+        self.forgiven = folded;
         self.at = self.events.iter().map(|event| event.at).max().unwrap_or_default();
     }
 
@@ -77,8 +127,9 @@ impl Model {
     pub fn decide(&mut self, request: &Request, actual: Outcome) -> Outcome {
         let who = &request.from;
         let room = request.command.room();
-        if let Command::Create { name, .. } = &request.command {
-            self.happen(room, EventKind::Created { by: who.clone(), name: name.clone() }, true);
+        if let Command::Create { name, kind, .. } = &request.command {
+            let (by, name) = (who.clone(), name.clone());
+            self.happen(room, EventKind::Created { by, name, kind: *kind }, true);
             let pushed = self.limits.pushed_members_max >= 1;
             let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
             return Ok(Reply::Created { seq });
@@ -86,11 +137,21 @@ impl Model {
         if self.head(room) == Seq(0) {
             return Err(Rejection::NoSuchRoom);
         }
+        let operation = match &request.command {
+            Command::Create { .. } => unreachable!("answered above"),
+            Command::Join { .. } => Operation::Join,
+            Command::Leave { .. } => Operation::Leave,
+            Command::Post { .. } => Operation::Post,
+            Command::Edit { .. } => Operation::EditOwn,
+            Command::Delete { .. } => Operation::DeleteOwn,
+            Command::Moderate { act, .. } => act.operation(),
+            Command::Set { settings, .. } => settings.operation(),
+        };
+        permit(operation, self.standing(room, who.id), self.policy(room))?;
         let members = self.members(room);
         let joined = members.get(&who.id).copied();
         let pushed = |count: usize| count <= self.limits.pushed_members_max;
         match (&request.command, joined) {
-            (Command::Create { .. }, _) => unreachable!("answered above"),
             (Command::Join { .. }, Some(seq)) => Ok(Reply::Joined { seq, already: true }),
             (Command::Join { .. }, None) if members.len() >= self.limits.members_max => {
                 Err(Rejection::LimitReached)
@@ -100,25 +161,126 @@ impl Model {
                 let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
                 Ok(Reply::Joined { seq, already: false })
             }
-            (Command::Leave { .. } | Command::Post { .. }, None) => Err(Rejection::NotMember),
-            (Command::Leave { .. }, Some(_)) => {
+            (Command::Leave { .. }, _) => {
                 let pushed = pushed(members.len());
                 Ok(Reply::Left {
                     seq: self.happen(room, EventKind::Left { who: who.clone() }, pushed),
                 })
             }
-            (Command::Post { origin_id, body, .. }, Some(_)) => {
+            (Command::Post { origin_id, body, .. }, _) => {
                 let first = origin_id.as_ref().and_then(|id| self.first(room, who, id, actual));
                 if let Some(first) = first {
                     return Ok(first);
                 }
+                self.in_time(room, who.id)?;
                 let n = self.posts(room) + 1;
                 let (author, origin_id, body) = (who.clone(), origin_id.clone(), body.clone());
-                let kind = EventKind::Posted { n, author, origin_id, body };
+                let kind = EventKind::Posted { n, author, origin_id, body, extras: None };
                 let seq = self.happen(room, kind, true);
                 Ok(Reply::Posted { seq, n, at: self.at, repeat: false })
             }
+            (Command::Edit { of, body, .. }, _) => self.edit(room, who, *of, Some(body)),
+            (Command::Delete { of, .. }, _) => self.edit(room, who, *of, None),
+            (Command::Moderate { act, who: target, .. }, _) => {
+                self.moderate(room, who, *act, target)
+            }
+            (Command::Set { settings, .. }, _) => {
+                let (by, settings) = (who.clone(), settings.clone());
+                self.applied(room, EventKind::Set { by, settings })
+            }
+            (Command::Create { .. }, _) => unreachable!("answered above"),
         }
+    }
+
+    fn standing(&self, room: RoomId, user: UserId) -> Standing {
+        self.people(room).get(&user).map_or(Standing::default(), |person| person.standing())
+    }
+
+    /// Slow mode looks at the posts since it was switched on, and nothing before.
+    fn in_time(&self, room: RoomId, user: UserId) -> Result<(), Rejection> {
+        let slow = u64::from(self.policy(room).slow_seconds) * 1_000;
+        let mut last = None;
+        let mut policy = Policy::default();
+        for (i, event) in self.events.iter().enumerate().filter(|(_, event)| event.room == room) {
+            match &event.kind {
+                EventKind::Set { settings, .. } => {
+                    policy = policy.with(settings);
+                    last = last.filter(|_| policy.slow_seconds > 0);
+                }
+                EventKind::Posted { author, .. } if author.id == user && i >= self.forgiven => {
+                    last = (policy.slow_seconds > 0).then_some(event.at.0);
+                }
+                _ => {}
+            }
+        }
+        let wait = last.map_or(0, |at| (at + slow).saturating_sub(self.at.0));
+        let exempt = self.standing(room, user).role() >= Some(Role::Moderator);
+        if wait == 0 || exempt {
+            return Ok(());
+        }
+        Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).expect("hours at most") })
+    }
+
+    fn edit(&mut self, room: RoomId, who: &Author, of: Seq, body: Option<&Body>) -> Outcome {
+        let policy = self.policy(room);
+        let asker = self.standing(room, who.id);
+        let from = policy.readable_from(self.members(room).get(&who.id).copied());
+        let author = match self.event(room, of).map(|event| &event.kind) {
+            Some(EventKind::Posted { author, .. }) if of >= from => author.id,
+            _ => return Err(Rejection::NoSuchMessage),
+        };
+        if author != who.id {
+            let other = if body.is_some() { Operation::EditOther } else { Operation::DeleteOther };
+            permit(other, asker, policy)?;
+            outranks(asker, self.standing(room, author), None)?;
+        }
+        let by = who.clone();
+        match (self.is_deleted(room, of), body) {
+            (true, Some(_)) => Err(Rejection::NoSuchMessage),
+            (true, None) => self.already(room),
+            (false, Some(body)) => {
+                self.applied(room, EventKind::Edited { by, of, body: body.clone() })
+            }
+            (false, None) => self.applied(room, EventKind::Deleted { by, of }),
+        }
+    }
+
+    fn moderate(&mut self, room: RoomId, by: &Author, act: Act, who: &Author) -> Outcome {
+        let was = self.standing(room, who.id);
+        let belongs = was.role().is_some();
+        let needs_member =
+            matches!(act, Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_));
+        if needs_member && !belongs {
+            return Err(Rejection::NoSuchUser);
+        }
+        if act == Act::Invite && was.has(Standing::BANNED) {
+            return Err(Rejection::Banned);
+        }
+        if act == Act::Invite && belongs {
+            return self.already(room);
+        }
+        outranks(self.standing(room, by.id), was, Some(act))?;
+        let now = act.applied(was);
+        if now == was {
+            return self.already(room);
+        }
+        let marked = self.people(room).values().filter(|it| it.standing().is_marked()).count();
+        if now.is_marked() && !was.is_marked() && marked >= self.limits.marked_max {
+            return Err(Rejection::LimitReached);
+        }
+        let (by, who) = (by.clone(), who.clone());
+        self.applied(room, EventKind::Moderated { by, who, act })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it stands beside outcomes that are refusals")]
+    fn applied(&mut self, room: RoomId, kind: EventKind) -> Outcome {
+        let seq = self.happen(room, kind, true);
+        Ok(Reply::Applied { seq, at: self.at, already: false })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as above")]
+    fn already(&self, room: RoomId) -> Outcome {
+        Ok(Reply::Applied { seq: self.head(room), at: self.at, already: true })
     }
 
     /// The reply to the newest post of this `origin_id`, if it must be remembered, or may and was.

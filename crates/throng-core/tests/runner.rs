@@ -5,5 +5,6 @@ mod documented;
 mod histories;
 mod hub;
 mod model;
+mod rights;
 mod seeds;
 mod simulation;

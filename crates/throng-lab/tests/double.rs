@@ -164,7 +164,7 @@ impl World {
                 self.rooms.push(Room::default());
                 let room = self.rooms.len() as u32;
                 let by = Some(v1::User { id: user, name: String::new() });
-                let created = v1::RoomCreated { by, name: String::new() };
+                let created = v1::RoomCreated { by, name: String::new(), kind: 0 };
                 self.happen(room, What::Created(created));
                 Some(self.join(user, connection, room))
             }
@@ -208,7 +208,7 @@ impl World {
         it.listeners.remove(&user);
         let user = Some(v1::User { id: user, name: String::new() });
         let seq = self.happen(room, What::Left(v1::MemberLeft { user }));
-        Outcome::Left(v1::Left { room, seq })
+        Outcome::Left(v1::Left { room, seq, act: 0 })
     }
 
     fn post(&mut self, user: u64, connection: usize, re: u32, it: v1::Post) -> Option<Outcome> {
@@ -237,7 +237,13 @@ impl World {
         room.posts += 1;
         let n = room.posts;
         let from = Some(v1::User { id: user, name: format!("u{user}") });
-        let message = v1::Message { n, from, origin_id: it.origin_id, body: it.body };
+        let message = v1::Message {
+            n,
+            from,
+            origin_id: it.origin_id,
+            body: it.body,
+            ..v1::Message::default()
+        };
         let seq = self.happen(it.room, What::Message(message));
         let mut posted = v1::Posted { room: it.room, seq, n, ..v1::Posted::default() };
         self.rooms[it.room as usize - 1].origins.insert(key, posted);

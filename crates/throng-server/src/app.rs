@@ -9,10 +9,11 @@ mod start;
 use std::sync::{Arc, Mutex};
 
 use throng_core::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+use throng_core::rights::Operation;
 use throng_core::session::Rate;
 use throng_core::{
-    Author, Command, Epoch, Event, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
-    UserId,
+    Author, Command, Epoch, Event, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq,
+    SessionId, UserId, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,7 +27,8 @@ use crate::lifecycle::{Fatal, Lifecycle};
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::outbox::ConnectionId;
-use crate::pages::{Page, RoomList, Span};
+use crate::pages::{Page, RoomList, Span, show_among};
+use crate::protocols::Target;
 use crate::sequencer::{Item, Submission};
 use crate::sessions::Sessions;
 use crate::store::StoreError;
@@ -80,7 +82,7 @@ impl App {
     /// the account.
     pub async fn ask(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
         let now = self.clock.now();
-        if let Command::Post { .. } = command {
+        if command.is_send() {
             self.sessions.permit_send(from.id, now)?;
         }
         let room = command.room();
@@ -100,9 +102,10 @@ impl App {
         &self,
         from: Author,
         name: RoomName,
+        kind: Kind,
     ) -> Result<(RoomId, Seq), Rejection> {
-        let room = self.directory.reserve(&name)?;
-        match self.ask(from, Command::Create { room, name }).await? {
+        let room = self.directory.reserve(&name, kind)?;
+        match self.ask(from, Command::Create { room, name, kind }).await? {
             Reply::Created { seq } => Ok((room, seq)),
             other => unreachable!("a room that was asked for is created, not {other:?}"),
         }
@@ -121,21 +124,54 @@ impl App {
         span: Span,
         limit: u32,
     ) -> Result<Page, Rejection> {
-        self.directory.head(asker, room)?;
+        let may = || self.directory.reading(asker, room, Operation::History);
+        let from = may()?.from;
+        let span = match span {
+            Span::After(after) => Span::After(after.max(Seq(from.0 - 1))),
+            before @ Span::Before(_) => before,
+        };
         let limit = match limit as usize {
             0 => PAGE_EVENTS_MAX,
             asked => asked.min(PAGE_EVENTS_MAX),
         };
-        let events = self.read(move |history| history.page(room, span, limit + 1)).await?;
+        let read = move |history: &History| {
+            let mut events = history.page(room, span, limit + 1)?;
+            events.retain(|event| event.seq >= from);
+            history.show(room, &mut events)?;
+            Ok(events)
+        };
+        let events = self.read(read).await?;
         // Asked again: one who was removed meanwhile reads nothing of what followed.
-        self.directory.head(asker, room)?;
+        may()?;
         Ok(cut(room, events, span, limit))
     }
 
     /// The pushed events of a room after a place.
     pub async fn gap(&self, room: RoomId, after: Seq) -> Result<Gap, Rejection> {
         let limit = self.limits.resume_events_max;
-        self.read(move |history| history.gap(room, after, limit)).await
+        let gap = self.read(move |history| history.gap(room, after, limit)).await?;
+        Ok(match gap {
+            Gap::Events { mut events, through } => {
+                show_among(&mut events);
+                Gap::Events { events, through }
+            }
+            Gap::TooOld => Gap::TooOld,
+        })
+    }
+
+    /// Who is named by number or by name, but not by both.
+    pub async fn whom(&self, target: Target) -> Result<Author, Rejection> {
+        let known = match target {
+            Target::Name(name) => {
+                let name = Username::parse(&name).map_err(|_| Rejection::NoSuchUser)?;
+                self.auth.accounts().find(&name).await?.map(|found| found.user)
+            }
+            Target::Number(id) => match UserId::new(id) {
+                Some(id) => self.auth.accounts().known(id).await?,
+                None => None,
+            },
+        };
+        known.ok_or(Rejection::NoSuchUser)
     }
 
     /// Reads history where waiting for the disk holds up nobody else.
@@ -178,14 +214,19 @@ impl App {
     ) -> Result<Submission, Rejection> {
         let reserved = match &command {
             Command::Join { room } => Some(self.directory.may_join(from.id, Some(*room))?),
-            Command::Create { room, name } => match self.directory.may_join(from.id, None) {
+            Command::Create { room, name, kind } => match self.directory.may_join(from.id, None) {
                 Ok(reserved) => Some(reserved),
                 Err(rejection) => {
-                    self.directory.give_back(*room, name);
+                    self.directory.give_back(*room, name, *kind);
                     return Err(rejection);
                 }
             },
-            Command::Leave { .. } | Command::Post { .. } => None,
+            Command::Leave { .. }
+            | Command::Post { .. }
+            | Command::Edit { .. }
+            | Command::Delete { .. }
+            | Command::Moderate { .. }
+            | Command::Set { .. } => None,
         };
         let request = throng_core::Request { from, command };
         Ok(Submission { request, to, reserved, queued })
@@ -196,8 +237,8 @@ impl App {
         if let Some(reserved) = &submission.reserved {
             self.directory.settle(reserved);
         }
-        if let Command::Create { room, name } = &submission.request.command {
-            self.directory.give_back(*room, name);
+        if let Command::Create { room, name, kind } = &submission.request.command {
+            self.directory.give_back(*room, name, *kind);
         }
     }
 

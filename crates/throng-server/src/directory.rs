@@ -3,14 +3,20 @@
 //!
 //! Neighbours: the sequencer brings it up to date after each commit and before anybody is told, so
 //! that it is never behind what a client has seen; listing, reading and subscribing ask it. It never
-//! decides an order: whether a post is taken is the shard's to say.
+//! decides an order: whether a post is taken is the shard's to say. Of an account it knows as much as
+//! reading depends on: where it is a member and since when, where it is banned or invited.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use throng_core::id::SEQ_MAX;
 use throng_core::limits::ROOM_LIST_MAX;
-use throng_core::{Event, EventKind, Limits, Rejection, RoomId, RoomName, Seq, UserId};
+use throng_core::rights::{Operation, permit};
+use throng_core::{
+    Event, EventKind, Kind, Limits, Person, Policy, Rejection, Role, RoomId, RoomName, Seq,
+    Standing, Topic, UserId,
+};
 
 use crate::pages::{RoomList, RoomSummary};
 
@@ -31,25 +37,69 @@ pub struct Directory {
 struct Rooms {
     /// By number; a number that was reserved and given back stays empty.
     by_number: Vec<Option<Arc<Entry>>>,
-    /// By folded name; reserved names too.
+    /// Public rooms by folded name; reserved names too. The name of a private room is nobody else's
+    /// business, and not even that it is taken.
     by_name: HashMap<String, RoomId>,
+    /// Public rooms, ascending.
+    public: Vec<RoomId>,
+    /// Rooms, and reserved numbers.
+    len: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: RoomName,
+    settled: Mutex<Settled>,
     head: AtomicU64,
     posts: AtomicU64,
     members: AtomicU32,
+}
+
+/// What a room has settled.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// As far as rights depend on it.
+    pub policy: Policy,
+    /// What it is about.
+    pub topic: Topic,
+}
+
+/// Where an account is a member, and since when, in eight bytes: the room's number above the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64);
+
+impl Place {
+    fn new(room: RoomId, joined: Seq) -> Self {
+        Self(u64::from(room.get()) << 40 | joined.0.min(SEQ_MAX))
+    }
+
+    fn room(self) -> RoomId {
+        RoomId::new((self.0 >> 40) as u32).expect("made of a room")
+    }
+
+    fn joined(self) -> Seq {
+        Seq(self.0 & SEQ_MAX)
+    }
 }
 
 /// The rooms of one account.
 #[derive(Debug, Default)]
 struct Belongs {
     /// Ascending.
-    rooms: Vec<RoomId>,
+    rooms: Vec<Place>,
+    /// Where it is banned or invited, ascending; few are.
+    marks: Vec<(RoomId, Standing)>,
     /// Joins that were let through and are not decided yet.
     joining: u32,
+}
+
+/// What may be read of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Its newest durable event.
+    pub head: Seq,
+    /// The first place that may be read.
+    pub from: Seq,
 }
 
 /// Room to grow into for one account; given back by `settle` when the join is decided.
@@ -74,34 +124,42 @@ impl Directory {
         &self,
         room: RoomId,
         name: RoomName,
+        settled: Settled,
         (head, posts): (Seq, u64),
-        members: impl Iterator<Item = UserId>,
+        people: impl Iterator<Item = (UserId, Person)>,
     ) {
         let mut count = 0;
-        for user in members {
-            count += 1;
-            self.belonging(user).entry(user).or_default().add(room);
+        for (user, person) in people {
+            let mut belonging = self.belonging(user);
+            let belongs = belonging.entry(user).or_default();
+            if let Some(joined) = person.joined() {
+                count += 1;
+                belongs.add(room, joined);
+            }
+            belongs.mark(room, person.standing());
+            forget_if_nothing(&mut belonging, user);
         }
         let entry = Entry {
             name,
+            settled: Mutex::new(settled),
             head: AtomicU64::new(head.0),
             posts: AtomicU64::new(posts),
             members: AtomicU32::new(count),
         };
         self.posts_total.fetch_add(posts, Ordering::Relaxed);
         let mut rooms = self.write();
-        rooms.by_name.insert(entry.name.fold(), room);
+        rooms.len += 1;
         rooms.put(room, entry);
     }
 
     /// Takes the next number for a room of this name, or says why not. Given back by `give_back`.
-    pub fn reserve(&self, name: &RoomName) -> Result<RoomId, Rejection> {
+    pub fn reserve(&self, name: &RoomName, kind: Kind) -> Result<RoomId, Rejection> {
         let mut rooms = self.write();
         let folded = name.fold();
-        if rooms.by_name.contains_key(&folded) {
+        if kind == Kind::Public && rooms.by_name.contains_key(&folded) {
             return Err(Rejection::RoomNameTaken);
         }
-        if rooms.by_name.len() >= self.rooms_max as usize {
+        if rooms.len >= self.rooms_max as usize {
             return Err(Rejection::LimitReached);
         }
         // Number 0 is no room, so that the first place of the table stays empty.
@@ -109,15 +167,21 @@ impl Directory {
         let room = u32::try_from(number).ok().and_then(RoomId::new);
         let room = room.ok_or(Rejection::LimitReached)?;
         rooms.by_number.resize_with(number + 1, || None);
-        rooms.by_name.insert(folded, room);
+        rooms.len += 1;
+        if kind == Kind::Public {
+            rooms.by_name.insert(folded, room);
+        }
         Ok(room)
     }
 
     /// The room of a reserved name was not made.
-    pub fn give_back(&self, room: RoomId, name: &RoomName) {
+    pub fn give_back(&self, room: RoomId, name: &RoomName, kind: Kind) {
         let mut rooms = self.write();
         if rooms.get(room).is_none() {
-            rooms.by_name.remove(&name.fold());
+            rooms.len -= 1;
+            if kind == Kind::Public {
+                rooms.by_name.remove(&name.fold());
+            }
         }
     }
 
@@ -125,7 +189,7 @@ impl Directory {
     pub fn may_join(&self, user: UserId, room: Option<RoomId>) -> Result<Reserved, Rejection> {
         let mut belonging = self.belonging(user);
         let belongs = belonging.entry(user).or_default();
-        let member = room.is_some_and(|room| belongs.rooms.binary_search(&room).is_ok());
+        let member = room.is_some_and(|room| belongs.joined(room).is_some());
         let count = belongs.rooms.len() + belongs.joining as usize;
         if !member && count >= self.rooms_per_user_max {
             return Err(Rejection::LimitReached);
@@ -139,9 +203,7 @@ impl Directory {
         let mut belonging = self.belonging(reserved.0);
         if let Some(belongs) = belonging.get_mut(&reserved.0) {
             belongs.joining -= 1;
-            if belongs.rooms.is_empty() && belongs.joining == 0 {
-                belonging.remove(&reserved.0);
-            }
+            forget_if_nothing(&mut belonging, reserved.0);
         }
     }
 
@@ -154,66 +216,91 @@ impl Directory {
 
     fn apply(&self, event: &Event) {
         let (room, seq) = (event.room, event.seq);
-        if let EventKind::Created { name, .. } = &event.kind {
+        if let EventKind::Created { name, kind, .. } = &event.kind {
+            let policy = Policy { kind: *kind, ..Policy::default() };
             let entry = Entry {
                 name: name.clone(),
+                settled: Mutex::new(Settled { policy, topic: Topic::default() }),
                 head: AtomicU64::new(seq.0),
                 posts: AtomicU64::new(0),
                 members: AtomicU32::new(0),
             };
-            let mut rooms = self.write();
-            rooms.by_name.insert(name.fold(), room);
-            rooms.put(room, entry);
+            self.write().put(room, entry);
             return;
         }
-        match &event.kind {
-            EventKind::Created { .. } | EventKind::Posted { .. } => {}
-            EventKind::Joined { who } => {
-                self.belonging(who.id).entry(who.id).or_default().add(room);
-            }
-            EventKind::Left { who } => self.remove(who.id, room),
-        }
+        let membership = event.kind.about().map(|user| self.take_in(user, event));
         let rooms = self.read();
         let entry = rooms.get(room).expect("an event's room was created before");
+        match membership {
+            Some((false, true)) => _ = entry.members.fetch_add(1, Ordering::Relaxed),
+            Some((true, false)) => _ = entry.members.fetch_sub(1, Ordering::Relaxed),
+            _ => {}
+        }
         match &event.kind {
-            EventKind::Created { .. } => {}
-            EventKind::Joined { .. } => _ = entry.members.fetch_add(1, Ordering::Relaxed),
-            EventKind::Left { .. } => _ = entry.members.fetch_sub(1, Ordering::Relaxed),
+            EventKind::Set { settings, .. } => {
+                let mut settled = lock(&entry.settled);
+                settled.policy = settled.policy.with(settings);
+                if let Some(topic) = &settings.topic {
+                    settled.topic = topic.clone();
+                }
+            }
             EventKind::Posted { .. } => {
                 entry.posts.fetch_add(1, Ordering::Relaxed);
                 self.posts_total.fetch_add(1, Ordering::Relaxed);
             }
+            _ => {}
         }
         // Released last: who sees this head sees the membership that goes with it.
         entry.head.store(seq.0, Ordering::Release);
     }
 
-    fn remove(&self, user: UserId, room: RoomId) {
+    /// An event about an account; whether it belonged before and after.
+    fn take_in(&self, user: UserId, event: &Event) -> (bool, bool) {
         let mut belonging = self.belonging(user);
-        let Some(belongs) = belonging.get_mut(&user) else { return };
-        if let Ok(at) = belongs.rooms.binary_search(&room) {
-            belongs.rooms.remove(at);
+        let belongs = belonging.entry(user).or_default();
+        let joined = belongs.joined(event.room);
+        let was = joined.map(|seq| Person::new(seq, belongs.standing(event.room)));
+        let marks = belongs.standing(event.room);
+        let was = was.or_else(|| (!marks.is_nothing()).then(|| Person::new(Seq::ZERO, marks)));
+        let now = Person::after(event, was);
+        let standing = now.map_or(Standing::default(), Person::standing);
+        match now.and_then(Person::joined) {
+            Some(seq) => belongs.add(event.room, seq),
+            None => belongs.remove(event.room),
         }
-        if belongs.rooms.is_empty() && belongs.joining == 0 {
-            belonging.remove(&user);
-        }
+        belongs.mark(event.room, standing);
+        forget_if_nothing(&mut belonging, user);
+        (joined.is_some(), now.is_some_and(|now| now.joined().is_some()))
     }
 
-    /// Whether the account belongs to the room.
-    pub fn is_member(&self, user: UserId, room: RoomId) -> bool {
+    /// Where an account stands in a room as far as reading depends on it, and where it joined.
+    fn stands(&self, user: UserId, room: RoomId) -> (Standing, Option<Seq>) {
         let belonging = self.belonging(user);
-        belonging.get(&user).is_some_and(|belongs| belongs.rooms.binary_search(&room).is_ok())
+        belonging.get(&user).map_or((Standing::default(), None), |belongs| {
+            (belongs.standing(room), belongs.joined(room))
+        })
     }
 
-    /// The newest durable event of a room, for a member; the refusal for others. One that does not
-    /// exist and one that the asker does not belong to are told apart only because all rooms are
-    /// listed to all.
-    pub fn head(&self, user: UserId, room: RoomId) -> Result<Seq, Rejection> {
-        let head = match self.read().get(room) {
-            Some(entry) => Seq(entry.head.load(Ordering::Acquire)),
+    /// What an account may read of a room, or why nothing.
+    pub fn reading(
+        &self,
+        user: UserId,
+        room: RoomId,
+        operation: Operation,
+    ) -> Result<Reading, Rejection> {
+        // First the head: who sees an event of its membership sees the membership too.
+        let (head, policy) = match self.read().get(room) {
+            Some(entry) => (entry.head.load(Ordering::Acquire), lock(&entry.settled).policy),
             None => return Err(Rejection::NoSuchRoom),
         };
-        if self.is_member(user, room) { Ok(head) } else { Err(Rejection::NotMember) }
+        let (standing, joined) = self.stands(user, room);
+        permit(operation, standing, policy)?;
+        Ok(Reading { head: Seq(head), from: policy.readable_from(joined) })
+    }
+
+    /// The newest durable event of a room, for one who may hear it; the refusal for others.
+    pub fn head(&self, user: UserId, room: RoomId) -> Result<Seq, Rejection> {
+        self.reading(user, room, Operation::Subscribe).map(|reading| reading.head)
     }
 
     /// The newest durable event of a room; 0 for none.
@@ -228,7 +315,7 @@ impl Directory {
 
     /// Rooms that exist.
     pub fn rooms_len(&self) -> usize {
-        self.read().by_name.len()
+        self.read().len
     }
 
     /// Posts of the whole server so far.
@@ -242,16 +329,30 @@ impl Directory {
             0 => ROOM_LIST_MAX,
             asked => asked.min(ROOM_LIST_MAX),
         };
-        let own: Vec<RoomId> =
-            self.belonging(asker).get(&asker).map(|b| b.rooms.clone()).unwrap_or_default();
-        let rooms = self.read();
-        let mut page = if mine {
-            let above = own.iter().filter(|room| room.get() > after);
-            rooms.summaries(above.copied(), &own, limit + 1)
-        } else {
-            let numbers = after.saturating_add(1)..rooms.by_number.len() as u32;
-            rooms.summaries(numbers.filter_map(RoomId::new), &own, limit + 1)
+        let (own, marks) = {
+            let belonging = self.belonging(asker);
+            let belongs = belonging.get(&asker);
+            belongs.map(|it| (it.rooms.clone(), it.marks.clone())).unwrap_or_default()
         };
+        let above = |room: &RoomId| room.get() > after;
+        let of_own = own.iter().map(|place| place.room()).filter(above).take(limit + 1);
+        let mut numbers: Vec<RoomId> = of_own.collect();
+        let rooms = self.read();
+        if !mine {
+            let public = rooms.public.partition_point(|room| !above(room));
+            numbers.extend(rooms.public[public..].iter().take(limit + 1));
+            let invited = marks.iter().filter(|(_, mark)| mark.has(Standing::INVITED));
+            numbers.extend(invited.map(|(room, _)| *room).filter(above));
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        let stands = |room: RoomId| {
+            let member = own.binary_search_by_key(&room, |place| place.room()).is_ok();
+            let mark = marks.binary_search_by_key(&room, |(marked, _)| *marked);
+            let mark = mark.map_or(Standing::default(), |at| marks[at].1);
+            if member { mark.as_role(Role::Member) } else { mark }
+        };
+        let mut page = rooms.summaries(&numbers, stands, limit + 1);
         let more = page.len() > limit;
         page.truncate(limit);
         RoomList { rooms: page, more }
@@ -276,43 +377,102 @@ impl Rooms {
         self.by_number.get(room.get() as usize)?.as_deref()
     }
 
-    fn put(&mut self, room: RoomId, entry: Entry) {
+    fn put(&mut self, room: RoomId, mut entry: Entry) {
         let number = room.get() as usize;
         if self.by_number.len() <= number {
             self.by_number.resize_with(number + 1, || None);
+        }
+        let settled = entry.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if settled.policy.kind == Kind::Public {
+            self.by_name.insert(entry.name.fold(), room);
+            // Shards commit side by side: nearly in order.
+            if let Err(at) = self.public.binary_search(&room) {
+                self.public.insert(at, room);
+            }
         }
         self.by_number[number] = Some(Arc::new(entry));
     }
 
     fn summaries(
         &self,
-        numbers: impl Iterator<Item = RoomId>,
-        own: &[RoomId],
+        numbers: &[RoomId],
+        stands: impl Fn(RoomId) -> Standing,
         limit: usize,
     ) -> Vec<RoomSummary> {
-        let summary = |room: RoomId| {
-            let entry = self.get(room)?;
+        let summary = |room: &RoomId| {
+            let entry = self.get(*room)?;
+            let Settled { policy, topic } = lock(&entry.settled).clone();
+            let standing = stands(*room);
+            permit(Operation::See, standing, policy).ok()?;
             Some(RoomSummary {
-                room,
+                room: *room,
                 name: entry.name.clone(),
                 members: entry.members.load(Ordering::Relaxed),
                 head: Seq(entry.head.load(Ordering::Acquire)),
                 posts: entry.posts.load(Ordering::Relaxed),
-                member: own.binary_search(&room).is_ok(),
+                member: standing.role().is_some(),
+                invited: standing.has(Standing::INVITED),
+                policy,
+                topic,
             })
         };
-        numbers.filter_map(summary).take(limit).collect()
+        numbers.iter().filter_map(summary).take(limit).collect()
     }
 }
 
 impl Belongs {
-    fn add(&mut self, room: RoomId) {
-        if let Err(at) = self.rooms.binary_search(&room) {
+    fn at(&self, room: RoomId) -> Result<usize, usize> {
+        self.rooms.binary_search_by_key(&room, |place| place.room())
+    }
+
+    fn add(&mut self, room: RoomId, joined: Seq) {
+        if let Err(at) = self.at(room) {
             // Most accounts are in few rooms, and there are many accounts.
             self.rooms.reserve_exact(1 + self.rooms.len() / 4);
-            self.rooms.insert(at, room);
+            self.rooms.insert(at, Place::new(room, joined));
         }
     }
+
+    fn remove(&mut self, room: RoomId) {
+        if let Ok(at) = self.at(room) {
+            self.rooms.remove(at);
+        }
+    }
+
+    fn joined(&self, room: RoomId) -> Option<Seq> {
+        self.at(room).ok().map(|at| self.rooms[at].joined())
+    }
+
+    /// Its marks that matter to reading, and of its role that it has one.
+    fn standing(&self, room: RoomId) -> Standing {
+        let mark = self.marks.binary_search_by_key(&room, |(marked, _)| *marked);
+        let mark = mark.map_or(Standing::default(), |at| self.marks[at].1);
+        if self.at(room).is_ok() { mark.as_role(Role::Member) } else { mark }
+    }
+
+    fn mark(&mut self, room: RoomId, standing: Standing) {
+        let mark = [Standing::BANNED, Standing::INVITED]
+            .into_iter()
+            .filter(|mark| standing.has(*mark))
+            .fold(Standing::default(), Standing::with);
+        match self.marks.binary_search_by_key(&room, |(marked, _)| *marked) {
+            Ok(at) if mark.is_nothing() => _ = self.marks.remove(at),
+            Ok(at) => self.marks[at].1 = mark,
+            Err(_) if mark.is_nothing() => {}
+            Err(at) => self.marks.insert(at, (room, mark)),
+        }
+    }
+}
+
+fn forget_if_nothing(belonging: &mut HashMap<UserId, Belongs>, user: UserId) {
+    let nothing = |it: &Belongs| it.rooms.is_empty() && it.marks.is_empty() && it.joining == 0;
+    if belonging.get(&user).is_some_and(nothing) {
+        belonging.remove(&user);
+    }
+}
+
+fn lock(settled: &Mutex<Settled>) -> MutexGuard<'_, Settled> {
+    settled.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -332,8 +492,8 @@ mod tests {
 
     fn make(directory: &Directory, name: &str, by: u64) -> RoomId {
         let name = RoomName::parse(name).unwrap();
-        let room = directory.reserve(&name).unwrap();
-        let created = EventKind::Created { by: author(by), name };
+        let room = directory.reserve(&name, Kind::Public).unwrap();
+        let created = EventKind::Created { by: author(by), name, kind: Kind::Public };
         let joined = EventKind::Joined { who: author(by) };
         directory.update(&[event(room, 1, created), event(room, 2, joined)]);
         room
@@ -347,10 +507,10 @@ mod tests {
     fn a_reserved_name_is_taken_until_it_is_given_back() {
         let directory = Directory::new(&Limits::default());
         let (name, same) = (RoomName::parse("Tea").unwrap(), RoomName::parse("tEA").unwrap());
-        let first = directory.reserve(&name).unwrap();
-        assert_eq!(directory.reserve(&same), Err(Rejection::RoomNameTaken));
-        directory.give_back(first, &name);
-        let second = directory.reserve(&same).unwrap();
+        let first = directory.reserve(&name, Kind::Public).unwrap();
+        assert_eq!(directory.reserve(&same, Kind::Public), Err(Rejection::RoomNameTaken));
+        directory.give_back(first, &name, Kind::Public);
+        let second = directory.reserve(&same, Kind::Public).unwrap();
         assert_ne!(first, second, "a number is not used twice");
         assert!(!directory.exists(second), "it exists once it is committed");
     }
@@ -362,7 +522,7 @@ mod tests {
         make(&directory, "one", 1);
         make(&directory, "two", 1);
         let third = RoomName::parse("three").unwrap();
-        assert_eq!(directory.reserve(&third), Err(Rejection::LimitReached));
+        assert_eq!(directory.reserve(&third, Kind::Public), Err(Rejection::LimitReached));
     }
 
     #[test]

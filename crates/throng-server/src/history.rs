@@ -4,11 +4,12 @@
 //! The order of the two looks is what makes it right while the fold moves events: what has left the
 //! tail by the first look is in the store by the second. It decides nothing about who may ask.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use throng_core::{Event, RoomId, Seq};
 
-use crate::pages::Span;
+use crate::pages::{Note, Span, text_of};
 use crate::store::{Store, StoreError};
 use crate::tail::Tail;
 
@@ -77,6 +78,44 @@ impl History {
                 Ok(events)
             }
         }
+    }
+
+    /// Shows events of a room, ascending, with all in them that became of their messages. Blocks on
+    /// the store.
+    pub fn show(&self, room: RoomId, events: &mut [Arc<Event>]) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+        let (first, last) = (first.seq, last.seq);
+        if events.iter().all(|event| text_of(event).is_none()) {
+            return Ok(());
+        }
+        let mut notes = self.notes(room, first, last)?;
+        let edits = events.iter().filter_map(|event| text_of(event));
+        let mut outside: Vec<Seq> = edits.filter(|of| !(first..=last).contains(of)).collect();
+        outside.sort_unstable();
+        outside.dedup();
+        for of in outside {
+            notes.extend(self.notes(room, of, of)?);
+        }
+        for event in events {
+            if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
+                *event = note.show(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of the messages between two places.
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<HashMap<Seq, Note>, StoreError> {
+        let newer = self.tail.notes(room, from, to);
+        let older = self.store.notes(room, from, to)?;
+        Ok(older.into_iter().chain(newer).map(|note| (note.of, note)).collect())
+    }
+
+    /// The event at this place, as it is shown. Blocks on the store.
+    pub fn shown(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
+        let mut event = self.event(room, seq)?;
+        self.show(room, event.as_mut_slice())?;
+        Ok(event)
     }
 
     /// The event at this place. Blocks on the store.

@@ -3,9 +3,10 @@
 //! Neighbours: the store and the history answer spans of a room's events, the directory lists rooms,
 //! protocols and REST write both out. It reads nothing itself.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use throng_core::{Event, RoomId, RoomName, Seq};
+use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic};
 
 /// Which events of a room, and from which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,62 @@ pub enum Span {
     Before(Seq),
     /// The oldest ones above this place.
     After(Seq),
+}
+
+/// What became of a message: the newest edit of it, or its deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The message's place.
+    pub of: Seq,
+    /// The place of the edit or the deletion.
+    pub seq: Seq,
+    /// The new text; `None` when it was deleted.
+    pub body: Option<Body>,
+}
+
+impl Note {
+    /// What an event says became of a message.
+    pub fn from_event(event: &Event) -> Option<Self> {
+        let (of, body) = match &event.kind {
+            EventKind::Edited { of, body, .. } => (*of, Some(body.clone())),
+            EventKind::Deleted { of, .. } => (*of, None),
+            _ => return None,
+        };
+        Some(Self { of, seq: event.seq, body })
+    }
+
+    /// An event as it is shown, knowing this of the message that it posts or edits: a deleted text
+    /// is nowhere shown, an edited one is its newest.
+    pub fn show(&self, event: &Arc<Event>) -> Arc<Event> {
+        match (&event.kind, &self.body) {
+            (EventKind::Posted { .. } | EventKind::Edited { .. }, None) => Arc::new(event.erased()),
+            (EventKind::Posted { .. }, Some(body)) => Arc::new(event.edited(self.seq, body)),
+            _ => Arc::clone(event),
+        }
+    }
+}
+
+/// The message whose text an event carries: its own, or that which it edits.
+pub fn text_of(event: &Event) -> Option<Seq> {
+    match &event.kind {
+        EventKind::Posted { .. } => Some(event.seq),
+        EventKind::Edited { of, .. } => Some(*of),
+        _ => None,
+    }
+}
+
+/// Shows events, when all that became of their messages is among them: those of a gap up to now.
+pub fn show_among(events: &mut [Arc<Event>]) {
+    let notes: HashMap<Seq, Note> =
+        events.iter().filter_map(|event| Note::from_event(event)).map(|it| (it.of, it)).collect();
+    if notes.is_empty() {
+        return;
+    }
+    for event in events {
+        if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
+            *event = note.show(event);
+        }
+    }
 }
 
 /// One page of a room's history.
@@ -42,6 +99,12 @@ pub struct RoomSummary {
     pub posts: u64,
     /// The asker belongs.
     pub member: bool,
+    /// The asker is invited, and does not belong yet.
+    pub invited: bool,
+    /// What it has settled.
+    pub policy: Policy,
+    /// What it is about.
+    pub topic: Topic,
 }
 
 /// One page of the list of rooms.

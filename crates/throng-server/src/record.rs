@@ -4,11 +4,14 @@
 //! Neighbours: the sequencer encodes a turn, start-up decodes it; the store writes and reads blocks.
 //! Bytes come from a disk: decoding checks all of them and never panics. No io happens here.
 
+pub mod moderation;
+
 use std::sync::Arc;
 
+use moderation::{KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_SET, Told};
 use throng_core::{
-    Author, Body, Event, EventKind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId, Username,
-    id::SEQ_MAX,
+    Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId,
+    Username, id::SEQ_MAX,
 };
 
 /// First byte of a turn; another one is of another build.
@@ -24,6 +27,9 @@ const KIND_CREATED: u8 = 0;
 const KIND_JOINED: u8 = 1;
 const KIND_LEFT: u8 = 2;
 const KIND_POSTED: u8 = 3;
+/// Made private; `KIND_CREATED` is public.
+const KIND_CREATED_PRIVATE: u8 = 8;
+const KIND_LAST: u8 = KIND_CREATED_PRIVATE;
 const KIND_MASK: u8 = 0x0f;
 const TAG_PUSHED: u8 = 0x10;
 const TAG_ORIGIN: u8 = 0x20;
@@ -195,6 +201,7 @@ pub struct Raw<'a> {
     origin_id: Option<&'a str>,
     /// The body of a post, the name of a created room.
     text: &'a str,
+    told: Told<'a>,
 }
 
 impl<'a> Raw<'a> {
@@ -210,9 +217,10 @@ impl<'a> Raw<'a> {
             name: Username::parse(self.name).map_err(|_| RecordError::Field("name"))?,
         };
         let kind = match self.kind {
-            KIND_CREATED => EventKind::Created {
+            KIND_CREATED | KIND_CREATED_PRIVATE => EventKind::Created {
                 by: author,
                 name: RoomName::parse(self.text).map_err(|_| RecordError::Field("room name"))?,
+                kind: if self.kind == KIND_CREATED { Kind::Public } else { Kind::Private },
             },
             KIND_JOINED => EventKind::Joined { who: author },
             KIND_LEFT => EventKind::Left { who: author },
@@ -225,8 +233,9 @@ impl<'a> Raw<'a> {
                     .transpose()
                     .map_err(|_| RecordError::Field("origin_id"))?,
                 body: Body::parse(self.text).map_err(|_| RecordError::Field("body"))?,
+                extras: None,
             },
-            _ => return Err(RecordError::Field("kind")),
+            _ => self.told.to_kind(author)?,
         };
         let Self { seq, pushed, prev, at, .. } = *self;
         Ok(Event { room, seq, prev, pushed, at, kind })
@@ -271,10 +280,17 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
     assert!(event.prev < event.seq, "the pushed event before this one is before it");
     let pushed = if event.pushed { TAG_PUSHED } else { 0 };
     let (kind, author, text) = match &event.kind {
-        EventKind::Created { by, name } => (KIND_CREATED, by, name.as_str()),
+        EventKind::Created { by, name, kind: Kind::Public } => (KIND_CREATED, by, name.as_str()),
+        EventKind::Created { by, name, kind: Kind::Private } => {
+            (KIND_CREATED_PRIVATE, by, name.as_str())
+        }
         EventKind::Joined { who } => (KIND_JOINED, who, ""),
         EventKind::Left { who } => (KIND_LEFT, who, ""),
         EventKind::Posted { author, body, .. } => (KIND_POSTED, author, body.as_str()),
+        EventKind::Edited { by, .. } => (KIND_EDITED, by, ""),
+        EventKind::Deleted { by, .. } => (KIND_DELETED, by, ""),
+        EventKind::Moderated { by, .. } => (KIND_MODERATED, by, ""),
+        EventKind::Set { by, .. } => (KIND_SET, by, ""),
     };
     let origin_id = match &event.kind {
         EventKind::Posted { origin_id: Some(id), .. } => Some(id.as_str()),
@@ -294,9 +310,15 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
     if let Some(id) = origin_id {
         put_text(out, id);
     }
-    if matches!(kind, KIND_CREATED | KIND_POSTED) {
+    if has_text(kind) {
         put_text(out, text);
+    } else {
+        moderation::put(out, &event.kind);
     }
+}
+
+fn has_text(kind: u8) -> bool {
+    matches!(kind, KIND_CREATED | KIND_CREATED_PRIVATE | KIND_POSTED)
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -359,8 +381,7 @@ impl<'a> Reader<'a> {
         let tag = self.byte("tag")?;
         let kind = tag & KIND_MASK;
         let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN;
-        if tag & !known != 0 || kind > KIND_POSTED || (tag & TAG_ORIGIN != 0 && kind != KIND_POSTED)
-        {
+        if tag & !known != 0 || kind > KIND_LAST || (tag & TAG_ORIGIN != 0 && kind != KIND_POSTED) {
             return Err(RecordError::Field("tag"));
         }
         if !(1..=SEQ_MAX).contains(&seq.0) {
@@ -375,13 +396,11 @@ impl<'a> Reader<'a> {
         let name = self.text("name")?;
         let n = if kind == KIND_POSTED { self.varint("n")? } else { 0 };
         let origin_id = if tag & TAG_ORIGIN == 0 { None } else { Some(self.text("origin_id")?) };
-        let text = match kind {
-            KIND_CREATED | KIND_POSTED => self.text("text")?,
-            _ => "",
-        };
+        let text = if has_text(kind) { self.text("text")? } else { "" };
+        let told = moderation::read(self, kind)?;
         let pushed = tag & TAG_PUSHED != 0;
         let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
-        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text })
+        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text, told })
     }
 
     fn end(&self) -> Result<(), RecordError> {

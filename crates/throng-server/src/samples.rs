@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use throng_core::{
-    Author, Body, Event, EventKind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId, Username,
+    Act, Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Settings, Speak,
+    Timestamp, Topic, UserId, Username, Visibility,
 };
 
 pub fn room(number: u32) -> RoomId {
@@ -33,6 +34,7 @@ pub fn post(room: RoomId, seq: u64) -> Arc<Event> {
         author: author(1 + seq % 3),
         origin_id: (!seq.is_multiple_of(4)).then(|| origin(room, seq)),
         body: Body::parse(format!("message {seq} of room {room}")).unwrap(),
+        extras: None,
     };
     event(room, seq, kind)
 }
@@ -45,7 +47,11 @@ pub fn origin(room: RoomId, seq: u64) -> OriginId {
 pub fn history(room: RoomId, from: u64, to: u64) -> Vec<Arc<Event>> {
     (from..=to)
         .map(|seq| match seq {
-            1 => event(room, 1, EventKind::Created { by: author(1), name: name(room) }),
+            1 => event(
+                room,
+                1,
+                EventKind::Created { by: author(1), name: name(room), kind: Kind::Public },
+            ),
             2 => event(room, 2, EventKind::Joined { who: author(1) }),
             _ => post(room, seq),
         })
@@ -67,9 +73,60 @@ pub fn every_kind() -> Vec<Arc<Event>> {
             author: author(i64::MAX as u64),
             origin_id: None,
             body: Body::parse("ö".repeat(4096)).unwrap(),
+            extras: None,
         },
     };
     events.push(Arc::new(far));
-    events.push(event(room(2), 1, EventKind::Created { by: author(2), name: name(room(2)) }));
+    let kind = Kind::Private;
+    events.push(event(room(2), 1, EventKind::Created { by: author(2), name: name(room(2)), kind }));
+    let by = || author(1);
+    let mut kinds = vec![
+        EventKind::Edited { by: by(), of: Seq(3), body: Body::parse("better").unwrap() },
+        EventKind::Deleted { by: by(), of: Seq(3) },
+    ];
+    let roles = throng_core::Role::ALL.map(Act::SetRole);
+    let acts = [
+        Act::Kick,
+        Act::Ban,
+        Act::Unban,
+        Act::Mute,
+        Act::Unmute,
+        Act::Voice,
+        Act::Unvoice,
+        Act::Invite,
+    ];
+    for act in acts.into_iter().chain(roles) {
+        kinds.push(EventKind::Moderated { by: by(), who: author(i64::MAX as u64), act });
+    }
+    for settings in every_setting() {
+        kinds.push(EventKind::Set { by: by(), settings: Box::new(settings) });
+    }
+    let kinds = kinds.into_iter().zip(7..);
+    events.extend(kinds.map(|(kind, seq)| event(room(1), seq, kind)));
     events
+}
+
+/// Each setting at each of its values, alone, and all at once.
+pub fn every_setting() -> Vec<Settings> {
+    let none = Settings::default;
+    let mut all = Vec::new();
+    for speak in [Speak::Everyone, Speak::Members, Speak::Voiced] {
+        all.push(Settings { speak: Some(speak), ..none() });
+    }
+    for history in [Visibility::Members, Visibility::Joining, Visibility::All] {
+        all.push(Settings { history: Some(history), ..none() });
+    }
+    for topic in ["", "tea & biscuits"] {
+        all.push(Settings { topic: Some(Topic::parse(topic).unwrap()), ..none() });
+    }
+    for seconds in [0, u32::MAX] {
+        all.push(Settings { slow_seconds: Some(seconds), ..none() });
+    }
+    all.push(Settings {
+        topic: Some(Topic::parse("all").unwrap()),
+        speak: Some(Speak::Voiced),
+        history: Some(Visibility::All),
+        slow_seconds: Some(60),
+    });
+    all
 }

@@ -228,6 +228,11 @@ impl Sequencer {
             for want in &wants {
                 match want {
                     Want::Origins { .. } => loaded |= self.load_origins(*want),
+                    Want::Message { room, seq } => match self.around.history.shown(*room, *seq) {
+                        Ok(Some(event)) => self.scratch.facts.add_message(event),
+                        Ok(None) => {}
+                        Err(error) => tracing::error!(%error, "cannot look up a message"),
+                    },
                     Want::Event { room, seq } => match self.around.history.event(*room, *seq) {
                         Ok(Some(event)) => self.scratch.facts.add(recalled(event)),
                         Ok(None) => {}
@@ -282,10 +287,10 @@ impl Sequencer {
     /// A room that was not made gives its name back.
     fn give_back_names(&self, answers: &[Answered]) {
         for (request, answered) in self.scratch.requests.iter().zip(answers) {
-            if let Command::Create { room, name } = &request.command
+            if let Command::Create { room, name, kind } = &request.command
                 && !matches!(answered.outcome, Ok(Reply::Created { .. }))
             {
-                self.around.directory.give_back(*room, name);
+                self.around.directory.give_back(*room, name, *kind);
             }
         }
     }

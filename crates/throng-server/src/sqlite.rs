@@ -24,6 +24,8 @@ pub struct Kind {
     pub cache_kib: u32,
     /// The tables of `version`.
     pub schema: &'static str,
+    /// What makes the tables of version n + 2 of those of n + 1, at place n.
+    pub steps: &'static [&'static str],
     /// One connection only: spares the locks and the shared-memory file.
     pub exclusive: bool,
 }
@@ -165,15 +167,20 @@ fn recognise(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), Tr
     Ok(())
 }
 
-/// All or nothing, so that a cut while the folder is made leaves an empty file or a whole one.
+/// All or nothing, so that a cut while the folder is made or brought up to date leaves the file as it
+/// was or a whole one.
 fn create(connection: &Connection, kind: &Kind) -> Result<(), Trouble> {
     let made: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if made != 0 {
+    if made >= kind.version {
         return Ok(());
     }
+    let tables = match usize::try_from(made - 1) {
+        Ok(made) => kind.steps[made..].join(";"),
+        Err(_) => kind.schema.to_owned(),
+    };
     let made = connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {}; PRAGMA application_id={}; PRAGMA user_version={}; COMMIT",
-        kind.schema, kind.application_id, kind.version
+        "BEGIN IMMEDIATE; {tables}; PRAGMA application_id={}; PRAGMA user_version={}; COMMIT",
+        kind.application_id, kind.version
     ));
     if made.is_err() {
         roll_back(connection);

@@ -5,7 +5,7 @@
 //! is not durable, never loses one that is not in the store, and is bounded by making the sequencers
 //! wait before they decide (`wait_for_room`), not by refusing what is durable already.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
 use crate::log::TurnId;
-use crate::pages::Span;
+use crate::pages::{Note, Span};
 use crate::store::RoomBatch;
 
 /// Rooms are spread over this many locks; a room is held for one push or one page at a time.
@@ -49,6 +49,8 @@ struct Lane {
     rooms: Vec<RoomTail>,
     /// Rooms that hold events; may name some that do no more.
     unfolded: Vec<RoomId>,
+    /// Where the edits and deletions among the events are, of the rooms that have any.
+    notes: HashMap<RoomId, Vec<Seq>>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +96,11 @@ pub fn event_bytes(event: &Event) -> usize {
     let texts = match &event.kind {
         EventKind::Posted { origin_id, body, .. } => {
             body.as_str().len() + origin_id.as_ref().map_or(0, |id| id.as_str().len())
+        }
+        EventKind::Edited { body, .. } => body.as_str().len(),
+        EventKind::Set { settings, .. } => {
+            let topic = settings.topic.as_ref().map_or(0, |topic| topic.as_str().len());
+            size_of::<throng_core::Settings>() + topic
         }
         _ => 0,
     };
@@ -197,9 +204,13 @@ impl Tail {
         }
         tail.head = seq;
         tail.events.push_back(event.clone());
+        let changes = event.kind.changes().is_some();
         if !tail.listed {
             tail.listed = true;
             lane.unfolded.push(room);
+        }
+        if changes {
+            lane.notes.entry(room).or_default().push(seq);
         }
         Ok(())
     }
@@ -246,6 +257,19 @@ impl Tail {
             }
         };
         Look { first: tail.first(), head: tail.head, events }
+    }
+
+    /// What became of the messages between these places, as far as that is here. Look here first,
+    /// then in the store, as for events; what is here is newer.
+    pub fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Vec<Note> {
+        let lane = self.lane(room);
+        let (Some(tail), Some(places)) = (lane.known(room), lane.notes.get(&room)) else {
+            return Vec::new();
+        };
+        let first = tail.first().0;
+        let events = places.iter().filter_map(|seq| tail.events.get((seq.0 - first) as usize));
+        let notes = events.filter_map(|event| Note::from_event(event));
+        notes.filter(|note| (from..=to).contains(&note.of)).collect()
     }
 
     /// The room's newest durable place; 0 for a room that is not known.
@@ -320,6 +344,12 @@ impl Tail {
             events += count;
             if tail.events.is_empty() {
                 tail.events = VecDeque::new();
+            }
+            if let Some(places) = lane.notes.get_mut(&batch.room) {
+                places.retain(|seq| *seq > through);
+                if places.is_empty() {
+                    lane.notes.remove(&batch.room);
+                }
             }
         }
         self.events.fetch_sub(events, Ordering::Relaxed);
@@ -458,6 +488,31 @@ mod tests {
         assert_eq!(tail.head(room), Seq(7));
         tail.insert(TurnId(3), &samples::history(room, 8, 8));
         assert_eq!(tail.unfolded().rooms.len(), 1, "a room that was emptied is listed again");
+    }
+
+    #[test]
+    fn edits_and_deletions_are_found_until_they_are_folded_and_the_newest_comes_last() {
+        let tail = Tail::new(1 << 20, 1000);
+        let room = samples::room(17);
+        tail.restore(room, Seq(10));
+        let by = || samples::author(1);
+        let edit = |seq, of, text: &str| {
+            let body = throng_core::Body::parse(text).unwrap();
+            samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
+        };
+        let deleted = samples::event(room, 13, EventKind::Deleted { by: by(), of: Seq(7) });
+        tail.insert(TurnId(1), &[edit(11, 5, "a"), edit(12, 5, "b"), deleted]);
+        let notes = |from, to| -> Vec<(u64, u64)> {
+            let notes = tail.notes(room, Seq(from), Seq(to));
+            notes.iter().map(|note| (note.of.0, note.seq.0)).collect()
+        };
+        assert_eq!(notes(1, 10), [(5, 11), (5, 12), (7, 13)]);
+        assert_eq!(notes(6, 7), [(7, 13)]);
+        tail.folded(&[RoomBatch { room, events: vec![edit(11, 5, "a"), edit(12, 5, "b")] }]);
+        assert_eq!(notes(1, 10), [(7, 13)]);
+        tail.folded(&tail.unfolded().rooms);
+        assert_eq!(notes(1, 10), []);
+        assert!(tail.lane(room).notes.is_empty());
     }
 
     #[test]

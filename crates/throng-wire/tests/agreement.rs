@@ -33,7 +33,25 @@ fn request() -> impl Strategy<Value = Request> {
         names().prop_map(|(name, password)| Request::Login(v1::Login { name, password })).boxed(),
         text().prop_map(|token| Request::Authenticate(v1::Authenticate { token })).boxed(),
         Just(Request::Logout(v1::Logout {})).boxed(),
-        text().prop_map(|name| Request::CreateRoom(v1::CreateRoom { name })).boxed(),
+        (text(), 0..=1)
+            .prop_map(|(name, kind)| Request::CreateRoom(v1::CreateRoom { name, kind }))
+            .boxed(),
+        (room, any::<u64>(), text())
+            .prop_map(|(room, seq, body)| Request::Edit(v1::Edit { room, seq, body }))
+            .boxed(),
+        (room, any::<u64>())
+            .prop_map(|(room, seq)| Request::Delete(v1::Delete { room, seq }))
+            .boxed(),
+        (room, 0..=9, any::<u64>(), text(), 0..=4)
+            .prop_map(|(room, act, user, name, role)| {
+                Request::Moderate(v1::Moderate { room, act, user, name, role })
+            })
+            .boxed(),
+        (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3)
+            .prop_map(|(room, topic, speak, slow_seconds, history)| {
+                Request::SetRoom(v1::SetRoom { room, topic, speak, slow_seconds, history })
+            })
+            .boxed(),
         (any::<u32>(), any::<u32>(), any::<bool>())
             .prop_map(|(after, limit, mine)| {
                 Request::ListRooms(v1::ListRooms { after, limit, mine })
@@ -66,15 +84,31 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 fn event() -> impl Strategy<Value = v1::Event> {
     let what = Union::new([
-        (any::<u64>(), any_user(), text(), text())
-            .prop_map(|(n, from, origin_id, body)| {
-                What::Message(v1::Message { n, from, origin_id, body })
+        (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>())
+            .prop_map(|(n, from, origin_id, body, edited, deleted)| {
+                What::Message(v1::Message { n, from, origin_id, body, edited, deleted })
+            })
+            .boxed(),
+        (any_user(), any::<u64>(), text())
+            .prop_map(|(by, of, body)| What::Edited(v1::Edited { by, of, body }))
+            .boxed(),
+        (any_user(), any::<u64>())
+            .prop_map(|(by, of)| What::Deleted(v1::Deleted { by, of }))
+            .boxed(),
+        (any_user(), any_user(), 0..=9, 0..=4)
+            .prop_map(|(by, user, act, role)| {
+                What::Moderated(v1::Moderated { by, user, act, role })
+            })
+            .boxed(),
+        (any_user(), prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3)
+            .prop_map(|(by, topic, speak, slow_seconds, history)| {
+                What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history })
             })
             .boxed(),
         any_user().prop_map(|user| What::Joined(v1::MemberJoined { user })).boxed(),
         any_user().prop_map(|user| What::Left(v1::MemberLeft { user })).boxed(),
-        (any_user(), text())
-            .prop_map(|(by, name)| What::Created(v1::RoomCreated { by, name }))
+        (any_user(), text(), 0..=1)
+            .prop_map(|(by, name, kind)| What::Created(v1::RoomCreated { by, name, kind }))
             .boxed(),
     ]);
     (any::<u32>(), any::<[u64; 3]>(), prop::option::of(what))
@@ -100,7 +134,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 Outcome::Joined(v1::Joined { room, seq, position, already })
             })
             .boxed(),
-        (room, any::<u64>()).prop_map(|(room, seq)| Outcome::Left(v1::Left { room, seq })).boxed(),
+        (room, any::<u64>(), 0..=9)
+            .prop_map(|(room, seq, act)| Outcome::Left(v1::Left { room, seq, act }))
+            .boxed(),
+        (room, any::<[u64; 2]>(), flag)
+            .prop_map(|(room, [seq, at], already)| {
+                Outcome::Applied(v1::Applied { room, seq, at, already })
+            })
+            .boxed(),
         (room, any::<[u64; 3]>(), flag, 0..=1)
             .prop_map(|(room, [seq, n, at], repeat, ack)| {
                 Outcome::Posted(v1::Posted { room, seq, n, at, repeat, ack })
@@ -118,16 +159,34 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn any_room() -> impl Strategy<Value = v1::Room> {
-    (any::<[u32; 2]>(), text(), any::<[u64; 2]>(), any::<bool>()).prop_map(
-        |([id, members], name, [head, posts], member)| v1::Room {
-            id,
-            name,
-            members,
-            head,
-            posts,
-            member,
-        },
-    )
+    (any::<[u32; 3]>(), text(), text(), any::<[u64; 2]>(), any::<[bool; 2]>(), 0..=1, 0..=3, 0..=3)
+        .prop_map(
+            |(
+                [id, members, slow_seconds],
+                name,
+                topic,
+                [head, posts],
+                [member, invited],
+                kind,
+                speak,
+                history,
+            )| {
+                v1::Room {
+                    id,
+                    name,
+                    members,
+                    head,
+                    posts,
+                    member,
+                    kind,
+                    topic,
+                    speak,
+                    slow_seconds,
+                    history,
+                    invited,
+                }
+            },
+        )
 }
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
@@ -162,7 +221,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .boxed(),
         event().prop_map(Frame::Event).boxed(),
         (any::<u32>(), any::<u64>())
-            .prop_map(|(room, seq)| Frame::Left(v1::Left { room, seq }))
+            .prop_map(|(room, seq)| Frame::Left(v1::Left { room, seq, act: 0 }))
             .boxed(),
         (any::<[u32; 2]>(), text(), any::<bool>())
             .prop_map(|([code, retry_after_ms], reason, reconnect)| {

@@ -122,7 +122,7 @@ fn leave(room: u32) -> Request {
 }
 
 fn create(name: &str) -> Request {
-    Request::CreateRoom(CreateRoom { name: name.into() })
+    Request::CreateRoom(CreateRoom { name: name.into(), kind: 0 })
 }
 
 /// Puts requests into a turn that is held: when the pong is back, they are in the queue.

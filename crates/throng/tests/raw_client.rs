@@ -122,7 +122,7 @@ impl Client {
     /// Makes a room and returns its number.
     pub fn create_room(&mut self, name: &str) -> u32 {
         let name = name.into();
-        match self.ask(Request::CreateRoom(CreateRoom { name })) {
+        match self.ask(Request::CreateRoom(CreateRoom { name, kind: 0 })) {
             Ok((Outcome::Joined(joined), _)) => joined.room,
             other => panic!("cannot make a room: {other:?}"),
         }

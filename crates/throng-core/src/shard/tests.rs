@@ -1,9 +1,11 @@
 //! What a shard decides, case by case. Random histories against a model are in `tests/`.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 
 use super::*;
+use crate::rights::{Act, Role, Settings, Speak, Standing, Visibility};
 use crate::text::{Body, Username};
 
 const NOW: Now = Now { at: Timestamp(1_000_000), posts_total: 0 };
@@ -23,7 +25,10 @@ fn origin(text: &str) -> OriginId {
 
 fn create(who: u64, number: u32) -> Request {
     let name = RoomName::parse(&format!("room {number}")).unwrap();
-    Request { from: user(who), command: Command::Create { room: room(number), name } }
+    Request {
+        from: user(who),
+        command: Command::Create { room: room(number), name, kind: Kind::Public },
+    }
 }
 
 fn join(who: u64, number: u32) -> Request {
@@ -73,9 +78,22 @@ impl Kept {
         self.shard.wants(batch, now, &mut wants);
         let mut facts = Facts::default();
         for want in wants {
-            if let Want::Event { room, seq } = want {
-                let found = self.events.iter().find(|e| (e.room, e.seq) == (room, seq));
-                facts.add(Arc::clone(found.expect("it wants what there is")));
+            let found = |room, seq| self.events.iter().find(|e| (e.room, e.seq) == (room, seq));
+            match want {
+                Want::Origins { .. } => {}
+                Want::Event { room, seq } => {
+                    facts.add(Arc::clone(found(room, seq).expect("it wants what there is")));
+                }
+                Want::Message { room, seq } => {
+                    let found = found(room, seq).expect("it wants what there is");
+                    let deletes = |e: &&Arc<Event>| {
+                        e.room == room
+                            && matches!(e.kind, EventKind::Deleted { of, .. } if of == seq)
+                    };
+                    let deleted = self.events.iter().find(deletes).is_some();
+                    let shown = if deleted { Arc::new(found.erased()) } else { found.clone() };
+                    facts.add_message(shown);
+                }
             }
         }
         facts
@@ -191,7 +209,8 @@ fn restored(head: u64) -> Restored {
         head: Seq(head),
         pushed: Seq(head),
         posts: 10,
-        members: vec![(UserId::new(1).unwrap(), Seq(2))],
+        policy: Policy::default(),
+        people: vec![(UserId::new(1).unwrap(), Person::new(Seq(2), Standing::of(Role::Owner)))],
     }
 }
 
@@ -252,6 +271,7 @@ fn a_restored_room_wants_its_origin_ids_and_then_the_events_they_may_repeat() {
             author: user(1),
             origin_id: Some(old.clone()),
             body: Body::parse("first").unwrap(),
+            extras: None,
         },
     }));
     assert_eq!(shard.apply(&batch, &facts, NOW).outcomes, [posted(9, 8, true), new, plain]);
@@ -321,4 +341,155 @@ fn a_log_that_does_not_follow_the_store_is_told_and_changes_nothing() {
 fn making_a_room_twice_is_a_bug() {
     let mut kept = Kept::new(&Limits::default());
     kept.turn(&[create(1, 1), create(2, 1)]);
+}
+
+fn moderate(by: u64, number: u32, act: Act, who: u64) -> Request {
+    let command = Command::Moderate { room: room(number), act, who: user(who) };
+    Request { from: user(by), command }
+}
+
+fn edit(who: u64, number: u32, of: u64, text: &str) -> Request {
+    let body = Body::parse(text).unwrap();
+    Request { from: user(who), command: Command::Edit { room: room(number), of: Seq(of), body } }
+}
+
+fn delete(who: u64, number: u32, of: u64) -> Request {
+    Request { from: user(who), command: Command::Delete { room: room(number), of: Seq(of) } }
+}
+
+fn set(who: u64, number: u32, settings: Settings) -> Request {
+    let settings = Box::new(settings);
+    Request { from: user(who), command: Command::Set { room: room(number), settings } }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as above")]
+fn applied(seq: u64, already: bool) -> Outcome {
+    Ok(Reply::Applied { seq: Seq(seq), at: NOW.at, already })
+}
+
+#[test]
+fn who_is_kicked_may_come_back_and_who_is_banned_may_not_until_that_is_lifted() {
+    let mut kept = Kept::new(&Limits::default());
+    kept.turn(&[create(1, 1), join(2, 1)]);
+    let outcomes = kept.turn(&[
+        moderate(2, 1, Act::Kick, 1),
+        moderate(1, 1, Act::Kick, 2),
+        post(2, 1, ""),
+        join(2, 1),
+        moderate(1, 1, Act::Ban, 2),
+        moderate(1, 1, Act::Ban, 2),
+        join(2, 1),
+        moderate(1, 1, Act::Unban, 2),
+        join(2, 1),
+        moderate(1, 1, Act::Kick, 9),
+        moderate(1, 1, Act::Kick, 1),
+    ]);
+    let (forbidden, banned) = (Err(Rejection::Forbidden), Err(Rejection::Banned));
+    let kicked = [forbidden, applied(4, false), Err(Rejection::NotMember), joined(5, false)];
+    assert_eq!(outcomes[..4], kicked);
+    let lifted = [applied(6, false), applied(6, true), banned, applied(7, false), joined(8, false)];
+    assert_eq!(outcomes[4..9], lifted);
+    assert_eq!(outcomes[9..], [Err(Rejection::NoSuchUser), forbidden], "nobody kicks itself");
+}
+
+#[test]
+fn a_mute_outlasts_leaving_and_counts_among_the_marks_that_a_room_may_keep() {
+    let mut kept = Kept::new(&Limits { marked_max: 2, ..Limits::default() });
+    kept.turn(&[create(1, 1), join(2, 1), join(3, 1), join(4, 1)]);
+    let outcomes = kept.turn(&[
+        moderate(1, 1, Act::Mute, 2),
+        leave(2, 1),
+        join(2, 1),
+        post(2, 1, ""),
+        moderate(1, 1, Act::Ban, 3),
+        moderate(1, 1, Act::Mute, 4),
+        moderate(1, 1, Act::Ban, 2),
+        moderate(1, 1, Act::Unban, 3),
+        moderate(1, 1, Act::Mute, 4),
+    ]);
+    assert_eq!(outcomes[3], Err(Rejection::Muted));
+    assert_eq!(outcomes[4], applied(9, false), "the second of two");
+    assert_eq!(outcomes[5], Err(Rejection::LimitReached), "a third is one too many");
+    assert_eq!(outcomes[6], applied(10, false), "one that has a mark may have another");
+    assert_eq!(outcomes[8], applied(12, false), "a place was made");
+}
+
+#[test]
+fn a_message_is_edited_by_its_sender_and_deleted_by_it_or_by_those_above_it() {
+    let mut kept = Kept::new(&Limits::default());
+    kept.turn(&[create(1, 1), join(2, 1), join(3, 1), post(2, 1, ""), post(1, 1, "")]);
+    let outcomes = kept.turn(&[
+        edit(2, 1, 5, "better"),
+        edit(1, 1, 5, "not mine"),
+        delete(3, 1, 5),
+        delete(2, 1, 6),
+        edit(2, 1, 3, "no post"),
+        edit(2, 1, 0, "before all"),
+        delete(2, 1, 99),
+        delete(1, 1, 5),
+        edit(2, 1, 5, "too late"),
+        delete(2, 1, 5),
+    ]);
+    let (forbidden, none) = (Err(Rejection::Forbidden), Err(Rejection::NoSuchMessage));
+    let edits = [applied(7, false), forbidden, forbidden, forbidden, none, none, none];
+    assert_eq!(outcomes[..7], edits);
+    assert_eq!(outcomes[7..], [applied(8, false), none, applied(8, true)]);
+    let later = kept.turn(&[edit(2, 1, 5, "too late"), delete(2, 1, 5), delete(1, 1, 6)]);
+    assert_eq!(later, [none, applied(8, true), applied(9, false)], "also in another turn");
+}
+
+#[test]
+fn slow_mode_says_how_long_to_wait_and_lets_moderators_and_repeats_through() {
+    let mut kept = Kept::new(&Limits::default());
+    let slow = |seconds| Settings { slow_seconds: Some(seconds), ..Settings::default() };
+    kept.turn(&[create(1, 1), join(2, 1), set(1, 1, slow(10))]);
+    let mut at = |ms, batch: &[Request]| {
+        let now = Now { at: Timestamp(NOW.at.0 + ms), posts_total: 0 };
+        let facts = kept.facts(batch, now);
+        let turn = kept.shard.apply(batch, &facts, now);
+        kept.events.extend(turn.events);
+        turn.outcomes
+    };
+    let first = at(0, &[post(2, 1, "a"), post(2, 1, "b"), post(2, 1, "a"), post(1, 1, "")]);
+    let wait = |retry_after_ms| Err(Rejection::SlowMode { retry_after_ms });
+    assert_eq!(first[1], wait(10_000));
+    assert!(matches!(first[2], Ok(Reply::Posted { repeat: true, .. })));
+    assert!(first[3].is_ok());
+    assert_eq!(at(9_999, &[post(2, 1, "b"), post(1, 1, "")])[0], wait(1));
+    assert!(at(10_000, &[post(2, 1, "b")])[0].is_ok());
+    assert!(at(10_001, &[set(1, 1, slow(0)), post(2, 1, "c")])[1].is_ok(), "switched off");
+}
+
+#[test]
+fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
+    let mut kept = Kept::new(&Limits::default());
+    kept.turn(&[create(1, 1), join(2, 1), join(3, 1), post(2, 1, "")]);
+    let state = |kept: &Kept| {
+        let room = kept.shard.room(room(1)).unwrap();
+        let mut people: Vec<_> = room.people().collect();
+        people.sort_unstable();
+        (room.head(), room.pushed(), room.policy(), people)
+    };
+    let before = state(&kept);
+    let changed = Settings {
+        speak: Some(Speak::Voiced),
+        history: Some(Visibility::Joining),
+        slow_seconds: Some(5),
+        topic: None,
+    };
+    let batch = [
+        moderate(1, 1, Act::SetRole(Role::Moderator), 3),
+        set(1, 1, changed),
+        moderate(3, 1, Act::Ban, 2),
+        post(3, 1, ""),
+        moderate(1, 1, Act::Unban, 2),
+        moderate(1, 1, Act::Mute, 3),
+        leave(3, 1),
+    ];
+    let facts = kept.facts(&batch, NOW);
+    let turn = kept.shard.apply(&batch, &facts, NOW);
+    assert!(turn.outcomes.iter().all(Result::is_ok), "{:?}", turn.outcomes);
+    kept.shard.revert(turn);
+    assert_eq!(state(&kept), before);
+    assert!(kept.turn(&batch).iter().all(Result::is_ok), "and can be done again");
 }

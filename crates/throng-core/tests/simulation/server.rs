@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use throng_core::hub::Hub;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
-    Command, Event, EventKind, Limits, Rejection, Reply, Request, RoomId, RoomName, Seq, Timestamp,
-    UserId,
+    Command, Event, EventKind, Kind, Limits, Rejection, Reply, Request, RoomId, RoomName, Seq,
+    Timestamp, UserId,
 };
 
 use crate::histories::{room, user};
@@ -67,7 +67,7 @@ impl Server {
     /// Somebody who is no client of the simulation makes the rooms.
     pub fn make_room(&mut self, number: u32) {
         let name = RoomName::parse(&format!("room {number}")).expect("a short name");
-        let command = Command::Create { room: room(number), name };
+        let command = Command::Create { room: room(number), name, kind: Kind::Public };
         let request = Request { from: user(1_000), command };
         self.queue.push_back(Asked { connection: 0, re: 0, request });
         self.turn_all(true);
@@ -137,6 +137,7 @@ impl Server {
             for want in &wants {
                 match *want {
                     Want::Origins { room, .. } => self.load_origins(room),
+                    Want::Message { .. } => unreachable!("nobody edits here"),
                     Want::Event { room, seq } => {
                         let found = self.log.iter().find(|e| (e.room, e.seq) == (room, seq));
                         facts.add(Arc::clone(found.expect("it wants what there is")));
@@ -171,7 +172,9 @@ impl Server {
         for (Asked { connection, re, .. }, outcome) in asked.into_iter().zip(turn.outcomes) {
             let made = match outcome {
                 Ok(Reply::Created { .. }) => 2,
-                Ok(Reply::Joined { already, .. }) => usize::from(!already),
+                Ok(Reply::Joined { already, .. } | Reply::Applied { already, .. }) => {
+                    usize::from(!already)
+                }
                 Ok(Reply::Left { .. }) => 1,
                 Ok(Reply::Posted { repeat, .. }) => usize::from(!repeat),
                 Err(_) => 0,
@@ -216,7 +219,8 @@ impl Server {
                 head: state.head(),
                 pushed: state.pushed(),
                 posts: state.posts(),
-                members: state.members().collect(),
+                policy: state.policy(),
+                people: state.people().collect(),
             });
         }
         for event in &self.log[rng.random_range(0..=folded)..] {
@@ -225,8 +229,8 @@ impl Server {
     }
 
     fn tell(&mut self, event: &Arc<Event>) {
-        if let EventKind::Left { who } = &event.kind {
-            let of_user = self.connections.iter().filter(|(_, (user, _))| *user == who.id);
+        if let Some(removed) = event.kind.removes() {
+            let of_user = self.connections.iter().filter(|(_, (user, _))| *user == removed);
             let gone: Vec<_> = of_user.map(|(connection, _)| *connection).collect();
             for connection in gone {
                 self.hub.unsubscribe(event.room, connection);

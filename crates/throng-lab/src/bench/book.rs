@@ -391,6 +391,7 @@ mod tests {
             from: None,
             origin_id: Text::origin(sent.number),
             body: book.text.body(sent.number, send),
+            ..v1::Message::default()
         };
         let what = Some(What::Message(message));
         let event = v1::Event { room: sent.room, seq, prev: seq - 1, at: 0, what };

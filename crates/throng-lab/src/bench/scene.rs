@@ -98,7 +98,7 @@ impl Scene {
     ) -> io::Result<Vec<u32>> {
         let requests = links.enumerate().map(|(number, link)| {
             let name = format!("{name} {number}");
-            (link, Request::CreateRoom(v1::CreateRoom { name }))
+            (link, Request::CreateRoom(v1::CreateRoom { name, kind: 0 }))
         });
         let answers = self.crowd.ask_all(requests.collect::<Vec<_>>(), WINDOW)?;
         let number = |answer| match answer {

@@ -140,6 +140,11 @@ impl Accounts {
         self.ask(|reply| Job::Find { folded, reply }).await
     }
 
+    /// The account of that number.
+    pub async fn known(&self, user: UserId) -> Result<Option<Author>, Rejection> {
+        self.ask(|reply| Job::Known { user, reply }).await
+    }
+
     /// Makes an account and its first session.
     pub async fn register(
         &self,

@@ -154,6 +154,16 @@ impl Tables {
         find().map_err(|error| explain(&error, &self.path))
     }
 
+    /// The account of that number.
+    pub fn known(&self, user: UserId) -> Result<Option<Author>, AccountsError> {
+        let find = || {
+            let sql = "SELECT id, name FROM users WHERE id = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row([user.get() as i64], |row| author(row, 0)).optional()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+
     /// The session of that token.
     pub fn session(
         &self,

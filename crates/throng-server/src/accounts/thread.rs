@@ -35,6 +35,10 @@ pub enum Job {
         folded: String,
         reply: Reply<Option<Found>>,
     },
+    Known {
+        user: UserId,
+        reply: Reply<Option<Author>>,
+    },
     Authenticate {
         token: TokenHash,
         at: Timestamp,
@@ -144,6 +148,10 @@ impl Keeper {
             Job::Find { folded, reply } => {
                 let found = self.tables.find(&folded).map_err(|error| self.trouble(&error));
                 drop(reply.send(found));
+            }
+            Job::Known { user, reply } => {
+                let known = self.tables.known(user).map_err(|error| self.trouble(&error));
+                drop(reply.send(known));
             }
             Job::Authenticate { token, at, keep, reply } => {
                 drop(reply.send(self.authenticate(token, at, keep)));
@@ -279,7 +287,11 @@ fn carry_out(
             writes.renew(user, &old, &new)?;
             Ok(after_commit(reply, Ok(())))
         }
-        Job::Find { .. } | Job::Authenticate { .. } | Job::Version { .. } | Job::Recheck { .. } => {
+        Job::Find { .. }
+        | Job::Known { .. }
+        | Job::Authenticate { .. }
+        | Job::Version { .. }
+        | Job::Recheck { .. } => {
             unreachable!("reads are answered before")
         }
     }

@@ -4,6 +4,7 @@
 //! Neighbours: `throng serve` and the tests call it. Order is everything here: what a thread needs is
 //! there before it starts, and goes after it has ended.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use throng_core::session::Rate;
 use throng_core::shard::{Restored, Shard};
-use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId};
+use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId, Topic};
 use tokio::sync::mpsc;
 
 use super::{App, ShardDoor, shard_of};
@@ -21,7 +22,7 @@ use crate::accounts::{self, AccountsError, Watch};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::directory::Directory;
+use crate::directory::{Directory, Settled};
 use crate::fanout::{self, Deliver, Fanout, Offered};
 use crate::fold::{Fold, FoldEnded, Folder};
 use crate::history::History;
@@ -366,7 +367,7 @@ fn open_auth(
 /// The shards while their rooms are put back.
 struct Rooms {
     shards: Vec<Shard>,
-    names: Vec<(RoomId, RoomName)>,
+    names: Vec<(RoomId, RoomName, Topic)>,
     seed: u64,
 }
 
@@ -386,13 +387,24 @@ impl Rooms {
         let count = self.shards.len();
         let (shards, names) = (Mutex::new(&mut self.shards), Mutex::new(&mut self.names));
         let mut restore = |room: RoomSnapshot| {
-            names.lock().expect("one thread").push((room.room, room.name.clone()));
+            let topic = room.topic.clone();
+            names.lock().expect("one thread").push((room.room, room.name.clone(), topic));
             let shard = shard_of(room.room, count);
             shards.lock().expect("one thread")[shard].restore(restored(room));
         };
+        let mut topics = Vec::new();
         let mut replay = |event: &Arc<Event>| {
-            if let EventKind::Created { name, .. } = &event.kind {
-                names.lock().expect("one thread").push((event.room, name.clone()));
+            match &event.kind {
+                EventKind::Created { name, .. } => {
+                    let topic = Topic::default();
+                    names.lock().expect("one thread").push((event.room, name.clone(), topic));
+                }
+                EventKind::Set { settings, .. } => {
+                    if let Some(topic) = &settings.topic {
+                        topics.push((event.room, topic.clone()));
+                    }
+                }
+                _ => {}
             }
             let shard = shard_of(event.room, count);
             let replayed = shards.lock().expect("one thread")[shard].replay(event);
@@ -408,11 +420,14 @@ impl Rooms {
             &mut restore,
             &mut replay,
         )?;
-        for (room, name) in self.names.drain(..) {
+        let topics: HashMap<RoomId, Topic> = topics.into_iter().collect();
+        for (room, name, topic) in self.names.drain(..) {
             let state = self.shards[shard_of(room, count)].room(room);
             let state = state.expect("a named room was restored");
             let counts = (state.head(), state.posts());
-            directory.restore(room, name, counts, state.members().map(|(user, _)| user));
+            let topic = topics.get(&room).cloned().unwrap_or(topic);
+            let settled = Settled { policy: state.policy(), topic };
+            directory.restore(room, name, settled, counts, state.people());
         }
         Ok(tail)
     }
@@ -426,7 +441,8 @@ fn restored(room: RoomSnapshot) -> Restored {
         head: room.head,
         pushed: room.pushed,
         posts: room.posts,
-        members: room.members,
+        policy: room.policy,
+        people: room.people,
     }
 }
 

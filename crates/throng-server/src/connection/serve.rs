@@ -9,20 +9,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use throng_core::session::{Ask as Kind, Identity};
-use throng_core::{Author, Command, Disconnect, Event, Position, Rejection, RoomId, RoomName, Seq};
+use throng_core::rights::Operation;
+use throng_core::session::{Ask as Sort, Identity};
+use throng_core::{
+    Act, Author, Command, Disconnect, Event, Kind, Position, Rejection, RoomId, RoomName, Seq,
+    UserId,
+};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{Connection, UNREAD_MAX};
 use crate::app::App;
 use crate::clock::Moment;
+use crate::directory::Reading;
 use crate::fanout::{Attach, Attached, Order, ReplyTo};
 use crate::faults::{Fault, planted};
 use crate::history::Gap;
 use crate::operations::metrics::Stage;
 use crate::outbox::{Outbox, Writer};
-use crate::protocols::{Ack, Answer, Ask, Protocol, What};
+use crate::protocols::{Ack, Answer, Ask, Protocol, Target, What};
 use crate::sequencer::Item;
 
 /// What came of one ask.
@@ -74,7 +79,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let Ask { id, what } = ask;
         match what {
             What::Command { command, ack } => self.command(id, command, ack, now),
-            What::CreateRoom { name } => self.create(id, name, now),
+            What::CreateRoom { name, kind } => self.create(id, name, kind, now),
             What::ListRooms { after, limit, mine } => match self.user() {
                 Ok(user) => {
                     Served::Answer(Answer::Rooms(self.app.rooms(user.id, after, limit, mine)))
@@ -97,13 +102,14 @@ impl<P: Protocol + Unpin> Connection<P> {
     fn permit(&mut self, what: &What, now: Moment) -> Result<(), Rejection> {
         let kind = match what {
             What::Register { .. } | What::Login { .. } | What::Authenticate { .. } => {
-                Kind::Identity
+                Sort::Identity
             }
-            What::Command { command: Command::Post { .. }, .. } => Kind::Send,
-            _ => Kind::Request,
+            What::Command { command, .. } if command.is_send() => Sort::Send,
+            What::Moderate { .. } => Sort::Send,
+            _ => Sort::Request,
         };
         self.session.permit(kind, now.millis(), self.app.requests)?;
-        if kind == Kind::Send {
+        if kind == Sort::Send {
             let user = self.user()?.id;
             self.app.sessions.permit_send(user, now)?;
             let took = self.app.clock.now().since(now);
@@ -117,9 +123,9 @@ impl<P: Protocol + Unpin> Connection<P> {
         Ok(&identity.user)
     }
 
-    fn create(&mut self, id: u32, name: RoomName, now: Moment) -> Served {
-        match self.app.directory.reserve(&name) {
-            Ok(room) => self.command(id, Command::Create { room, name }, Ack::Durable, now),
+    fn create(&mut self, id: u32, name: RoomName, kind: Kind, now: Moment) -> Served {
+        match self.app.directory.reserve(&name, kind) {
+            Ok(room) => self.command(id, Command::Create { room, name, kind }, Ack::Durable, now),
             Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
         }
     }
@@ -180,24 +186,7 @@ impl<P: Protocol + Unpin> Connection<P> {
                     Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
                 }
             }),
-            What::Logout => {
-                let session = self.session.identity().map(|identity| identity.session);
-                let outbox = Arc::clone(&self.outbox);
-                let mut bytes = Vec::new();
-                outbox.form.answer(re, &Answer::Done, &mut bytes);
-                outbox.set_last_word(Some(bytes));
-                Box::pin(async move {
-                    let Some(session) = session else { return Slow::Done };
-                    match app.auth.logout(session).await {
-                        // Its end has closed this connection too, with the answer before the farewell.
-                        Ok(()) => Slow::Done,
-                        Err(rejection) => {
-                            outbox.set_last_word(None);
-                            Slow::Answer(re, Answer::Rejected(rejection))
-                        }
-                    }
-                })
-            }
+            What::Logout => self.log_out(app, re),
             What::History { room, span, limit } => {
                 let user = self.user().map(|user| user.id);
                 Box::pin(async move {
@@ -222,8 +211,37 @@ impl<P: Protocol + Unpin> Connection<P> {
                     }
                 })
             }
+            What::Moderate { room, act, target } => {
+                let from = self.user().cloned();
+                let outbox = Arc::clone(&self.outbox);
+                Box::pin(async move {
+                    match from {
+                        Ok(from) => moderate(&app, outbox, re, from, (room, act, target)).await,
+                        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+                    }
+                })
+            }
             _ => unreachable!("served without waiting"),
         }
+    }
+
+    fn log_out(&self, app: Arc<App>, re: u32) -> Future_ {
+        let session = self.session.identity().map(|identity| identity.session);
+        let outbox = Arc::clone(&self.outbox);
+        let mut bytes = Vec::new();
+        outbox.form.answer(re, &Answer::Done, &mut bytes);
+        outbox.set_last_word(Some(bytes));
+        Box::pin(async move {
+            let Some(session) = session else { return Slow::Done };
+            match app.auth.logout(session).await {
+                // Its end has closed this connection too, with the answer before the farewell.
+                Ok(()) => Slow::Done,
+                Err(rejection) => {
+                    outbox.set_last_word(None);
+                    Slow::Answer(re, Answer::Rejected(rejection))
+                }
+            }
+        })
     }
 
     /// Something slow is done.
@@ -286,6 +304,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Authenticate { .. }
         | What::CreateRoom { .. }
         | What::Command { .. }
+        | What::Moderate { .. }
         | What::Ping
         | What::Refused(_) => false,
     }
@@ -326,6 +345,29 @@ pub(super) fn authenticate_silently(app: &Arc<App>, token: String) -> Future_ {
     })
 }
 
+/// Finds who is named, and puts the command into its shard's queue, where it waits its turn.
+async fn moderate(
+    app: &App,
+    outbox: Arc<Outbox>,
+    re: u32,
+    from: Author,
+    (room, act, target): (RoomId, Act, Target),
+) -> Slow {
+    let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack: Ack::Durable };
+    let submission = app.whom(target).await.and_then(|who| {
+        app.submission(from, Command::Moderate { room, act, who }, to, app.clock.now())
+    });
+    match submission {
+        Ok(submission) => {
+            outbox.sent_off();
+            // A closed queue is a server that ends; the connection hears of that by itself.
+            _ = app.queue_of(room).send(Item::Submit(submission)).await;
+            Slow::Done
+        }
+        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+    }
+}
+
 /// Gives the connection what it missed and lets it hear what follows, without a gap between the two.
 async fn subscribe(
     app: &App,
@@ -335,10 +377,16 @@ async fn subscribe(
     from: Option<Position>,
     re: u32,
 ) -> Result<(), Rejection> {
-    let head = app.directory.head(user.id, room)?;
+    let Reading { head, from: readable } =
+        app.directory.reading(user.id, room, Operation::Subscribe)?;
     let mut from = match from {
         None => None,
-        Some(position) if position.epoch != app.epoch || position.seq > head => {
+        // Between a place before its joining and that, there is what it may not read.
+        Some(position)
+            if position.epoch != app.epoch
+                || position.seq > head
+                || position.seq.next() < readable =>
+        {
             return Err(Rejection::TooOld);
         }
         Some(position) if planted(Fault::ResumeOffByOne) => Some(position.seq.next().min(head)),
@@ -361,7 +409,7 @@ async fn subscribe(
                 app.directory.head(user.id, room)?;
                 match gap {
                     Gap::Events { events, through } => {
-                        send_paced(app, outbox, &events).await;
+                        send_paced(app, outbox, (user.id, room), &events).await?;
                         from = Some(through);
                     }
                     Gap::TooOld if !begun => return Err(Rejection::TooOld),
@@ -377,8 +425,14 @@ async fn subscribe(
     }
 }
 
-/// Sends events as fast as the peer reads them: what it asked for never makes it too slow.
-async fn send_paced(app: &App, outbox: &Outbox, events: &[Arc<Event>]) {
+/// Sends events as fast as the peer reads them: what it asked for never makes it too slow. One who is
+/// removed meanwhile is sent no more.
+async fn send_paced(
+    app: &App,
+    outbox: &Outbox,
+    (user, room): (UserId, RoomId),
+    events: &[Arc<Event>],
+) -> Result<(), Rejection> {
     let mut writer = Writer::default();
     let mut bytes = Vec::new();
     let mut frames = 0;
@@ -388,6 +442,7 @@ async fn send_paced(app: &App, outbox: &Outbox, events: &[Arc<Event>]) {
         if bytes.len() < UNREAD_MAX / 4 && i + 1 < events.len() {
             continue;
         }
+        app.directory.head(user, room)?;
         outbox.answer(std::mem::take(&mut bytes), std::mem::take(&mut frames), &mut writer);
         // Polled by the connection's own task, which writes what waits between two polls.
         poll_fn(|_| {
@@ -398,4 +453,5 @@ async fn send_paced(app: &App, outbox: &Outbox, events: &[Arc<Event>]) {
     }
     app.metrics.deliveries.inc_by(events.len() as u64);
     writer.count_into(&app.metrics);
+    Ok(())
 }

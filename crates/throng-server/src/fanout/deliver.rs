@@ -18,6 +18,7 @@ use crate::clock::Moment;
 use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
 use crate::outbox::{ConnectionId, Outbox, Writer};
+use crate::pages::show_among;
 use crate::protocols::{Ack, Answer};
 use crate::sessions::Sessions;
 use crate::tail::{Tail, event_bytes};
@@ -179,8 +180,8 @@ impl Deliver {
 
     /// `asker` asked for it, and is told by the answer.
     fn event(&mut self, event: Arc<Event>, asker: Option<ConnectionId>) {
-        if let EventKind::Left { who } = &event.kind {
-            self.left(who.id, event.room, event.seq, asker);
+        if let Some(removed) = event.kind.removes() {
+            self.left(removed, &event, asker);
         }
         let listeners = self.hub.listeners(event.room);
         if !event.pushed || listeners == 0 {
@@ -200,10 +201,15 @@ impl Deliver {
         }
     }
 
-    /// An account left: none of its connections hears the room after its leave is acknowledged. What
+    /// An account left or was removed: none of its connections hears the room after that is acknowledged. What
     /// came before it is still theirs. Each is told: the one that asked by its answer, the others,
     /// which may not know that anybody asked, by a frame of their own.
-    fn left(&mut self, user: UserId, room: RoomId, seq: Seq, asker: Option<ConnectionId>) {
+    fn left(&mut self, user: UserId, event: &Event, asker: Option<ConnectionId>) {
+        let (room, seq) = (event.room, event.seq);
+        let act = match event.kind {
+            EventKind::Moderated { act, .. } => Some(act),
+            _ => None,
+        };
         for outbox in self.around.sessions.of(user) {
             let Some(key) = self.keys.get(&outbox.id).copied() else { continue };
             let Some(after) = self.hub.after(room, key) else { continue };
@@ -216,7 +222,7 @@ impl Deliver {
             self.release(outbox.id, key);
             if asker != Some(outbox.id) {
                 let mut bytes = Vec::with_capacity(64);
-                outbox.form.left(room, seq, &mut bytes);
+                outbox.form.left(room, seq, act, &mut bytes);
                 self.stage(&outbox, bytes, false);
             }
         }
@@ -265,6 +271,7 @@ impl Deliver {
                 Answer::Posted { room, seq, n, at, repeat, ack }
             }
             Ok(Reply::Left { seq }) => Answer::Left { room, seq },
+            Ok(Reply::Applied { seq, at, already }) => Answer::Applied { room, seq, at, already },
             Ok(Reply::Created { seq } | Reply::Joined { seq, already: false }) => {
                 let from = self.listen(room, outbox, seq);
                 Answer::Joined { room, seq, position: self.position(from), already: false }
@@ -344,7 +351,9 @@ impl Deliver {
     /// The pushed events between two places, if memory has them and they are not too many.
     fn missed(&self, room: RoomId, from: Seq, head: Seq, limit: usize) -> Option<Vec<Arc<Event>>> {
         let mut events = self.around.tail.after(room, from, CATCH_UP_MAX)?;
-        events.retain(|event| event.pushed && event.seq <= head);
+        events.retain(|event| event.seq <= head);
+        show_among(&mut events);
+        events.retain(|event| event.pushed);
         let bytes: usize = events.iter().map(|event| event_bytes(event)).sum();
         (events.len() <= limit && bytes <= CATCH_UP_BYTES_MAX).then_some(events)
     }
@@ -474,11 +483,15 @@ fn place_of(outcome: Result<Reply, Rejection>) -> Option<Seq> {
             Reply::Created { seq }
             | Reply::Left { seq }
             | Reply::Joined { seq, already: false }
-            | Reply::Posted { seq, repeat: false, .. },
+            | Reply::Posted { seq, repeat: false, .. }
+            | Reply::Applied { seq, already: false, .. },
         ) => Some(seq),
-        Ok(Reply::Joined { already: true, .. } | Reply::Posted { repeat: true, .. }) | Err(_) => {
-            None
-        }
+        Ok(
+            Reply::Joined { already: true, .. }
+            | Reply::Posted { repeat: true, .. }
+            | Reply::Applied { already: true, .. },
+        )
+        | Err(_) => None,
     }
 }
 

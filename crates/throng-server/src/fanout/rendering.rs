@@ -126,7 +126,7 @@ pub(crate) mod tests {
     pub(crate) fn posted(seq: u64, text: &str) -> Arc<Event> {
         let author = Author { id: UserId::new(1).unwrap(), name: Username::parse("ada").unwrap() };
         let body = Body::parse(text).unwrap();
-        let kind = EventKind::Posted { n: seq, author, origin_id: None, body };
+        let kind = EventKind::Posted { n: seq, author, origin_id: None, body, extras: None };
         let (room, at) = (RoomId::new(1).unwrap(), Timestamp(9));
         Arc::new(Event { room, seq: Seq(seq), prev: Seq(seq - 1), pushed: true, at, kind })
     }

@@ -34,6 +34,7 @@ const KIND: Kind = Kind {
     version: 1,
     page_size: PAGE_SIZE,
     cache_kib: 16 * 1024,
+    steps: &[],
     schema: "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE turns (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
     exclusive: true,

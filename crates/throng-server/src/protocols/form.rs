@@ -3,7 +3,7 @@
 //! Neighbours: the fan-out renders events, connections render their answers. A form has no state, so
 //! that one rendering serves every recipient.
 
-use throng_core::{Disconnect, Epoch, Event, Limits, RoomId, Seq};
+use throng_core::{Act, Disconnect, Epoch, Event, Limits, RoomId, Seq};
 use throng_wire::native::{json, protobuf, v1};
 use throng_wire::{raw, ws};
 
@@ -41,10 +41,10 @@ impl Form {
         self.frame(v1::server_frame::Frame::Reply(reply), out);
     }
 
-    /// To a connection that heard the room: its account left it, and not by a request of this
-    /// connection.
-    pub fn left(self, room: RoomId, seq: Seq, out: &mut Vec<u8>) {
-        self.frame(v1::server_frame::Frame::Left(mapping::left(room, seq)), out);
+    /// To a connection that heard the room: its account left it or (by an act) was removed, and not by
+    /// a request of this connection.
+    pub fn left(self, room: RoomId, seq: Seq, act: Option<Act>, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::Left(mapping::left(room, seq, act)), out);
     }
 
     /// The first frame of a connection.

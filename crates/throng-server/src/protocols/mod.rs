@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use throng_core::{
-    Author, Command, Disconnect, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
+    Act, Author, Command, Disconnect, Kind, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
 };
 
 use crate::pages::{Page, RoomList, Span};
@@ -97,6 +97,17 @@ pub enum What {
     CreateRoom {
         /// Its name.
         name: RoomName,
+        /// For whom it is.
+        kind: Kind,
+    },
+    /// Do something to somebody, who is to be found first; then it is a command like others.
+    Moderate {
+        /// In which room.
+        room: RoomId,
+        /// What.
+        act: Act,
+        /// To whom.
+        target: Target,
     },
     /// A page of the rooms.
     ListRooms {
@@ -139,6 +150,15 @@ pub enum What {
     Ping,
     /// It could not be read; this is the answer.
     Refused(Answer),
+}
+
+/// How a request names somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By the account's number, as it came.
+    Number(u64),
+    /// By its name, as it came.
+    Name(String),
 }
 
 /// What an acknowledgement means.
@@ -199,6 +219,17 @@ pub enum Answer {
         repeat: bool,
         /// What has been reached.
         ack: Ack,
+    },
+    /// It is so.
+    Applied {
+        /// In which room.
+        room: RoomId,
+        /// The place of its event, or the room's newest.
+        seq: Seq,
+        /// When.
+        at: Timestamp,
+        /// It was so before.
+        already: bool,
     },
     /// A page of history.
     Page(Page),

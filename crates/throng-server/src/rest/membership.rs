@@ -40,7 +40,7 @@ pub async fn leave(
     InRoom(room): InRoom,
 ) -> Result<Answer<v1::Left>, Refusal> {
     match app.ask(caller.user, Command::Leave { room }).await? {
-        Reply::Left { seq } => Ok(Answer(v1::Left { room: room.get(), seq: seq.0 })),
+        Reply::Left { seq } => Ok(Answer(mapping::left(room, seq, None))),
         other => Err(unexpected(other)),
     }
 }

@@ -9,9 +9,12 @@ mod body;
 mod caller;
 mod health;
 mod membership;
+mod message;
 mod messages;
 mod metrics;
+mod moderation;
 mod refusal;
+mod room;
 mod rooms;
 mod sessions;
 #[cfg(test)]
@@ -25,7 +28,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse as _;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use throng_core::Rejection;
 
 use crate::app::App;
@@ -44,6 +47,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/sessions", post(sessions::create))
         .route("/sessions/current", delete(sessions::end))
         .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/{room}", patch(room::set))
+        .route("/rooms/{room}/moderation", post(moderation::create))
+        .route("/rooms/{room}/messages/{seq}", patch(message::edit).delete(message::delete))
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))
         .route("/rooms/{room}/messages", get(messages::page).post(messages::create))

@@ -1,5 +1,5 @@
 //! `GET /api/v1/rooms?after=&limit=&mine=` → `rooms`: a page of the server's rooms by number.
-//! `POST /api/v1/rooms` `{"name":…}` → 201 `joined`: makes a room and joins it.
+//! `POST /api/v1/rooms` `{"name":…,"kind":…}` → 201 `joined`: makes a room and joins it.
 
 use std::sync::Arc;
 
@@ -37,10 +37,11 @@ pub async fn list(
 pub async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Asked(v1::CreateRoom { name }): Asked<v1::CreateRoom>,
+    Asked(v1::CreateRoom { name, kind }): Asked<v1::CreateRoom>,
 ) -> Result<(StatusCode, Answer<v1::Joined>), Refusal> {
     let name = RoomName::parse(&name)?;
-    let (room, seq) = app.create_room(caller.user, name).await?;
+    let kind = mapping::kind_of(kind)?;
+    let (room, seq) = app.create_room(caller.user, name, kind).await?;
     let position = Position { epoch: app.epoch, seq };
     let joined = v1::Joined {
         room: room.get(),

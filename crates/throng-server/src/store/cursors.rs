@@ -100,7 +100,8 @@ mod tests {
             let mut cursor = Cursor::default();
             for seq in 1..=10 {
                 let (author, body) = (samples::author(1), body.clone());
-                let kind = EventKind::Posted { n: seq, author, origin_id: None, body };
+                let kind =
+                    EventKind::Posted { n: seq, author, origin_id: None, body, extras: None };
                 cursor.block.push(&samples::event(room, seq, kind));
             }
             cursors.keep(room, cursor);

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
+use throng_core::{
+    Event, EventKind, Person, Policy, RoomId, RoomName, Seq, Timestamp, Topic, UserId,
+};
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
-use crate::pages::Span;
+use crate::pages::{Note, Span};
 use crate::tail::event_bytes;
 
 /// The store in memory.
@@ -30,7 +32,11 @@ struct Room {
     created_at: Timestamp,
     pushed: Seq,
     posts: u64,
-    members: BTreeMap<UserId, Seq>,
+    policy: Policy,
+    topic: Topic,
+    people: BTreeMap<UserId, Person>,
+    /// What became of messages, by their places.
+    notes: BTreeMap<Seq, Note>,
     /// Dense from `Seq` 1.
     events: Vec<Arc<Event>>,
 }
@@ -76,23 +82,37 @@ impl Kept {
     }
 
     fn add(&mut self, event: &Arc<Event>) {
-        if let EventKind::Created { name, .. } = &event.kind {
+        if let EventKind::Created { name, kind, .. } = &event.kind {
             let room = Room {
                 name: name.clone(),
+                policy: Policy { kind: *kind, ..Policy::default() },
+                topic: Topic::default(),
+                notes: BTreeMap::new(),
                 created_at: event.at,
                 pushed: Seq::ZERO,
                 posts: 0,
-                members: BTreeMap::new(),
+                people: BTreeMap::new(),
                 events: Vec::new(),
             };
             self.rooms.insert(event.room, room);
         }
         let room = self.rooms.get_mut(&event.room).expect("a room's first event makes it");
+        if let Some(user) = event.kind.about() {
+            match Person::after(event, room.people.get(&user).copied()) {
+                Some(person) => _ = room.people.insert(user, person),
+                None => _ = room.people.remove(&user),
+            }
+        }
         match &event.kind {
-            EventKind::Created { .. } => {}
-            EventKind::Joined { who } => _ = room.members.insert(who.id, event.seq),
-            EventKind::Left { who } => _ = room.members.remove(&who.id),
             EventKind::Posted { n, .. } => room.posts = *n,
+            EventKind::Set { settings, .. } => {
+                room.policy = room.policy.with(settings);
+                room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
+            }
+            _ => {}
+        }
+        if let Some(note) = Note::from_event(event) {
+            room.notes.insert(note.of, note);
         }
         if event.pushed {
             room.pushed = event.seq;
@@ -130,7 +150,9 @@ impl Store for MemoryStore {
                 head: Seq(room.events.len() as u64),
                 pushed: room.pushed,
                 posts: room.posts,
-                members: room.members.iter().map(|(user, seq)| (*user, *seq)).collect(),
+                policy: room.policy,
+                topic: room.topic.clone(),
+                people: room.people.iter().map(|(user, person)| (*user, *person)).collect(),
             });
         }
         Ok(())
@@ -155,6 +177,12 @@ impl Store for MemoryStore {
     fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
         let index = usize::try_from(seq.0).ok().and_then(|seq| seq.checked_sub(1));
         Ok(index.and_then(|index| self.kept().events(room).get(index).cloned()))
+    }
+
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
+        let kept = self.kept();
+        let notes = kept.rooms.get(&room).map(|room| room.notes.range(from..=to));
+        Ok(notes.into_iter().flatten().map(|(_, note)| note.clone()).collect())
     }
 
     fn origins(

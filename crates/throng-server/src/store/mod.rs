@@ -5,6 +5,7 @@
 
 mod cursors;
 pub mod memory;
+mod people;
 mod readers;
 pub mod sqlite;
 #[cfg(test)]
@@ -12,10 +13,10 @@ pub(crate) mod suite;
 
 use std::sync::Arc;
 
-use crate::pages::Span;
+use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
-use throng_core::{Event, RoomId, RoomName, Seq, Timestamp, UserId};
+use throng_core::{Event, Person, Policy, RoomId, RoomName, Seq, Timestamp, Topic, UserId};
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
 /// holds or already held by it.
@@ -44,8 +45,12 @@ pub struct RoomSnapshot {
     pub pushed: Seq,
     /// Posts so far.
     pub posts: u64,
-    /// Members with the place of their `Joined`.
-    pub members: Vec<(UserId, Seq)>,
+    /// What it has settled.
+    pub policy: Policy,
+    /// What it is about.
+    pub topic: Topic,
+    /// Who belongs, and who has marks, by their numbers.
+    pub people: Vec<(UserId, Person)>,
 }
 
 /// What is folded. Every implementation passes `suite.rs`, in which every call also fails once.
@@ -67,6 +72,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The event at this place, if it is folded.
     fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError>;
+
+    /// What became of the messages between these places (both included), by their places.
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError>;
 
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The

@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::id::SEQ_MAX;
-use throng_core::{Event, EventKind, RoomId, RoomName, Seq, Timestamp, UserId};
+use throng_core::{Body, Event, EventKind, RoomId, Seq, Timestamp};
 
 use super::cursors::{Cursor, Cursors};
+use super::people;
 use super::readers::Readers;
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
-use crate::pages::Span;
+use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::{self, Kind, Trouble};
 
@@ -31,16 +32,29 @@ const READERS: usize = 4;
 const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 1,
+    version: 2,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
                  id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
-                 at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL);
+                 at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL,
+                 kind INTEGER NOT NULL DEFAULT 0, topic TEXT NOT NULL DEFAULT '',
+                 speak INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0,
+                 slow INTEGER NOT NULL DEFAULT 0);
              CREATE TABLE members (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
-                 PRIMARY KEY (room, user)) WITHOUT ROWID;
+                 standing INTEGER NOT NULL DEFAULT 2, PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
              CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+    // Who made a room had joined it at its second place.
+    steps: &["ALTER TABLE rooms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN topic TEXT NOT NULL DEFAULT '';
+              ALTER TABLE rooms ADD COLUMN speak INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE members ADD COLUMN standing INTEGER NOT NULL DEFAULT 2;
+              UPDATE members SET standing = 4 WHERE seq = 2;
+              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT)"],
     exclusive: false,
 };
 
@@ -127,7 +141,7 @@ impl Store for SqliteStore {
 
     fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError> {
         let lease = self.readers.lease();
-        rooms(&lease, visit).map_err(|failure| failure.named("read the rooms"))
+        people::rooms(&lease, visit).map_err(|failure| failure.named("read the rooms"))
     }
 
     fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
@@ -145,6 +159,11 @@ impl Store for SqliteStore {
         }
         let page = self.page(room, Span::After(Seq(seq.0 - 1)), 1)?;
         Ok(page.into_iter().next().filter(|event| event.seq == seq))
+    }
+
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
+        let lease = self.readers.lease();
+        notes(&lease, room, from, to).map_err(|failure| failure.named("read edits"))
     }
 
     fn origins(
@@ -174,13 +193,13 @@ impl Store for SqliteStore {
 }
 
 /// What ends a read or a fold: trouble below, or what the store refuses by itself.
-enum Failure {
+pub(super) enum Failure {
     Trouble(Trouble),
     Refused(StoreError),
 }
 
 impl Failure {
-    fn corrupt(room: RoomId, cause: impl std::fmt::Display) -> Self {
+    pub(super) fn corrupt(room: RoomId, cause: impl std::fmt::Display) -> Self {
         Self::Refused(StoreError::Corrupt(format!("room {room}: {cause}")))
     }
 
@@ -277,23 +296,30 @@ impl Writer {
     fn fold_kind(&self, event: &Event, cursor: &mut Cursor) -> Result<(), Failure> {
         let (room, seq) = (event.room.get(), event.seq.0 as i64);
         match &event.kind {
-            EventKind::Created { name, .. } => {
-                let insert = "INSERT INTO rooms VALUES (?1, ?2, ?3, 0, 0, 0, 0)";
-                let row = params![room, name.as_str(), event.at.0 as i64];
+            EventKind::Created { name, kind, .. } => {
+                let insert =
+                    "INSERT INTO rooms (id, name, created_at, at, head, pushed, posts, kind)
+                              VALUES (?1, ?2, ?3, 0, 0, 0, 0, ?4)";
+                let kind = people::kind_number(*kind);
+                let row = params![room, name.as_str(), event.at.0 as i64, kind];
                 self.connection.prepare_cached(insert)?.execute(row)?;
             }
-            EventKind::Joined { who } => {
-                let insert = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3)";
-                let row = params![room, who.id.get() as i64, seq];
-                self.connection.prepare_cached(insert)?.execute(row)?;
+            EventKind::Joined { who } | EventKind::Left { who } => {
+                people::fold(&self.connection, who.id, event)?;
             }
-            EventKind::Left { who } => {
-                let delete = "DELETE FROM members WHERE room = ?1 AND user = ?2";
-                let row = params![room, who.id.get() as i64];
-                self.connection.prepare_cached(delete)?.execute(row)?;
-            }
+            EventKind::Moderated { who, .. } => people::fold(&self.connection, who.id, event)?,
+            EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
+            EventKind::Edited { of, body, .. } => self.note(event.room, *of, seq, Some(body))?,
+            EventKind::Deleted { of, .. } => self.note(event.room, *of, seq, None)?,
             EventKind::Posted { n, .. } => cursor.posts = *n,
         }
+        Ok(())
+    }
+
+    fn note(&self, room: RoomId, of: Seq, seq: i64, body: Option<&Body>) -> Result<(), Failure> {
+        let insert = "INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3)";
+        let row = params![key(room, of), seq, body.map(Body::as_str)];
+        self.connection.prepare_cached(insert)?.execute(row)?;
         Ok(())
     }
 
@@ -345,7 +371,7 @@ fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure>
     Ok(Cursor { head, at, pushed, posts, block })
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|number| number as u64)
 }
 
@@ -400,6 +426,21 @@ fn each_block_before(
     Ok(())
 }
 
+/// What became of the messages between two places.
+fn notes(connection: &Connection, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, Failure> {
+    let select = "SELECT id, seq, body FROM notes WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query([key(room, from), key(room, to)])?;
+    let mut notes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body: Option<String> = row.get(2)?;
+        let body = body.map(Body::parse).transpose();
+        let body = body.map_err(|_| Failure::corrupt(room, "an edit's text breaks the rules"))?;
+        notes.push(Note { of: first_of(row.get(0)?), seq: Seq(number(row, 1)?), body });
+    }
+    Ok(notes)
+}
+
 fn page_after(
     connection: &Connection,
     room: RoomId,
@@ -447,63 +488,6 @@ fn page_before(
     })?;
     events.reverse();
     Ok(events)
-}
-
-/// Rooms and members lie in the same order: one walk along both.
-fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
-    connection.execute_batch("BEGIN")?;
-    let visited = walk_rooms(connection, visit);
-    sqlite::roll_back(connection);
-    visited
-}
-
-fn walk_rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
-    let select = "SELECT id, name, created_at, at, head, pushed, posts FROM rooms ORDER BY id";
-    let mut rooms = connection.prepare_cached(select)?;
-    let mut rooms = rooms.query([])?;
-    let select = "SELECT room, user, seq FROM members ORDER BY room, user";
-    let mut members = connection.prepare_cached(select)?;
-    let mut members = members.query([])?;
-    let mut member = next_member(&mut members)?;
-    while let Some(row) = rooms.next()? {
-        let id: u32 = row.get(0)?;
-        let bad = |what| Failure::Refused(StoreError::Corrupt(format!("room {id}: {what}")));
-        let room = RoomId::new(id).ok_or_else(|| bad("no such number"))?;
-        let name = row.get_ref(1)?.as_str().map_err(|_| bad("its name is not text"))?;
-        let name = RoomName::parse(name).map_err(|_| bad("its name breaks the rules"))?;
-        let mut snapshot = RoomSnapshot {
-            room,
-            name,
-            created_at: Timestamp(number(row, 2)?),
-            at: Timestamp(number(row, 3)?),
-            head: Seq(number(row, 4)?),
-            pushed: Seq(number(row, 5)?),
-            posts: number(row, 6)?,
-            members: Vec::new(),
-        };
-        while let Some((of, user, seq)) = member {
-            if of != id {
-                break;
-            }
-            let user = UserId::new(user).ok_or_else(|| bad("a member has no such number"))?;
-            snapshot.members.push((user, Seq(seq)));
-            member = next_member(&mut members)?;
-        }
-        visit(snapshot);
-    }
-    match member {
-        None => Ok(()),
-        Some((of, ..)) => {
-            Err(Failure::Refused(StoreError::Corrupt(format!("members of no room: {of}"))))
-        }
-    }
-}
-
-fn next_member(members: &mut rusqlite::Rows<'_>) -> Result<Option<(u32, u64, u64)>, Failure> {
-    let row = members.next()?;
-    Ok(row
-        .map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, number(row, 1)?, number(row, 2)?)))
-        .transpose()?)
 }
 
 impl StoreError {

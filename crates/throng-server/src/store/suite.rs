@@ -3,13 +3,17 @@
 //! Every call also fails once: `Failing` refuses it, and the store behind must be as if that call
 //! had never been.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
+use throng_core::{
+    Act, Author, Body, Event, EventKind, Kind, Person, Policy, Role, RoomId, Seq, Standing,
+    Timestamp, Topic,
+};
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
-use crate::pages::Span;
+use crate::pages::{Note, Span};
 use crate::samples;
 
 /// A store that refuses the next `refusals` calls.
@@ -78,6 +82,11 @@ impl Store for Failing {
         self.store.event(room, seq)
     }
 
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
+        self.refuse("read edits")?;
+        self.store.notes(room, from, to)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -109,6 +118,8 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     a_gap_is_refused_and_nothing_of_the_fold_stays(&*make());
     rooms_know_their_members_and_numbers(&*make());
     ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(&*make());
+    people_and_settings_are_what_the_events_make_of_them(&*make());
+    what_became_of_messages_is_kept_beside_them(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -193,10 +204,86 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
         head: Seq(7),
         pushed: Seq(6),
         posts: 2,
-        members: vec![(ann.id, Seq(7)), (bob.id, Seq(5))],
+        policy: Policy::default(),
+        topic: Topic::default(),
+        people: vec![
+            (ann.id, Person::new(Seq(7), Standing::of(Role::Member))),
+            (bob.id, Person::new(Seq(5), Standing::of(Role::Member))),
+        ],
     };
     assert_eq!(rooms[0], expected);
-    assert_eq!(rooms[1].members, [(ann.id, Seq(2))]);
+    let owner = Person::new(Seq(2), Standing::of(Role::Owner));
+    assert_eq!(rooms[1].people, [(ann.id, owner)]);
+}
+
+fn people_and_settings_are_what_the_events_make_of_them(store: &dyn Store) {
+    let room = samples::room(2);
+    let (ann, bob) = (samples::author(1), samples::author(2));
+    let (name, kind) = (samples::name(room), Kind::Private);
+    let mut kinds = vec![
+        EventKind::Created { by: ann.clone(), name, kind },
+        EventKind::Joined { who: ann.clone() },
+        EventKind::Joined { who: bob.clone() },
+    ];
+    let acts = [Act::SetRole(Role::Moderator), Act::Mute, Act::Kick, Act::Invite];
+    let moderated =
+        |who: &Author, act| EventKind::Moderated { by: ann.clone(), who: who.clone(), act };
+    kinds.extend(acts.map(|act| moderated(&bob, act)));
+    kinds.push(moderated(&samples::author(3), Act::Ban));
+    kinds.push(moderated(&samples::author(4), Act::Invite));
+    kinds.push(EventKind::Joined { who: samples::author(4) });
+    let settings = samples::every_setting();
+    let set = |settings| EventKind::Set { by: ann.clone(), settings: Box::new(settings) };
+    kinds.extend(settings.into_iter().map(set));
+    let events: Vec<_> =
+        kinds.into_iter().zip(1..).map(|(kind, seq)| samples::event(room, seq, kind)).collect();
+    let mut people = BTreeMap::new();
+    let mut policy = Policy { kind, ..Policy::default() };
+    for (i, event) in events.iter().enumerate() {
+        // One at a time, and each twice.
+        fold(store, events[i..=i].to_vec());
+        fold(store, events[i..=i].to_vec());
+        if let Some(user) = event.kind.about() {
+            let person = Person::after(event, people.remove(&user));
+            people.extend(person.map(|person| (user, person)));
+        }
+        if let EventKind::Set { settings, .. } = &event.kind {
+            policy = policy.with(settings);
+        }
+        let told = rooms(store).remove(0);
+        assert_eq!(told.people, people.clone().into_iter().collect::<Vec<_>>(), "{event:?}");
+        assert_eq!(told.policy, policy, "{event:?}");
+    }
+    assert_eq!(people.len(), 4);
+    assert_eq!(rooms(store)[0].topic, Topic::parse("all").unwrap());
+}
+
+fn what_became_of_messages_is_kept_beside_them(store: &dyn Store) {
+    let room = samples::room(3);
+    fold(store, samples::history(room, 1, 100));
+    let by = || samples::author(1);
+    let edit = |seq, of, text: &str| {
+        let body = Body::parse(text).unwrap();
+        samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
+    };
+    let delete = |seq, of| samples::event(room, seq, EventKind::Deleted { by: by(), of: Seq(of) });
+    fold(store, vec![edit(101, 7, "a"), edit(102, 70, "b"), edit(103, 7, "c")]);
+    fold(store, vec![delete(104, 70), edit(105, 9, "d")]);
+    fold(store, vec![edit(105, 9, "d")]);
+    let note = |of, seq, text: &str| Note {
+        of: Seq(of),
+        seq: Seq(seq),
+        body: (!text.is_empty()).then(|| Body::parse(text).unwrap()),
+    };
+    let all = [note(7, 103, "c"), note(9, 105, "d"), note(70, 104, "")];
+    let notes = |from, to| store.notes(room, Seq(from), Seq(to)).unwrap();
+    assert_eq!(notes(1, 100), all);
+    assert_eq!(notes(8, 9), all[1..2]);
+    assert_eq!(notes(9, 70), all[1..]);
+    assert!(
+        notes(10, 69).is_empty()
+            && store.notes(samples::room(4), Seq(0), Seq(99)).unwrap().is_empty()
+    );
 }
 
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
@@ -240,6 +327,8 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     assert_eq!(failing.page(room, Span::After(Seq(0)), 9).unwrap(), batch[0].events);
     once();
     assert!(failing.event(room, Seq(1)).is_err());
+    once();
+    assert!(failing.notes(room, Seq(1), Seq(9)).is_err());
     once();
     assert!(failing.rooms(&mut |_| ()).is_err());
     assert_eq!(rooms(&failing).len(), 1);

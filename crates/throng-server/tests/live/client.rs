@@ -259,7 +259,7 @@ impl Client {
     }
 
     pub fn create(&mut self, name: &str) -> u32 {
-        match self.ask(Request::CreateRoom(v1::CreateRoom { name: name.to_owned() })) {
+        match self.ask(Request::CreateRoom(v1::CreateRoom { name: name.to_owned(), kind: 0 })) {
             Outcome::Joined(joined) => joined.room,
             other => panic!("{other:?} is no new room"),
         }

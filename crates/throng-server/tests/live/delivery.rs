@@ -147,7 +147,7 @@ fn leave_by_one_of_two(server: &Server) {
         assert!(matches!(client.ask(Request::Ping(v1::Ping {})), Outcome::Pong(_)));
         assert_eq!(client.events.back().map(|event| event.seq), Some(last));
     }
-    assert_eq!(second.left, [v1::Left { room, seq }]);
+    assert_eq!(second.left, [v1::Left { room, seq, act: 0 }]);
     assert!(first.left.is_empty(), "who asked is told by the answer alone");
 }
 

@@ -5,7 +5,9 @@ mod client;
 mod delivery;
 mod descriptors;
 mod limits;
+mod moderation;
 mod resume;
+mod rights;
 mod stopping;
 mod upgrade;
 

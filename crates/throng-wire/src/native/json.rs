@@ -98,7 +98,13 @@ mod tests {
             r#"{"reply":{"re":7,"posted":{"room":1,"seq":5,"n":4,"at":99,"repeat":false,"ack":"durable"}}}"#
         );
         let from = Some(User { id: 2, name: "ada".into() });
-        let message = Message { n: 4, from, origin_id: String::new(), body: "\"\u{1f980}".into() };
+        let message = Message {
+            n: 4,
+            from,
+            origin_id: String::new(),
+            body: "\"\u{1f980}".into(),
+            ..Message::default()
+        };
         let what = Some(What::Message(message));
         let event = Event { room: 1, seq: 5, prev: 4, at: 99, what };
         let frame = ServerFrame { frame: Some(Frame::Event(event)) };

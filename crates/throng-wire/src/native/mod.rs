@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-mod ack;
 pub mod json;
+mod names;
 mod oneof;
 pub mod protobuf;
 mod redacted;

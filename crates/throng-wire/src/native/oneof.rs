@@ -80,7 +80,8 @@ macro_rules! oneof {
 oneof!(ClientFrame [id] request: client_frame::Request [
     register => Register, login => Login, authenticate => Authenticate, logout => Logout,
     create_room => CreateRoom, list_rooms => ListRooms, join => Join, leave => Leave, post => Post,
-    history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping
+    history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping,
+    edit => Edit, delete => Delete, moderate => Moderate, set_room => SetRoom
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -89,9 +90,11 @@ oneof!(ServerFrame [] frame: server_frame::Frame [
 
 oneof!(Reply [re] outcome: reply::Outcome [
     rejected => Rejected, session => Session, rooms => Rooms, joined => Joined, left => Left,
-    posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong
+    posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
+    applied => Applied
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [
-    message => Message, joined => Joined, left => Left, created => Created
+    message => Message, joined => Joined, left => Left, created => Created,
+    edited => Edited, deleted => Deleted, moderated => Moderated, set => Set
 ]);

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -39,6 +39,14 @@ pub mod client_frame {
         Unsubscribe(super::Unsubscribe),
         #[prost(message, tag = "14")]
         Ping(super::Ping),
+        #[prost(message, tag = "15")]
+        Edit(super::Edit),
+        #[prost(message, tag = "16")]
+        Delete(super::Delete),
+        #[prost(message, tag = "17")]
+        Moderate(super::Moderate),
+        #[prost(message, tag = "18")]
+        SetRoom(super::SetRoom),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -79,13 +87,18 @@ pub struct Authenticate {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Logout {
 }
-/// Make a room and join it. Replied with `joined`.
+/// Make a room and join it, as its owner. Replied with `joined`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateRoom {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// For whom it is; cannot be changed later.
+    #[prost(enumeration = "RoomKind", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::room_kind")]
+    pub kind: i32,
 }
 /// A page of the server's rooms by number. Replied with `rooms`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -134,7 +147,7 @@ pub struct Post {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub origin_id: ::prost::alloc::string::String,
     #[prost(enumeration = "Ack", tag = "4")]
-    #[serde(with = "crate::native::ack")]
+    #[serde(with = "crate::native::names::ack")]
     pub ack: i32,
 }
 /// A page of history. With `before`, the newest events below it; else the oldest above `after`.
@@ -182,6 +195,76 @@ pub struct Unsubscribe {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {
 }
+/// Give one's own message another text. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Edit {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(string, tag = "3")]
+    pub body: ::prost::alloc::string::String,
+}
+/// Take a message away: one's own, or that of a lesser role. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delete {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// Do something to somebody, who is named by number or by name, not both. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Moderate {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(enumeration = "Act", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::act")]
+    pub act: i32,
+    #[prost(uint64, tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub user: u64,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// With `set_role`: which.
+    #[prost(enumeration = "Role", tag = "5")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::role")]
+    pub role: i32,
+}
+/// Change a room's settings; what is left out stays. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRoom {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// One line, at most 512 bytes; empty for none.
+    #[prost(string, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(enumeration = "Speak", tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    /// Seconds between two messages of one account, at most 21,600; 0 for no such rule.
+    #[prost(uint32, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_seconds: ::core::option::Option<u32>,
+    #[prost(enumeration = "HistoryFor", tag = "5")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -212,8 +295,8 @@ pub mod server_frame {
         Event(super::Event),
         #[prost(message, tag = "4")]
         Goodbye(super::Goodbye),
-        /// The account left this room, and not by a request of this connection: by another one of it, or
-        /// over REST. This connection heard the room, has been sent all that is pushed before `seq`, and
+        /// The account left this room, and not by a request of this connection: by another one of it, over
+        /// REST, or because it was removed. This connection heard the room, has been sent all that is pushed before `seq`, and
         /// hears nothing of it any more.
         #[prost(message, tag = "5")]
         Left(super::Left),
@@ -280,7 +363,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -307,6 +390,8 @@ pub mod reply {
         Done(super::Done),
         #[prost(message, tag = "11")]
         Pong(super::Pong),
+        #[prost(message, tag = "12")]
+        Applied(super::Applied),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -375,6 +460,25 @@ pub struct Room {
     /// The asker is a member.
     #[prost(bool, tag = "6")]
     pub member: bool,
+    #[prost(enumeration = "RoomKind", tag = "7")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::room_kind")]
+    pub kind: i32,
+    #[prost(string, tag = "8")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(enumeration = "Speak", tag = "9")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    #[prost(uint32, tag = "10")]
+    pub slow_seconds: u32,
+    #[prost(enumeration = "HistoryFor", tag = "11")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
+    /// The asker is invited and has not joined.
+    #[prost(bool, tag = "12")]
+    pub invited: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -401,6 +505,11 @@ pub struct Left {
     pub room: u32,
     #[prost(uint64, tag = "2")]
     pub seq: u64,
+    /// `kick` or `ban`, when it was not the account's own doing.
+    #[prost(enumeration = "Act", tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::act")]
+    pub act: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -419,7 +528,7 @@ pub struct Posted {
     #[prost(bool, tag = "5")]
     pub repeat: bool,
     #[prost(enumeration = "Ack", tag = "6")]
-    #[serde(with = "crate::native::ack")]
+    #[serde(with = "crate::native::names::ack")]
     pub ack: i32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -456,6 +565,22 @@ pub struct Done {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {
 }
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Applied {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Place of the event; when `already`, the room's newest place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    /// It was so before; nothing was added.
+    #[prost(bool, tag = "4")]
+    pub already: bool,
+}
 /// One durable event of a room's order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
@@ -469,7 +594,7 @@ pub struct Event {
     /// Milliseconds since the Unix epoch, server's clock.
     #[prost(uint64, tag = "4")]
     pub at: u64,
-    #[prost(oneof = "event::What", tags = "5, 6, 7, 8")]
+    #[prost(oneof = "event::What", tags = "5, 6, 7, 8, 9, 10, 11, 12")]
     pub what: ::core::option::Option<event::What>,
 }
 /// Nested message and enum types in `Event`.
@@ -484,6 +609,14 @@ pub mod event {
         Left(super::MemberLeft),
         #[prost(message, tag = "8")]
         Created(super::RoomCreated),
+        #[prost(message, tag = "9")]
+        Edited(super::Edited),
+        #[prost(message, tag = "10")]
+        Deleted(super::Deleted),
+        #[prost(message, tag = "11")]
+        Moderated(super::Moderated),
+        #[prost(message, tag = "12")]
+        Set(super::RoomSet),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -499,8 +632,17 @@ pub struct Message {
     #[prost(string, tag = "3")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub origin_id: ::prost::alloc::string::String,
+    /// Empty when `deleted`.
     #[prost(string, tag = "4")]
     pub body: ::prost::alloc::string::String,
+    /// In history: `body` is that of the newest edit, which has this place; 0 for a message as it was.
+    #[prost(uint64, tag = "5")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub edited: u64,
+    /// In history and resumes: it was deleted.
+    #[prost(bool, tag = "6")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub deleted: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -527,6 +669,78 @@ pub struct RoomCreated {
     pub by: ::core::option::Option<User>,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "RoomKind", tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::room_kind")]
+    pub kind: i32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Edited {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub of: u64,
+    /// The new text; empty when the message was deleted since.
+    #[prost(string, tag = "3")]
+    pub body: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Deleted {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub of: u64,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Moderated {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    #[prost(message, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: ::core::option::Option<User>,
+    #[prost(enumeration = "Act", tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::act")]
+    pub act: i32,
+    /// With `set_role`: which.
+    #[prost(enumeration = "Role", tag = "4")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::role")]
+    pub role: i32,
+}
+/// What was changed, as asked for.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoomSet {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    #[prost(string, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(enumeration = "Speak", tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    #[prost(uint32, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_seconds: ::core::option::Option<u32>,
+    #[prost(enumeration = "HistoryFor", tag = "5")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
 }
 /// The last frame before the server closes. The same code closes the WebSocket.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -543,6 +757,34 @@ pub struct Goodbye {
     /// Wait this long before.
     #[prost(uint32, tag = "4")]
     pub retry_after_ms: u32,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RoomKind {
+    /// Listed; who likes joins.
+    Public = 0,
+    /// For those who were invited; to others it is as if it were not there.
+    Private = 1,
+}
+impl RoomKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Public => "ROOM_KIND_PUBLIC",
+            Self::Private => "ROOM_KIND_PRIVATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROOM_KIND_PUBLIC" => Some(Self::Public),
+            "ROOM_KIND_PRIVATE" => Some(Self::Private),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -568,6 +810,163 @@ impl Ack {
         match value {
             "DURABLE" => Some(Self::Durable),
             "ACCEPTED" => Some(Self::Accepted),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Act {
+    None = 0,
+    Kick = 1,
+    Ban = 2,
+    Unban = 3,
+    Mute = 4,
+    Unmute = 5,
+    Voice = 6,
+    Unvoice = 7,
+    Invite = 8,
+    SetRole = 9,
+}
+impl Act {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "ACT_NONE",
+            Self::Kick => "ACT_KICK",
+            Self::Ban => "ACT_BAN",
+            Self::Unban => "ACT_UNBAN",
+            Self::Mute => "ACT_MUTE",
+            Self::Unmute => "ACT_UNMUTE",
+            Self::Voice => "ACT_VOICE",
+            Self::Unvoice => "ACT_UNVOICE",
+            Self::Invite => "ACT_INVITE",
+            Self::SetRole => "ACT_SET_ROLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACT_NONE" => Some(Self::None),
+            "ACT_KICK" => Some(Self::Kick),
+            "ACT_BAN" => Some(Self::Ban),
+            "ACT_UNBAN" => Some(Self::Unban),
+            "ACT_MUTE" => Some(Self::Mute),
+            "ACT_UNMUTE" => Some(Self::Unmute),
+            "ACT_VOICE" => Some(Self::Voice),
+            "ACT_UNVOICE" => Some(Self::Unvoice),
+            "ACT_INVITE" => Some(Self::Invite),
+            "ACT_SET_ROLE" => Some(Self::SetRole),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Role {
+    None = 0,
+    Visitor = 1,
+    Member = 2,
+    Moderator = 3,
+    Owner = 4,
+}
+impl Role {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "ROLE_NONE",
+            Self::Visitor => "ROLE_VISITOR",
+            Self::Member => "ROLE_MEMBER",
+            Self::Moderator => "ROLE_MODERATOR",
+            Self::Owner => "ROLE_OWNER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLE_NONE" => Some(Self::None),
+            "ROLE_VISITOR" => Some(Self::Visitor),
+            "ROLE_MEMBER" => Some(Self::Member),
+            "ROLE_MODERATOR" => Some(Self::Moderator),
+            "ROLE_OWNER" => Some(Self::Owner),
+            _ => None,
+        }
+    }
+}
+/// Who may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Speak {
+    None = 0,
+    /// All who belong.
+    Everyone = 1,
+    /// All but visitors without voice.
+    Members = 2,
+    /// Those with voice, moderators and owners.
+    Voiced = 3,
+}
+impl Speak {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "SPEAK_NONE",
+            Self::Everyone => "SPEAK_EVERYONE",
+            Self::Members => "SPEAK_MEMBERS",
+            Self::Voiced => "SPEAK_VOICED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SPEAK_NONE" => Some(Self::None),
+            "SPEAK_EVERYONE" => Some(Self::Everyone),
+            "SPEAK_MEMBERS" => Some(Self::Members),
+            "SPEAK_VOICED" => Some(Self::Voiced),
+            _ => None,
+        }
+    }
+}
+/// For whom which history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HistoryFor {
+    None = 0,
+    /// All of it for members.
+    Members = 1,
+    /// For members, from their joining on.
+    Joining = 2,
+    /// For all who can see the room.
+    All = 3,
+}
+impl HistoryFor {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "HISTORY_FOR_NONE",
+            Self::Members => "HISTORY_FOR_MEMBERS",
+            Self::Joining => "HISTORY_FOR_JOINING",
+            Self::All => "HISTORY_FOR_ALL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HISTORY_FOR_NONE" => Some(Self::None),
+            "HISTORY_FOR_MEMBERS" => Some(Self::Members),
+            "HISTORY_FOR_JOINING" => Some(Self::Joining),
+            "HISTORY_FOR_ALL" => Some(Self::All),
             _ => None,
         }
     }

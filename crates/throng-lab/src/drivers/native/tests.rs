@@ -23,13 +23,13 @@ fn words(observation: &Observation<'_>) -> String {
 fn frames() -> Vec<v1::ServerFrame> {
     let from = Some(v1::User { id: 2, name: "ada".into() });
     let (origin_id, body) = ("o-1".to_owned(), "hi \u{1f980}".to_owned());
-    let message = v1::Message { n: 4, from, origin_id, body };
+    let message = v1::Message { n: 4, from, origin_id, body, ..v1::Message::default() };
     let what = Some(event::What::Message(message));
     let event = v1::Event { room: 1, seq: 5, prev: 3, at: 99, what };
     let welcome = v1::Welcome { server: "double".into(), epoch: 7, limits: None };
     let posted = v1::Posted { room: 1, seq: 5, n: 4, ..v1::Posted::default() };
     let reply = v1::Reply { re: 3, outcome: Some(reply::Outcome::Posted(posted)) };
-    let left = v1::Left { room: 1, seq: 6 };
+    let left = v1::Left { room: 1, seq: 6, act: 0 };
     [
         Frame::Welcome(welcome),
         Frame::Event(event.clone()),

@@ -3,9 +3,11 @@
 //! Neighbours: `native` decodes frames and asks here what they mean; `form` and REST render what
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
+pub mod moderation;
+
 use throng_core::{
-    Author, Body, Command, Disconnect, Epoch, Event, EventKind, Limits, OriginId, Position,
-    Rejection, RoomId, RoomName, Seq, limits,
+    Act, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Kind, Limits, OriginId,
+    Position, Rejection, RoomId, RoomName, Seq, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -23,8 +25,8 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Login(v1::Login { name, password }) => What::Login { name, password },
         Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
         Request::Logout(v1::Logout {}) => What::Logout,
-        Request::CreateRoom(v1::CreateRoom { name }) => {
-            What::CreateRoom { name: RoomName::parse(&name)? }
+        Request::CreateRoom(v1::CreateRoom { name, kind }) => {
+            What::CreateRoom { name: RoomName::parse(&name)?, kind: kind_of(kind)? }
         }
         Request::ListRooms(v1::ListRooms { after, limit, mine }) => {
             What::ListRooms { after, limit, mine }
@@ -42,6 +44,21 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
             What::Unsubscribe { room: room_id(room)? }
         }
         Request::Ping(v1::Ping {}) => What::Ping,
+        Request::Edit(v1::Edit { room, seq, body }) => {
+            durable(Command::Edit { room: room_id(room)?, of: Seq(seq), body: Body::parse(body)? })
+        }
+        Request::Delete(v1::Delete { room, seq }) => {
+            durable(Command::Delete { room: room_id(room)?, of: Seq(seq) })
+        }
+        Request::Moderate(asked) => {
+            let room = room_id(asked.room)?;
+            let (act, target) = moderation::act(asked)?;
+            What::Moderate { room, act, target }
+        }
+        Request::SetRoom(asked) => {
+            let room = room_id(asked.room)?;
+            durable(Command::Set { room, settings: Box::new(moderation::settings(asked)?) })
+        }
     })
 }
 
@@ -66,6 +83,14 @@ pub fn post_command(room: RoomId, body: String, origin_id: String) -> Result<Com
         _ => Some(OriginId::parse(origin_id)?),
     };
     Ok(Command::Post { room, origin_id, body: Body::parse(body)? })
+}
+
+/// For whom a new room is.
+pub fn kind_of(kind: i32) -> Result<Kind, Rejection> {
+    match v1::RoomKind::try_from(kind).map_err(|_| Rejection::BadArgument)? {
+        v1::RoomKind::Public => Ok(Kind::Public),
+        v1::RoomKind::Private => Ok(Kind::Private),
+    }
 }
 
 /// A number of a request as a room's; one that cannot be a room's names none.
@@ -105,7 +130,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
             position: Some(self::position(*position)),
             already: *already,
         }),
-        Answer::Left { room, seq } => Outcome::Left(left(*room, *seq)),
+        Answer::Left { room, seq } => Outcome::Left(left(*room, *seq, None)),
         Answer::Posted { room, seq, n, at, repeat, ack } => Outcome::Posted(v1::Posted {
             room: room.get(),
             seq: seq.0,
@@ -113,6 +138,12 @@ pub fn outcome(answer: &Answer) -> Outcome {
             at: at.0,
             repeat: *repeat,
             ack: self::ack(*ack) as i32,
+        }),
+        Answer::Applied { room, seq, at, already } => Outcome::Applied(v1::Applied {
+            room: room.get(),
+            seq: seq.0,
+            at: at.0,
+            already: *already,
         }),
         Answer::Page(page) => Outcome::Page(self::page(page)),
         Answer::Subscribed { room, position } => Outcome::Subscribed(v1::Subscribed {
@@ -125,8 +156,9 @@ pub fn outcome(answer: &Answer) -> Outcome {
 }
 
 /// The end of a membership.
-pub fn left(room: RoomId, seq: Seq) -> v1::Left {
-    v1::Left { room: room.get(), seq: seq.0 }
+pub fn left(room: RoomId, seq: Seq, act: Option<Act>) -> v1::Left {
+    let act = act.map_or(v1::Act::None, moderation::act_name);
+    v1::Left { room: room.get(), seq: seq.0, act: act as i32 }
 }
 
 /// A refusal.
@@ -152,6 +184,12 @@ fn room(room: &RoomSummary) -> v1::Room {
         head: room.head.0,
         posts: room.posts,
         member: room.member,
+        kind: moderation::kind(room.policy.kind) as i32,
+        topic: room.topic.as_str().to_owned(),
+        speak: moderation::speak(room.policy.speak) as i32,
+        slow_seconds: room.policy.slow_seconds,
+        history: moderation::history(room.policy.history) as i32,
+        invited: room.invited,
     }
 }
 
@@ -184,20 +222,38 @@ fn ack(ack: Ack) -> v1::Ack {
 /// An event.
 pub fn event(event: &Event) -> v1::Event {
     let what = match &event.kind {
-        EventKind::Created { by, name } => event::What::Created(v1::RoomCreated {
+        EventKind::Created { by, name, kind } => event::What::Created(v1::RoomCreated {
             by: Some(user(by)),
             name: name.as_str().to_owned(),
+            kind: moderation::kind(*kind) as i32,
         }),
         EventKind::Joined { who } => {
             event::What::Joined(v1::MemberJoined { user: Some(user(who)) })
         }
         EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
-        EventKind::Posted { n, author, origin_id, body } => event::What::Message(v1::Message {
-            n: *n,
-            from: Some(user(author)),
-            origin_id: origin_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        EventKind::Posted { n, author, origin_id, body, extras } => {
+            let edited = extras.as_ref().and_then(|extras| extras.edited);
+            event::What::Message(v1::Message {
+                n: *n,
+                from: Some(user(author)),
+                origin_id: origin_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+                body: body.as_str().to_owned(),
+                edited: edited.map_or(0, |seq| seq.0),
+                deleted: body.is_erased(),
+            })
+        }
+        EventKind::Edited { by, of, body } => event::What::Edited(v1::Edited {
+            by: Some(user(by)),
+            of: of.0,
             body: body.as_str().to_owned(),
         }),
+        EventKind::Deleted { by, of } => {
+            event::What::Deleted(v1::Deleted { by: Some(user(by)), of: of.0 })
+        }
+        EventKind::Moderated { by, who, act } => {
+            event::What::Moderated(moderation::moderated(user(by), user(who), *act))
+        }
+        EventKind::Set { by, settings } => event::What::Set(moderation::set(user(by), settings)),
     };
     v1::Event {
         room: event.room.get(),

@@ -1,0 +1,65 @@
+//! What a batch must know that no shard keeps in memory: which events it asks for, and what it was
+//! given of them.
+//!
+//! Neighbours: the shard says what it wants, the sequencer reads it and fills in. It decides nothing.
+
+use alloc::sync::Arc;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+
+use crate::event::Event;
+use crate::id::{RoomId, Seq, Timestamp};
+
+/// What a batch must know before it can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Want {
+    /// The `origin_id`s of this room's older posts are not in memory: `load_origin`.
+    Origins {
+        /// Which room.
+        room: RoomId,
+        /// Only posts up to this place are missing: what the store had when the room was restored.
+        through: Seq,
+        /// Posts decided before this time no longer count and need not be read.
+        since: Timestamp,
+    },
+    /// A post may be a repeat of this event, whose fingerprint it shares: `Facts::add`.
+    Event {
+        /// Which room.
+        room: RoomId,
+        /// Which event.
+        seq: Seq,
+    },
+    /// A message is to be changed: `Facts::add_message`.
+    Message {
+        /// Which room.
+        room: RoomId,
+        /// Which event.
+        seq: Seq,
+    },
+}
+
+/// The events that a batch wanted.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub(super) events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
+    pub(super) messages: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
+}
+
+impl Facts {
+    /// What stands at a wanted place.
+    pub fn add(&mut self, event: Arc<Event>) {
+        self.events.insert((event.room, event.seq), event);
+    }
+
+    /// What stands at the place of a wanted message: as it is shown, erased if it was deleted.
+    pub fn add_message(&mut self, event: Arc<Event>) {
+        self.messages.insert((event.room, event.seq), event);
+    }
+
+    /// Forgets all, to be used for another batch.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.messages.clear();
+    }
+}

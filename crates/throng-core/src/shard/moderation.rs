@@ -1,0 +1,149 @@
+//! What is done to messages, to people and to the room itself: decided as everything is, in the
+//! room's order.
+//!
+//! Neighbours: `shard.rs` calls it for its commands and gives places to the events; `rights` says who
+//! may. A message that is changed is among the facts, because the shard keeps no messages.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use super::{Facts, Shard, Turn, Want};
+use crate::command::Reply;
+use crate::event::{Author, Event, EventKind};
+use crate::id::{RoomId, Seq, Timestamp, UserId};
+use crate::rejection::Rejection;
+use crate::rights::{Act, Operation, Role, Settings, Standing, outranks, permit};
+use crate::room::Room;
+use crate::text::Body;
+
+/// Refuses a post that comes too soon in slow mode; those who keep order are exempt.
+pub(super) fn in_time(room: &Room, user: UserId, at: Timestamp) -> Result<(), Rejection> {
+    let wait = room.must_wait(user, at);
+    if wait == 0 || room.standing(user).role() >= Some(Role::Moderator) {
+        return Ok(());
+    }
+    Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX) })
+}
+
+impl Shard {
+    /// What an edit or a deletion must know.
+    pub(super) fn wanted_message(&self, room: RoomId, seq: Seq) -> Option<Want> {
+        let head = self.rooms[self.slot(room)?].head;
+        (seq != Seq::ZERO && seq <= head).then_some(Want::Message { room, seq })
+    }
+
+    /// Gives a message another text, or (without one) takes it away.
+    pub(super) fn edit(
+        &mut self,
+        room: RoomId,
+        who: &Author,
+        (of, body): (Seq, Option<&Body>),
+        facts: &Facts,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let (own, other) = match body {
+            Some(_) => (Operation::EditOwn, Operation::EditOther),
+            None => (Operation::DeleteOwn, Operation::DeleteOther),
+        };
+        let slot = self.permitted(room, own, who.id)?;
+        let state = &self.rooms[slot];
+        let asker = state.standing(who.id);
+        if of < state.policy.readable_from(state.joined(who.id)) || of > state.head {
+            return Err(Rejection::NoSuchMessage);
+        }
+        let message = message(room, of, facts, turn)?;
+        let EventKind::Posted { author, .. } = &message.kind else {
+            return Err(Rejection::NoSuchMessage);
+        };
+        if author.id != who.id {
+            permit(other, asker, state.policy)?;
+            outranks(asker, state.standing(author.id), None)?;
+        }
+        if is_deleted(&message, turn) {
+            return match body {
+                Some(_) => Err(Rejection::NoSuchMessage),
+                None => Ok(Reply::Applied { seq: state.head, at: turn.at, already: true }),
+            };
+        }
+        let by = who.clone();
+        let kind = match body {
+            Some(body) => EventKind::Edited { by, of, body: body.clone() },
+            None => EventKind::Deleted { by, of },
+        };
+        self.applied(slot, kind, turn)
+    }
+
+    /// Does something to somebody. What is so already adds nothing.
+    pub(super) fn moderate(
+        &mut self,
+        room: RoomId,
+        by: &Author,
+        act: Act,
+        who: &Author,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let slot = self.permitted(room, act.operation(), by.id)?;
+        let state = &self.rooms[slot];
+        let was = state.standing(who.id);
+        let belongs = was.role().is_some();
+        match act {
+            Act::Invite if was.has(Standing::BANNED) => return Err(Rejection::Banned),
+            Act::Invite if belongs => {
+                return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
+            }
+            Act::Ban | Act::Unban | Act::Unmute | Act::Invite => {}
+            Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_) if belongs => {}
+            _ => return Err(Rejection::NoSuchUser),
+        }
+        outranks(state.standing(by.id), was, Some(act))?;
+        let now = act.applied(was);
+        if now == was {
+            return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
+        }
+        if now.is_marked() && !was.is_marked() && state.marked() >= self.marked_max {
+            return Err(Rejection::LimitReached);
+        }
+        let kind = EventKind::Moderated { by: by.clone(), who: who.clone(), act };
+        self.applied(slot, kind, turn)
+    }
+
+    /// Changes the settings.
+    pub(super) fn set(
+        &mut self,
+        room: RoomId,
+        by: &Author,
+        settings: &Settings,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let slot = self.permitted(room, settings.operation(), by.id)?;
+        let kind = EventKind::Set { by: by.clone(), settings: Box::new(settings.clone()) };
+        self.applied(slot, kind, turn)
+    }
+
+    fn applied(
+        &mut self,
+        slot: usize,
+        kind: EventKind,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let seq = self.happen(slot, kind, true, turn)?;
+        Ok(Reply::Applied { seq, at: turn.at, already: false })
+    }
+}
+
+/// The event at a place: one of this turn, or among the facts.
+fn message(room: RoomId, seq: Seq, facts: &Facts, turn: &Turn) -> Result<Arc<Event>, Rejection> {
+    let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room);
+    let event = facts.messages.get(&(room, seq)).or_else(of_turn);
+    event.cloned().ok_or(Rejection::Unavailable)
+}
+
+/// Whether a message was deleted, before this turn or in it.
+fn is_deleted(message: &Event, turn: &Turn) -> bool {
+    let erased = matches!(&message.kind, EventKind::Posted { body, .. } if body.is_erased());
+    let deletes = |event: &Event| {
+        event.room == message.room
+            && matches!(event.kind, EventKind::Deleted { of, .. } if of == message.seq)
+    };
+    erased || turn.events.iter().any(|event| deletes(event))
+}

@@ -1,0 +1,377 @@
+//! The table of rights, asked of a whole server by every protocol: every operation by everyone, in
+//! both kinds of room and under every setting that rights depend on. What the core's `permit` answers
+//! is compared with `docs/reference/permissions.md` by the core's own tests.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+use throng_core::rights::{Operation, permit};
+use throng_core::{Kind, Policy, Rejection, Role, Speak as Speaks, Standing, Visibility};
+use throng_wire::native::v1::client_frame::Request;
+use throng_wire::native::v1::reply::Outcome;
+use throng_wire::native::v1::{self, Act};
+
+use super::Server;
+use super::client::{Client, Speak, post};
+use super::moderation::{applied, moderate};
+
+/// Who asks: a name for the reader, and where the asker stands.
+const PEOPLE: [(&str, u8); 11] = [
+    ("owner", 4),
+    ("moderator", 3),
+    ("member", 2),
+    ("visitor", 1),
+    ("muted", 2 | 0x08),
+    ("voiced-visitor", 1 | 0x10),
+    ("voiced-member", 2 | 0x10),
+    ("muted-moderator", 3 | 0x08),
+    ("stranger", 0),
+    ("banned", 0x20),
+    ("invited", 0x40),
+];
+
+fn standing(byte: u8) -> Standing {
+    Standing::from_byte(byte).expect("one of the list")
+}
+
+/// An account with a connection of each form.
+struct Person {
+    name: &'static str,
+    standing: Standing,
+    user: u64,
+    token: String,
+    connections: Vec<Client>,
+}
+
+impl Person {
+    fn new(server: &Server, name: &'static str, byte: u8) -> Self {
+        let mut first = server.connect(Speak::Json);
+        first.register(name);
+        let (user, token) = (first.user, first.token.clone());
+        let mut connections = vec![first];
+        for speak in [Speak::Protobuf, Speak::Raw] {
+            let mut other = server.connect(speak);
+            other.authenticate(&token);
+            connections.push(other);
+        }
+        Self { name, standing: standing(byte), user, token, connections }
+    }
+
+    fn ask(&mut self, request: Request) -> Outcome {
+        self.connections[0].ask(request)
+    }
+}
+
+/// What came of it: a refusal's code, or 0.
+fn code(outcome: &Outcome) -> u32 {
+    match outcome {
+        Outcome::Rejected(rejected) => rejected.code,
+        _ => 0,
+    }
+}
+
+/// One request over HTTP, and the code of the refusal; its whole answer too, without what names no
+/// room.
+fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) -> (u32, String) {
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    let head = format!(
+        "{method} /api/v1{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let json = answer.split_once("\r\n\r\n").expect("a head ends").1;
+    let json: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("{answer}"));
+    let code = json["rejected"]["code"].as_u64().unwrap_or(0) as u32;
+    let dated = |line: &&str| !line.to_lowercase().starts_with("date:");
+    (code, answer.lines().filter(dated).collect::<Vec<_>>().join("\n"))
+}
+
+/// An operation as requests ask it: over a connection, and over REST if it is there. What it needs
+/// to know of the room: a message of the asker's and one of another's (places 0 where the asker has
+/// none), and somebody who is a member and one who is nobody.
+struct Asked {
+    operation: Operation,
+    request: Request,
+    rest: Option<(&'static str, String, String)>,
+}
+
+fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> Option<Asked> {
+    use Operation as O;
+    let act = |act: Act| {
+        let body = format!(r#"{{"act":"{}","user":{target}}}"#, name(act));
+        let rest = ("POST", format!("/rooms/{room}/moderation"), body);
+        (moderate(room, act, target), Some(rest))
+    };
+    let message = |seq| format!("/rooms/{room}/messages/{seq}");
+    let edit = |seq| {
+        let body = "edited".to_owned();
+        let rest = ("PATCH", message(seq), r#"{"body":"edited"}"#.to_owned());
+        (Request::Edit(v1::Edit { room, seq, body }), Some(rest))
+    };
+    let delete = |seq| {
+        (Request::Delete(v1::Delete { room, seq }), Some(("DELETE", message(seq), String::new())))
+    };
+    let at = |path: &str| format!("/rooms/{room}{path}");
+    let (request, rest) = match operation {
+        // Asked of the list, which is for all; what would end the asker's standing; and what is
+        // asked with the settings that are being tried, below.
+        O::See | O::Leave | O::SetAccess => return None,
+        O::Join => (Request::Join(v1::Join { room }), Some(("POST", at("/join"), String::new()))),
+        O::Subscribe => (Request::Subscribe(v1::Subscribe { room, from: None }), None),
+        O::History => (
+            Request::History(v1::History { room, ..v1::History::default() }),
+            Some(("GET", at("/messages"), String::new())),
+        ),
+        O::Post => {
+            (post(room, "hi"), Some(("POST", at("/messages"), r#"{"body":"hi"}"#.to_owned())))
+        }
+        O::EditOwn => edit(own),
+        O::EditOther => edit(other),
+        O::DeleteOwn => delete(own),
+        O::DeleteOther => delete(other),
+        O::Kick => act(Act::Kick),
+        O::Ban => act(Act::Ban),
+        O::Unban => act(Act::Unban),
+        O::Mute => act(Act::Mute),
+        O::Unmute => act(Act::Unmute),
+        O::Voice => act(Act::Voice),
+        O::Unvoice => act(Act::Unvoice),
+        O::Invite => act(Act::Invite),
+        O::SetRole => {
+            let (act, role) = (Act::SetRole as i32, v1::Role::Visitor as i32);
+            let body = format!(r#"{{"act":"set_role","user":{target},"role":"visitor"}}"#);
+            let asked = v1::Moderate { room, act, user: target, role, ..v1::Moderate::default() };
+            (Request::Moderate(asked), Some(("POST", at("/moderation"), body)))
+        }
+        O::SetConduct => {
+            let topic = Some("tea".to_owned());
+            let set = v1::SetRoom { room, topic, ..v1::SetRoom::default() };
+            (Request::SetRoom(set), Some(("PATCH", at(""), r#"{"topic":"tea"}"#.to_owned())))
+        }
+    };
+    Some(Asked { operation, request, rest })
+}
+
+fn name(act: Act) -> String {
+    act.as_str_name().trim_start_matches("ACT_").to_lowercase()
+}
+
+/// A room with everybody in it as the list says.
+struct Scene<'a> {
+    server: &'a Server,
+    people: &'a mut Vec<Person>,
+    policy: Policy,
+    room: u32,
+    /// An account that belongs to no room here, so that no act on it changes anything.
+    nobody: u64,
+    cells: usize,
+}
+
+impl Scene<'_> {
+    fn set(&mut self, what: v1::SetRoom) {
+        applied(self.people[0].ask(Request::SetRoom(v1::SetRoom { room: self.room, ..what })));
+    }
+
+    /// Everybody joins, says something, and comes to stand where it belongs.
+    fn settle(&mut self) -> Vec<u64> {
+        let room = self.room;
+        let mut own = vec![0; self.people.len()];
+        for (i, own) in own.iter_mut().enumerate() {
+            let (standing, user) = (self.people[i].standing, self.people[i].user);
+            let Some(role) = standing.role() else { continue };
+            if i > 0 {
+                self.people[0].ask(moderate(room, Act::Invite, user));
+                self.people[i].connections[0].join(room);
+            }
+            *own = self.people[i].connections[0].post(room, "mine").seq;
+            if role != Role::Member && role != Role::Owner {
+                let (act, role) = (Act::SetRole as i32, role as i32);
+                let asked = v1::Moderate { room, act, user, role, ..v1::Moderate::default() };
+                applied(self.people[0].ask(Request::Moderate(asked)));
+            }
+        }
+        for i in 0..self.people.len() {
+            let (standing, user) = (self.people[i].standing, self.people[i].user);
+            let marks = [
+                (Standing::MUTED, Act::Mute),
+                (Standing::VOICED, Act::Voice),
+                (Standing::BANNED, Act::Ban),
+                (Standing::INVITED, Act::Invite),
+            ];
+            for (_, act) in marks.into_iter().filter(|(mark, _)| standing.has(*mark)) {
+                if act != Act::Invite || self.policy.kind == Kind::Private {
+                    applied(self.people[0].ask(moderate(room, act, user)));
+                }
+            }
+        }
+        own
+    }
+
+    /// Every operation by everybody, by every protocol.
+    fn ask_all(&mut self, own: &[u64]) {
+        // One that all who belong may see, also those who see from their joining on.
+        let owners = self.people[0].connections[0].post(self.room, "for all").seq;
+        for i in 0..self.people.len() {
+            let who = self.people[i].standing;
+            for operation in Operation::ALL {
+                // To join would change where the asker stands.
+                let joins = *operation == Operation::Join && who.role().is_none();
+                let mut expected = permit(*operation, who, self.policy);
+                if *operation == Operation::EditOther {
+                    // Whose message it is comes after whether the asker may speak at all.
+                    expected = permit(Operation::EditOwn, who, self.policy).and(expected);
+                }
+                if joins && expected.is_ok() {
+                    continue;
+                }
+                let other = if i == 0 { own[1] } else { owners };
+                let asked = asked(*operation, self.room, own[i], other, self.nobody);
+                let Some(asked) = asked else { continue };
+                self.ask(i, &asked, expected);
+            }
+        }
+    }
+
+    fn ask(&mut self, i: usize, asked: &Asked, expected: Result<(), Rejection>) {
+        let person = &mut self.people[i];
+        let mut answers = Vec::new();
+        for connection in &mut person.connections {
+            answers.push(code(&connection.ask(asked.request.clone())));
+        }
+        if let Some((method, path, body)) = &asked.rest {
+            answers.push(http(self.server, &person.token, method, path, body).0);
+        }
+        for answer in answers {
+            self.cells += 1;
+            let told = format!(
+                "{} asks to {:?} in {:?}: {answer}, not {expected:?}",
+                person.name, asked.operation, self.policy
+            );
+            if let Err(rejection) = expected {
+                assert_eq!(answer, u32::from(rejection.code()), "{told}");
+                continue;
+            }
+            // What is permitted may fail by what it is about: a message that is gone or of one
+            // above, a target that is nobody here.
+            let about = match asked.operation {
+                Operation::EditOwn | Operation::DeleteOwn => [0, 215],
+                Operation::DeleteOther => [0, 210],
+                Operation::Kick
+                | Operation::Mute
+                | Operation::Voice
+                | Operation::Unvoice
+                | Operation::SetRole => [214, 214],
+                _ => [0, 0],
+            };
+            assert!(about.contains(&answer), "{told}");
+        }
+    }
+}
+
+fn server() -> Server {
+    Server::with(|settings| {
+        settings.limits.sends_burst = 1_000_000;
+        settings.limits.sends_per_second = 1_000_000;
+        settings.limits.requests_burst = 1_000_000;
+        settings.limits.refusals_max = 1_000_000;
+    })
+}
+
+#[test]
+fn every_protocol_answers_every_operation_of_everybody_as_the_table_says() {
+    let server = server();
+    let mut people: Vec<_> =
+        PEOPLE.iter().map(|(name, byte)| Person::new(&server, name, *byte)).collect();
+    let nobody = server.join_in(Speak::Raw, "nobody").user;
+    let mut cells = 0;
+    for kind in [Kind::Public, Kind::Private] {
+        let number = i32::from(kind == Kind::Private);
+        let make = v1::CreateRoom { name: format!("room {number}"), kind: number };
+        let Outcome::Joined(v1::Joined { room, .. }) = people[0].ask(Request::CreateRoom(make))
+        else {
+            panic!("no room")
+        };
+        let policy = Policy { kind, ..Policy::default() };
+        let people = &mut people;
+        let mut scene = Scene { server: &server, people, policy, room, nobody, cells };
+        let own = scene.settle();
+        for (speak, history, set) in [
+            (Speaks::Everyone, Visibility::Members, (1, 1)),
+            (Speaks::Members, Visibility::All, (2, 3)),
+            (Speaks::Voiced, Visibility::Joining, (3, 2)),
+        ] {
+            let (set_speak, set_history) = set;
+            scene.set(v1::SetRoom {
+                speak: set_speak,
+                history: set_history,
+                ..v1::SetRoom::default()
+            });
+            scene.policy = Policy { speak, history, ..scene.policy };
+            for i in 1..scene.people.len() {
+                let who = scene.people[i].standing;
+                let body = format!(
+                    r#"{{"history":"{}"}}"#,
+                    ["", "members", "joining", "all"][set_history as usize]
+                );
+                let request = v1::SetRoom { room, history: set_history, ..v1::SetRoom::default() };
+                let asked = Asked {
+                    operation: Operation::SetAccess,
+                    request: Request::SetRoom(request),
+                    rest: Some(("PATCH", format!("/rooms/{room}"), body)),
+                };
+                let expected = permit(Operation::SetAccess, who, scene.policy);
+                scene.ask(i, &asked, expected);
+            }
+            scene.ask_all(&own);
+        }
+        cells = scene.cells;
+    }
+    println!("{cells} cells were asked");
+    assert!(cells > 3_500, "{cells}");
+}
+
+/// Everything that one may say about a room, to which there is an answer.
+fn about(room: u32, user: u64) -> Vec<Asked> {
+    let all = Operation::ALL.iter();
+    let mut all: Vec<_> = all.filter_map(|it| asked(*it, room, 3, 4, user)).collect();
+    all.push(Asked {
+        operation: Operation::Leave,
+        request: Request::Leave(v1::Leave { room }),
+        rest: Some(("POST", format!("/rooms/{room}/leave"), String::new())),
+    });
+    all
+}
+
+#[test]
+fn a_room_that_one_may_not_see_and_one_that_is_not_there_look_the_same_by_every_way_of_asking() {
+    let server = server();
+    let mut host = server.join_in(Speak::Json, "host");
+    let kind = v1::RoomKind::Private as i32;
+    let make = Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind });
+    let Outcome::Joined(v1::Joined { room: hidden, .. }) = host.ask(make) else { panic!() };
+    host.post(hidden, "secret");
+    let mut stranger = Person::new(&server, "stranger", 0);
+    let mut banned = Person::new(&server, "banned", 0x20);
+    applied(host.ask(moderate(hidden, Act::Ban, banned.user)));
+    // As many digits, and the shard of the other.
+    let absent = hidden + 2;
+    for asker in [&mut stranger, &mut banned] {
+        for (there, nowhere) in about(hidden, host.user).into_iter().zip(about(absent, host.user)) {
+            for connection in &mut asker.connections {
+                let answers =
+                    [there.request.clone(), nowhere.request.clone()].map(|it| connection.ask(it));
+                assert_eq!(answers[0], answers[1], "{:?}", there.operation);
+                assert_eq!(code(&answers[0]), 205, "{:?}", there.operation);
+            }
+            let (Some(there), Some(nowhere)) = (there.rest, nowhere.rest) else { continue };
+            let ask = |(method, path, body): (&str, String, String)| {
+                http(&server, &asker.token, method, &path, &body).1
+            };
+            assert_eq!(ask(there.clone()), ask(nowhere), "{there:?}");
+        }
+    }
+}
