@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use throng_lab::compare::{self, Metric};
 use throng_lab::report::{self, Folder, Form};
 
 fn old_run() -> PathBuf {
@@ -138,4 +139,27 @@ fn the_list_names_scenarios_and_runs() {
     report::list(old_run().parent().unwrap(), &mut said).unwrap();
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("canonical") && said.contains("2026-11-21 08:25:22 UTC  pass"), "{said}");
+}
+
+#[test]
+fn two_runs_are_compared_and_their_one_pair_gives_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let b = folder.path().join("b");
+    std::fs::create_dir(&b).unwrap();
+    changed(&b, "summary.json", "10.938525486764384", "12.0");
+    let (a, b) = (old_run().display().to_string(), b.display().to_string());
+    let it = compare::of_folders(&a, &b, Metric::Cpu, 1).unwrap();
+    assert!(it.sentence().starts_with("No verdict: B took 9.7 % more CPU"), "{}", it.sentence());
+    let path = it.write(&folder.path().join("out")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!((&json["schema"], &json["verdict"]), (&1.into(), &"too_few".into()));
+    assert!(json["metrics"]["cpu"]["interval"].is_null());
+    // A side may be several runs, or a folder of runs; then there must be as many of each.
+    let six = [b.as_str(); 6].join(",");
+    let it = compare::of_folders(&[a.as_str(); 6].join(","), &six, Metric::Cpu, 1).unwrap();
+    assert!(it.sentence().starts_with("B is slower: it takes 9.7 % more"), "{}", it.sentence());
+    let uneven = compare::of_folders(&a, &six, Metric::Cpu, 1).unwrap_err();
+    assert!(uneven.to_string().contains("A has 1 runs and B 6"), "{uneven}");
+    let of_folder = compare::of_folders(&folder.path().display().to_string(), &a, Metric::Cpu, 1);
+    assert_eq!(of_folder.unwrap().runs.len(), 1);
 }

@@ -1,6 +1,9 @@
 //! `throng lab`: measures servers, and the machine itself.
 //!
-//! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments.
+//! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments, `lab/` those of
+//! the larger commands.
+
+mod compare;
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -24,6 +27,8 @@ pub enum Lab {
     Run(Run),
     /// Say what can be run, and what has been.
     List(List),
+    /// Say whether B is quicker or slower than A, by how much, and how sure that is.
+    Compare(compare::Compare),
     /// Make a run's report again from its folder.
     Report(Report),
     /// Say what this machine itself could do, without any server (a minute).
@@ -139,6 +144,7 @@ impl Lab {
     pub fn run(self) -> Result<(), Failure> {
         match self {
             Self::Run(run) => return run.run(),
+            Self::Compare(compare) => return compare.run(),
             Self::Report(report) => return report.run(),
             Self::List(list) => report::list(&list.runs, &mut io::stdout()),
             Self::Floor(floor) => floor.run(),

@@ -1,0 +1,277 @@
+//! Two settings, protocols or builds, run in turn: A B A B. What slows the machine down for a minute
+//! slows both.
+//!
+//! Neighbours: each run is an ordinary `lab run` with a folder of its own, made by whoever calls; a
+//! run that says nothing (the generator was the bottleneck) is made again with its partner, a bounded
+//! number of times.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{CompareError, Comparison, Metric, tell};
+use crate::report::Folder;
+use crate::report::folder::Ending;
+use crate::report::words::number;
+use crate::run::RunArgs;
+use crate::stats::compare::{PAIRS_MAX, PAIRS_MIN};
+
+/// Pairs made again, for each pair wanted, before the comparison is given up.
+const AGAIN_MAX: usize = 1;
+
+/// How all users speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dressed {
+    /// WebSocket with JSON.
+    Json,
+    /// WebSocket with Protobuf.
+    Protobuf,
+    /// Raw TCP with Protobuf.
+    Raw,
+}
+
+impl Dressed {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Json => r#"users.dresses=["ws-json"]"#,
+            Self::Protobuf => r#"users.dresses=["ws-protobuf"]"#,
+            Self::Raw => r#"users.dresses=["raw"]"#,
+        }
+    }
+
+    /// By its name.
+    pub fn named(name: &str) -> Result<Self, String> {
+        match name {
+            "json" => Ok(Self::Json),
+            "protobuf" => Ok(Self::Protobuf),
+            "raw" => Ok(Self::Raw),
+            _ => Err(format!("`{name}` is none of json, protobuf, raw")),
+        }
+    }
+}
+
+/// What one side is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// `key=value` over the scenario.
+    pub settings: Vec<String>,
+    /// The executable that serves.
+    pub server: Option<PathBuf>,
+    /// How all users speak.
+    pub dressed: Option<Dressed>,
+}
+
+impl Side {
+    fn settings(&self) -> impl Iterator<Item = String> {
+        let dressed = self.dressed.map(|it| it.setting().to_owned());
+        self.settings.iter().cloned().chain(dressed)
+    }
+
+    fn words(&self) -> String {
+        let server = self.server.as_ref().map(|it| format!("server {}", it.display()));
+        let words: Vec<String> = self.settings().chain(server).collect();
+        if words.is_empty() { "as the scenario has it".to_owned() } else { words.join(", ") }
+    }
+}
+
+/// What is compared, and how often.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// Common to both; `out` is the folder of the whole comparison.
+    pub common: RunArgs,
+    /// Where all of it goes.
+    pub out: PathBuf,
+    /// A and B.
+    pub sides: [Side; 2],
+    /// How many pairs.
+    pub pairs: usize,
+    /// What decides.
+    pub by: Metric,
+    /// Of the first pair; both of a pair have the same, the next pair another.
+    pub seed: u64,
+}
+
+/// Runs A and B in turn. `run` makes one run and reads its folder back; `say` hears of progress.
+pub fn in_turn(
+    turns: &Turns,
+    run: &mut dyn FnMut(&RunArgs) -> Result<Folder, CompareError>,
+    say: &mut dyn Write,
+) -> Result<Comparison, CompareError> {
+    if !(PAIRS_MIN..=PAIRS_MAX).contains(&turns.pairs) {
+        let (pairs, range) = (turns.pairs, format!("{PAIRS_MIN} to {PAIRS_MAX}"));
+        return Err(CompareError::Arguments(format!("{pairs} pairs are not from {range}")));
+    }
+    let mut pairs = Vec::new();
+    let mut void = 0;
+    while pairs.len() < turns.pairs {
+        let made = pairs.len() + void + 1;
+        let mut pair = Vec::new();
+        let mut why = None;
+        for (side, name) in turns.sides.iter().zip(["a", "b"]) {
+            let out = turns.out.join(format!("{name}-{made:02}"));
+            let folder = run(&args_of(turns, side, made, &out))?;
+            let value = turns.by.of(&folder).map_or("–".to_owned(), number);
+            let ending = folder.summary.ending.name();
+            let what = turns.by.words();
+            let line = format!("pair {made}, {}: {what} {value}, {ending}", name.to_uppercase());
+            tell(say, &line);
+            if folder.summary.ending == Ending::Faults {
+                return Err(CompareError::Faults(out, folder.summary.reasons.join("; ")));
+            }
+            why = void_because(&folder, turns.by);
+            pair.push((out, folder));
+            if why.is_some() {
+                break;
+            }
+        }
+        let whole: Result<[(PathBuf, Folder); 2], _> = pair.try_into();
+        match (why, whole) {
+            (None, Ok(pair)) => pairs.push(pair),
+            (why, _) => {
+                let why = why.unwrap_or_default();
+                void += 1;
+                tell(say, &format!("pair {made} is made again: {why}"));
+                if void > turns.pairs * AGAIN_MAX {
+                    return Err(CompareError::Void(void, why));
+                }
+            }
+        }
+    }
+    Comparison::of(turns.by, turns.sides.clone().map(|it| it.words()), &pairs, turns.seed)
+}
+
+fn args_of(turns: &Turns, side: &Side, made: usize, out: &Path) -> RunArgs {
+    let mut args = turns.common.clone();
+    args.settings.extend(side.settings());
+    args.server = side.server.clone().or(args.server);
+    args.seed = Some(turns.seed + made as u64);
+    args.out = Some(out.to_owned());
+    args
+}
+
+/// Why a run says nothing, if it does not.
+fn void_because(run: &Folder, by: Metric) -> Option<String> {
+    let summary = &run.summary;
+    if summary.ending != Ending::Pass {
+        return Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; ")));
+    }
+    let [before, after] = summary.fsync?;
+    let apart = before.p50_us.max(after.p50_us) > 3.0 * before.p50_us.min(after.p50_us).max(1.0);
+    (by.is_latency() && apart).then(|| {
+        let (a, b) = (before.p50_us, after.p50_us);
+        format!("the disk was another one afterwards (fsync p50 {a:.0} and {b:.0} µs)")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+    use crate::report::folder::{Cost, Manifest, Summary};
+    use crate::stats::Verdict;
+
+    fn folder(cpu: f64, ending: Ending) -> Folder {
+        let cost = Cost { cpu_us_per_delivery: cpu, ..Cost::default() };
+        let summary = Summary { ending, cost: Some(cost), ..Summary::default() };
+        Folder { manifest: Manifest::default(), seconds: Vec::new(), lines: Vec::new(), summary }
+    }
+
+    fn turns(pairs: usize) -> Turns {
+        let slow = Side { settings: vec!["server.slow=1".into()], ..Side::default() };
+        Turns {
+            common: RunArgs { scenario: "canonical".into(), ..RunArgs::default() },
+            out: PathBuf::from("out"),
+            sides: [Side::default(), slow],
+            pairs,
+            by: Metric::Cpu,
+            seed: 100,
+        }
+    }
+
+    /// A server whose CPU a delivery is 8 µs with a noise of 4 %, and `factor` times that where the
+    /// setting is.
+    fn server(factor: f64, seed: u64) -> impl FnMut(&RunArgs) -> Result<Folder, CompareError> {
+        let mut chance = StdRng::seed_from_u64(seed);
+        move |args| {
+            let of = if args.settings.is_empty() { 1.0 } else { factor };
+            let noise = 1.0 + 0.14 * (chance.random::<f64>() - 0.5);
+            Ok(folder(8.0 * of * noise, Ending::Pass))
+        }
+    }
+
+    #[test]
+    fn a_tenth_more_cpu_is_found_and_the_same_build_gives_no_verdict() {
+        let mut said = Vec::new();
+        let wrong = (0..20)
+            .filter(|seed| {
+                let same = in_turn(&turns(12), &mut server(1.0, *seed), &mut said).unwrap();
+                same.decided().verdict != Verdict::NoDifference
+            })
+            .count();
+        assert!(wrong <= 1, "{wrong} of 20");
+        for seed in 0..20 {
+            let it = in_turn(&turns(12), &mut server(1.1, seed), &mut said).unwrap();
+            assert_eq!(it.decided().verdict, Verdict::Slower, "seed {seed}\n{}", it.words());
+            assert!(it.sentence().contains("more CPU a delivery"), "{}", it.sentence());
+        }
+    }
+
+    #[test]
+    fn runs_alternate_and_a_pair_has_one_seed() {
+        let mut seen = Vec::new();
+        let mut server = server(1.0, 1);
+        let mut run = |args: &RunArgs| {
+            let out = args.out.as_ref().unwrap().display().to_string();
+            seen.push((out, args.seed.unwrap(), args.settings.len()));
+            server(args)
+        };
+        in_turn(&turns(6), &mut run, &mut Vec::new()).unwrap();
+        let first: Vec<_> = seen.iter().take(3).cloned().collect();
+        assert_eq!(
+            first,
+            [("out/a-01".into(), 101, 0), ("out/b-01".into(), 101, 1), ("out/a-02".into(), 102, 0)]
+        );
+        assert_eq!(seen.len(), 12);
+    }
+
+    #[test]
+    fn a_run_that_says_nothing_is_made_again_with_its_partner() {
+        let mut calls = 0;
+        let mut run = |_: &RunArgs| {
+            calls += 1;
+            Ok(folder(8.0, if calls == 4 { Ending::Invalid } else { Ending::Pass }))
+        };
+        let mut said = Vec::new();
+        let it = in_turn(&turns(6), &mut run, &mut said).unwrap();
+        assert_eq!((it.runs.len(), calls), (6, 14));
+        assert_eq!(it.runs[1][0], PathBuf::from("out/a-03"));
+        assert!(String::from_utf8(said).unwrap().contains("pair 2 is made again: invalid"));
+    }
+
+    #[test]
+    fn a_machine_that_never_holds_still_and_a_broken_promise_end_it() {
+        let never = &mut |_: &RunArgs| Ok(folder(8.0, Ending::Invalid));
+        let error = in_turn(&turns(6), never, &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, CompareError::Void(7, _)), "{error}");
+        let wrong = &mut |_: &RunArgs| Ok(folder(8.0, Ending::Faults));
+        let error = in_turn(&turns(6), wrong, &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, CompareError::Faults(..)), "{error}");
+        let few = in_turn(&turns(5), wrong, &mut Vec::new()).unwrap_err();
+        assert!(few.to_string().contains("6 to 100"), "{few}");
+    }
+
+    #[test]
+    fn sides_are_made_of_settings_forms_and_builds() {
+        let side = Side {
+            settings: vec!["users.count=9".into()],
+            server: Some("old/throng".into()),
+            dressed: Some(Dressed::Protobuf),
+        };
+        let args = args_of(&turns(6), &side, 3, Path::new("x"));
+        assert_eq!(args.settings, ["users.count=9", r#"users.dresses=["ws-protobuf"]"#]);
+        assert_eq!(args.server, Some("old/throng".into()));
+        assert!(side.words().contains("old/throng"));
+        assert!(Dressed::named("xml").unwrap_err().contains("json, protobuf, raw"));
+    }
+}

@@ -1,0 +1,134 @@
+//! `throng lab compare`: arguments in, a sentence and a table out.
+//!
+//! Neighbours: `throng_lab::compare` does it.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use throng_lab::compare::{self, CompareError, Comparison, Dressed, Metric, Side, Turns};
+use throng_lab::report::Folder;
+use throng_lab::run::{self, LabError, RunArgs};
+
+use crate::exit::{Code, Failure};
+
+/// Arguments of `throng lab compare`.
+#[derive(Args, Debug)]
+pub struct Compare {
+    /// Two runs (a folder, several with commas between, or a folder of runs), or one scenario to run
+    /// in turn.
+    #[arg(required = true, num_args = 1..=2, value_names = ["A or SCENARIO", "B"])]
+    what: Vec<String>,
+    /// A value of the scenario for A, or a setting of its server.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set_a: Vec<String>,
+    /// The same for B.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set_b: Vec<String>,
+    /// The same for both.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// The executable that serves A, instead of this one.
+    #[arg(long, value_name = "FILE")]
+    throng_a: Option<PathBuf>,
+    /// The executable that serves B.
+    #[arg(long, value_name = "FILE")]
+    throng_b: Option<PathBuf>,
+    /// How A's users speak: json, protobuf, raw.
+    #[arg(long, value_name = "FORM", value_parser = Dressed::named)]
+    form_a: Option<Dressed>,
+    /// How B's users speak.
+    #[arg(long, value_name = "FORM", value_parser = Dressed::named)]
+    form_b: Option<Dressed>,
+    /// What decides: cpu, ack-p50, ack-p99, delivery-p50, delivery-p99.
+    #[arg(long, value_name = "METRIC", default_value = "cpu", value_parser = Metric::named)]
+    by: Metric,
+    /// How many pairs are run.
+    #[arg(long, default_value_t = 12)]
+    pairs: usize,
+    /// How long load is offered in each run.
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// What all chance comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where `compare.json` goes, and the runs' folders.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Compare {
+    pub fn run(self) -> Result<(), Failure> {
+        let done = match self.what.as_slice() {
+            [a, b] => self.of_folders(a, b),
+            _ => self.in_turn(),
+        };
+        let (comparison, out) = done.map_err(|error| failure(&error))?;
+        let path = comparison.write(&out).map_err(|error| failure(&error))?;
+        write!(io::stdout(), "{}\n{}\n", comparison.words(), path.display())
+            .map_err(|error| Failure::other(&error))
+    }
+
+    fn of_folders(&self, a: &str, b: &str) -> Result<(Comparison, PathBuf), CompareError> {
+        let no_sides = self.sides() == <[Side; 2]>::default() && self.settings.is_empty();
+        if !no_sides {
+            let why = "runs that have been made take no settings: name one scenario to run in turn";
+            return Err(CompareError::Arguments(why.to_owned()));
+        }
+        let comparison = compare::of_folders(a, b, self.by, self.seed)?;
+        Ok((comparison, self.out.clone().unwrap_or_else(|| "lab-compare".into())))
+    }
+
+    fn sides(&self) -> [Side; 2] {
+        let side = |settings: &[String], server: &Option<PathBuf>, dressed| Side {
+            settings: settings.to_vec(),
+            server: server.clone(),
+            dressed,
+        };
+        [
+            side(&self.set_a, &self.throng_a, self.form_a),
+            side(&self.set_b, &self.throng_b, self.form_b),
+        ]
+    }
+
+    fn in_turn(&self) -> Result<(Comparison, PathBuf), CompareError> {
+        let scenario = &self.what[0];
+        let started = throng_lab::clock::unix_seconds();
+        let name = PathBuf::from(scenario);
+        let name = name.file_stem().unwrap_or_default().to_string_lossy();
+        let default = || format!("lab-runs/compare-{name}-{started}").into();
+        let out: PathBuf = self.out.clone().unwrap_or_else(default);
+        let turns = Turns {
+            common: RunArgs {
+                scenario: scenario.clone(),
+                settings: self.settings.clone(),
+                seconds: Some(self.seconds),
+                command: std::env::args().collect::<Vec<_>>().join(" "),
+                ..RunArgs::default()
+            },
+            out: out.clone(),
+            sides: self.sides(),
+            pairs: self.pairs,
+            by: self.by,
+            seed: self.seed,
+        };
+        let mut run = |args: &RunArgs| {
+            run::run(args, &mut io::sink())?;
+            Ok(Folder::read(args.out.as_ref().expect("each run has a folder"))?)
+        };
+        Ok((compare::in_turn(&turns, &mut run, &mut io::stdout())?, out))
+    }
+}
+
+fn failure(error: &CompareError) -> Failure {
+    let code = match error {
+        CompareError::Folder(_)
+        | CompareError::Arguments(_)
+        | CompareError::Run(LabError::Scenario(_) | LabError::Arguments(_)) => Code::Arguments,
+        CompareError::Run(_) => Code::Other,
+        CompareError::Faults(..) => Code::Faults,
+        CompareError::Void(..) => Code::Invalid,
+        CompareError::Unwritable(..) => Code::Unwritable,
+    };
+    Failure::new(code, error)
+}
