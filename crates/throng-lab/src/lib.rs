@@ -13,6 +13,7 @@
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
+//! - [`capacity`]: how many a server holds, and what ran out first.
 //! - [`compare`]: two runs, settings, protocols or builds against each other.
 //! - [`stats`]: medians, intervals, fits, for few and noisy numbers.
 //! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod capacity;
 pub mod clock;
 pub mod compare;
 pub mod drivers;

@@ -3,6 +3,7 @@
 //! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments, `lab/` those of
 //! the larger commands.
 
+mod capacity;
 mod compare;
 
 use std::io::{self, Write as _};
@@ -29,6 +30,8 @@ pub enum Lab {
     List(List),
     /// Say whether B is quicker or slower than A, by how much, and how sure that is.
     Compare(compare::Compare),
+    /// Say how many a server holds within bounds, and what runs out first.
+    Capacity(capacity::Capacity),
     /// Make a run's report again from its folder.
     Report(Report),
     /// Say what this machine itself could do, without any server (a minute).
@@ -145,6 +148,7 @@ impl Lab {
         match self {
             Self::Run(run) => return run.run(),
             Self::Compare(compare) => return compare.run(),
+            Self::Capacity(capacity) => return capacity.run(),
             Self::Report(report) => return report.run(),
             Self::List(list) => report::list(&list.runs, &mut io::stdout()),
             Self::Floor(floor) => floor.run(),

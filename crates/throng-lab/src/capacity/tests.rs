@@ -1,0 +1,102 @@
+//! The whole search against synthetic servers whose limit is known.
+
+use super::*;
+use crate::report::folder::{Cost, Manifest, Second, Summary};
+
+/// A server with two cores whose latency is that of one queue, full at `knee`.
+fn server(size: f64, knee: f64) -> Folder {
+    let load = size / knee;
+    let wait = if load < 1.0 { 5.0 / (1.0 - load) } else { 60_000.0 };
+    let mut manifest = Manifest::default();
+    (manifest.machine.cores, manifest.machine.memory_bytes) = (2, 1 << 33);
+    let cpu = 1.9 * load.min(1.0);
+    let second =
+        Second { seconds: 1.0, server_cpu: cpu, generator_cpu: 0.1 * cpu, ..Second::default() };
+    let mut summary = Summary { ending: Ending::Pass, ..Summary::default() };
+    summary.latency.delivery =
+        Percentiles { count: 1_000, p50_ms: wait / 4.0, p99_ms: wait, ..Percentiles::default() };
+    summary.rates.deliveries = 10.0 * size.min(knee);
+    summary.cost = Some(Cost::default());
+    Folder { manifest, seconds: vec![second; 10], lines: Vec::new(), summary }
+}
+
+fn wanted(out: &Path) -> Wanted {
+    Wanted {
+        scenario: "synthetic".into(),
+        unit: "users",
+        whole: true,
+        sizes: [100.0, 1.0, 20_000.0],
+        slo: Slo::parse("p50=100ms,p99=200ms").unwrap(),
+        on: On::Delivery,
+        shortened: Some("plateau 30 s instead of 183.5 s".into()),
+        out: out.to_owned(),
+    }
+}
+
+#[test]
+fn a_server_that_is_full_is_found_with_what_ran_out_and_its_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut said = Vec::new();
+    // 5 ms / (1 − load) is 200 ms at a load of 0.975: 1,950 users of 2,000.
+    let mut run = |size: f64, _: &Path| Ok(server(size, 2_000.0));
+    let it = find(wanted(folder.path()), &mut run, &mut said).unwrap();
+    let End::Found { holds, breaks } = it.end else { panic!("{:?}", it.end) };
+    assert!((1_850.0..=1_950.0).contains(&holds) && breaks > 1_950.0, "{holds} {breaks}");
+    let sentence = it.sentence();
+    assert!(sentence.contains("deliveries/s at p99 ≤ 200 ms"), "{sentence}");
+    assert!(sentence.contains("limited by CPU"), "{sentence}");
+    assert!(it.words().contains("plateau 30 s instead of 183.5 s"));
+    assert!(
+        it.fit.is_some_and(|fit| (fit.at(1_000.0) / 10_000.0 - 1.0).abs() < 0.2),
+        "{:?}",
+        it.fit
+    );
+    let json: Value = serde_json::from_slice(&std::fs::read(it.write().unwrap()).unwrap()).unwrap();
+    assert_eq!((&json["schema"], &json["limit"]), (&1.into(), &"cpu".into()));
+    assert_eq!(json["steps"].as_array().unwrap().len(), it.tried.len());
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(said.lines().count(), it.tried.len());
+    assert!(said.contains("(confirm 3 of 3): held"), "{said}");
+}
+
+#[test]
+fn a_generator_that_ends_first_gives_at_least() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |size: f64, _: &Path| {
+        let mut folder = server(size, 100_000.0);
+        if size > 700.0 {
+            folder.summary.ending = Ending::Invalid;
+            folder.summary.reasons = vec!["its share of a core was 0.99".into()];
+        }
+        Ok(folder)
+    };
+    let it = find(wanted(folder.path()), &mut run, &mut Vec::new()).unwrap();
+    assert!(matches!(it.end, End::AtLeast { generator: true, .. }), "{:?}", it.end);
+    let sentence = it.sentence();
+    assert!(sentence.starts_with("At least ") && sentence.contains("limited by generator"));
+}
+
+#[test]
+fn a_server_that_breaks_promises_at_any_size_holds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |size: f64, _: &Path| {
+        let mut folder = server(size, 1_000.0);
+        folder.summary.ending = Ending::Faults;
+        folder.summary.reasons = vec!["3 faults".into()];
+        Ok(folder)
+    };
+    let it = find(wanted(folder.path()), &mut run, &mut Vec::new()).unwrap();
+    assert_eq!(it.end, End::Nothing);
+    assert!(it.sentence().contains("faults: 3 faults"), "{}", it.sentence());
+}
+
+#[test]
+fn what_was_not_measured_is_not_taken_for_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |size: f64, _: &Path| Ok(server(size, 1_000.0));
+    let on_acks = Wanted { on: On::Ack, ..wanted(folder.path()) };
+    let it = find(on_acks, &mut run, &mut Vec::new()).unwrap();
+    assert!(it.sentence().contains("no ack was measured"), "{}", it.sentence());
+    let none = Wanted { sizes: [1.0, 5.0, 2.0], ..wanted(folder.path()) };
+    assert!(find(none, &mut run, &mut Vec::new()).is_err());
+}
