@@ -135,6 +135,9 @@ pub enum CapacityError {
     /// The arguments do not go together.
     #[error("{0}")]
     Arguments(String),
+    /// A signal ended it before its time; the runs so far are kept.
+    #[error("stopped by a signal")]
+    Stopped,
     /// The result cannot be written.
     #[error("{0}: {1}")]
     Unwritable(PathBuf, io::Error),

@@ -6,21 +6,20 @@
 use std::path::{Path, PathBuf};
 
 use super::CapacityError;
-use crate::scenario::Scenario;
+use crate::run::LabError;
+use crate::scenario::{Measure, Scenario};
 
 /// What a scenario is measured by: its name, whether it is a whole number, and how much it has.
 pub fn size(scenario: &Scenario) -> (&'static str, bool, f64) {
-    let sends = scenario.rooms.iter().map(|it| f64::from(it.count) * it.sends_per_second);
-    ("sends a second", false, sends.sum())
+    match scenario.size() {
+        (Measure::Users, now) => ("users", true, now),
+        (Measure::SendsPerSecond, now) => ("sends a second", false, now),
+    }
 }
 
 /// Writes the scenario with so much of it to `file`.
 pub fn write(scenario: &Scenario, wanted: f64, file: &Path) -> Result<(), CapacityError> {
-    let (_, _, now) = size(scenario);
-    let mut scaled = scenario.clone();
-    for kind in &mut scaled.rooms {
-        kind.sends_per_second *= wanted / now.max(f64::MIN_POSITIVE);
-    }
+    let scaled = scenario.scaled_to(wanted).map_err(LabError::from)?;
     let text = toml::to_string(&scaled)
         .map_err(|error| CapacityError::Arguments(format!("the scenario at {wanted}: {error}")))?;
     let failed = |error| CapacityError::Unwritable(PathBuf::from(file), error);
@@ -35,15 +34,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scaled_scenario_can_be_run_from_its_file_and_has_so_much() {
-        let canonical = Scenario::load("canonical", &[]).unwrap();
-        let (unit, whole, now) = size(&canonical);
-        assert!(unit == "sends a second" && !whole && (now - 120.0).abs() < 1e-9);
+    fn every_scenario_can_be_run_from_its_scaled_file_and_has_so_much() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("steps/300.toml");
-        write(&canonical, 300.0, &file).unwrap();
-        let read = Scenario::load(file.to_str().unwrap(), &[]).unwrap();
-        assert!((size(&read).2 - 300.0).abs() < 1e-6);
-        assert_eq!(read.users, canonical.users);
+        for scenario in Scenario::built_in() {
+            let (unit, _, now) = size(&scenario);
+            let wanted = (now * 1.2).round();
+            let file = folder.path().join(format!("steps/{}.toml", scenario.name));
+            write(&scenario, wanted, &file).unwrap();
+            let read = Scenario::load(file.to_str().unwrap(), &[]).unwrap();
+            assert_eq!(read, scenario.scaled_to(wanted).map(without_variants).unwrap());
+            let is = size(&read).2;
+            assert!((is / wanted - 1.0).abs() < 0.01, "{}: {is} {unit}", scenario.name);
+        }
+    }
+
+    /// Sizes and arms are of the whole scenario, not of a step of it.
+    fn without_variants(mut scenario: Scenario) -> Scenario {
+        scenario.presets.clear();
+        scenario.arms.clear();
+        scenario
+    }
+
+    #[test]
+    fn a_size_beyond_the_scenarios_bounds_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let canonical = Scenario::load("canonical", &[]).unwrap();
+        let error = write(&canonical, 1e12, &folder.path().join("x.toml")).unwrap_err();
+        assert!(error.to_string().contains("sends_per_second"), "{error}");
     }
 }

@@ -108,6 +108,9 @@ pub enum CompareError {
     /// The arguments do not go together.
     #[error("{0}")]
     Arguments(String),
+    /// A signal ended it before its time; the runs so far are kept.
+    #[error("stopped by a signal")]
+    Stopped,
     /// The result cannot be written.
     #[error("{0}: {1}")]
     Unwritable(PathBuf, io::Error),

@@ -58,6 +58,8 @@ pub struct Side {
     pub server: Option<PathBuf>,
     /// How all users speak.
     pub dressed: Option<Dressed>,
+    /// One of the scenario's arms.
+    pub arm: Option<String>,
 }
 
 impl Side {
@@ -68,7 +70,8 @@ impl Side {
 
     fn words(&self) -> String {
         let server = self.server.as_ref().map(|it| format!("server {}", it.display()));
-        let words: Vec<String> = self.settings().chain(server).collect();
+        let arm = self.arm.as_ref().map(|it| format!("arm {it}"));
+        let words: Vec<String> = arm.into_iter().chain(self.settings()).chain(server).collect();
         if words.is_empty() { "as the scenario has it".to_owned() } else { words.join(", ") }
     }
 }
@@ -143,6 +146,7 @@ fn args_of(turns: &Turns, side: &Side, made: usize, out: &Path) -> RunArgs {
     let mut args = turns.common.clone();
     args.settings.extend(side.settings());
     args.server = side.server.clone().or(args.server);
+    args.arm = side.arm.clone().or(args.arm);
     args.seed = Some(turns.seed + made as u64);
     args.out = Some(out.to_owned());
     args
@@ -267,11 +271,13 @@ mod tests {
             settings: vec!["users.count=9".into()],
             server: Some("old/throng".into()),
             dressed: Some(Dressed::Protobuf),
+            arm: Some("natural".into()),
         };
         let args = args_of(&turns(6), &side, 3, Path::new("x"));
         assert_eq!(args.settings, ["users.count=9", r#"users.dresses=["ws-protobuf"]"#]);
         assert_eq!(args.server, Some("old/throng".into()));
-        assert!(side.words().contains("old/throng"));
+        assert_eq!(args.arm.as_deref(), Some("natural"));
+        assert!(side.words().starts_with("arm natural") && side.words().contains("old/throng"));
         assert!(Dressed::named("xml").unwrap_err().contains("json, protobuf, raw"));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use throng_lab::capacity::{self, CapacityError, End, On, Slo, Wanted, scale};
@@ -12,6 +13,7 @@ use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::scenario::Scenario;
 
 use crate::exit::{Code, Failure};
+use crate::signals;
 
 /// Arguments of `throng lab capacity`.
 #[derive(Args, Debug)]
@@ -27,9 +29,15 @@ pub struct Capacity {
     /// Change a value of the scenario, or a setting of its server.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// One of its sizes by name, to begin from.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Shorten the load of each step; the result says so.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Shorten the phase `plateau` of each step and keep the others; the result says so.
+    #[arg(long, value_name = "SECONDS")]
+    plateau: Option<f64>,
     /// Where to begin; the scenario's own size if absent.
     #[arg(long, value_name = "SIZE")]
     start: Option<f64>,
@@ -64,11 +72,17 @@ impl Capacity {
     }
 
     fn find(&self) -> Result<capacity::Capacity, CapacityError> {
+        let stop = signals::flag().map_err(|e| CapacityError::Arguments(e.to_string()))?;
         let mut settings = self.settings.clone();
         settings.extend(self.seed.map(|seed| format!("seed={seed}")));
-        let whole = Scenario::load(&self.scenario, &settings).map_err(LabError::from)?;
+        let load = |settings: &[String]| {
+            let preset = self.preset.as_deref();
+            Scenario::load_variant(&self.scenario, preset, None, settings).map_err(LabError::from)
+        };
+        let whole = load(&settings)?;
+        settings.extend(self.plateau.map(|seconds| format!("phases.plateau.seconds={seconds:?}")));
         settings.extend(self.seconds.map(|seconds| format!("seconds={seconds:?}")));
-        let scenario = Scenario::load(&self.scenario, &settings).map_err(LabError::from)?;
+        let scenario = load(&settings)?;
         let (unit, whole_numbers, now) = scale::size(&scenario);
         let shortened = (scenario.seconds < whole.seconds).then(|| {
             let (is, was) = (scenario.seconds, whole.seconds);
@@ -93,10 +107,14 @@ impl Capacity {
                 scenario: file.display().to_string(),
                 out: Some(out.to_owned()),
                 server: self.server.clone(),
+                stop: stop.clone(),
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()
             };
             run::run(&args, &mut io::sink())?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(CapacityError::Stopped);
+            }
             Ok(Folder::read(out)?)
         };
         capacity::find(wanted, &mut run, &mut io::stdout())
@@ -108,6 +126,7 @@ fn failure(error: &CapacityError) -> Failure {
         CapacityError::Arguments(_)
         | CapacityError::Run(LabError::Scenario(_) | LabError::Arguments(_)) => Code::Arguments,
         CapacityError::Run(_) | CapacityError::Folder(_) => Code::Other,
+        CapacityError::Stopped => Code::Incomplete,
         CapacityError::Unwritable(..) => Code::Unwritable,
     };
     Failure::new(code, error)

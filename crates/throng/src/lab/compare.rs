@@ -4,6 +4,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use throng_lab::compare::{self, CompareError, Comparison, Dressed, Metric, Side, Turns};
@@ -11,6 +12,7 @@ use throng_lab::report::Folder;
 use throng_lab::run::{self, LabError, RunArgs};
 
 use crate::exit::{Code, Failure};
+use crate::signals;
 
 /// Arguments of `throng lab compare`.
 #[derive(Args, Debug)]
@@ -40,15 +42,24 @@ pub struct Compare {
     /// How B's users speak.
     #[arg(long, value_name = "FORM", value_parser = Dressed::named)]
     form_b: Option<Dressed>,
+    /// One of the scenario's arms for A.
+    #[arg(long, value_name = "NAME")]
+    arm_a: Option<String>,
+    /// One of its arms for B.
+    #[arg(long, value_name = "NAME")]
+    arm_b: Option<String>,
+    /// One of its sizes by name, for both.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// What decides: cpu, ack-p50, ack-p99, delivery-p50, delivery-p99.
     #[arg(long, value_name = "METRIC", default_value = "cpu", value_parser = Metric::named)]
     by: Metric,
     /// How many pairs are run.
     #[arg(long, default_value_t = 12)]
     pairs: usize,
-    /// How long load is offered in each run.
-    #[arg(long, default_value_t = 20.0)]
-    seconds: f64,
+    /// How long load is offered in each run; the scenario's own time if absent.
+    #[arg(long)]
+    seconds: Option<f64>,
     /// What all chance comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -80,19 +91,18 @@ impl Compare {
     }
 
     fn sides(&self) -> [Side; 2] {
-        let side = |settings: &[String], server: &Option<PathBuf>, dressed| Side {
-            settings: settings.to_vec(),
-            server: server.clone(),
-            dressed,
-        };
+        let (a, b) = (self.set_a.clone(), self.set_b.clone());
+        let (server_a, server_b) = (self.throng_a.clone(), self.throng_b.clone());
+        let (arm_a, arm_b) = (self.arm_a.clone(), self.arm_b.clone());
         [
-            side(&self.set_a, &self.throng_a, self.form_a),
-            side(&self.set_b, &self.throng_b, self.form_b),
+            Side { settings: a, server: server_a, dressed: self.form_a, arm: arm_a },
+            Side { settings: b, server: server_b, dressed: self.form_b, arm: arm_b },
         ]
     }
 
     fn in_turn(&self) -> Result<(Comparison, PathBuf), CompareError> {
         let scenario = &self.what[0];
+        let stop = signals::flag().map_err(|e| CompareError::Arguments(e.to_string()))?;
         let started = throng_lab::clock::unix_seconds();
         let name = PathBuf::from(scenario);
         let name = name.file_stem().unwrap_or_default().to_string_lossy();
@@ -102,7 +112,9 @@ impl Compare {
             common: RunArgs {
                 scenario: scenario.clone(),
                 settings: self.settings.clone(),
-                seconds: Some(self.seconds),
+                seconds: self.seconds,
+                preset: self.preset.clone(),
+                stop: stop.clone(),
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()
             },
@@ -114,6 +126,9 @@ impl Compare {
         };
         let mut run = |args: &RunArgs| {
             run::run(args, &mut io::sink())?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(CompareError::Stopped);
+            }
             Ok(Folder::read(args.out.as_ref().expect("each run has a folder"))?)
         };
         Ok((compare::in_turn(&turns, &mut run, &mut io::stdout())?, out))
@@ -126,6 +141,7 @@ fn failure(error: &CompareError) -> Failure {
         | CompareError::Arguments(_)
         | CompareError::Run(LabError::Scenario(_) | LabError::Arguments(_)) => Code::Arguments,
         CompareError::Run(_) => Code::Other,
+        CompareError::Stopped => Code::Incomplete,
         CompareError::Faults(..) => Code::Faults,
         CompareError::Void(..) => Code::Invalid,
         CompareError::Unwritable(..) => Code::Unwritable,
