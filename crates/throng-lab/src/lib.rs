@@ -20,8 +20,10 @@
 //!   against it.
 #![forbid(unsafe_code)]
 
+pub mod arms;
 pub mod bench;
 pub mod capacity;
+pub mod client;
 pub mod clock;
 pub mod compare;
 pub mod drivers;
@@ -38,3 +40,4 @@ pub mod scenario;
 pub mod stats;
 pub mod summary;
 pub mod target;
+pub mod witness;

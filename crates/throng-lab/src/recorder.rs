@@ -40,6 +40,8 @@ pub struct Percentiles {
     pub p999_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// All together over their count.
+    pub mean_ms: f64,
 }
 
 impl Latency {
@@ -97,6 +99,7 @@ impl Latency {
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: self.0.max() as f64 / 1e3,
+            mean_ms: self.0.mean() / 1e3,
         }
     }
 }

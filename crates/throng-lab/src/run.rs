@@ -1,8 +1,8 @@
 //! `lab run`: a scenario, a target, a folder that holds all that came of it.
 //!
 //! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order. The
-//! folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second),
-//! `summary.json`, `server.log`. It is written as the run goes, so that a run which is cut short
+//! folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second) and
+//! `series.csv` by the witness, `summary.json`, `server.log`. It is written as the run goes, so that a run which is cut short
 //! leaves what it had.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -23,6 +23,7 @@ use crate::runner::{self, RunError, Watch};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::summary::{Ending, SCHEMA, Summary};
 use crate::target::{self, Start, Target, TargetError};
+use crate::witness::{ServerWork, Told, Witness};
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
 const SAMPLES_WAITING_MAX: usize = 600;
@@ -119,10 +120,11 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         fsync_before: fsync,
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
-    let samples = File::create(out.join("samples.jsonl")).map_err(failed)?;
+    let witness = Witness::new(&out, target.door.address, target.pid()).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
-    let watcher = Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop };
-    let outcome = measure(&scenario, started, accounts, watcher, samples, say)?;
+    let watcher =
+        Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop, tell: None };
+    let (outcome, work) = measure(&scenario, started, accounts, watcher, witness, say)?;
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
     write_clients(&out, &outcome.row_clients).map_err(failed)?;
@@ -132,6 +134,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     };
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.server_stopped(stopped);
+    summary.server_work = work;
+    summary.grade_by(&scenario.grades);
     summary.grown_on_disk(args.target.is_none().then_some(disk));
     // What a broken promise left on the disk is evidence.
     if args.target.is_none() && matches!(summary.ending, Ending::Pass | Ending::Invalid) {
@@ -149,30 +153,25 @@ fn measure(
     started: u64,
     accounts: Vec<runner::Account>,
     mut watcher: Watcher<'_>,
-    samples: File,
+    witness: Witness,
     say: &mut (dyn Write + Send),
-) -> Result<runner::Outcome, RunError> {
-    let (tell, told) = sync_channel::<Sample>(SAMPLES_WAITING_MAX);
+) -> Result<(runner::Outcome, Option<ServerWork>), RunError> {
+    let (tell, told) = sync_channel::<Told>(SAMPLES_WAITING_MAX);
     let seconds = scenario.seconds;
     let door = watcher.target.door.clone();
+    watcher.tell = Some(tell.clone());
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut samples = BufWriter::new(samples);
-            for sample in told {
-                // A full disk must not end a run that measures a server; the summary says the
-                // same again.
-                let line = serde_json::to_writer(&mut samples, &sample);
-                let _ = line.map(|()| samples.write_all(b"\n"));
-                let _ = samples.flush();
-                let _ = writeln!(say, "{}", line_of(&sample, seconds));
-            }
+        let watching = scope.spawn(move || {
+            witness.watch(told, |sample| drop(writeln!(say, "{}", line_of(sample, seconds))))
         });
         // A sample that finds no room is one of many that nobody could write.
-        let mut recorded = |sample: &Sample| drop(tell.try_send(sample.clone()));
+        let mut recorded =
+            |sample: &Sample| drop(tell.try_send(Told::Sample(Box::new(sample.clone()))));
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
-        drop(tell);
-        outcome
+        drop((tell, watcher));
+        let work = watching.join().ok().flatten();
+        Ok((outcome?, work))
     })
 }
 
@@ -263,6 +262,7 @@ fn have_passwords(scenario: &Scenario, accounts: &[runner::Account]) -> Result<(
 struct Watcher<'a> {
     target: &'a mut Target,
     steal: Steal,
+    tell: Option<SyncSender<Told>>,
     stop: &'a AtomicBool,
 }
 
@@ -273,6 +273,12 @@ impl Watch for Watcher<'_> {
 
     fn steal(&mut self) -> f64 {
         self.steal.share()
+    }
+
+    fn load_begins(&mut self) {
+        if let Some(tell) = &self.tell {
+            let _ = tell.try_send(Told::Begins);
+        }
     }
 
     fn listen_overflows(&mut self) -> u64 {

@@ -11,11 +11,13 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use throng_lab::arms;
 use throng_lab::bench::{self, Options, process};
+use throng_lab::client::{self, ClientArgs, ClientDone, ClientError};
 use throng_lab::floor;
 use throng_lab::report::{self, Form, ReportError};
 use throng_lab::run::{self, LabError, RunArgs};
-use throng_lab::summary::Ending;
+use throng_lab::summary::{Ending, Summary};
 
 use crate::exit::{Code, Failure};
 use crate::signals;
@@ -26,6 +28,9 @@ pub enum Lab {
     /// Run a scenario against a server and check every promise.
     #[command(after_help = ENDINGS)]
     Run(Run),
+    /// One client: connects to a raw port, sends its messages in a row, prints
+    /// `client_id,messages,connect_us,median_rtt_us`.
+    Client(Client),
     /// Say what can be run, and what has been.
     List(List),
     /// Say whether B is quicker or slower than A, by how much, and how sure that is.
@@ -74,6 +79,9 @@ pub struct Run {
     /// One of the ways to run it that are to be compared.
     #[arg(long, value_name = "NAME")]
     arm: Option<String>,
+    /// Run all of them in turn, and say what came of each in one table.
+    #[arg(long, conflicts_with = "arm")]
+    arms: bool,
     /// Change a value of the scenario (`seconds=5`, `rooms.team.count=10`), or raise a setting of the
     /// server (`server.limits.sends_per_second=100`).
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -99,6 +107,23 @@ pub struct Run {
     /// How long load is offered.
     #[arg(long)]
     seconds: Option<f64>,
+}
+
+/// Arguments of `throng lab client`.
+#[derive(Args, Debug)]
+pub struct Client {
+    /// Its number.
+    #[arg(long)]
+    id: u32,
+    /// How many messages it sends, one after the other's ack.
+    #[arg(long)]
+    count: u32,
+    /// The server's raw port, as tcp://127.0.0.1:9000.
+    #[arg(long, value_name = "ADDRESS")]
+    target: String,
+    /// Who it is; it makes an account if this is absent.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 /// Arguments of `throng lab list`.
@@ -149,6 +174,7 @@ impl Lab {
             Self::Run(run) => return run.run(),
             Self::Compare(compare) => return compare.run(),
             Self::Capacity(capacity) => return capacity.run(),
+            Self::Client(client) => return client.run(),
             Self::Report(report) => return report.run(),
             Self::List(list) => report::list(&list.runs, &mut io::stdout()),
             Self::Floor(floor) => floor.run(),
@@ -178,17 +204,42 @@ impl Run {
             command: std::env::args().collect::<Vec<_>>().join(" "),
             stop: signals::flag().map_err(|error| Failure::other(&error))?,
         };
-        let summary = run::run(&args, &mut io::stdout()).map_err(|error| match error {
+        let failed = |error: LabError| match error {
             LabError::Scenario(_) | LabError::Arguments(_) => Failure::new(Code::Arguments, &error),
             _ => Failure::other(&error),
-        })?;
-        let code = match summary.ending {
-            Ending::Pass => return Ok(()),
-            Ending::Faults => Code::Faults,
-            Ending::Invalid => Code::Invalid,
-            Ending::Incomplete => Code::Incomplete,
         };
-        Err(Failure::new(code, &summary.reasons.join("; ")))
+        let done = if self.arms {
+            let done = arms::run(&args, &mut io::stdout()).map_err(failed)?;
+            done.into_iter().map(|(_, summary)| summary).collect()
+        } else {
+            vec![run::run(&args, &mut io::stdout()).map_err(failed)?]
+        };
+        // Of several runs, the one that says the worst of the server.
+        let code = |summary: &Summary| match summary.ending {
+            Ending::Pass => None,
+            Ending::Invalid => Some((1, Code::Invalid)),
+            Ending::Incomplete => Some((2, Code::Incomplete)),
+            Ending::Faults => Some((3, Code::Faults)),
+        };
+        let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
+        match bad.max_by_key(|((weight, _), _)| *weight) {
+            None => Ok(()),
+            Some(((_, code), summary)) => Err(Failure::new(code, &summary.reasons.join("; "))),
+        }
+    }
+}
+
+impl Client {
+    fn run(self) -> Result<(), Failure> {
+        let Self { id, count, target, token } = self;
+        let args = ClientArgs { id, count, target, token };
+        let done = client::run(&args).map_err(|error| match error {
+            ClientError::Target(_) => Failure::new(Code::Arguments, &error),
+            _ => Failure::other(&error),
+        })?;
+        let ClientDone { id, messages, connect_us, median_rtt_us } = done;
+        let said = writeln!(io::stdout(), "{id},{messages},{connect_us},{median_rtt_us}");
+        said.map_err(|error| Failure::other(&error))
     }
 }
 

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::process::{Server, run, said};
+
 /// A run that was made: its folder, its summary, what it said.
 struct Done {
     _folder: tempfile::TempDir,
@@ -88,6 +90,57 @@ fn the_new_year_has_a_size_and_a_turn_by_name() {
 }
 
 #[test]
+fn all_arms_run_in_turn_make_one_table_of_what_each_message_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("arms");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+    command.args(["lab", "run", "new-year", "--short", "--arms", "--seconds", "0.6", "--out"]);
+    let done = command.arg(&out).output().unwrap();
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(matches!(done.status.code(), Some(0 | 11)), "{told}");
+    let table = String::from_utf8(read(&out, "arms.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    let names: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
+    assert_eq!(names, ["natural", "turn-1", "turn-10", "turn-100", "turn-1000"]);
+    for row in &rows[1..] {
+        for name in ["fsyncs_per_1000_sends", "proc_writes_per_1000_sends", "memory_max_mib"] {
+            assert!(row[column(name)].parse::<f64>().unwrap() > 0.0, "{name}: {row:?}");
+        }
+    }
+}
+
+#[test]
+fn one_client_sends_its_messages_in_a_row_and_prints_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), &["--raw-listen", "127.0.0.1:0"]);
+    let target = format!("tcp://{}", server.raw.unwrap());
+    let done = run(["lab", "client", "--id", "7", "--count", "20", "--target", &target]);
+    let line = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+    assert!(done.status.success(), "{}", said(&done));
+    let fields: Vec<u64> = line.split(',').map(|it| it.parse().unwrap()).collect();
+    assert_eq!(fields[..2], [7, 20]);
+    assert!(fields[2] > 0 && fields[3] > 0, "{line}");
+    let wrong = run(["lab", "client", "--id", "7", "--count", "1", "--target", "nowhere"]);
+    assert_eq!(wrong.status.code(), Some(64), "{}", said(&wrong));
+}
+
+/// A kernel that grants too few descriptors is found out before anything starts.
+#[test]
+fn too_few_open_files_are_said_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let lab = format!(
+        "ulimit -n 40; exec {} lab run scale-up-down --short --out {}",
+        env!("CARGO_BIN_EXE_throng"),
+        out.display()
+    );
+    let done = Command::new("sh").args(["-c", &lab]).output().unwrap();
+    assert_eq!(done.status.code(), Some(64));
+    assert!(said(&done).contains("open files are needed and 40 allowed"), "{}", said(&done));
+}
+
+#[test]
 fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     let done = short("spammers", &[]);
     assert_eq!(done.phases().len(), 10);
@@ -98,6 +151,21 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     let phases = done.summary["phases"].as_array().unwrap();
     assert!(phases[9]["sends"].as_u64() > phases[0]["sends"].as_u64());
     assert!(done.samples().iter().any(|sample| sample["in_flight"].as_f64().unwrap() > 0.0));
+    let series = String::from_utf8(read(&done.out, "series.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = series.lines().map(|line| line.split(',').collect()).collect();
+    let all = |name: &str| -> f64 {
+        let at = rows[0].iter().position(|title| *title == name).unwrap();
+        rows[1..].iter().map(|row| row[at].parse::<f64>().unwrap()).sum()
+    };
+    // What was asked for in the last moment may be counted after it.
+    let offered = all("offered");
+    assert!((offered - sends as f64).abs() < 1.0);
+    assert!(all("committed") > offered * 0.8 && all("committed") <= offered + 0.5, "{series}");
+    assert!(all("delivered") > offered * 8.0 && all("work_commit") > 0.0, "{series}");
+    let commit = &done.summary["server_work"]["stages"]["commit"];
+    assert!(commit["mean_us"].as_f64().unwrap() > 0.0, "{}", done.said);
+    let flight = &done.summary["in_flight"];
+    assert!(flight["by_littles_law"].as_f64().unwrap() > 0.0, "{flight}");
     short("spammers", &["--arm", "parallel"]);
 }
 

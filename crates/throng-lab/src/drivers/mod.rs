@@ -32,6 +32,13 @@ pub enum Action<'a> {
         /// Its password.
         password: &'a str,
     },
+    /// Make an account, and be it.
+    Register {
+        /// Its name.
+        name: &'a str,
+        /// Its password.
+        password: &'a str,
+    },
     /// Make a room and be its first member.
     CreateRoom {
         /// Its name.

@@ -371,6 +371,9 @@ fn request(action: &Action<'_>) -> Request {
         Action::Login { name, password } => {
             Request::Login(v1::Login { name: name.into(), password: password.into() })
         }
+        Action::Register { name, password } => {
+            Request::Register(v1::Register { name: name.into(), password: password.into() })
+        }
         Action::Latest { room, before, limit } => {
             Request::History(v1::History { room, before: Some(before), after: None, limit })
         }

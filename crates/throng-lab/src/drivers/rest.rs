@@ -67,9 +67,11 @@ impl Rest {
                 token.clone_into(&mut self.token);
                 ("GET", "/rooms?limit=1".to_owned(), Kind::WhoAmI, String::new())
             }
-            Action::Login { name, password } => {
+            Action::Login { name, password } | Action::Register { name, password } => {
                 let body = json(serde_json::json!({"name": name, "password": password}));
-                ("POST", "/sessions".to_owned(), Kind::Session, body)
+                let new = matches!(action, Action::Register { .. });
+                let path = if new { "/accounts" } else { "/sessions" };
+                ("POST", path.to_owned(), Kind::Session, body)
             }
             Action::CreateRoom { name } => {
                 let body = json(serde_json::json!({ "name": name }));

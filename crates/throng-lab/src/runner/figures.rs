@@ -55,6 +55,7 @@ impl Runner<'_> {
         figures.second_begun = now;
         (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
         self.watch.steal();
+        self.watch.load_begins();
         self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
         self.wake(now.plus(self.ends), Wake::Ends);
         self.figures.overflows_before = self.watch.listen_overflows();

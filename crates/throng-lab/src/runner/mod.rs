@@ -66,6 +66,8 @@ pub trait Watch {
     fn server(&mut self) -> Option<(Duration, u64)>;
     /// Share of all cores' time that went to other guests since the last call.
     fn steal(&mut self) -> f64;
+    /// Load is offered from now on.
+    fn load_begins(&mut self) {}
     /// Connections that the machine's kernel refused since it started, because a listener's backlog
     /// was full.
     fn listen_overflows(&mut self) -> u64 {

@@ -75,12 +75,27 @@ pub struct Scenario {
     /// Users who send in a row, each after the ack of the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Row>,
+    /// What a run can reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grades: Vec<Grade>,
     /// Sizes of it by name, for `--preset`; `short` is what a test runs.
     #[serde(default, skip_serializing)]
     pub presets: Vec<Variant>,
     /// Ways to run it that are to be compared, for `--arm`.
     #[serde(default, skip_serializing)]
     pub arms: Vec<Variant>,
+}
+
+/// A rate at which acks come within a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grade {
+    /// What it is called.
+    pub name: String,
+    /// So many sends a second, acked.
+    pub sends_per_second: f64,
+    /// Ninety-nine in a hundred of the durable acks within this.
+    pub ack_p99_ms: f64,
 }
 
 /// Some values of a scenario changed together.

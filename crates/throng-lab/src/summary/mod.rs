@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
-use crate::recorder::{OfKind, Percentiles};
+use crate::recorder::{OfKind, Percentiles, Sample};
 use crate::runner::Outcome;
-use crate::scenario::{Model, Rooms, Scenario};
+use crate::scenario::{Grade, Model, Rooms, Scenario};
+use crate::witness::{ServerWork, StageWork};
 pub use phases::{PhaseSummary, RowSummary};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
@@ -66,8 +67,16 @@ pub struct Summary {
     pub phases: Vec<PhaseSummary>,
     /// Rows of a closed model.
     pub rows: Vec<RowSummary>,
+    /// The best of the scenario's grades that was reached: so many sends a second, acked within so
+    /// long.
+    pub grade: Option<String>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
+    /// What the server itself counted, where it tells.
+    pub server_work: Option<ServerWork>,
+    /// Sends on their way to their ack: what looks at them found, and what Little's law makes of rate
+    /// and mean latency.
+    pub in_flight: InFlight,
     /// What the server's folder has grown by, drained and stopped, over all sends; absent where it is
     /// not ours to see, or the sends are fewer than 10,000.
     pub disk_bytes_per_send: Option<f64>,
@@ -128,6 +137,15 @@ pub struct OfRooms {
     pub last: Percentiles,
 }
 
+/// Sends on their way, on average.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct InFlight {
+    /// The mean of a look every 20 ms.
+    pub measured: f64,
+    /// Acks a second times their mean latency.
+    pub by_littles_law: f64,
+}
+
 /// The server's process while load was offered.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Cost {
@@ -135,6 +153,8 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// Of one core.
     pub cpu_share: f64,
+    /// Standard deviation of that from second to second.
+    pub cpu_share_deviation: f64,
     /// All CPU over all deliveries, microseconds.
     pub cpu_us_per_delivery: f64,
     /// Most resident memory.
@@ -173,6 +193,9 @@ impl From<&FsyncTimes> for Fsync {
     }
 }
 
+/// Poisson's chance may leave a rate a little below what was meant.
+const RATE_REACHED: f64 = 0.98;
+
 /// With fewer sends the folder's size says nothing of them: its files are laid out ahead.
 const SENDS_OF_A_FOLDER: u64 = 10_000;
 
@@ -188,6 +211,7 @@ impl Summary {
         let cost = outcome.server_cpu.map(|cpu| Cost {
             cpu_seconds: cpu.as_secs_f64(),
             cpu_share: cpu.as_secs_f64() / seconds,
+            cpu_share_deviation: phases::cpu(&outcome.samples.iter().collect::<Vec<_>>()).1,
             cpu_us_per_delivery: cpu.as_secs_f64() * 1e6 / deliveries.max(1) as f64,
             rss_max_bytes: outcome.server_rss_bytes,
         });
@@ -237,7 +261,10 @@ impl Summary {
             latency_by_rooms,
             phases: phases::of(&outcome.samples, &outcome.recorder.phases),
             rows: phases::rows(&outcome.row_clients),
+            grade: None,
             cost,
+            server_work: None,
+            in_flight: in_flight(&outcome.samples),
             disk_bytes_per_send: None,
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
@@ -267,6 +294,18 @@ impl Summary {
         self.disk_bytes_per_send = bytes.map(|bytes| bytes as f64 / sends as f64);
     }
 
+    /// Which of the grades was reached; none by a run that says nothing.
+    pub fn grade_by(&mut self, grades: &[Grade]) {
+        let sends = self.ledger.acked as f64 / self.load_seconds;
+        let p99 = self.latency.ack.p99_ms;
+        let reached =
+            |it: &&Grade| sends >= it.sends_per_second * RATE_REACHED && p99 <= it.ack_p99_ms;
+        let best = grades.iter().filter(reached);
+        let best = best.max_by(|a, b| a.sends_per_second.total_cmp(&b.sends_per_second));
+        let says = self.ending == Ending::Pass;
+        self.grade = best.filter(|_| says).map(|it| it.name.clone());
+    }
+
     /// For a person, in a screenful.
     pub fn words(&self) -> String {
         let mut text = String::new();
@@ -283,6 +322,9 @@ impl Summary {
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
         };
         writeln!(to, "{}: {verdict}", self.scenario)?;
+        if let Some(grade) = &self.grade {
+            writeln!(to, "  grade reached: {grade}")?;
+        }
         for reason in &self.reasons {
             writeln!(to, "  {reason}")?;
         }
@@ -396,6 +438,26 @@ impl Summary {
                 after.p99_us / 1e3
             )?;
         }
+        let InFlight { measured, by_littles_law } = self.in_flight;
+        writeln!(to, "in flight   {measured:.2} sends measured, {by_littles_law:.2} by L = λW")?;
+        if let Some(work) = &self.server_work {
+            writeln!(
+                to,
+                "counted     {:.1} syncs, {:.1} turns, {:.0} reads, {:.0} writes for 1,000 sends",
+                work.fsyncs_per_1000_sends,
+                work.turns_per_1000_sends,
+                work.reads_per_1000_sends,
+                work.writes_per_1000_sends
+            )?;
+            let stage = |(name, it): (&String, &StageWork)| {
+                format!(
+                    "{name} {:.0} µs × {:.0}/s = {:.3}",
+                    it.mean_us, it.per_second, it.in_flight
+                )
+            };
+            let stages: Vec<String> = work.stages.iter().map(stage).collect();
+            writeln!(to, "stages      {}", stages.join("; "))?;
+        }
         if let Some(bytes) = self.disk_bytes_per_send {
             writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
         }
@@ -413,6 +475,14 @@ impl Summary {
         }
         Ok(())
     }
+}
+
+fn in_flight(samples: &[Sample]) -> InFlight {
+    let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
+    let weighed = samples.iter().map(|it| it.in_flight * it.seconds).sum::<f64>();
+    let waited = samples.iter().map(|it| it.ack.count as f64 * it.ack.mean_ms / 1e3).sum::<f64>();
+    let seconds = seconds.max(1e-9);
+    InFlight { measured: weighed / seconds, by_littles_law: waited / seconds }
 }
 
 /// Faults weigh most: they are true however tired the generator was.

@@ -66,22 +66,28 @@ pub fn of(samples: &[Sample], recorded: &[OfPhase]) -> Vec<PhaseSummary> {
 fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
     let samples: Vec<&Sample> = samples.iter().filter(|it| it.phase == of.name).collect();
     let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
-    let cpu: f64 = samples.iter().map(|it| it.server_cpu).sum();
-    let mean = cpu / seconds.max(f64::MIN_POSITIVE);
-    let away = |it: &&Sample| (it.server_cpu / it.seconds.max(1e-9) - mean).powi(2) * it.seconds;
-    let variance: f64 = samples.iter().map(away).sum::<f64>() / seconds.max(1e-9);
+    let (mean, deviation) = cpu(&samples);
     PhaseSummary {
         name: of.name.clone(),
         at: samples.first().map_or(0.0, |it| it.at),
         seconds,
         sends: samples.iter().map(|it| it.sent).sum(),
         deliveries: samples.iter().map(|it| it.deliveries).sum(),
-        server_cpu_mean: if samples.is_empty() { 0.0 } else { mean },
-        server_cpu_deviation: variance.sqrt(),
+        server_cpu_mean: mean,
+        server_cpu_deviation: deviation,
         late: samples.iter().map(|it| it.late_arrivals).sum(),
         ack: of.ack.percentiles(),
         delivery: of.delivery.percentiles(),
     }
+}
+
+/// Mean and deviation of the server's CPU, of one core; samples weigh by their length.
+pub fn cpu(samples: &[&Sample]) -> (f64, f64) {
+    let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
+    let seconds = seconds.max(1e-9);
+    let mean = samples.iter().map(|it| it.server_cpu).sum::<f64>() / seconds;
+    let away = |it: &&Sample| (it.server_cpu / it.seconds.max(1e-9) - mean).powi(2) * it.seconds;
+    (mean, (samples.iter().map(away).sum::<f64>() / seconds).sqrt())
 }
 
 /// Of the clients, row by row.

@@ -1,0 +1,322 @@
+//! What is written while a run goes on: each second's sample, and beside it what the server counted
+//! in it, as any Prometheus would ask for it.
+//!
+//! Neighbours: `run` starts it as a thread of its own, so that neither a disk that stalls nor a
+//! server that answers slowly holds the generator up. A server without `/metrics` is measured all
+//! the same; its columns stay empty.
+
+use std::collections::BTreeMap;
+use std::fs::{File, read_to_string};
+use std::io::{self, BufWriter, Read as _, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::recorder::Sample;
+
+/// A server that takes longer to say what it counts is not asked again in this second.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// The longest answer taken.
+const ANSWER_LEN_MAX: u64 = 1024 * 1024;
+
+/// What the runner tells.
+#[derive(Debug)]
+pub enum Told {
+    /// Load is offered from now on.
+    Begins,
+    /// A second of it is over.
+    Sample(Box<Sample>),
+}
+
+/// The server's counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters(BTreeMap<String, f64>);
+
+/// What the server counted while load was offered. The counters are its own; calls are also from
+/// `/proc`, where its process is ours to see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ServerWork {
+    /// Messages it committed.
+    pub sends: u64,
+    /// Syncs of its log, for a thousand of them.
+    pub fsyncs_per_1000_sends: f64,
+    /// Turns committed, for a thousand.
+    pub turns_per_1000_sends: f64,
+    /// Reads of sockets that brought something, for a thousand, by its own counter.
+    pub reads_per_1000_sends: f64,
+    /// Writes to sockets, for a thousand, by its own counter.
+    pub writes_per_1000_sends: f64,
+    /// `read` calls of the process, for a thousand, by `/proc`: files, and sockets read as files.
+    pub proc_reads_per_1000_sends: Option<f64>,
+    /// `write` calls, likewise.
+    pub proc_writes_per_1000_sends: Option<f64>,
+    /// Its stages, by name.
+    pub stages: BTreeMap<String, StageWork>,
+}
+
+/// One stage of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StageWork {
+    /// Passages a second.
+    pub per_second: f64,
+    /// Mean time of one, microseconds.
+    pub mean_us: f64,
+    /// Seconds of work a second: by Little's law, how many were in it at once.
+    pub in_flight: f64,
+}
+
+impl Counters {
+    /// Asks the server, and `/proc` for its process; empty where neither answers.
+    pub fn ask(address: SocketAddr, pid: Option<u32>) -> Self {
+        let mut counters = Self::of_text(&metrics(address).unwrap_or_default());
+        let io = pid.and_then(|pid| read_to_string(format!("/proc/{pid}/io")).ok());
+        for line in io.unwrap_or_default().lines() {
+            if let Some((name, value)) = line.split_once(": ")
+                && let Ok(value) = value.parse()
+            {
+                counters.0.insert(format!("proc_{name}"), value);
+            }
+        }
+        counters
+    }
+
+    /// From the text form, histogram buckets left out.
+    fn of_text(text: &str) -> Self {
+        let number = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            let wanted = !name.starts_with('#') && !name.contains("_bucket");
+            let name = name.strip_prefix("throng_").unwrap_or(name).to_owned();
+            Some((name, value.parse().ok()?)).filter(|_| wanted)
+        };
+        Self(text.lines().filter_map(number).collect())
+    }
+
+    fn of(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// How much a counter has grown.
+    fn since(&self, before: &Self, name: &str) -> Option<f64> {
+        Some((self.of(name)? - before.of(name)?).max(0.0))
+    }
+
+    /// Names of the server's stages.
+    fn stages(&self) -> Vec<String> {
+        let stage = |name: &String| {
+            let rest = name.strip_prefix("stage_seconds_sum{stage=\"")?;
+            Some(rest.strip_suffix("\"}")?.to_owned())
+        };
+        self.0.keys().filter_map(stage).collect()
+    }
+}
+
+/// The text of `/metrics`.
+fn metrics(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_LEN_MAX).read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
+        _ => Err(io::Error::other("no figures there")),
+    }
+}
+
+/// The thread's part of a run.
+#[derive(Debug)]
+pub struct Witness {
+    samples: BufWriter<File>,
+    series: BufWriter<File>,
+    address: SocketAddr,
+    pid: Option<u32>,
+    stages: Vec<String>,
+    began: Counters,
+    last: Counters,
+    offered: u64,
+    committed: f64,
+    seconds: f64,
+}
+
+impl Witness {
+    /// Writes `samples.jsonl` and `series.csv` in this folder.
+    pub fn new(out: &Path, address: SocketAddr, pid: Option<u32>) -> io::Result<Self> {
+        Ok(Self {
+            samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
+            series: BufWriter::new(File::create(out.join("series.csv"))?),
+            address,
+            pid,
+            stages: Vec::new(),
+            began: Counters::default(),
+            last: Counters::default(),
+            offered: 0,
+            committed: 0.0,
+            seconds: 0.0,
+        })
+    }
+
+    /// Until the runner has nothing more to tell. `say` gets each sample too.
+    pub fn watch(
+        mut self,
+        told: Receiver<Told>,
+        mut say: impl FnMut(&Sample),
+    ) -> Option<ServerWork> {
+        for told in told {
+            // A full disk must not end a run that measures a server; the summary says the same
+            // again.
+            let _ = match told {
+                Told::Begins => self.begin(),
+                Told::Sample(sample) => {
+                    say(&sample);
+                    self.second(&sample)
+                }
+            };
+        }
+        self.work()
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.began = Counters::ask(self.address, self.pid);
+        self.last = self.began.clone();
+        self.stages = self.began.stages();
+        write!(
+            self.series,
+            "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
+             fsyncs,server_cpu,listen_overflows"
+        )?;
+        for stage in &self.stages {
+            write!(self.series, ",work_{stage}")?;
+        }
+        writeln!(self.series)
+    }
+
+    fn second(&mut self, sample: &Sample) -> io::Result<()> {
+        serde_json::to_writer(&mut self.samples, sample)?;
+        self.samples.write_all(b"\n")?;
+        self.samples.flush()?;
+        let now = Counters::ask(self.address, self.pid);
+        let committed = now.since(&self.last, "sends_total");
+        self.offered += sample.intended;
+        self.committed += committed.unwrap_or_default();
+        let told = |value: Option<f64>| value.map_or(String::new(), |it| it.to_string());
+        let lag = committed.map(|_| (self.offered as f64 - self.committed).max(0.0));
+        let fsyncs = now.since(&self.last, "fsyncs_total");
+        let Sample { at, seconds, phase, users, intended, acked, deliveries, .. } = sample;
+        let (flight, backlog, cpu) = (sample.in_flight, sample.backlog, sample.server_cpu);
+        write!(
+            self.series,
+            "{at:.3},{seconds:.3},{phase},{users},{intended},{acked},{},{deliveries},{},{flight:.2},\
+             {backlog},{},{cpu:.3},{}",
+            told(committed),
+            told(lag),
+            told(fsyncs),
+            sample.listen_overflows
+        )?;
+        for stage in &self.stages {
+            let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
+            write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
+        }
+        writeln!(self.series)?;
+        // Who does not answer for once counts on; the next answer holds it all.
+        if committed.is_some() || self.last == Counters::default() {
+            self.last = now;
+        }
+        self.seconds += seconds;
+        self.series.flush()
+    }
+
+    /// From the first answer to the last.
+    fn work(&self) -> Option<ServerWork> {
+        let grown = |name: &str| self.last.since(&self.began, name);
+        let sends = grown("sends_total")?;
+        let each = |name: &str| grown(name).map(|count| count * 1e3 / sends.max(1.0));
+        let stage = |stage: &String| {
+            let of = |what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
+            let (sum, count) = (of("sum")?, of("count")?);
+            let seconds = self.seconds.max(1e-9);
+            let work = StageWork {
+                per_second: count / seconds,
+                mean_us: sum * 1e6 / count.max(1.0),
+                in_flight: sum / seconds,
+            };
+            Some((stage.clone(), work))
+        };
+        Some(ServerWork {
+            sends: sends as u64,
+            fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
+            turns_per_1000_sends: each("turns_total").unwrap_or_default(),
+            reads_per_1000_sends: each("reads_total").unwrap_or_default(),
+            writes_per_1000_sends: each("writes_total").unwrap_or_default(),
+            proc_reads_per_1000_sends: each("proc_syscr"),
+            proc_writes_per_1000_sends: each("proc_syscw"),
+            stages: self.stages.iter().filter_map(stage).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "# TYPE throng_sends counter\nthrong_sends_total 10\nthrong_fsyncs_total 5\n\
+        throng_turns_total 5\nthrong_reads_total 0\nthrong_writes_total 0\n\
+        throng_stage_seconds_bucket{stage=\"commit\",le=\"0.1\"} 3\n\
+        throng_stage_seconds_sum{stage=\"commit\"} 1.0\n\
+        throng_stage_seconds_count{stage=\"commit\"} 5\n# EOF\n";
+
+    fn witness(folder: &Path) -> Witness {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        Witness::new(folder, nobody, None).unwrap()
+    }
+
+    #[test]
+    fn counters_are_read_without_their_buckets_and_stages_by_their_names() {
+        let counters = Counters::of_text(FIRST);
+        assert_eq!(counters.of("sends_total"), Some(10.0));
+        assert_eq!(counters.stages(), ["commit"]);
+        assert!(!counters.0.keys().any(|name| name.contains("bucket")));
+    }
+
+    #[test]
+    fn work_is_what_grew_between_the_first_answer_and_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut witness = witness(folder.path());
+        witness.began = Counters::of_text(FIRST);
+        witness.stages = witness.began.stages();
+        let last = FIRST
+            .replace("sends_total 10", "sends_total 2010")
+            .replace("fsyncs_total 5", "fsyncs_total 105")
+            .replace("sum{stage=\"commit\"} 1.0", "sum{stage=\"commit\"} 3.0")
+            .replace("count{stage=\"commit\"} 5", "count{stage=\"commit\"} 105");
+        witness.last = Counters::of_text(&last);
+        witness.seconds = 4.0;
+        let work = witness.work().unwrap();
+        assert_eq!(work.sends, 2_000);
+        assert!((work.fsyncs_per_1000_sends - 50.0).abs() < 1e-9);
+        let commit = work.stages["commit"];
+        assert!((commit.mean_us - 20_000.0).abs() < 1e-6 && (commit.in_flight - 0.5).abs() < 1e-9);
+        assert!((commit.per_second - 25.0).abs() < 1e-9);
+        assert_eq!(work.proc_reads_per_1000_sends, None);
+    }
+
+    #[test]
+    fn a_server_that_counts_nothing_is_measured_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tell, told) = std::sync::mpsc::sync_channel(4);
+        tell.send(Told::Begins).unwrap();
+        let sample = Sample { intended: 7, acked: 6, seconds: 1.0, ..Sample::default() };
+        tell.send(Told::Sample(Box::new(sample))).unwrap();
+        drop(tell);
+        let mut said = 0;
+        assert_eq!(witness(folder.path()).watch(told, |_| said += 1), None);
+        assert_eq!(said, 1);
+        let series = read_to_string(folder.path().join("series.csv")).unwrap();
+        let line = series.lines().nth(1).unwrap();
+        assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
+        assert_eq!(read_to_string(folder.path().join("samples.jsonl")).unwrap().lines().count(), 1);
+    }
+}
