@@ -231,16 +231,15 @@ impl Shared {
             } else if waited > self.wait_max * 2 {
                 (Outcome::Refused, Some(job.work.refuse(busy(wait))))
             } else {
-                match catch_unwind(AssertUnwindSafe(|| job.work.run(&mut arena))) {
-                    Ok(answer) => (Outcome::Hashed, Some(answer)),
-                    Err(_) => {
-                        // Who asked hears *unavailable*, for the panic has dropped its answer. The
-                        // thread goes on, with memory that nothing was half done in.
-                        tracing::error!("hashing a password panicked; its message is above");
-                        arena = Arena::default();
-                        (Outcome::Broken, None)
-                    }
+                let hashed = catch_unwind(AssertUnwindSafe(|| job.work.run(&mut arena))).ok();
+                if hashed.is_none() {
+                    // Who asked hears *unavailable*, for the panic has dropped its answer. The
+                    // thread goes on, with memory that nothing was half done in.
+                    tracing::error!("hashing a password panicked; its message is above");
+                    arena = Arena::default();
                 }
+                let outcome = if hashed.is_some() { Outcome::Hashed } else { Outcome::Broken };
+                (outcome, hashed)
             };
             self.finish(outcome, begun);
             if let Some(answer) = answer {
