@@ -148,6 +148,12 @@ impl Deliver {
         Some(self.until_flush(now))
     }
 
+    /// What the whole server offers, for a test that makes it loud.
+    #[cfg(test)]
+    pub fn offered(&self) -> Offered {
+        self.pace.offered()
+    }
+
     /// How long gathering goes on, whether or not there is something.
     pub fn until_flush(&mut self, now: Moment) -> Duration {
         self.pace.gather(now).saturating_sub(now.since(self.flushed))

@@ -199,31 +199,44 @@ impl Fanout {
 
     fn run(&self) {
         loop {
-            let mut deliver = self.deliver.lock().unwrap_or_else(|_| broken());
-            while deliver.has_place()
-                && let Some(order) = self.queue.pop()
-            {
-                deliver.take(order);
-            }
-            let now = self.clock.now();
-            let due = deliver.due(now);
-            if due.is_some_and(|wait| wait.is_zero()) || !deliver.has_place() {
-                deliver.flush(|| self.clock.now());
-            }
-            if deliver.is_spreading() {
-                deliver.spread(|| self.clock.now());
-                continue;
-            }
-            let wait = deliver.due(self.clock.now());
-            drop(deliver);
-            if wait.is_some_and(|wait| wait.is_zero()) {
-                continue;
-            }
-            if !self.queue.wait(wait) && wait.is_none() {
+            let Step::Wait(gathering) = self.step() else { continue };
+            if !self.queue.wait(gathering) && gathering.is_none() {
                 return;
             }
         }
     }
+
+    /// Takes what waits, writes what is due, and one slice of what is large.
+    fn step(&self) -> Step {
+        let mut deliver = self.deliver.lock().unwrap_or_else(|_| broken());
+        while deliver.has_place()
+            && let Some(order) = self.queue.pop()
+        {
+            deliver.take(order);
+        }
+        let now = self.clock.now();
+        let due = deliver.due(now);
+        if due.is_some_and(|wait| wait.is_zero()) || !deliver.has_place() {
+            deliver.flush(|| self.clock.now());
+        }
+        if deliver.is_spreading() {
+            deliver.spread(|| self.clock.now());
+            return Step::Again;
+        }
+        match deliver.due(self.clock.now()) {
+            Some(Duration::ZERO) => Step::Again,
+            gathering => Step::Wait(gathering),
+        }
+    }
+}
+
+/// What the thread does after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There is more to do.
+    Again,
+    /// Nothing, until there is work or for as long as gathering lasts.
+    Wait(Option<Duration>),
 }
 
 /// A fan-out that panicked has told some and not others: nothing after it can be right.
@@ -330,3 +343,6 @@ impl Queue {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

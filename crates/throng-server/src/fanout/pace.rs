@@ -40,6 +40,12 @@ impl Pace {
         Self { offered, seen: 0, at: Moment::default(), rate: 0.0 }
     }
 
+    /// Where they are counted.
+    #[cfg(test)]
+    pub fn offered(&self) -> Offered {
+        self.offered.clone()
+    }
+
     /// So many frames more are offered to sockets.
     pub fn offer(&self, frames: u64) {
         self.offered.0.fetch_add(frames, Ordering::Relaxed);
