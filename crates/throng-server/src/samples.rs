@@ -1,11 +1,23 @@
 //! Events for the unit tests of the storage rooms: valid, small, and the same every time.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use throng_core::{
     Act, Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Settings, Speak,
     Timestamp, Topic, UserId, Username, Visibility,
 };
+
+/// Another empty folder inside `folder` at each call: a suite opens its subject many times.
+pub fn folders(folder: &Path) -> impl FnMut() -> PathBuf {
+    let mut made = 0;
+    move || {
+        made += 1;
+        let inside = folder.join(made.to_string());
+        std::fs::create_dir(&inside).unwrap();
+        inside
+    }
+}
 
 pub fn room(number: u32) -> RoomId {
     RoomId::new(number).unwrap()

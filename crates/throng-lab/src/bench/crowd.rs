@@ -265,14 +265,7 @@ impl Crowd {
         while !link.unsent.is_empty() {
             match link.stream.write(&link.unsent) {
                 Ok(n) => drop(link.unsent.drain(..n)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
-                    ) =>
-                {
-                    return Ok(());
-                }
+                Err(error) if not_now(&error) => return Ok(()),
                 Err(error) if ended(&error) => {
                     link.unsent.clear();
                     return Ok(());
@@ -288,14 +281,7 @@ impl Crowd {
             let len = match self.links[index].stream.read(&mut self.buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => n,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
-                    ) =>
-                {
-                    return Ok(());
-                }
+                Err(error) if not_now(&error) => return Ok(()),
                 Err(error) => return Err(error),
             };
             self.bytes += len as u64;
@@ -339,6 +325,11 @@ impl Crowd {
         link.rest = rest;
         Ok(())
     }
+}
+
+/// The socket is not ready, or not even connected yet: it will be told when it is.
+fn not_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
 
 /// The peer has closed; what it said before may still be read.

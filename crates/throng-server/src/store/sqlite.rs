@@ -514,13 +514,8 @@ mod tests {
     #[test]
     fn it_passes_the_suite() {
         let folder = tempfile::tempdir().unwrap();
-        let mut made = 0;
-        suite::run(&mut || {
-            made += 1;
-            let folder = folder.path().join(made.to_string());
-            std::fs::create_dir(&folder).unwrap();
-            Arc::new(open(&folder))
-        });
+        let mut folders = samples::folders(folder.path());
+        suite::run(&mut || Arc::new(open(&folders())));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::suite;
+use crate::samples;
 
 fn open(folder: &Path) -> SqliteLog {
     SqliteLog::open(&folder.join("log.db"), &LogOptions::new(Clock::system())).unwrap()
@@ -10,13 +11,8 @@ fn open(folder: &Path) -> SqliteLog {
 #[test]
 fn it_passes_the_suite() {
     let folder = tempfile::tempdir().unwrap();
-    let mut made = 0;
-    suite::run(&mut || {
-        made += 1;
-        let folder = folder.path().join(made.to_string());
-        std::fs::create_dir(&folder).unwrap();
-        Arc::new(open(&folder))
-    });
+    let mut folders = samples::folders(folder.path());
+    suite::run(&mut || Arc::new(open(&folders())));
 }
 
 /// What came before an observation.
