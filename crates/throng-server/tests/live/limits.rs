@@ -164,7 +164,7 @@ fn scraps(kind: ws::Opcode, count: usize) -> Vec<u8> {
         ws::encode_frame(kind, payload, Some([7; 4]), &mut bytes);
         if kind == ws::Opcode::Text {
             // The first of an unfinished message, and what follows it.
-            bytes[at] = if i == 0 { 0x01 } else { 0x00 };
+            bytes[at] = u8::from(i == 0);
         }
     }
     bytes
