@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use crate::event::Author;
+use crate::event::{Author, Extras};
 use crate::id::{RoomId, Seq, Timestamp};
 use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, RoomName};
@@ -47,6 +47,8 @@ pub enum Command {
         origin_id: Option<OriginId>,
         /// What.
         body: Body,
+        /// What few posts have; without `edited`.
+        extras: Option<Box<Extras>>,
     },
     /// Change the text of a message.
     Edit {

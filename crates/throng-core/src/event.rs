@@ -2,8 +2,11 @@
 //! are events of the same order, and what is read of an older one is told with them taken in.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use crate::id::{RoomId, Seq, Timestamp, UserId};
+use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
+use crate::limits::MENTIONS_MAX;
+use crate::rejection::Rejection;
 use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, RoomName, Username};
 
@@ -108,6 +111,34 @@ pub enum EventKind {
 pub struct Extras {
     /// The place of the newest edit, where the post is shown with it taken in; never in the order.
     pub edited: Option<Seq>,
+    /// The place of the message that it answers.
+    pub reply_to: Option<Seq>,
+    /// Whose attention it asks for.
+    pub mentions: Box<[UserId]>,
+}
+
+impl Extras {
+    /// What a post says besides its text: `None` for nothing, as nearly all do. An account that is
+    /// mentioned twice is mentioned once; a number that is nobody's and too many are refused.
+    pub fn parse(reply_to: u64, mentions: &[u64]) -> Result<Option<Box<Self>>, Rejection> {
+        if reply_to == 0 && mentions.is_empty() {
+            return Ok(None);
+        }
+        if mentions.len() > MENTIONS_MAX || reply_to > SEQ_MAX {
+            return Err(Rejection::BadArgument);
+        }
+        let users: Option<Vec<UserId>> = mentions.iter().map(|user| UserId::new(*user)).collect();
+        let mut users = users.ok_or(Rejection::BadArgument)?;
+        users.sort_unstable();
+        users.dedup();
+        let reply_to = (reply_to != 0).then_some(Seq(reply_to));
+        Ok(Some(Box::new(Self { edited: None, reply_to, mentions: users.into() })))
+    }
+
+    /// About what they take in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.mentions)
+    }
 }
 
 impl EventKind {
@@ -157,5 +188,26 @@ impl Event {
             extras.get_or_insert_default().edited = Some(seq);
         }
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_post_mentions_fifty_at_most_and_nobody_twice() {
+        assert_eq!(Extras::parse(0, &[]), Ok(None));
+        let many = |count: u64| (1..=count).collect::<Vec<_>>();
+        let parse = |mentions: &[u64]| {
+            Extras::parse(7, mentions).map(|extras| extras.expect("a reply").mentions.len())
+        };
+        assert_eq!((parse(&many(49)), parse(&many(50))), (Ok(49), Ok(50)));
+        assert_eq!(parse(&many(51)), Err(Rejection::BadArgument));
+        assert_eq!(parse(&vec![3; 50]), Ok(1));
+        assert_eq!(parse(&[0]), Err(Rejection::BadArgument));
+        assert_eq!(Extras::parse(SEQ_MAX + 1, &[]), Err(Rejection::BadArgument));
     }
 }

@@ -16,6 +16,8 @@ pub const PASSWORD_LEN_MAX: usize = 256;
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
 /// A page of text; a tenth of the frame limit, so that a page of history stays bounded.
 pub const BODY_LEN_MAX: usize = 8 * 1024;
+/// Accounts that one message may mention: a message to everybody is a message without any.
+pub const MENTIONS_MAX: usize = 50;
 /// A line above a room, in bytes.
 pub const TOPIC_LEN_MAX: usize = 512;
 /// Slow mode: at most six hours between two posts of one account.

@@ -29,7 +29,13 @@ impl Role {
 
     /// The one of this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| *role as u8 == number)
+        match number {
+            1 => Some(Self::Visitor),
+            2 => Some(Self::Member),
+            3 => Some(Self::Moderator),
+            4 => Some(Self::Owner),
+            _ => None,
+        }
     }
 }
 
@@ -60,6 +66,12 @@ impl Standing {
     pub fn from_byte(byte: u8) -> Option<Self> {
         let role = byte & Self::ROLE;
         (byte < 0x80 && (role == 0 || Role::from_number(role).is_some())).then_some(Self(byte))
+    }
+
+    /// From a byte that `byte` gave.
+    pub(crate) fn given(byte: u8) -> Self {
+        debug_assert!(Self::from_byte(byte).is_some(), "a standing gave it");
+        Self(byte)
     }
 
     /// The byte on disk.

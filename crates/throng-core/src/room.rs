@@ -33,7 +33,7 @@ impl Person {
 
     /// Where it stands.
     pub fn standing(self) -> Standing {
-        Standing::from_byte(self.0 as u8).expect("made of a standing")
+        Standing::given(self.0 as u8)
     }
 
     /// What is known of the account that this event is about (`EventKind::about`) after it.

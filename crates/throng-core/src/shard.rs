@@ -28,7 +28,7 @@ use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
 use crate::rights::{Kind, Operation, Policy, permit};
 use crate::room::{Before, Misfit, Person, Room};
-use crate::text::{Body, OriginId, RoomName};
+use crate::text::{OriginId, RoomName};
 use crate::window::{Grain, Window};
 
 /// Time, as an argument.
@@ -367,9 +367,7 @@ impl Shard {
             Command::Create { room, name, kind } => Ok(self.create(*room, name, *kind, who, turn)),
             Command::Join { room } => self.join(*room, who, turn),
             Command::Leave { room } => self.leave(*room, who, turn),
-            Command::Post { room, origin_id, body } => {
-                self.post(*room, who, origin_id.as_ref(), body, facts, turn)
-            }
+            Command::Post { room, .. } => self.post(*room, request, facts, turn),
             Command::Edit { room, of, body } => {
                 self.edit(*room, who, (*of, Some(body)), facts, turn)
             }
@@ -384,12 +382,14 @@ impl Shard {
     fn post(
         &mut self,
         room: RoomId,
-        who: &Author,
-        origin_id: Option<&OriginId>,
-        body: &Body,
+        request: &Request,
         facts: &Facts,
         turn: &mut Turn,
     ) -> Result<Reply, Rejection> {
+        let Request { from: who, command: Command::Post { origin_id, body, extras, .. } } = request
+        else {
+            unreachable!("a post is asked for")
+        };
         let slot = self.permitted(room, Operation::Post, who.id)?;
         if let Some(origin_id) = origin_id
             && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
@@ -400,12 +400,15 @@ impl Shard {
         if state.policy.slow_seconds > 0 {
             moderation::in_time(state, who.id, turn.at)?;
         }
+        if let Some(of) = extras.as_ref().and_then(|extras| extras.reply_to) {
+            moderation::in_sight(state, who.id, of)?;
+        }
         let kind = EventKind::Posted {
             n: state.posts + 1,
             author: who.clone(),
-            origin_id: origin_id.cloned(),
+            origin_id: origin_id.clone(),
             body: body.clone(),
-            extras: None,
+            extras: extras.clone(),
         };
         let event = self.happen(slot, kind, true, turn)?;
         let n = self.rooms[slot].posts;

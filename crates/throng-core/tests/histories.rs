@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
-    Act, Author, Body, Command, EventKind, Kind, Limits, OriginId, Rejection, Request, Role,
-    RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
+    Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Rejection, Request,
+    Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
 };
 
 use crate::model::Model;
@@ -119,7 +119,10 @@ impl World {
                 let id = rng.random_range(0..30);
                 let origin_id = (id > 5).then(|| origin(id));
                 let text = format!("{:x}", rng.next_u64());
-                Command::Post { room, origin_id, body: Body::parse(text).expect("a short text") }
+                let body = Body::parse(text).expect("a short text");
+                let reply_to = if rng.random_bool(0.2) { of.0 } else { 0 };
+                let extras = Extras::parse(reply_to, &[]).expect("a small number");
+                Command::Post { room, origin_id, body, extras }
             }
         };
         Request { from, command }

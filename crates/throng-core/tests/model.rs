@@ -167,15 +167,21 @@ impl Model {
                     seq: self.happen(room, EventKind::Left { who: who.clone() }, pushed),
                 })
             }
-            (Command::Post { origin_id, body, .. }, _) => {
+            (Command::Post { origin_id, body, extras, .. }, _) => {
                 let first = origin_id.as_ref().and_then(|id| self.first(room, who, id, actual));
                 if let Some(first) = first {
                     return Ok(first);
                 }
                 self.in_time(room, who.id)?;
+                let from = self.policy(room).readable_from(joined);
+                let reply_to = extras.as_ref().and_then(|extras| extras.reply_to);
+                if reply_to.is_some_and(|of| of < from || of > self.head(room)) {
+                    return Err(Rejection::NoSuchMessage);
+                }
                 let n = self.posts(room) + 1;
                 let (author, origin_id, body) = (who.clone(), origin_id.clone(), body.clone());
-                let kind = EventKind::Posted { n, author, origin_id, body, extras: None };
+                let extras = extras.clone();
+                let kind = EventKind::Posted { n, author, origin_id, body, extras };
                 let seq = self.happen(room, kind, true);
                 Ok(Reply::Posted { seq, n, at: self.at, repeat: false })
             }

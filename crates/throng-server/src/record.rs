@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use moderation::{KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_SET, Told};
 use throng_core::{
-    Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId,
-    Username, id::SEQ_MAX,
+    Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp,
+    UserId, Username, id::SEQ_MAX,
 };
 
 /// First byte of a turn; another one is of another build.
@@ -33,6 +33,7 @@ const KIND_LAST: u8 = KIND_CREATED_PRIVATE;
 const KIND_MASK: u8 = 0x0f;
 const TAG_PUSHED: u8 = 0x10;
 const TAG_ORIGIN: u8 = 0x20;
+const TAG_EXTRAS: u8 = 0x40;
 
 /// What was found where a record should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -201,6 +202,7 @@ pub struct Raw<'a> {
     origin_id: Option<&'a str>,
     /// The body of a post, the name of a created room.
     text: &'a str,
+    extras: Option<Box<Extras>>,
     told: Told<'a>,
 }
 
@@ -233,7 +235,7 @@ impl<'a> Raw<'a> {
                     .transpose()
                     .map_err(|_| RecordError::Field("origin_id"))?,
                 body: Body::parse(self.text).map_err(|_| RecordError::Field("body"))?,
-                extras: None,
+                extras: self.extras.clone(),
             },
             _ => self.told.to_kind(author)?,
         };
@@ -297,8 +299,13 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         _ => None,
     };
     let has_origin = if origin_id.is_some() { TAG_ORIGIN } else { 0 };
+    let extras = match &event.kind {
+        EventKind::Posted { extras, .. } => extras.as_deref(),
+        _ => None,
+    };
+    let has_extras = if extras.is_some() { TAG_EXTRAS } else { 0 };
     out.reserve(48 + author.name.as_str().len() + origin_id.map_or(0, str::len) + text.len());
-    out.push(kind | pushed | has_origin);
+    out.push(kind | pushed | has_origin | has_extras);
     put_varint(out, event.seq.0 - event.prev.0);
     put_varint(out, zigzag(event.at.0.wrapping_sub(*at) as i64));
     *at = event.at.0;
@@ -312,6 +319,9 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
     }
     if has_text(kind) {
         put_text(out, text);
+        if let Some(extras) = extras {
+            moderation::put_extras(out, extras);
+        }
     } else {
         moderation::put(out, &event.kind);
     }
@@ -380,8 +390,9 @@ impl<'a> Reader<'a> {
     fn event(&mut self, seq: Seq, at: &mut u64) -> Result<Raw<'a>, RecordError> {
         let tag = self.byte("tag")?;
         let kind = tag & KIND_MASK;
-        let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN;
-        if tag & !known != 0 || kind > KIND_LAST || (tag & TAG_ORIGIN != 0 && kind != KIND_POSTED) {
+        let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN | TAG_EXTRAS;
+        let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
+        if tag & !known != 0 || kind > KIND_LAST || (of_posts && kind != KIND_POSTED) {
             return Err(RecordError::Field("tag"));
         }
         if !(1..=SEQ_MAX).contains(&seq.0) {
@@ -397,10 +408,12 @@ impl<'a> Reader<'a> {
         let n = if kind == KIND_POSTED { self.varint("n")? } else { 0 };
         let origin_id = if tag & TAG_ORIGIN == 0 { None } else { Some(self.text("origin_id")?) };
         let text = if has_text(kind) { self.text("text")? } else { "" };
+        let has_extras = tag & TAG_EXTRAS != 0;
+        let extras = if has_extras { moderation::read_extras(self)? } else { None };
         let told = moderation::read(self, kind)?;
         let pushed = tag & TAG_PUSHED != 0;
         let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
-        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text, told })
+        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text, extras, told })
     }
 
     fn end(&self) -> Result<(), RecordError> {

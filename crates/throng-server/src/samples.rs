@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Settings, Speak,
-    Timestamp, Topic, UserId, Username, Visibility,
+    Act, Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Settings,
+    Speak, Timestamp, Topic, UserId, Username, Visibility,
 };
 
 /// Another empty folder inside `folder` at each call: a suite opens its subject many times.
@@ -85,7 +85,7 @@ pub fn every_kind() -> Vec<Arc<Event>> {
             author: author(i64::MAX as u64),
             origin_id: None,
             body: Body::parse("ö".repeat(4096)).unwrap(),
-            extras: None,
+            extras: Extras::parse(throng_core::id::SEQ_MAX, &(1..=50).collect::<Vec<_>>()).unwrap(),
         },
     };
     events.push(Arc::new(far));

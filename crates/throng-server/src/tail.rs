@@ -94,8 +94,10 @@ pub struct Unfolded {
 /// About what an event takes in memory.
 pub fn event_bytes(event: &Event) -> usize {
     let texts = match &event.kind {
-        EventKind::Posted { origin_id, body, .. } => {
-            body.as_str().len() + origin_id.as_ref().map_or(0, |id| id.as_str().len())
+        EventKind::Posted { origin_id, body, extras, .. } => {
+            body.as_str().len()
+                + origin_id.as_ref().map_or(0, |id| id.as_str().len())
+                + extras.as_ref().map_or(0, |extras| extras.bytes())
         }
         EventKind::Edited { body, .. } => body.as_str().len(),
         EventKind::Set { settings, .. } => {

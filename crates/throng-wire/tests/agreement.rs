@@ -59,9 +59,9 @@ fn request() -> impl Strategy<Value = Request> {
             .boxed(),
         room.prop_map(|room| Request::Join(v1::Join { room })).boxed(),
         room.prop_map(|room| Request::Leave(v1::Leave { room })).boxed(),
-        (room, text(), text(), 0..=1)
-            .prop_map(|(room, body, origin_id, ack)| {
-                Request::Post(v1::Post { room, body, origin_id, ack })
+        (room, text(), text(), 0..=1, any::<u64>(), prop::collection::vec(any::<u64>(), 0..4))
+            .prop_map(|(room, body, origin_id, ack, in_reply_to, mentioned)| {
+                Request::Post(v1::Post { room, body, origin_id, ack, in_reply_to, mentioned })
             })
             .boxed(),
         (room, any::<Option<u64>>(), any::<Option<u64>>(), any::<u32>())
@@ -84,9 +84,22 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 fn event() -> impl Strategy<Value = v1::Event> {
     let what = Union::new([
-        (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>())
-            .prop_map(|(n, from, origin_id, body, edited, deleted)| {
-                What::Message(v1::Message { n, from, origin_id, body, edited, deleted })
+        (
+            (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>()),
+            any::<u64>(),
+            prop::collection::vec(any::<u64>(), 0..4),
+        )
+            .prop_map(|((n, from, origin_id, body, edited, deleted), in_reply_to, mentioned)| {
+                What::Message(v1::Message {
+                    n,
+                    from,
+                    origin_id,
+                    body,
+                    edited,
+                    deleted,
+                    in_reply_to,
+                    mentioned,
+                })
             })
             .boxed(),
         (any_user(), any::<u64>(), text())

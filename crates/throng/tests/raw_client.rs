@@ -149,5 +149,6 @@ impl Client {
 
 /// A durable post.
 pub fn post(room: u32, origin_id: &str, body: &str) -> Request {
-    Request::Post(Post { room, body: body.into(), origin_id: origin_id.into(), ack: 0 })
+    let (body, origin_id) = (body.into(), origin_id.into());
+    Request::Post(Post { room, body, origin_id, ..Post::default() })
 }

@@ -25,6 +25,12 @@ pub(super) fn in_time(room: &Room, user: UserId, at: Timestamp) -> Result<(), Re
     Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX) })
 }
 
+/// Refuses a place that this account may not see, or that is not there yet.
+pub(super) fn in_sight(room: &Room, user: UserId, of: Seq) -> Result<(), Rejection> {
+    let seen = room.policy.readable_from(room.joined(user)) <= of && of <= room.head;
+    if seen { Ok(()) } else { Err(Rejection::NoSuchMessage) }
+}
+
 impl Shard {
     /// What an edit or a deletion must know.
     pub(super) fn wanted_message(&self, room: RoomId, seq: Seq) -> Option<Want> {
@@ -48,9 +54,7 @@ impl Shard {
         let slot = self.permitted(room, own, who.id)?;
         let state = &self.rooms[slot];
         let asker = state.standing(who.id);
-        if of < state.policy.readable_from(state.joined(who.id)) || of > state.head {
-            return Err(Rejection::NoSuchMessage);
-        }
+        in_sight(state, who.id, of)?;
         let message = message(room, of, facts, turn)?;
         let EventKind::Posted { author, .. } = &message.kind else {
             return Err(Rejection::NoSuchMessage);

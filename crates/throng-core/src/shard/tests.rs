@@ -42,7 +42,10 @@ fn leave(who: u64, number: u32) -> Request {
 fn post(who: u64, number: u32, origin_id: &str) -> Request {
     let origin_id = (!origin_id.is_empty()).then(|| origin(origin_id));
     let body = Body::parse("hello").unwrap();
-    Request { from: user(who), command: Command::Post { room: room(number), origin_id, body } }
+    Request {
+        from: user(who),
+        command: Command::Post { room: room(number), origin_id, body, extras: None },
+    }
 }
 
 type Outcome = Result<Reply, Rejection>;
@@ -492,4 +495,24 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
     kept.shard.revert(turn);
     assert_eq!(state(&kept), before);
     assert!(kept.turn(&batch).iter().all(Result::is_ok), "and can be done again");
+}
+
+#[test]
+fn a_reply_names_a_place_that_is_there_and_in_its_senders_sight() {
+    let mut kept = Kept::new(&Limits::default());
+    let joining = Settings { history: Some(Visibility::Joining), ..Settings::default() };
+    kept.turn(&[create(1, 1), post(1, 1, ""), set(1, 1, joining), join(2, 1)]);
+    let reply = |who, to| {
+        let mut request = post(who, 1, "");
+        if let Command::Post { extras, .. } = &mut request.command {
+            *extras = crate::event::Extras::parse(to, &[1, 9]).unwrap();
+        }
+        request
+    };
+    let none = Err(Rejection::NoSuchMessage);
+    let outcomes = kept.turn(&[reply(1, 3), reply(1, 7), reply(2, 4), reply(2, 5), reply(2, 7)]);
+    assert_eq!(outcomes[..3], [posted(6, 2, false), none, none]);
+    assert_eq!(outcomes[3..], [posted(7, 3, false), posted(8, 4, false)]);
+    let EventKind::Posted { extras: Some(extras), .. } = &kept.events[5].kind else { panic!() };
+    assert_eq!((extras.reply_to, extras.mentions.len()), (Some(Seq(3)), 2));
 }

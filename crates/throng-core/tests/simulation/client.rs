@@ -107,7 +107,7 @@ impl Client {
             self.posts_made += 1;
             let origin_id = Some(origin(self.posts_made));
             let body = Body::parse(format!("{}", self.posts_made)).expect("a short text");
-            Command::Post { room, origin_id, body }
+            Command::Post { room, origin_id, body, extras: None }
         };
         let request = Request { from: self.user.clone(), command };
         self.pending = Some(Pending { first_try: self.requests_made + 1, request });

@@ -187,6 +187,7 @@ impl Pace {
                 body: text.body(next.number, index),
                 origin_id: Text::origin(next.number),
                 ack: 0,
+                ..v1::Post::default()
             };
             let request = Some(Request::Post(post));
             crowd.send(next.link, &v1::ClientFrame { id: index as u32 + 1, request })?;

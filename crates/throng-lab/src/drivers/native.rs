@@ -360,6 +360,7 @@ fn request(action: &Action<'_>) -> Request {
             body: body.into(),
             origin_id: origin_id.into(),
             ack: v1::Ack::Durable as i32,
+            ..v1::Post::default()
         }),
         Action::Subscribe { room, from } => Request::Subscribe(v1::Subscribe {
             room,

@@ -465,7 +465,8 @@ mod tests {
 
     #[test]
     fn the_room_is_found_in_both_forms_and_only_in_a_post() {
-        let post = v1::Post { room: 812, body: "hi".into(), origin_id: "a".into(), ack: 0 };
+        let post =
+            v1::Post { room: 812, body: "hi".into(), origin_id: "a".into(), ..v1::Post::default() };
         let frame = v1::ClientFrame { id: 300, request: Some(Request::Post(post)) };
         let mut bytes = Vec::new();
         json::encode_client(&frame, &mut bytes);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use throng_core::{Event, Seq};
+use throng_core::{Event, EventKind, Seq};
 
 use crate::protocols::{FORMS, Form};
 
@@ -111,17 +111,23 @@ impl Rendering {
 }
 
 fn size_of_event(event: &Arc<Event>) -> usize {
-    let body = match &event.kind {
-        throng_core::EventKind::Posted { body, .. } => body.as_str().len(),
+    let texts = match &event.kind {
+        EventKind::Posted { body, extras, .. } => {
+            body.as_str().len() + extras.as_ref().map_or(0, |extras| extras.bytes())
+        }
+        EventKind::Edited { body, .. } => body.as_str().len(),
+        EventKind::Set { settings, .. } => {
+            settings.topic.as_ref().map_or(0, |topic| topic.as_str().len())
+        }
         _ => 0,
     };
-    body + EVENT_OVERHEAD
+    texts + EVENT_OVERHEAD
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use throng_core::{Author, Body, EventKind, RoomId, Timestamp, UserId, Username};
+    use throng_core::{Author, Body, RoomId, Timestamp, UserId, Username};
 
     pub(crate) fn posted(seq: u64, text: &str) -> Arc<Event> {
         let author = Author { id: UserId::new(1).unwrap(), name: Username::parse("ada").unwrap() };

@@ -3,8 +3,11 @@
 //! Neighbours: `record.rs` alone, which writes what every event has and asks here for the rest.
 
 use throng_core::{
-    Act, Author, Body, EventKind, Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility,
+    Act, Author, Body, EventKind, Extras, Role, Seq, Settings, Speak, Topic, UserId, Username,
+    Visibility,
 };
+
+use throng_core::limits::MENTIONS_MAX;
 
 use super::{Reader, RecordError, put_text, put_varint};
 
@@ -114,6 +117,27 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let slow_seconds =
         slow.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("slow"))).transpose()?;
     Ok(Told::Set { topic, speak, history, slow_seconds })
+}
+
+/// Appends what few posts have.
+pub(super) fn put_extras(out: &mut Vec<u8>, extras: &Extras) {
+    debug_assert!(extras.edited.is_none(), "an event is kept as it was decided");
+    put_varint(out, extras.reply_to.map_or(0, |seq| seq.0));
+    put_varint(out, extras.mentions.len() as u64);
+    for user in &extras.mentions {
+        put_varint(out, user.get());
+    }
+}
+
+/// Reads what few posts have.
+pub(super) fn read_extras(reader: &mut Reader<'_>) -> Result<Option<Box<Extras>>, RecordError> {
+    let reply_to = reader.varint("reply to")?;
+    let count = reader.varint("mentions")?;
+    if count > MENTIONS_MAX as u64 {
+        return Err(RecordError::Field("mentions"));
+    }
+    let mentions = (0..count).map(|_| reader.varint("mentions")).collect::<Result<Vec<_>, _>>()?;
+    Extras::parse(reply_to, &mentions).map_err(|_| RecordError::Field("mentions"))
 }
 
 impl Told<'_> {

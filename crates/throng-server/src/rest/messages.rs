@@ -1,4 +1,4 @@
-//! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…}` → 201 `posted`, after the message is
+//! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…,"in_reply_to":…,"mentioned":[…]}` → 201 `posted`, after the message is
 //! durable; the same `origin_id` again is answered alike, with 200 and `repeat`.
 //! `GET /api/v1/rooms/{id}/messages?before=&after=&limit=` → `page`: the newest events below
 //! `before`, else the oldest above `after`; members only.
@@ -24,10 +24,10 @@ pub async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     InRoom(room): InRoom,
-    Asked(v1::Post { body, origin_id, ack, .. }): Asked<v1::Post>,
+    Asked(asked): Asked<v1::Post>,
 ) -> Result<(StatusCode, Answer<v1::Posted>), Refusal> {
-    v1::Ack::try_from(ack).map_err(|_| Rejection::BadArgument)?;
-    let command = mapping::post_command(room, body, origin_id)?;
+    v1::Ack::try_from(asked.ack).map_err(|_| Rejection::BadArgument)?;
+    let command = mapping::post_command(room, asked)?;
     match app.ask(caller.user, command).await? {
         Reply::Posted { seq, n, at, repeat } => {
             let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };

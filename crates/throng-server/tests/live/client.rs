@@ -287,7 +287,7 @@ impl Client {
 
 pub fn post(room: u32, body: &str) -> Request {
     let (origin_id, ack) = (String::new(), v1::Ack::Durable as i32);
-    Request::Post(v1::Post { room, body: body.to_owned(), origin_id, ack })
+    Request::Post(v1::Post { room, body: body.to_owned(), origin_id, ack, ..v1::Post::default() })
 }
 
 /// The text of a message.

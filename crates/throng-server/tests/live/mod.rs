@@ -6,6 +6,7 @@ mod delivery;
 mod descriptors;
 mod limits;
 mod moderation;
+mod replies;
 mod resume;
 mod rights;
 mod stopping;

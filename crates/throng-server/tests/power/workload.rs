@@ -11,7 +11,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
-    Act, Author, Body, Command, Event, EventKind, Kind, Limits, OriginId, Person, Policy,
+    Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
     Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Timestamp, Topic, UserId,
     Username, Visibility,
 };
@@ -440,7 +440,8 @@ impl Truth {
             let request = |command| Request { from: author.clone(), command };
             let room = post.room;
             let body = Body::parse(format!("again {}", chance.random::<u64>())).unwrap();
-            let repeat = Command::Post { room, origin_id: origin_id.clone(), body };
+            let origin_id = origin_id.clone();
+            let repeat = Command::Post { room, origin_id, body, extras: None };
             let batch = [request(Command::Join { room }), request(repeat)];
             let outcomes = server.turn(shard, &batch, self).map_err(|e| e.to_string())?;
             let expected = Reply::Posted { seq: post.seq, n: *n, at: post.at, repeat: true };
@@ -518,7 +519,10 @@ fn request(shard: u32, truth: &Truth, chance: &mut SmallRng) -> Request {
             let origin_id = chance
                 .random_ratio(3, 4)
                 .then(|| OriginId::parse(format!("{:x}", chance.random::<u128>())).unwrap());
-            Command::Post { room, origin_id, body: Body::parse(body).unwrap() }
+            let body = Body::parse(body).unwrap();
+            let reply_to = u64::from(chance.random_ratio(1, 4));
+            let extras = Extras::parse(reply_to, &[1, 2]).unwrap();
+            Command::Post { room, origin_id, body, extras }
         }
     };
     Request { from, command }
@@ -529,7 +533,8 @@ fn repeat(post: &Event) -> Request {
         panic!("{post:?} is no post")
     };
     let (room, origin_id, body) = (post.room, origin_id.clone(), body.clone());
-    Request { from: author.clone(), command: Command::Post { room, origin_id, body } }
+    let command = Command::Post { room, origin_id, body, extras: None };
+    Request { from: author.clone(), command }
 }
 
 /// An edit or a deletion of a message, by its sender.

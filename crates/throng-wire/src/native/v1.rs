@@ -149,6 +149,14 @@ pub struct Post {
     #[prost(enumeration = "Ack", tag = "4")]
     #[serde(with = "crate::native::names::ack")]
     pub ack: i32,
+    /// The place of the message that this one answers; 0 for none.
+    #[prost(uint64, tag = "5")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub in_reply_to: u64,
+    /// Accounts whose attention is asked for, at most 50.
+    #[prost(uint64, repeated, tag = "6")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub mentioned: ::prost::alloc::vec::Vec<u64>,
 }
 /// A page of history. With `before`, the newest events below it; else the oldest above `after`.
 /// Replied with `page`.
@@ -643,6 +651,13 @@ pub struct Message {
     #[prost(bool, tag = "6")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     pub deleted: bool,
+    /// The place of the message that this one answers; 0 for none.
+    #[prost(uint64, tag = "7")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub in_reply_to: u64,
+    #[prost(uint64, repeated, tag = "8")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub mentioned: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -98,6 +98,7 @@ fn speak(scene: &mut Scene) -> io::Result<()> {
             body: text.body(number as u64, number),
             origin_id: Text::origin(number as u64),
             ack: 0,
+            ..v1::Post::default()
         };
         (links[number % links.len()], Request::Post(post))
     });

@@ -64,6 +64,7 @@ fn first_ack(bench: &Bench, data: &Path, worn: &Worn) -> io::Result<(Process, f6
         body: "I am back".into(),
         origin_id: format!("back-{start}"),
         ack: 0,
+        ..v1::Post::default()
     };
     let answers = scene.crowd.ask_all([(links[0], Request::Post(post))], 1)?;
     let millis = (now().0 - start) as f64 / 1e6;

@@ -6,8 +6,8 @@
 pub mod moderation;
 
 use throng_core::{
-    Act, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Kind, Limits, OriginId,
-    Position, Rejection, RoomId, RoomName, Seq, limits,
+    Act, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Extras, Kind, Limits,
+    OriginId, Position, Rejection, RoomId, RoomName, Seq, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -67,22 +67,24 @@ fn durable(command: Command) -> What {
 }
 
 fn post(post: v1::Post) -> Result<What, Rejection> {
-    let v1::Post { room, body, origin_id, ack } = post;
+    let ack = post.ack;
     let ack = match v1::Ack::try_from(ack).map_err(|_| Rejection::BadArgument)? {
         v1::Ack::Durable => Ack::Durable,
         v1::Ack::Accepted => Ack::Accepted,
     };
-    let command = post_command(room_id(room)?, body, origin_id)?;
+    let command = post_command(room_id(post.room)?, post)?;
     Ok(What::Command { command, ack })
 }
 
-/// A post from the texts of a request; REST uses it too.
-pub fn post_command(room: RoomId, body: String, origin_id: String) -> Result<Command, Rejection> {
+/// A post from a request, in the room that it names or (REST) that its path names.
+pub fn post_command(room: RoomId, post: v1::Post) -> Result<Command, Rejection> {
+    let v1::Post { room: _, body, origin_id, ack: _, in_reply_to, mentioned } = post;
     let origin_id = match origin_id.as_str() {
         "" => None,
         _ => Some(OriginId::parse(origin_id)?),
     };
-    Ok(Command::Post { room, origin_id, body: Body::parse(body)? })
+    let extras = Extras::parse(in_reply_to, &mentioned)?;
+    Ok(Command::Post { room, origin_id, body: Body::parse(body)?, extras })
 }
 
 /// For whom a new room is.
@@ -232,7 +234,12 @@ pub fn event(event: &Event) -> v1::Event {
         }
         EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
         EventKind::Posted { n, author, origin_id, body, extras } => {
-            let edited = extras.as_ref().and_then(|extras| extras.edited);
+            let (edited, in_reply_to, mentioned) = match extras.as_deref() {
+                None => (None, None, Vec::new()),
+                Some(Extras { edited, reply_to, mentions }) => {
+                    (*edited, *reply_to, mentions.iter().map(|user| user.get()).collect())
+                }
+            };
             event::What::Message(v1::Message {
                 n: *n,
                 from: Some(user(author)),
@@ -240,6 +247,8 @@ pub fn event(event: &Event) -> v1::Event {
                 body: body.as_str().to_owned(),
                 edited: edited.map_or(0, |seq| seq.0),
                 deleted: body.is_erased(),
+                in_reply_to: in_reply_to.map_or(0, |seq| seq.0),
+                mentioned,
             })
         }
         EventKind::Edited { by, of, body } => event::What::Edited(v1::Edited {
@@ -314,7 +323,7 @@ mod tests {
 
     fn post_of(body: &str, origin_id: &str, ack: i32) -> Request {
         let (body, origin_id) = (body.to_owned(), origin_id.to_owned());
-        Request::Post(v1::Post { room: 1, body, origin_id, ack })
+        Request::Post(v1::Post { room: 1, body, origin_id, ack, ..v1::Post::default() })
     }
 
     #[test]
