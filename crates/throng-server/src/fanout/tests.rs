@@ -14,7 +14,7 @@ use super::*;
 use crate::directory::Directory;
 use crate::operations::metrics::Metrics;
 use crate::protocols::Form;
-use crate::samples::{author, event, name, post, room};
+use crate::samples::{author, event, history, post, room};
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 
@@ -169,11 +169,10 @@ impl World {
         Self { fanout, around, clock, runtime, made: 0 }
     }
 
-    /// The room exists up to `head`, and these belong to it.
-    fn make_room(&self, number: u32, head: u64, members: u64) {
-        let members = (1..=members).map(|user| author(user).id);
+    /// The room exists up to `head`, and account 1 belongs to it.
+    fn make_room(&self, number: u32, head: u64) {
         let room = room(number);
-        self.around.directory.restore(room, name(room), (Seq(head), 0), members);
+        self.around.directory.update(&history(room, 1, head));
         self.around.tail.restore(room, Seq(head));
     }
 
@@ -263,7 +262,7 @@ impl Ear {
 #[test]
 fn a_small_turn_is_told_in_line_when_nothing_is_before_it() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
+    world.make_room(1, 2);
     let (outboxes, mut ear) = world.outboxes(1);
     world.attach(1, &outboxes[0]);
     world.fanout.tell(told(vec![post(room(1), 3)]));
@@ -275,7 +274,7 @@ fn a_small_turn_is_told_in_line_when_nothing_is_before_it() {
 #[test]
 fn a_turn_waits_behind_the_thread_at_work_and_behind_what_waits_already() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
+    world.make_room(1, 2);
     let (outboxes, mut ear) = world.outboxes(1);
     world.attach(1, &outboxes[0]);
     ear.expect(&[(0, 1)]);
@@ -298,8 +297,8 @@ fn a_turn_waits_behind_the_thread_at_work_and_behind_what_waits_already() {
 #[test]
 fn a_large_room_is_told_in_slices_once_each_and_small_rooms_go_between() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
-    world.make_room(2, 2, 1);
+    world.make_room(1, 2);
+    world.make_room(2, 2);
     let (crowd, mut ear) = world.outboxes(LARGE + 1);
     let (few, mut quick) = world.outboxes(1);
     for outbox in &crowd {
@@ -337,7 +336,7 @@ fn a_large_room_is_told_in_slices_once_each_and_small_rooms_go_between() {
 #[test]
 fn a_join_that_makes_a_room_large_in_its_own_turn_wakes_the_thread() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
+    world.make_room(1, 2);
     let (mut crowd, mut ear) = world.outboxes(LARGE + 1);
     let last = crowd.pop().unwrap();
     for outbox in &crowd {
@@ -368,7 +367,7 @@ fn a_join_that_makes_a_room_large_in_its_own_turn_wakes_the_thread() {
 #[test]
 fn what_is_gathered_is_written_when_its_time_has_come_and_not_before() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
+    world.make_room(1, 2);
     let (outboxes, mut ear) = world.outboxes(1);
     world.attach(1, &outboxes[0]);
     ear.expect(&[(0, 1)]);
@@ -395,7 +394,7 @@ fn what_is_gathered_is_written_when_its_time_has_come_and_not_before() {
 #[test]
 fn a_thread_that_is_stopped_has_written_all_that_was_told_and_ends() {
     let mut world = World::new();
-    world.make_room(1, 2, 1);
+    world.make_room(1, 2);
     let (outboxes, mut ear) = world.outboxes(1);
     world.attach(1, &outboxes[0]);
     let at_work = world.fanout.deliver.lock().unwrap();
@@ -414,7 +413,7 @@ fn a_thread_that_is_stopped_has_written_all_that_was_told_and_ends() {
 /// One connection of account 1 that hears room 1, whose order has got to 4.
 fn one_listener() -> (World, Ear) {
     let mut world = World::new();
-    world.make_room(1, 4, 1);
+    world.make_room(1, 4);
     let (outboxes, mut ear) = world.outboxes(1);
     let identity = Identity { user: author(1), session: SessionId(1) };
     world.around.sessions.bind(&outboxes[0], &identity).unwrap();
