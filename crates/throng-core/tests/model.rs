@@ -167,24 +167,7 @@ impl Model {
                     seq: self.happen(room, EventKind::Left { who: who.clone() }, pushed),
                 })
             }
-            (Command::Post { origin_id, body, extras, .. }, _) => {
-                let first = origin_id.as_ref().and_then(|id| self.first(room, who, id, actual));
-                if let Some(first) = first {
-                    return Ok(first);
-                }
-                self.in_time(room, who.id)?;
-                let from = self.policy(room).readable_from(joined);
-                let reply_to = extras.as_ref().and_then(|extras| extras.reply_to);
-                if reply_to.is_some_and(|of| of < from || of > self.head(room)) {
-                    return Err(Rejection::NoSuchMessage);
-                }
-                let n = self.posts(room) + 1;
-                let (author, origin_id, body) = (who.clone(), origin_id.clone(), body.clone());
-                let extras = extras.clone();
-                let kind = EventKind::Posted { n, author, origin_id, body, extras };
-                let seq = self.happen(room, kind, true);
-                Ok(Reply::Posted { seq, n, at: self.at, repeat: false })
-            }
+            (Command::Post { .. }, _) => self.post(request, joined, actual),
             (Command::Edit { of, body, .. }, _) => self.edit(room, who, *of, Some(body)),
             (Command::Delete { of, .. }, _) => self.edit(room, who, *of, None),
             (Command::Moderate { act, who: target, .. }, _) => {
@@ -196,6 +179,31 @@ impl Model {
             }
             (Command::Create { .. }, _) => unreachable!("answered above"),
         }
+    }
+
+    fn post(&mut self, request: &Request, joined: Option<Seq>, actual: Outcome) -> Outcome {
+        let Request { from: who, command: Command::Post { room, origin_id, body, extras } } =
+            request
+        else {
+            unreachable!("a post is asked for")
+        };
+        let room = *room;
+        let first = origin_id.as_ref().and_then(|id| self.first(room, who, id, actual));
+        if let Some(first) = first {
+            return Ok(first);
+        }
+        self.in_time(room, who.id)?;
+        let from = self.policy(room).readable_from(joined);
+        let reply_to = extras.as_ref().and_then(|extras| extras.reply_to);
+        if reply_to.is_some_and(|of| of < from || of > self.head(room)) {
+            return Err(Rejection::NoSuchMessage);
+        }
+        let n = self.posts(room) + 1;
+        let (author, origin_id, body) = (who.clone(), origin_id.clone(), body.clone());
+        let extras = extras.clone();
+        let kind = EventKind::Posted { n, author, origin_id, body, extras };
+        let seq = self.happen(room, kind, true);
+        Ok(Reply::Posted { seq, n, at: self.at, repeat: false })
     }
 
     fn standing(&self, room: RoomId, user: UserId) -> Standing {
