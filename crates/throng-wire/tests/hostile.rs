@@ -203,3 +203,62 @@ fn a_raw_length_that_lies_is_refused_before_its_payload() {
     assert!(refused);
     assert_eq!(decoder.held(), 0);
 }
+
+#[test]
+fn a_compressed_message_is_read_whole_in_fragments_and_around_a_ping() {
+    // "Hello" of RFC 7692 section 7.2.3.1, as text and as bytes, whole and cut in two.
+    let mut whole = *b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00";
+    let mut parts = *b"\x41\x03\xf2\x48\xcd\x89\x01!\x80\x04\xc9\xc9\x07\x00";
+    let client = || Decoder::new(Role::Client, LIMITS).with_deflate();
+    let step = client().decode(&mut whole).map(|step| step.message);
+    assert_eq!(step, Ok(Some(Message::Text("Hello".into()))));
+    let mut decoder = client();
+    let ping = decoder.decode(&mut parts).unwrap();
+    let used = ping.used;
+    assert_eq!(ping.message, Some(Message::Ping(b"!"[..].into())));
+    let hello = decoder.decode(&mut parts[used..]).unwrap();
+    assert_eq!(hello.message, Some(Message::Text("Hello".into())));
+    assert_eq!(decoder.held(), 0);
+}
+
+#[test]
+fn the_compressed_bit_is_for_first_frames_of_messages_where_it_was_agreed() {
+    let refused = |decoder: Decoder, bytes: &[u8]| {
+        let mut decoder = decoder;
+        decoder.decode(&mut bytes.to_vec()).map(|step| step.used)
+    };
+    let agreed = || Decoder::new(Role::Client, LIMITS).with_deflate();
+    let not_agreed = Decoder::new(Role::Client, LIMITS);
+    assert_eq!(refused(not_agreed, b"\xc1\x00"), Err(Error::ReservedBits));
+    assert_eq!(refused(agreed(), b"\xc9\x00"), Err(Error::ReservedBits), "a ping");
+    assert_eq!(refused(agreed(), b"\xe1\x00"), Err(Error::ReservedBits), "another bit");
+    assert_eq!(refused(agreed(), b"\x01\x01a\xc0\x00"), Err(Error::ReservedBits), "a continuation");
+    assert_eq!(refused(agreed(), b"\xc1\x01\x06"), Err(Error::BadDeflate));
+}
+
+#[test]
+fn compressed_text_is_checked_and_bounded_as_text_is() {
+    let mut frame = Vec::new();
+    let text = "\u{e9}".repeat(5_000);
+    ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.extend_from_slice(text.as_bytes()));
+    assert_eq!(frame[0], 0xc1);
+    assert!(frame.len() < 200, "{}", frame.len());
+    let limits = |max| Limits { frame_len_max: max, message_len_max: max };
+    for (max, end) in [(9_999, Err(Error::TooBig)), (10_000, Ok(())), (10_001, Ok(()))] {
+        let mut decoder = Decoder::new(Role::Client, limits(max)).with_deflate();
+        assert_eq!(decoder.decode(&mut frame.clone()).map(|_| ()), end, "{max}");
+    }
+    let mut frame = Vec::new();
+    ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.extend_from_slice(&[0xff; 2_000]));
+    let mut decoder = Decoder::new(Role::Client, limits(10_000)).with_deflate();
+    assert_eq!(decoder.decode(&mut frame), Err(Error::NotUtf8));
+}
+
+#[test]
+fn a_payload_is_compressed_above_the_least_length_and_not_at_it() {
+    for (len, first) in [(1_023, 0x81), (1_024, 0x81), (1_025, 0xc1)] {
+        let mut frame = Vec::new();
+        ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.resize(len, b'a'));
+        assert_eq!(frame[0], first, "{len}");
+    }
+}

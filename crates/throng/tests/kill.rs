@@ -29,7 +29,12 @@ const LONG_EVERY: u64 = 5;
 const PEOPLE: usize = 6;
 const ROOMS: usize = 3;
 /// The load is not the rate limits' business here.
-const SETTINGS: [&str; 2] = ["limits.sends_per_second=1000000", "limits.sends_burst=1000000"];
+const SETTINGS: [&str; 4] = [
+    "limits.sends_per_second=1000000",
+    "limits.sends_burst=1000000",
+    "limits.requests_per_second=1000000",
+    "limits.requests_burst=1000000",
+];
 
 /// What was wrong, in words.
 pub type Violation = String;

@@ -31,6 +31,8 @@ pub struct Settings {
     pub memory: bool,
     /// Units of order; 0 for one for two cores.
     pub shards: usize,
+    /// Long messages over WebSocket are compressed for clients that offer it.
+    pub websocket_deflate: bool,
     /// Pages of other hosts that may open a WebSocket, as `https://chat.example`.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -60,6 +62,7 @@ impl Default for Settings {
             data: PathBuf::from("throng-data"),
             memory: false,
             shards: 0,
+            websocket_deflate: false,
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             log_format: LogFormat::Text,

@@ -175,6 +175,18 @@ fn places() -> Vec<Setting> {
 fn doors() -> Vec<Setting> {
     vec![
         setting(
+            "websocket_deflate",
+            "Messages above 1 KiB are compressed (permessage-deflate, no context takeover) for \
+             clients that offer it: once for all who get them. Off, because most chat is shorter, \
+             and pages of history are compressed for each reader.",
+            "true or false",
+            |settings| settings.websocket_deflate.to_string(),
+            |settings, value| {
+                settings.websocket_deflate = value.flag()?;
+                Ok(())
+            },
+        ),
+        setting(
             "allowed_origins",
             "Pages of other hosts that may open a WebSocket. A page this server served itself always \
              may, and so may clients that are no browser and send no Origin; every other page is \

@@ -17,6 +17,7 @@ use axum::routing::get;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use throng_wire::ws::deflate::accept;
 use throng_wire::{native, ws};
 use tokio::net::TcpStream;
 
@@ -103,12 +104,15 @@ async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Respon
     }
     let headers = request.headers();
     let bearer = headers.get(header::AUTHORIZATION).and_then(bearer_token).map(str::to_owned);
-    let answer = switching(headers, form);
+    let extension = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+    let extension = extension.filter_map(|value| value.to_str().ok());
+    let extension = if app.settings.websocket_deflate { accept(extension) } else { None };
+    let answer = switching(headers, form, extension);
+    let form = Form::of_websocket(form.unwrap_or(native::Form::Json), extension.is_some());
     let upgrading = hyper::upgrade::on(&mut request);
     let running = Arc::clone(&app);
     app.lifecycle.spawn(Box::pin(async move {
         let Some((stream, head)) = take_back(upgrading).await else { return };
-        let form = form.map_or(Form::WsJson, form_of);
         let outbox = Outbox::new(running.sessions.next_id(), form, stream, &running.limits);
         let protocol = Native::new(form, &running.limits);
         let outbox = Arc::new(outbox);
@@ -187,7 +191,11 @@ fn is_allowed_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
     bare(of_page) == bare(host)
 }
 
-fn switching(headers: &HeaderMap, form: Option<native::Form>) -> Response<Body> {
+fn switching(
+    headers: &HeaderMap,
+    form: Option<native::Form>,
+    extension: Option<&'static str>,
+) -> Response<Body> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
     let accept = ws::accept_key(key.unwrap_or_default());
     let mut answer = Response::builder()
@@ -198,14 +206,10 @@ fn switching(headers: &HeaderMap, form: Option<native::Form>) -> Response<Body> 
     if let Some(form) = form {
         answer = answer.header(header::SEC_WEBSOCKET_PROTOCOL, form.subprotocol());
     }
-    answer.body(Body::empty()).expect("headers of letters and digits")
-}
-
-fn form_of(form: native::Form) -> Form {
-    match form {
-        native::Form::Json => Form::WsJson,
-        native::Form::Protobuf => Form::WsProtobuf,
+    if let Some(extension) = extension {
+        answer = answer.header(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
+    answer.body(Body::empty()).expect("headers of letters and digits")
 }
 
 fn bearer_token(value: &HeaderValue) -> Option<&str> {

@@ -4,7 +4,7 @@
 //! that one rendering serves every recipient.
 
 use throng_core::{Act, Disconnect, Epoch, Event, Limits, RoomId, Seq};
-use throng_wire::native::{json, protobuf, v1};
+use throng_wire::native::{self, json, protobuf, v1};
 use throng_wire::{raw, ws};
 
 use super::Answer;
@@ -19,12 +19,26 @@ pub enum Form {
     WsProtobuf,
     /// A length-prefixed record.
     RawProtobuf,
+    /// A text message, compressed if it is long.
+    WsJsonDeflate,
+    /// A binary message, compressed if it is long.
+    WsProtobufDeflate,
 }
 
 /// How many there are; `Form::index` is below it.
-pub const FORMS: usize = 3;
+pub const FORMS: usize = 5;
 
 impl Form {
+    /// The one for a WebSocket that speaks this and agreed to `permessage-deflate` or not.
+    pub fn of_websocket(form: native::Form, deflate: bool) -> Self {
+        match (form, deflate) {
+            (native::Form::Json, false) => Self::WsJson,
+            (native::Form::Json, true) => Self::WsJsonDeflate,
+            (native::Form::Protobuf, false) => Self::WsProtobuf,
+            (native::Form::Protobuf, true) => Self::WsProtobufDeflate,
+        }
+    }
+
     /// Its place in an array by form.
     pub fn index(self) -> usize {
         self as usize
@@ -74,6 +88,12 @@ impl Form {
             Self::RawProtobuf => {
                 raw::encode_with(out, |out| protobuf::encode_server(&frame, out));
             }
+            Self::WsJsonDeflate => ws::encode_deflated(ws::Opcode::Text, out, |out| {
+                json::encode_server(&frame, out);
+            }),
+            Self::WsProtobufDeflate => ws::encode_deflated(ws::Opcode::Binary, out, |out| {
+                protobuf::encode_server(&frame, out);
+            }),
         }
     }
 }

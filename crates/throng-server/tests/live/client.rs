@@ -41,6 +41,8 @@ pub struct Client {
     /// Rooms that it was told it has left.
     pub left: VecDeque<v1::Left>,
     requests: u32,
+    /// Bytes that were read off the socket.
+    pub received: usize,
     pub epoch: u32,
     pub limits: v1::Limits,
     pub user: u64,
@@ -77,6 +79,7 @@ impl Client {
             events: VecDeque::new(),
             left: VecDeque::new(),
             requests: 0,
+            received: 0,
             epoch: 0,
             limits: v1::Limits::default(),
             user: 0,
@@ -109,6 +112,10 @@ impl Client {
             head.extend_from_slice(&chunk[..len]);
             if let Some(opened) = ws::handshake::response(&head, &key).unwrap() {
                 assert_eq!(opened.subprotocol.as_deref(), Some(form.subprotocol()));
+                if opened.deflate {
+                    let limits = ws::Limits { frame_len_max: 1 << 24, message_len_max: 1 << 24 };
+                    self.ws = ws::Decoder::new(ws::Role::Client, limits).with_deflate();
+                }
                 self.take(&mut head[opened.used..]);
                 return;
             }
@@ -143,6 +150,19 @@ impl Client {
             }
             Speak::Raw => raw::encode_with(out, |out| protobuf::encode_client(frame, out)),
         }
+    }
+
+    /// Sends a request as a compressed message.
+    pub fn send_compressed(&mut self, request: Request) -> u32 {
+        self.requests += 1;
+        let (mut payload, mut small, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let frame = ClientFrame { id: self.requests, request: Some(request) };
+        json::encode_client(&frame, &mut payload);
+        assert!(ws::deflate::compress(&payload, &mut small));
+        ws::encode_frame(ws::Opcode::Text, &small, Some([9, 8, 7, 6]), &mut bytes);
+        bytes[0] |= 0x40;
+        self.stream.write_all(&bytes).unwrap();
+        self.requests
     }
 
     /// Sends a request; returns its id.
@@ -202,7 +222,10 @@ impl Client {
             let mut chunk = [0; 16 * 1024];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Came::End,
-                Ok(len) => self.take(&mut chunk[..len]),
+                Ok(len) => {
+                    self.received += len;
+                    self.take(&mut chunk[..len]);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                     return Came::End;
                 }

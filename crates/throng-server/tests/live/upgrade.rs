@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use throng_wire::ws::handshake;
+use throng_wire::ws::{self, handshake};
 
 use super::Server;
 use super::client::{Client, Speak};
@@ -114,7 +114,7 @@ fn what_comes_right_behind_the_request_is_not_lost() {
     let mut bytes = handshake::request(&server.http.to_string(), "/ws", &key, "throng.v1.json", "");
     let mut frame = Vec::new();
     let text = br#"{"id":9,"register":{"name":"anna","password":"correct horse"}}"#;
-    throng_wire::ws::encode_frame(throng_wire::ws::Opcode::Text, text, Some([5; 4]), &mut frame);
+    ws::encode_frame(ws::Opcode::Text, text, Some([5; 4]), &mut frame);
     bytes.extend(frame);
     let mut stream = TcpStream::connect(server.http).unwrap();
     stream.write_all(&bytes).unwrap();
@@ -125,4 +125,40 @@ fn what_comes_right_behind_the_request_is_not_lost() {
         assert!(len > 0, "closed: {}", String::from_utf8_lossy(&got));
         got.extend_from_slice(&chunk[..len]);
     }
+}
+
+#[test]
+fn long_messages_are_compressed_for_those_who_offer_it_and_only_where_it_is_switched_on() {
+    let offer = format!("Sec-WebSocket-Extensions: {}\r\n", ws::deflate::OFFER);
+    let (_, head) = upgrade(&Server::start(), &offer);
+    assert!(!head.contains("sec-websocket-extensions"), "{head}");
+
+    let server = Server::with(|settings| settings.websocket_deflate = true);
+    let (_, head) = upgrade(&server, &offer);
+    assert!(head.contains("sec-websocket-extensions: permessage-deflate; server_no"), "{head}");
+    let text = "never gonna give you up ".repeat(150);
+    let mut anna = Client::connect_as(server.http, Speak::Json, &offer);
+    anna.register("anna");
+    let room = anna.create("long");
+    let mut hears = [
+        (Speak::Json, ""),
+        (Speak::Protobuf, ""),
+        (Speak::Json, &offer),
+        (Speak::Protobuf, &offer),
+    ]
+    .map(|(speak, headers)| Client::connect_as(server.http, speak, headers));
+    for (client, name) in hears.iter_mut().zip(["bea", "cleo", "dora", "emmy"]) {
+        client.register(name);
+        client.join(room);
+    }
+    let before = hears.each_ref().map(|client| client.received);
+    let id = anna.send_compressed(super::client::post(room, &text));
+    assert!(matches!(anna.answer(id), Outcome::Posted(_)));
+    for client in &mut hears {
+        while super::client::body(&client.event()) != text {}
+    }
+    let mut bytes = hears.each_ref().map(|client| client.received);
+    bytes.iter_mut().zip(before).for_each(|(after, before)| *after -= before);
+    assert!(bytes[0] > text.len() && bytes[1] > text.len(), "{bytes:?}");
+    assert!(bytes[2] < text.len() / 2 && bytes[3] < text.len() / 2, "{bytes:?}");
 }

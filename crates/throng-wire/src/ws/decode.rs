@@ -1,11 +1,14 @@
 //! Reading frames. A message that lies in the input as a whole is unmasked in place and borrowed; only
 //! one that arrives in parts is gathered, and then by what has arrived, never by what was declared.
 //! Between messages nothing is held. Text is checked as it comes, so that bad text fails at its first
-//! wrong byte.
+//! wrong byte; compressed text when it is inflated.
 
 use std::borrow::Cow;
 
-use super::{CONTROL_LEN_MAX, Error, HEADER_LEN_MAX, Opcode, Role, apply_mask, may_be_sent};
+use super::deflate::inflate;
+use super::{
+    COMPRESSED, CONTROL_LEN_MAX, Error, HEADER_LEN_MAX, Opcode, Role, apply_mask, may_be_sent,
+};
 
 /// What the other end may send, in payload bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +49,15 @@ pub struct Step<'i> {
 pub struct Decoder {
     role: Role,
     limits: Limits,
+    /// Messages may be compressed.
+    deflate: bool,
     state: State,
     head: [u8; HEADER_LEN_MAX],
     head_len: u8,
     /// The message that was begun and not finished, if any: what it is and what came of it.
     kind: Option<Opcode>,
+    /// That message is compressed.
+    compressed: bool,
     gathered: Vec<u8>,
     /// How much of `gathered` is known to be whole characters.
     checked: usize,
@@ -75,6 +82,7 @@ enum State {
 struct Frame {
     opcode: Opcode,
     fin: bool,
+    compressed: bool,
     mask: [u8; 4],
     /// Payload bytes read so far.
     read: usize,
@@ -87,15 +95,23 @@ impl Decoder {
         Self {
             role,
             limits,
+            deflate: false,
             state: State::Head,
             head: [0; HEADER_LEN_MAX],
             head_len: 0,
             kind: None,
+            compressed: false,
             gathered: Vec::new(),
             checked: 0,
             control: Vec::new(),
             scraps: 0,
         }
+    }
+
+    /// Where `permessage-deflate` was agreed.
+    #[must_use]
+    pub fn with_deflate(self) -> Self {
+        Self { deflate: true, ..self }
     }
 
     /// Pieces of messages that were empty or nearly so, since the last call; not a message's last
@@ -188,10 +204,15 @@ impl Decoder {
     fn parse_head(&mut self) -> Result<Option<Frame>, Error> {
         let head = &self.head[..usize::from(self.head_len)];
         let &[first, second, ..] = head else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let compressed = self.deflate && first & COMPRESSED != 0;
+        let reserved = if compressed { first & 0x30 } else { first & 0x70 };
+        if reserved != 0 {
             return Err(Error::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Error::ReservedOpcode)?;
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Error::ReservedBits);
+        }
         let fin = first & 0x80 != 0;
         match (self.role, second & 0x80 != 0) {
             (Role::Server, false) => return Err(Error::Unmasked),
@@ -236,7 +257,7 @@ impl Decoder {
             return Err(Error::TooBig);
         }
         let mask = rest.try_into().unwrap_or([0; 4]);
-        Ok(Some(Frame { opcode, fin, mask, read: 0, len: len as usize }))
+        Ok(Some(Frame { opcode, fin, compressed, mask, read: 0, len: len as usize }))
     }
 
     /// Keeps a part of what is not complete yet.
@@ -245,9 +266,7 @@ impl Decoder {
             self.control.extend_from_slice(part);
             return Ok(());
         }
-        if frame.opcode != Opcode::Continuation {
-            self.kind = Some(frame.opcode);
-        }
+        self.begin(frame);
         self.gathered.extend_from_slice(part);
         self.check_text(false)
     }
@@ -262,8 +281,9 @@ impl Decoder {
                 _ => self.close(payload),
             };
         }
-        if frame.opcode != Opcode::Continuation {
-            self.kind = Some(frame.opcode);
+        self.begin(frame);
+        if self.compressed {
+            return self.deliver_inflated(part);
         }
         let text = self.kind == Some(Opcode::Text);
         if self.gathered.is_empty() {
@@ -288,9 +308,28 @@ impl Decoder {
         }
     }
 
+    /// Remembers what the first frame of a message says of all of it.
+    fn begin(&mut self, frame: Frame) {
+        if frame.opcode != Opcode::Continuation {
+            self.kind = Some(frame.opcode);
+            self.compressed = frame.compressed;
+        }
+    }
+
+    fn deliver_inflated<'i>(&mut self, part: &[u8]) -> Result<Message<'i>, Error> {
+        let whole = completed(&mut self.gathered, part);
+        let message = inflate(&whole, self.limits.message_len_max)?;
+        self.compressed = false;
+        if self.kind.take() == Some(Opcode::Text) {
+            let text = String::from_utf8(message).map_err(|_| Error::NotUtf8)?;
+            return Ok(Message::Text(Cow::Owned(text)));
+        }
+        Ok(Message::Binary(Cow::Owned(message)))
+    }
+
     /// Goes on checking the gathered text where it stopped: a character may be split between parts.
     fn check_text(&mut self, last: bool) -> Result<(), Error> {
-        if self.kind != Some(Opcode::Text) {
+        if self.kind != Some(Opcode::Text) || self.compressed {
             return Ok(());
         }
         match std::str::from_utf8(&self.gathered[self.checked..]) {

@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use super::{CONTROL_LEN_MAX, HEADER_LEN_MAX, Opcode, apply_mask};
+use super::deflate::{DEFLATE_LEN_MIN, compress};
+use super::{COMPRESSED, CONTROL_LEN_MAX, HEADER_LEN_MAX, Opcode, apply_mask};
 
 /// A frame's header; dereferences to its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +92,19 @@ pub fn encode_with(opcode: Opcode, out: &mut Vec<u8>, write: impl FnOnce(&mut Ve
     } else {
         out.splice(start..start + GUESS, header.iter().copied());
     }
+}
+
+/// The same; compressed if it is long enough for that and becomes shorter by it.
+pub fn encode_deflated(opcode: Opcode, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut payload = Vec::new();
+    write(&mut payload);
+    let mut small = Vec::new();
+    if payload.len() <= DEFLATE_LEN_MIN || !compress(&payload, &mut small) {
+        return encode_frame(opcode, &payload, None, out);
+    }
+    let start = out.len();
+    encode_frame(opcode, &small, None, out);
+    out[start] |= COMPRESSED;
 }
 
 /// The payload of a close frame. The reason is cut to fit, between two characters.

@@ -45,6 +45,8 @@ pub struct Opened {
     pub used: usize,
     /// The subprotocol that the server chose.
     pub subprotocol: Option<String>,
+    /// The server agreed to `permessage-deflate`.
+    pub deflate: bool,
 }
 
 /// A server's answer that does not.
@@ -81,13 +83,14 @@ pub fn response(input: &[u8], key: &str) -> Result<Option<Opened>, Refused> {
         Some(101) => {}
         Some(status) => return Err(Refused::Status(status)),
     }
-    let (mut upgrade, mut accept, mut subprotocol) = (None, None, None);
+    let (mut upgrade, mut accept, mut subprotocol, mut deflate) = (None, None, None, false);
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
             "upgrade" => upgrade = Some(value),
             "sec-websocket-accept" => accept = Some(value),
             "sec-websocket-protocol" => subprotocol = Some(value.to_owned()),
+            "sec-websocket-extensions" => deflate = value.starts_with("permessage-deflate"),
             _ => {}
         }
     }
@@ -97,7 +100,7 @@ pub fn response(input: &[u8], key: &str) -> Result<Option<Opened>, Refused> {
     if accept != Some(&accept_key(key)) {
         return bad("a wrong accept key");
     }
-    Ok(Some(Opened { used: end + 4, subprotocol }))
+    Ok(Some(Opened { used: end + 4, subprotocol, deflate }))
 }
 
 #[cfg(test)]
@@ -125,7 +128,10 @@ mod tests {
             assert_eq!(response(&bytes[..cut], KEY), Ok(None), "cut at {cut}");
         }
         let subprotocol = Some("throng.v1.json".to_owned());
-        assert_eq!(response(&bytes, KEY), Ok(Some(Opened { used: answer.len(), subprotocol })));
+        assert_eq!(
+            response(&bytes, KEY),
+            Ok(Some(Opened { used: answer.len(), subprotocol, deflate: false }))
+        );
         let other = key([0; 16]);
         assert_eq!(response(&bytes, &other), Err(Refused::BadResponse("a wrong accept key")));
     }

@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455), without io: bytes in, messages out, and the reverse. No extensions.
+//! WebSocket (RFC 6455), without io: bytes in, messages out, and the reverse. One extension,
+//! `permessage-deflate`, where both ends agree.
 //!
 //! `decode` reads frames and keeps the grammar, `encode` writes them, `handshake` is the opening.
 //! Neighbours: the server's connections and the lab's drivers own the sockets, answer pings and send
@@ -8,19 +9,23 @@
 use std::fmt;
 
 mod decode;
+pub mod deflate;
 mod encode;
 pub mod handshake;
 mod mask;
 
 pub use decode::{Decoder, Limits, Message, Step};
 pub use encode::{
-    Header, close_payload, encode_fragment, encode_frame, encode_with, header, header_masked,
+    Header, close_payload, encode_deflated, encode_fragment, encode_frame, encode_with, header,
+    header_masked,
 };
 pub use handshake::accept_key;
 pub use mask::apply_mask;
 
 /// The longest payload of a ping, pong or close (RFC 6455 §5.5).
 pub const CONTROL_LEN_MAX: usize = 125;
+/// The reserved bit that marks a compressed message, in its first frame (RFC 7692 §6).
+const COMPRESSED: u8 = 0x40;
 /// The longest header: two bytes, an eight-byte length, a mask.
 pub const HEADER_LEN_MAX: usize = 14;
 
@@ -96,6 +101,8 @@ pub enum Error {
     BadClose,
     /// Text that is not UTF-8.
     NotUtf8,
+    /// A message marked as compressed that cannot be inflated.
+    BadDeflate,
     /// A frame or message above the limit.
     TooBig,
 }
@@ -104,7 +111,7 @@ impl Error {
     /// The close code that says so.
     pub fn code(self) -> u16 {
         match self {
-            Self::NotUtf8 => 1007,
+            Self::NotUtf8 | Self::BadDeflate => 1007,
             Self::TooBig => 1009,
             Self::ReservedBits
             | Self::ReservedOpcode
@@ -134,6 +141,7 @@ impl fmt::Display for Error {
             Self::BadLength => "a length that is not in its shortest form",
             Self::BadClose => "a close frame with a code that may not be sent",
             Self::NotUtf8 => "text that is not UTF-8",
+            Self::BadDeflate => "a compressed message that cannot be inflated",
             Self::TooBig => "a frame or message above the limit",
         })
     }

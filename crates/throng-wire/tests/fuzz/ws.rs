@@ -4,20 +4,23 @@
 use throng_wire::ws::{Decoder, Error, Limits, Message, Opcode, Role, close_payload, encode_frame};
 
 const LIMITS: Limits = Limits { frame_len_max: 300, message_len_max: 400 };
-const SEEDS: [&[u8]; 7] = [
+const SEEDS: [&[u8]; 9] = [
     b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80mask",
     b"\x01\x82\0\0\0\0\xc3\xa9\x89\x81\0\0\0\0!\x00\x81\0\0\0\0\xf0\x80\x83\0\0\0\0\x9f\xa6\x80",
     b"\x82\xfe\0\x7e\0\0\0\0................................................................................................................................",
     b"\x88\x85\0\0\0\0\x03\xe8bye\x81\x80mask",
     b"\x81\x05Hello\x89\0\x88\x02\x03\xe8",
     b"\x01\x02\xc3\xa9\x89\x01!\x00\x01\xf0\x80\x03\x9f\xa6\x80",
+    b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc2\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
+    b"\x41\x03\xf2\x48\xcd\x89\x01!\x80\x04\xc9\xc9\x07\x00",
     b"\x82\x7e\0\x80................................................................................................................................",
 ];
 
 type Read = (Vec<(Opcode, Vec<u8>)>, Result<(), Error>);
 
-fn read(role: Role, bytes: &[u8], piece: usize) -> Read {
-    let mut decoder = Decoder::new(role, LIMITS);
+fn read(role: Role, deflate: bool, bytes: &[u8], piece: usize) -> Read {
+    let decoder = Decoder::new(role, LIMITS);
+    let mut decoder = if deflate { decoder.with_deflate() } else { decoder };
     let mut messages = Vec::new();
     for piece in bytes.chunks(piece) {
         let mut piece = piece.to_vec();
@@ -56,16 +59,21 @@ fn plain(message: Message<'_>) -> (Opcode, Vec<u8>) {
 fn fuzz() {
     bolero::check!().for_each(|input: &[u8]| {
         for bytes in super::tries(input, &SEEDS) {
-            for (role, mask) in [(Role::Server, Some([1, 2, 3, 4])), (Role::Client, None)] {
-                let whole = read(role, &bytes, bytes.len().max(1));
+            for (role, mask, deflate) in [
+                (Role::Server, Some([1, 2, 3, 4]), false),
+                (Role::Client, None, false),
+                (Role::Client, None, true),
+            ] {
+                let whole = read(role, deflate, &bytes, bytes.len().max(1));
                 for piece in [1, 2, 5] {
-                    assert_eq!(read(role, &bytes, piece), whole, "{role:?}, pieces of {piece}");
+                    let read = read(role, deflate, &bytes, piece);
+                    assert_eq!(read, whole, "{role:?}, pieces of {piece}");
                 }
                 let mut again = Vec::new();
                 for (opcode, payload) in &whole.0 {
                     encode_frame(*opcode, payload, mask, &mut again);
                 }
-                assert!(again.is_empty() || read(role, &again, again.len()).0 == whole.0);
+                assert!(again.is_empty() || read(role, deflate, &again, again.len()).0 == whole.0);
             }
         }
     });

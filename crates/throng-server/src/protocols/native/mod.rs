@@ -29,14 +29,20 @@ impl Native {
     pub fn new(form: Form, limits: &Limits) -> Self {
         let max = limits.frame_len_max_anonymous;
         let framing = match form {
-            Form::WsJson | Form::WsProtobuf => {
-                let limits = ws::Limits { frame_len_max: max, message_len_max: max };
-                Framing::WebSocket(ws::Decoder::new(ws::Role::Server, limits))
+            Form::WsJson | Form::WsProtobuf => Framing::WebSocket(messages(max)),
+            Form::WsJsonDeflate | Form::WsProtobufDeflate => {
+                Framing::WebSocket(messages(max).with_deflate())
             }
             Form::RawProtobuf => Framing::Raw(raw::Decoder::new(max)),
         };
         Self { form, framing }
     }
+}
+
+/// What reads the messages of a client.
+fn messages(max: usize) -> ws::Decoder {
+    let limits = ws::Limits { frame_len_max: max, message_len_max: max };
+    ws::Decoder::new(ws::Role::Server, limits)
 }
 
 impl Protocol for Native {
@@ -88,10 +94,10 @@ fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake
         at += step.used;
         match (step.message, form) {
             (None, _) => break,
-            (Some(ws::Message::Text(text)), Form::WsJson) => {
+            (Some(ws::Message::Text(text)), Form::WsJson | Form::WsJsonDeflate) => {
                 intake.asks.push_back(ask(json::decode_client(text.as_bytes())));
             }
-            (Some(ws::Message::Binary(bytes)), Form::WsProtobuf) => {
+            (Some(ws::Message::Binary(bytes)), Form::WsProtobuf | Form::WsProtobufDeflate) => {
                 intake.asks.push_back(ask(protobuf::decode_client(&bytes)));
             }
             (Some(ws::Message::Text(_) | ws::Message::Binary(_)), _) => {
