@@ -163,3 +163,14 @@ fn two_runs_are_compared_and_their_one_pair_gives_no_verdict() {
     let of_folder = compare::of_folders(&folder.path().display().to_string(), &a, Metric::Cpu, 1);
     assert_eq!(of_folder.unwrap().runs.len(), 1);
 }
+
+#[test]
+fn the_paper_is_a_pdf_of_vectors_with_all_of_its_charts() {
+    let bytes = Form::Pdf.of(&Folder::read(&old_run()).unwrap());
+    assert!(bytes.starts_with(b"%PDF-1.") && bytes.trim_ascii_end().ends_with(b"%%EOF"));
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|it| it == text);
+    assert!(has(b"(Latency of the durable ack, from the intended time) Tj"));
+    assert!(has(b"(Resident memory of the server) Tj") && has(b"throng lab run canonical"));
+    assert!(!has(b"/Image"), "charts are lines, not pictures");
+    assert_eq!(bytes, Form::Pdf.of(&Folder::read(&old_run()).unwrap()), "the same every time");
+}

@@ -152,6 +152,9 @@ pub struct Report {
     /// A test case for each promise and limit.
     #[arg(long)]
     junit: bool,
+    /// The page on paper.
+    #[arg(long)]
+    pdf: bool,
     /// Where to; the run's own folder if absent.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -250,6 +253,7 @@ impl Report {
             (self.csv, Form::Csv),
             (self.json, Form::Json),
             (self.junit, Form::Junit),
+            (self.pdf, Form::Pdf),
         ];
         let mut forms: Vec<Form> =
             asked.into_iter().filter_map(|(asked, form)| asked.then_some(form)).collect();

@@ -77,9 +77,12 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
     ),
     (
         "connections",
-        "Connections that stand",
-        "connections",
-        &[("connections", Thin::Mean, |it| Some(it.connections as f64))],
+        "Connections that stand, and users who are there",
+        "at the second's end",
+        &[
+            ("connections", Thin::Mean, |it| Some(it.connections as f64)),
+            ("users", Thin::Mean, |it| it.users.map(|users| users as f64)),
+        ],
     ),
     (
         "lag",
@@ -154,12 +157,13 @@ pub fn of(run: &Folder) -> Vec<Chart> {
 
 fn over_time(seconds: &[Second], width: usize, lines: &[Line]) -> Kind {
     let chunks: Vec<&[Second]> = seconds.chunks(width).collect();
-    let x = chunks.iter().map(|it| it[0].second as f64).collect();
+    let x = chunks.iter().map(|it| it[0].begins()).collect();
     let series = lines.iter().map(|(name, thin, value)| {
         let values = chunks.iter().map(|chunk| put_together(*thin, chunk, *value)).collect();
         Series { name: (*name).to_owned(), values }
     });
-    Kind::Lines { x, series: series.collect() }
+    let said = |it: &Series| it.values.iter().any(Option::is_some);
+    Kind::Lines { x, series: series.filter(said).collect() }
 }
 
 fn put_together(thin: Thin, chunk: &[Second], value: fn(&Second) -> Option<f64>) -> Option<f64> {

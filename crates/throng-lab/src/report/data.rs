@@ -13,9 +13,10 @@ use super::verdict::{self, Of};
 /// Of `report.json`; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
 
-/// Columns of the samples that every run has had, in the order in which they are read.
-const FIRST: [&str; 9] = [
+/// Columns of the samples that are read first, in their order.
+const FIRST: [&str; 11] = [
     "second",
+    "at",
     "seconds",
     "phase",
     "intended",
@@ -24,6 +25,7 @@ const FIRST: [&str; 9] = [
     "deliveries",
     "dropped",
     "connections",
+    "users",
 ];
 
 /// A line a second, a column for each number; a nested number's column has its dotted name.

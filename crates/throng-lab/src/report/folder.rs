@@ -120,7 +120,11 @@ pub struct Second {
     /// The first folders did not say: each was a whole one.
     #[serde(default = "whole")]
     pub seconds: f64,
+    /// When it began; the first folders had a sample a second, from 0.
+    pub at: Option<f64>,
     pub phase: String,
+    /// The first folders did not count them.
+    pub users: Option<u64>,
     pub intended: u64,
     pub sent: u64,
     pub acked: u64,
@@ -138,6 +142,13 @@ pub struct Second {
 
 fn whole() -> f64 {
     1.0
+}
+
+impl Second {
+    /// When it began, in seconds of the load.
+    pub fn begins(&self) -> f64 {
+        self.at.unwrap_or(self.second as f64)
+    }
 }
 
 /// How a run ended.
@@ -183,6 +194,7 @@ pub struct Summary {
     pub rates: Rates,
     pub latency: Latencies,
     pub latency_by_rooms: BTreeMap<String, OfRooms>,
+    pub phases: Vec<Phase>,
     pub cost: Option<Cost>,
     pub generator: Generator,
     pub fsync: Option<[Fsync; 2]>,
@@ -266,6 +278,25 @@ pub struct Latencies {
     pub last: Percentiles,
     pub catch_up: Percentiles,
     pub resume: Percentiles,
+    pub arrive: Percentiles,
+    pub login: Percentiles,
+    pub connect: Percentiles,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::PhaseSummary`")]
+pub struct Phase {
+    pub name: String,
+    pub at: f64,
+    pub seconds: f64,
+    pub sends: u64,
+    pub deliveries: u64,
+    pub server_cpu_mean: f64,
+    pub server_cpu_deviation: f64,
+    pub late: u64,
+    pub ack: Percentiles,
+    pub delivery: Percentiles,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -340,7 +371,7 @@ impl Folder {
         let mut phases: Vec<(String, f64)> = Vec::new();
         for second in self.seconds.iter().filter(|it| !it.phase.is_empty()) {
             if phases.last().is_none_or(|(name, _)| *name != second.phase) {
-                phases.push((second.phase.clone(), second.second as f64));
+                phases.push((second.phase.clone(), second.begins()));
             }
         }
         phases

@@ -10,6 +10,8 @@ mod data;
 pub mod folder;
 mod html;
 mod list;
+mod paper_font;
+mod pdf;
 mod svg;
 mod tables;
 mod verdict;
@@ -32,6 +34,8 @@ pub enum Form {
     Json,
     /// A test case for each promise.
     Junit,
+    /// The page on paper.
+    Pdf,
 }
 
 impl Form {
@@ -42,6 +46,7 @@ impl Form {
             Self::Csv => "samples.csv",
             Self::Json => "report.json",
             Self::Junit => "junit.xml",
+            Self::Pdf => "report.pdf",
         }
     }
 
@@ -52,6 +57,7 @@ impl Form {
             Self::Csv => data::csv(run).into_bytes(),
             Self::Json => data::json(run).into_bytes(),
             Self::Junit => data::junit(run).into_bytes(),
+            Self::Pdf => pdf::paper(run),
         }
     }
 }

@@ -22,6 +22,9 @@ pub fn of(run: &Folder) -> Vec<Table> {
     if run.summary.latency_by_rooms.len() > 1 {
         tables.push(by_rooms(run));
     }
+    if !run.summary.phases.is_empty() {
+        tables.push(by_phase(run));
+    }
     tables.push(counts(run));
     tables.push(costs(run));
     tables.push(machine(run));
@@ -62,9 +65,14 @@ fn latencies(run: &Folder) -> Table {
         ("last recipient", &it.last),
         ("who was away or stalled by plan", &it.catch_up),
         ("resume after a loss", &it.resume),
+        ("from when one should have come to being there", &it.arrive),
+        ("login", &it.login),
+        ("the kernel's time to connect", &it.connect),
         ("the generator's own lag", &run.summary.generator.lag),
     ];
-    let rows = rows.into_iter().map(|(name, it)| row(name.to_owned(), it)).collect();
+    // What nobody did, and what the first folders did not measure, has no row.
+    let rows = rows.into_iter().filter(|(_, it)| it.count > 0);
+    let rows = rows.map(|(name, it)| row(name.to_owned(), it)).collect();
     table("Latency from the intended time, ms", &PERCENTILES, rows)
 }
 
@@ -76,6 +84,42 @@ fn by_rooms(run: &Folder) -> Table {
         rows.push(row(format!("{name}: last recipient"), &of.last));
     }
     table("The same by kind of room, ms", &PERCENTILES, rows)
+}
+
+fn by_phase(run: &Folder) -> Table {
+    let head = [
+        "",
+        "from s",
+        "lasts s",
+        "sends/s",
+        "deliveries/s",
+        "CPU %",
+        "± %",
+        "late",
+        "ack p99",
+        "delivery p99",
+    ];
+    let row = |it: &super::folder::Phase| {
+        let rate = |count: u64| number((count as f64 / it.seconds.max(1e-9)).round());
+        vec![
+            it.name.clone(),
+            number((it.at * 10.0).round() / 10.0),
+            number((it.seconds * 10.0).round() / 10.0),
+            rate(it.sends),
+            rate(it.deliveries),
+            format!("{:.1}", it.server_cpu_mean * 100.0),
+            format!("{:.1}", it.server_cpu_deviation * 100.0),
+            number(it.late as f64),
+            format!("{:.2}", it.ack.p99_ms),
+            format!("{:.2}", it.delivery.p99_ms),
+        ]
+    };
+    let rows = run.summary.phases.iter().map(row).collect();
+    table(
+        "By phase: rates, CPU of the server (mean and deviation), who came late, latencies in ms",
+        &head,
+        rows,
+    )
 }
 
 fn pairs(title: &str, rows: Vec<(&str, String)>) -> Table {
