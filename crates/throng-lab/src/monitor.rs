@@ -132,6 +132,39 @@ impl Steal {
     }
 }
 
+/// How busy each core was since the last look.
+#[derive(Debug, Default)]
+pub struct Cores {
+    before: Vec<(u64, u64)>,
+}
+
+impl Cores {
+    /// The share of its time that each core was not idle, since the last call.
+    pub fn shares(&mut self) -> Vec<f64> {
+        let now = of_core_lines(&read_to_string("/proc/stat").unwrap_or_default());
+        let before = std::mem::replace(&mut self.before, now.clone());
+        let share = |(at, (busy, all)): (usize, &(u64, u64))| {
+            let (busy_before, all_before) = before.get(at).copied().unwrap_or_default();
+            let all = all.saturating_sub(all_before);
+            busy.saturating_sub(busy_before) as f64 / all.max(1) as f64
+        };
+        now.iter().enumerate().map(share).collect()
+    }
+}
+
+/// Busy and all ticks, of each core.
+fn of_core_lines(stat: &str) -> Vec<(u64, u64)> {
+    let core = |line: &str| {
+        let rest = line.strip_prefix("cpu").filter(|rest| !rest.starts_with(' '))?;
+        let ticks = rest.split_whitespace().skip(1).filter_map(|tick| tick.parse().ok());
+        let ticks: Vec<u64> = ticks.take(8).collect();
+        let all = ticks.iter().sum::<u64>();
+        // Idle, and idle for a disk.
+        Some((all - ticks.get(3)? - ticks.get(4)?, all))
+    };
+    stat.lines().filter_map(core).collect()
+}
+
 /// Stolen and all ticks, of all cores together.
 fn of_cpu_line(stat: &str) -> Option<(u64, u64)> {
     let ticks: Vec<u64> = stat
@@ -177,6 +210,15 @@ mod tests {
     fn this_process_uses_memory() {
         assert!(process(std::process::id()).unwrap().1 > 100_000);
         assert!(process(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn a_core_is_busy_when_it_is_not_idle() {
+        let text =
+            "cpu  9 9 9 9 9 9 9 9\ncpu0 1 2 3 40 5 6 7 8 9 10\ncpu1 0 0 0 10 0 0 0 0\nintr 5\n";
+        assert_eq!(of_core_lines(text), [(27, 72), (0, 10)]);
+        let mut cores = Cores::default();
+        assert!(cores.shares().iter().all(|share| (0.0..=1.0).contains(share)));
     }
 
     #[test]

@@ -120,7 +120,9 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         fsync_before: fsync,
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
-    let witness = Witness::new(&out, target.door.address, target.pid()).map_err(failed)?;
+    let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
+    let (address, pid) = (target.door.address, target.pid());
+    let witness = Witness::new(&out, address, pid, probe).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
     let watcher =
         Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop, tell: None };

@@ -15,12 +15,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::monitor::Cores;
 use crate::recorder::Sample;
+use crate::stats::Ema;
 
 /// A server that takes longer to say what it counts is not asked again in this second.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The longest answer taken.
 const ANSWER_LEN_MAX: u64 = 1024 * 1024;
+
+/// Of the smoothed volume, in seconds.
+const VOLUME_HALF_LIFE: f64 = 2.0;
 
 /// What the runner tells.
 #[derive(Debug)]
@@ -140,11 +145,21 @@ pub struct Witness {
     offered: u64,
     committed: f64,
     seconds: f64,
+    /// The kind of room whose latency has columns of its own.
+    probe: Option<String>,
+    volume: Ema,
+    cores: Cores,
 }
 
 impl Witness {
     /// Writes `samples.jsonl` and `series.csv` in this folder.
-    pub fn new(out: &Path, address: SocketAddr, pid: Option<u32>) -> io::Result<Self> {
+    /// `probe` names a kind of room whose latency has columns of its own.
+    pub fn new(
+        out: &Path,
+        address: SocketAddr,
+        pid: Option<u32>,
+        probe: Option<String>,
+    ) -> io::Result<Self> {
         Ok(Self {
             samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
             series: BufWriter::new(File::create(out.join("series.csv"))?),
@@ -156,6 +171,9 @@ impl Witness {
             offered: 0,
             committed: 0.0,
             seconds: 0.0,
+            probe,
+            volume: Ema::new(VOLUME_HALF_LIFE),
+            cores: Cores::default(),
         })
     }
 
@@ -186,8 +204,12 @@ impl Witness {
         write!(
             self.series,
             "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
-             fsyncs,server_cpu,listen_overflows"
+             fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
+             probe_max_ms"
         )?;
+        for core in 0..self.cores.shares().len() {
+            write!(self.series, ",core_{core}")?;
+        }
         for stage in &self.stages {
             write!(self.series, ",work_{stage}")?;
         }
@@ -216,6 +238,7 @@ impl Witness {
             told(fsyncs),
             sample.listen_overflows
         )?;
+        self.monitor(sample)?;
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
@@ -227,6 +250,19 @@ impl Witness {
         }
         self.seconds += seconds;
         self.series.flush()
+    }
+
+    /// What somebody who watches the server once a second would see.
+    fn monitor(&mut self, sample: &Sample) -> io::Result<()> {
+        let volume = sample.deliveries as f64 / sample.seconds.max(1e-9);
+        let smooth = self.volume.add(sample.at + sample.seconds, volume);
+        write!(self.series, ",{},{volume:.1},{smooth:.1}", sample.server_rss_bytes)?;
+        let probe = self.probe.as_ref().and_then(|probe| sample.rooms.get(probe));
+        match probe.map(|it| it.delivery).filter(|it| it.count > 0) {
+            Some(it) => write!(self.series, ",{:.3},{:.3}", it.p50_ms, it.max_ms)?,
+            None => write!(self.series, ",,")?,
+        }
+        self.cores.shares().iter().try_for_each(|share| write!(self.series, ",{share:.3}"))
     }
 
     /// From the first answer to the last.
@@ -261,6 +297,7 @@ impl Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorder::{Percentiles, RoomSample};
 
     const FIRST: &str = "# TYPE throng_sends counter\nthrong_sends_total 10\nthrong_fsyncs_total 5\n\
         throng_turns_total 5\nthrong_reads_total 0\nthrong_writes_total 0\n\
@@ -270,7 +307,7 @@ mod tests {
 
     fn witness(folder: &Path) -> Witness {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-        Witness::new(folder, nobody, None).unwrap()
+        Witness::new(folder, nobody, None, Some("probe".into())).unwrap()
     }
 
     #[test]
@@ -308,7 +345,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (tell, told) = std::sync::mpsc::sync_channel(4);
         tell.send(Told::Begins).unwrap();
-        let sample = Sample { intended: 7, acked: 6, seconds: 1.0, ..Sample::default() };
+        let mut sample = Sample { intended: 7, acked: 6, seconds: 1.0, ..Sample::default() };
+        let quick = Percentiles { count: 1, p50_ms: 3.5, max_ms: 4.5, ..Percentiles::default() };
+        let probe = RoomSample { delivery: quick, ..RoomSample::default() };
+        sample.rooms.insert("probe".into(), probe);
         tell.send(Told::Sample(Box::new(sample))).unwrap();
         drop(tell);
         let mut said = 0;
@@ -317,6 +357,9 @@ mod tests {
         let series = read_to_string(folder.path().join("series.csv")).unwrap();
         let line = series.lines().nth(1).unwrap();
         assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
+        assert!(line.contains(",0,0.0,0.0,3.500,4.500,"), "{line}");
+        let fields = |line: Option<&str>| line.map(|line| line.split(',').count());
+        assert_eq!(fields(series.lines().next()), fields(series.lines().nth(1)));
         assert_eq!(read_to_string(folder.path().join("samples.jsonl")).unwrap().lines().count(), 1);
     }
 }

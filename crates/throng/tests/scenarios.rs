@@ -71,6 +71,13 @@ fn people_of_the_ramp_log_in_by_password_and_the_probe_is_heard_each_second() {
     let named: BTreeSet<&str> =
         samples.iter().map(|sample| sample["phase"].as_str().unwrap()).collect();
     assert_eq!(named, ["plateau", "ramp", "tail"].into());
+    let goal = &done.summary["goal"];
+    assert_eq!((&goal["rooms"], &goal["percentiles"][2][2]), (&"probe".into(), &1000.0.into()));
+    let series = String::from_utf8(read(&done.out, "series.csv")).unwrap();
+    let title = series.lines().next().unwrap();
+    for column in ["core_0", "memory_bytes", "volume_ema", "probe_max_ms", "work_commit"] {
+        assert!(title.contains(column), "{column}: {title}");
+    }
     let probes: u64 =
         samples.iter().map(|it| it["rooms"]["probe"]["ack"]["count"].as_u64().unwrap()).sum();
     assert!((20..=30).contains(&probes), "{probes}");

@@ -114,6 +114,11 @@ impl Scenario {
         for room in &self.rooms {
             self.check_rooms(room)?;
         }
+        if let Some(goal) = &self.goal {
+            self.kind_of(&goal.rooms, "goal.rooms")?;
+            within("goal.p90_ms", goal.p90_ms, 0.001, goal.p95_ms)?;
+            within("goal.p95_ms", goal.p95_ms, goal.p90_ms, goal.p99_ms)?;
+        }
         self.check_bodies()?;
         self.check_churn()
     }

@@ -75,6 +75,9 @@ pub struct Scenario {
     /// Users who send in a row, each after the ack of the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Row>,
+    /// What one kind of room's latency is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Goal>,
     /// What a run can reach.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grades: Vec<Grade>,
@@ -84,6 +87,20 @@ pub struct Scenario {
     /// Ways to run it that are to be compared, for `--arm`.
     #[serde(default, skip_serializing)]
     pub arms: Vec<Variant>,
+}
+
+/// Bounds of the latency of one kind of room, to each recipient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Goal {
+    /// Which kind: a probe.
+    pub rooms: String,
+    /// Nine in ten are quicker.
+    pub p90_ms: f64,
+    /// Nineteen in twenty.
+    pub p95_ms: f64,
+    /// Ninety-nine in a hundred.
+    pub p99_ms: f64,
 }
 
 /// A rate at which acks come within a time.

@@ -70,6 +70,8 @@ pub struct Summary {
     /// The best of the scenario's grades that was reached: so many sends a second, acked within so
     /// long.
     pub grade: Option<String>,
+    /// The scenario's goal, and what came of it.
+    pub goal: Option<GoalMet>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
     /// What the server itself counted, where it tells.
@@ -90,6 +92,17 @@ pub struct Summary {
     pub refusals: BTreeMap<String, u64>,
     /// What the scenario asked for and the protocol does not have, by name: nothing was done.
     pub unsupported: BTreeMap<String, u64>,
+}
+
+/// Percentiles beside their bounds, milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct GoalMet {
+    /// Of this kind of room, to each recipient.
+    pub rooms: String,
+    /// Name, what it was, what it was to be at most.
+    pub percentiles: [(&'static str, f64, f64); 3],
+    /// All of them within their bounds, and something measured.
+    pub met: bool,
 }
 
 /// Each second.
@@ -262,6 +275,7 @@ impl Summary {
             phases: phases::of(&outcome.samples, &outcome.recorder.phases),
             rows: phases::rows(&outcome.row_clients),
             grade: None,
+            goal: goal(scenario, &outcome.recorder.kinds),
             cost,
             server_work: None,
             in_flight: in_flight(&outcome.samples),
@@ -322,6 +336,13 @@ impl Summary {
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
         };
         writeln!(to, "{}: {verdict}", self.scenario)?;
+        if let Some(GoalMet { rooms, percentiles, met }) = &self.goal {
+            let one =
+                |(name, is, most): &(&str, f64, f64)| format!("{name} {is:.1} of {most:.0} ms");
+            let all: Vec<String> = percentiles.iter().map(one).collect();
+            let said = if *met { "met" } else { "missed" };
+            writeln!(to, "  goal {said}: {rooms} {}", all.join(", "))?;
+        }
         if let Some(grade) = &self.grade {
             writeln!(to, "  grade reached: {grade}")?;
         }
@@ -475,6 +496,19 @@ impl Summary {
         }
         Ok(())
     }
+}
+
+fn goal(scenario: &Scenario, kinds: &[OfKind]) -> Option<GoalMet> {
+    let goal = scenario.goal.as_ref()?;
+    let of = scenario.rooms.iter().zip(kinds).find(|(kind, _)| kind.name == goal.rooms)?;
+    let is = of.1.delivery.percentiles();
+    let percentiles = [
+        ("p90", is.p90_ms, goal.p90_ms),
+        ("p95", is.p95_ms, goal.p95_ms),
+        ("p99", is.p99_ms, goal.p99_ms),
+    ];
+    let met = is.count > 0 && percentiles.iter().all(|(_, is, most)| is <= most);
+    Some(GoalMet { rooms: goal.rooms.clone(), percentiles, met })
 }
 
 fn in_flight(samples: &[Sample]) -> InFlight {
