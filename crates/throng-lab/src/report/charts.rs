@@ -4,9 +4,15 @@
 //! and shares by their mean, latencies and memory by their *worst* second, never by a mean of
 //! percentiles.
 
-use super::chart::{Chart, Group, Kind, POINTS_MAX, Series};
+use super::chart::{BoxOf, Chart, Group, Kind, POINTS_MAX, Series};
 use super::folder::{Folder, Second};
 use super::words::number;
+use crate::stats::{Bin, Ema, bins};
+
+/// Stretches of the volume that have a box of their own.
+const BINS: usize = 10;
+/// Seconds after which volume weighs half.
+const HALF_LIFE: f64 = 10.0;
 
 /// How seconds that fall on one point are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +138,16 @@ pub fn of(run: &Folder) -> Vec<Chart> {
         } else {
             title.to_owned()
         };
+        let mut kind = over_time(&run.seconds, width, lines);
+        if let (Kind::Lines { series, .. }, "deliveries") = (&mut kind, id) {
+            series.push(remembered(&run.seconds, width));
+        }
         charts.push(Chart {
             id: id.to_owned(),
             title: note,
             unit: unit.to_owned(),
             across: "seconds from the beginning of the load".to_owned(),
-            kind: over_time(&run.seconds, width, lines),
+            kind,
             marks: marks.clone(),
         });
     }
@@ -151,8 +161,43 @@ pub fn of(run: &Folder) -> Vec<Chart> {
             marks: Vec::new(),
         });
     }
+    charts.push(boxes(&run.seconds));
     charts.retain(|it| !it.is_empty());
     charts
+}
+
+/// Latency in stretches of equal volume: what the same server does when it is asked for more.
+fn boxes(seconds: &[Second]) -> Chart {
+    let point = |it: &Second| {
+        Some((a_second(it, it.deliveries)?, said(it.delivery.count, it.delivery.p99_ms)?))
+    };
+    let points: Vec<(f64, f64)> = seconds.iter().filter_map(point).collect();
+    let one = |bin: Bin| {
+        let Bin { from, to, spread: it } = bin;
+        let at = [it.min, it.lower, it.median, it.upper, it.max];
+        BoxOf { from, to, count: it.count, at }
+    };
+    Chart {
+        id: "latency-by-volume-boxes".to_owned(),
+        title: "Latency by volume: quartiles, smallest and largest second of each stretch"
+            .to_owned(),
+        unit: "delivery p99, ms".to_owned(),
+        across: "deliveries a second".to_owned(),
+        kind: Kind::Boxes(bins(&points, BINS).into_iter().map(one).collect()),
+        marks: Vec::new(),
+    }
+}
+
+/// The volume with what a person remembers of it.
+fn remembered(seconds: &[Second], width: usize) -> Series {
+    let mut ema = Ema::new(HALF_LIFE);
+    let mut mean = |it: &Second| Some(ema.add(it.begins(), a_second(it, it.deliveries)?));
+    let means: Vec<Option<f64>> = seconds.iter().map(&mut mean).collect();
+    let last = |chunk: &[Option<f64>]| chunk.iter().rev().copied().flatten().next();
+    Series {
+        name: format!("mean that halves in {HALF_LIFE} s"),
+        values: means.chunks(width).map(last).collect(),
+    }
 }
 
 fn over_time(seconds: &[Second], width: usize, lines: &[Line]) -> Kind {
@@ -239,6 +284,24 @@ mod tests {
         assert_eq!(series[2].values[0], Some(9.0));
         let Kind::Lines { series, .. } = chart(&run, "deliveries").kind else { panic!() };
         assert_eq!(series[0].values[599], Some(100.0));
+    }
+
+    #[test]
+    fn volume_is_remembered_and_latency_is_boxed_by_it() {
+        let mut run = run(40);
+        for (at, second) in run.seconds.iter_mut().enumerate() {
+            second.deliveries = if at < 20 { 100 } else { 1_000 };
+            second.delivery = Percentiles { count: 9, p99_ms: at as f64, ..Percentiles::default() };
+        }
+        let Kind::Lines { series, .. } = chart(&run, "deliveries").kind else { panic!() };
+        let after = series[1].values[29].unwrap();
+        assert!(
+            (after - 550.0).abs() < 1.0,
+            "ten seconds after the step it is half of it: {after}"
+        );
+        let Kind::Boxes(boxes) = chart(&run, "latency-by-volume-boxes").kind else { panic!() };
+        assert_eq!(boxes.iter().map(|it| it.count).collect::<Vec<_>>(), [20, 20]);
+        assert!(boxes[1].at[0] > 19.5 && boxes[1].at[4] < 39.5);
     }
 
     #[test]
