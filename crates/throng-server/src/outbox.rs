@@ -556,3 +556,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

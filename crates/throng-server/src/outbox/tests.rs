@@ -1,0 +1,48 @@
+//! How much may wait, on each side of both limits. The runtime is never asked whether the socket is
+//! writable, so that it takes nothing and everything waits.
+
+use std::net::{TcpListener, TcpStream as Peer};
+
+use super::*;
+
+/// Events of this length, handed over until the connection ends; how many it took.
+fn taken(limits: &Limits, len: usize, frames: u32) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let _inside = runtime.enter();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(stream).unwrap();
+    let outbox = Outbox::new(ConnectionId(1), Form::RawProtobuf, stream, limits);
+    let chunk = Bytes::from(vec![7; len]);
+    let mut writer = Writer::default();
+    for count in 0.. {
+        outbox.deliver(&chunk, frames, &mut writer);
+        match outbox.ending() {
+            None => assert_eq!(outbox.unread(), (count + 1) * len),
+            Some(why) => {
+                assert_eq!(why, Disconnect::Slow);
+                assert!(outbox.unread() < 200, "only the farewell waits");
+                return count;
+            }
+        }
+    }
+    unreachable!("an outbox is full at some time")
+}
+
+#[test]
+fn frames_wait_up_to_their_limit_and_one_more_is_too_slow() {
+    let limits = Limits { outbox_frames_max: 16, ..Limits::default() };
+    assert_eq!(taken(&limits, 10, 1), 16);
+    assert_eq!(taken(&limits, 10, 4), 4, "frames count, not the chunks that hold them");
+    assert_eq!(taken(&limits, 10, 5), 3);
+}
+
+#[test]
+fn bytes_wait_up_to_their_limit_and_one_more_is_too_slow() {
+    let limits = Limits { outbox_bytes_max: 65_536, ..Limits::default() };
+    assert_eq!(taken(&limits, 65_536, 1), 1);
+    assert_eq!(taken(&limits, 65_537, 1), 0);
+    assert_eq!(taken(&limits, 32_768, 1), 2);
+}

@@ -1,0 +1,101 @@
+//! Every settable limit is enforced somewhere and tested on each side. A limit that is added without
+//! a row here, or whose place or test goes away, fails.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// No test has two sides to show: the limit is the capacity given to a channel, or the size given to
+/// a call, and nothing of ours looks at it again.
+const BY_CONSTRUCTION: &str = "by construction";
+
+/// Limit, where it is enforced, and the test of its two sides.
+#[rustfmt::skip]
+const ROWS: &[(&str, &str, &str)] = &[
+    ("frame_len_max_anonymous", "server/src/protocols/native/mod.rs", "a_frame_is_taken_at_the_limit_and_ends_the_stream_above_it"),
+    ("frame_len_max", "server/src/connection/serve.rs", "a_frame_is_longer_than_allowed_only_until_one_is_somebody"),
+    ("handshake_timeout_ms", "server/src/listeners/http.rs", "one_that_drips_its_request_holds_its_socket_no_longer"),
+    ("auth_timeout_ms", "core/src/session.rs", "the_deadline_is_for_strangers_only"),
+    ("ping_interval_ms", "server/src/connection/mod.rs", "a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away"),
+    ("ping_timeout_ms", "server/src/connection/mod.rs", "a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away"),
+    ("sends_per_second", "core/src/session.rs", "a_rate_holds_over_time_whoever_hurries"),
+    ("sends_burst", "core/src/session.rs", "sends_are_taken_up_to_the_burst_and_the_next_is_told_when"),
+    ("requests_per_second", "core/src/session.rs", "a_rate_holds_over_time_whoever_hurries"),
+    ("requests_burst", "core/src/session.rs", "requests_of_a_connection_are_taken_up_to_the_burst"),
+    ("connections_per_address", "server/src/listeners/gate.rs", "an_address_has_as_many_connections_as_it_may_and_not_one_more"),
+    ("connections_per_user", "server/src/sessions.rs", "an_account_has_as_many_connections_as_it_may_and_not_one_more"),
+    ("connections_max", "server/src/listeners/gate.rs", "the_limits_hold_from_both_sides_and_a_pass_that_is_dropped_makes_place"),
+    ("users_max", "server/src/accounts/thread.rs", "a_name_is_taken_once_whatever_its_case_and_a_full_server_takes_none"),
+    ("sessions_per_user_max", "server/src/accounts/thread.rs", "the_session_used_longest_ago_makes_place_for_a_new_one"),
+    ("outbox_frames_max", "server/src/outbox.rs", "frames_wait_up_to_their_limit_and_one_more_is_too_slow"),
+    ("outbox_bytes_max", "server/src/outbox.rs", "bytes_wait_up_to_their_limit_and_one_more_is_too_slow"),
+    ("send_buffer_bytes", "server/src/listeners/mod.rs", BY_CONSTRUCTION),
+    ("resume_events_max", "server/src/connection/serve.rs", "a_gap_at_the_limit_is_given_and_one_above_it_is_too_old"),
+    ("pushed_members_max", "core/src/shard.rs", "comings_and_goings_of_a_large_room_are_kept_and_not_pushed"),
+    ("rooms_max", "server/src/directory.rs", "the_limit_of_rooms_holds_from_both_sides"),
+    ("members_max", "core/src/shard.rs", "a_full_room_takes_nobody_until_someone_leaves"),
+    ("marked_max", "core/src/shard.rs", "a_mute_outlasts_leaving_and_counts_among_the_marks_that_a_room_may_keep"),
+    ("rooms_per_user_max", "server/src/directory.rs", "joins_under_way_count_against_an_accounts_rooms"),
+    ("shard_queue_max", "server/src/app/start.rs", BY_CONSTRUCTION),
+    ("turn_max", "server/src/app/start.rs", BY_CONSTRUCTION),
+    ("origin_window_ms", "core/src/window.rs", "an_origin_id_is_remembered_through_the_window_and_its_memory_given_back_after_it"),
+    ("origin_window_posts", "core/src/window.rs", "an_origin_id_is_remembered_through_the_window_and_its_memory_given_back_after_it"),
+    ("hash_threads", "core/src/limits.rs", BY_CONSTRUCTION),
+    ("hash_queue_max", "server/src/auth/hashing.rs", "the_queue_takes_exactly_its_bound_and_a_place_given_back_is_free_again"),
+    ("hash_wait_max_ms", "server/src/auth/hashing.rs", "a_queue_that_would_be_waited_in_too_long_is_full_before_its_bound"),
+    ("logins_per_minute_account", "server/src/auth/throttle.rs", "an_account_is_tried_up_to_its_limit_and_again_when_the_told_time_has_passed"),
+    ("logins_per_minute_address", "server/src/auth/throttle.rs", "an_address_tries_up_to_its_limit_over_all_accounts_and_sign_ups"),
+    ("refusals_max", "server/src/outbox.rs", "refusals_of_the_shard_end_a_connection_at_the_limit_whatever_ack_was_asked_for"),
+    ("tail_bytes_max", "server/src/app/start.rs", "a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room"),
+];
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
+}
+
+/// The names in the list of `limits.rs`, in their order.
+fn settable() -> Vec<String> {
+    let text = fs::read_to_string(crates().join("throng-core/src/limits.rs")).unwrap();
+    let (_, list) = text.split_once("settable_limits! {\n").unwrap();
+    let (list, _) = list.split_once("\n}\n").unwrap();
+    let name = |line: &str| Some(line.trim().split_once(": ")?.0.to_owned());
+    list.lines().filter(|line| line.contains(" = ")).filter_map(name).collect()
+}
+
+fn sources(folder: &Path, out: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            out.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_limit_has_a_row_and_every_row_a_limit() {
+    let mut rows: Vec<String> = ROWS.iter().map(|row| row.0.to_owned()).collect();
+    let mut limits = settable();
+    rows.sort();
+    limits.sort();
+    assert_eq!(limits, rows);
+}
+
+#[test]
+fn every_limit_is_read_where_its_row_says_and_its_test_is_there() {
+    let mut tests = String::new();
+    for name in ["throng-core", "throng-server", "throng"] {
+        for part in ["src", "tests"] {
+            sources(&crates().join(name).join(part), &mut tests);
+        }
+    }
+    for (limit, place, test) in ROWS {
+        let text = fs::read_to_string(crates().join(format!("throng-{place}"))).unwrap();
+        let read = [format!("limits.{limit}"), format!("self.{limit}")];
+        assert!(read.iter().any(|read| text.contains(read)), "{place} does not read {limit}");
+        if *test != BY_CONSTRUCTION {
+            assert!(tests.contains(&format!("fn {test}()")), "{limit}: no test is named {test}");
+        }
+    }
+}
