@@ -3,12 +3,14 @@
 //!
 //! - [`process`]: child processes, and what the system says of them.
 //! - `crowd`, `load`, `book`, `tally`, `text`, `scene`, `window`: the clients, what they send, and the account.
+//! - `cores`: who runs where.
 //! - `rows`: one file a kind of row; `pairs` alternates server and floor; `table` prints.
 //!
 //! Neighbours: `floor` is the other side of each ratio; `cargo xtask bench` is the command.
 //! It never links the server, and nothing here decides whether a test passes.
 
 mod book;
+mod cores;
 mod crowd;
 mod load;
 mod machine;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::book::{Book, Faults};
+use super::cores::Apart;
 use super::load::{self, Account, Marks, Next, Plan};
 use super::process::Process;
 use super::rows::{Bench, quantiles_ms};
@@ -113,16 +114,17 @@ impl Pair {
 
 /// All pairs of a row; fewer than asked when the machine would not hold still.
 pub fn run(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Vec<Pair>> {
-    let probe = server(bench, shape, settings)?;
+    let apart = Apart::begin(bench.options.shared_cores)?;
+    let probe = server(bench, &apart, shape, settings)?;
     let mut plan = FloorPlan::after(&probe);
     let mut pairs = Vec::new();
     let mut repeated = 0;
     while pairs.len() < bench.options.pairs && repeated < REPEATS_MAX {
-        let bare_before = floor_run(bench, shape, &plan, false)?;
-        let server = server(bench, shape, settings)?;
+        let bare_before = floor_run(bench, &apart, shape, &plan, false)?;
+        let server = server(bench, &apart, shape, settings)?;
         plan = FloorPlan::after(&server);
-        let bare = floor_run(bench, shape, &plan, false)?;
-        let durable = floor_run(bench, shape, &plan, true)?;
+        let bare = floor_run(bench, &apart, shape, &plan, false)?;
+        let durable = floor_run(bench, &apart, shape, &plan, true)?;
         let pair = Pair { server, bare_before, bare, durable };
         if let Some(why) = pair.void() {
             repeated += 1;
@@ -193,11 +195,16 @@ impl FloorPlan {
 }
 
 /// The server's run, on a fresh folder.
-fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<ServerRun> {
+fn server(
+    bench: &mut Bench,
+    apart: &Apart,
+    shape: Shape,
+    settings: &[String],
+) -> io::Result<ServerRun> {
     let data = bench.fresh_folder("fanout")?;
     let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
     let tokens = bench.programs.users(&data, "u", shape.rooms * shape.members)?;
-    let process = bench.programs.serve(&data, settings)?;
+    let process = apart.start(|| bench.programs.serve(&data, settings))?;
     let form = bench.options.form;
     let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;
     let text = Text::new(BODY_BYTES);
@@ -282,12 +289,13 @@ fn measure(
 /// A floor's run of the same work.
 pub fn floor_run(
     bench: &Bench,
+    apart: &Apart,
     shape: Shape,
     plan: &FloorPlan,
     durable: bool,
 ) -> io::Result<FloorRun> {
     let file = bench.scratch.join("floor.log");
-    let process = bench.programs.floor(&floor::Plan {
+    let plan = floor::Plan {
         listen: ([127, 0, 0, 1], 0).into(),
         frames_per_write: plan.frames_per_write,
         event_bytes: plan.event_bytes,
@@ -298,7 +306,8 @@ pub fn floor_run(
             sends_per_sync: plan.sends_per_sync,
             record_bytes: plan.record_bytes,
         }),
-    })?;
+    };
+    let process = apart.start(|| bench.programs.floor(&plan))?;
     let tokens = vec!["floor".to_owned(); shape.rooms * shape.members];
     let form = bench.options.form;
     let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;

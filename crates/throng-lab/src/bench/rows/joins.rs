@@ -3,6 +3,7 @@
 //! Neighbours: both rooms live on one server with all their members connected, and are measured in
 //! turn, so that only the size of the room joined differs.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ fn cycle(
     let mut visits = Visits {
         form,
         room,
-        free: joiners.to_vec(),
+        free: joiners.iter().copied().collect(),
         at: vec![""; crowd.len()],
         since: vec![0; crowd.len()],
         next: Vec::new(),
@@ -133,8 +134,10 @@ fn cycle(
     loop {
         let at = now().0;
         let due = start + (sent as f64 * 1e9 / JOINS_PER_SECOND) as u64;
-        if due < end && due <= at && !visits.free.is_empty() {
-            let link = visits.free.swap_remove(0);
+        if due < end
+            && due <= at
+            && let Some(link) = visits.free.pop_front()
+        {
             visits.since[link] = due;
             visits.at[link] = "join";
             crowd.ask(link, join(room))?;
@@ -171,7 +174,8 @@ fn cycle(
 struct Visits<'a> {
     form: Form,
     room: u32,
-    free: Vec<usize>,
+    /// Who waits for its turn, the longest first: each makes five visits a second.
+    free: VecDeque<usize>,
     since: Vec<u64>,
     /// What each of them asked last.
     at: Vec<&'static str>,
@@ -202,7 +206,7 @@ impl Hears for Visits<'_> {
             Some(Reply::Left(_)) => {
                 self.took.saturating_record(at.saturating_sub(self.since[link]));
                 self.done += 1;
-                self.free.push(link);
+                self.free.push_back(link);
             }
             Some(Reply::Rejected(rejected)) => {
                 self.refused = Some(format!("{}: {}", rejected.name, rejected.text));
