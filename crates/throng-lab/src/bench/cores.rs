@@ -4,7 +4,8 @@
 //! Left alone, the kernel puts a floor's one thread on the clients' core, where a hundred writes wake
 //! nobody who was not awake, and the server's on another, where every third write wakes the clients
 //! by an interrupt: 584 wake-ups a second of one and 12,479 of the other for the same 40,000 writes.
-//! That is a figure of the scheduler and not of either program. `--shared-cores` leaves them alone.
+//! That is a figure of the scheduler and not of either program. `--shared-cores` leaves them alone, and
+//! so does work that takes more than the cores that would be left.
 
 use std::io;
 

@@ -21,6 +21,9 @@ use crate::floor::{self, FsyncTimes};
 
 /// Floors of one pair that differ by more than this were not on the same machine.
 const FLOORS_APART_MAX: f64 = 0.15;
+/// Deliveries a second above which the server would need the core that the clients have to
+/// themselves, if there are but two: then all cores are everybody's.
+const APART_DELIVERIES_MAX: f64 = 150_000.0;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
 /// The server's cap of `SO_SNDBUF`, by its default.
@@ -114,7 +117,8 @@ impl Pair {
 
 /// All pairs of a row; fewer than asked when the machine would not hold still.
 pub fn run(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Vec<Pair>> {
-    let apart = Apart::begin(bench.options.shared_cores)?;
+    let loud = shape.sends_per_second * shape.members as f64 > APART_DELIVERIES_MAX;
+    let apart = Apart::begin(bench.options.shared_cores || loud)?;
     let probe = server(bench, &apart, shape, settings)?;
     let mut plan = FloorPlan::after(&probe);
     let mut pairs = Vec::new();
