@@ -53,10 +53,8 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             _ if field.proto3_optional() => "Option::is_none",
             (Type::String, "origin_id" | "token") => "String::is_empty",
             // Most messages were never touched, and most requests name nobody.
-            (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned") => {
-                "crate::native::names::is_unsaid"
-            }
-            (Type::Bool, "deleted") => "crate::native::names::is_unsaid",
+            (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned")
+            | (Type::Bool, "deleted") => "crate::native::names::is_unsaid",
             (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
                 "crate::native::names::is_unsaid"
             }

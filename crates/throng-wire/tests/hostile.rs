@@ -240,7 +240,7 @@ fn the_compressed_bit_is_for_first_frames_of_messages_where_it_was_agreed() {
 fn compressed_text_is_checked_and_bounded_as_text_is() {
     let mut frame = Vec::new();
     let text = "\u{e9}".repeat(5_000);
-    ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.extend_from_slice(text.as_bytes()));
+    ws::encode_deflated(Opcode::Text, &mut frame, |out| out.extend_from_slice(text.as_bytes()));
     assert_eq!(frame[0], 0xc1);
     assert!(frame.len() < 200, "{}", frame.len());
     let limits = |max| Limits { frame_len_max: max, message_len_max: max };
@@ -249,7 +249,7 @@ fn compressed_text_is_checked_and_bounded_as_text_is() {
         assert_eq!(decoder.decode(&mut frame.clone()).map(|_| ()), end, "{max}");
     }
     let mut frame = Vec::new();
-    ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.extend_from_slice(&[0xff; 2_000]));
+    ws::encode_deflated(Opcode::Text, &mut frame, |out| out.extend_from_slice(&[0xff; 2_000]));
     let mut decoder = Decoder::new(Role::Client, limits(10_000)).with_deflate();
     assert_eq!(decoder.decode(&mut frame), Err(Error::NotUtf8));
 }
@@ -258,7 +258,7 @@ fn compressed_text_is_checked_and_bounded_as_text_is() {
 fn a_payload_is_compressed_above_the_least_length_and_not_at_it() {
     for (len, first) in [(1_023, 0x81), (1_024, 0x81), (1_025, 0xc1)] {
         let mut frame = Vec::new();
-        ws::encode_deflated(ws::Opcode::Text, &mut frame, |out| out.resize(len, b'a'));
+        ws::encode_deflated(Opcode::Text, &mut frame, |out| out.resize(len, b'a'));
         assert_eq!(frame[0], first, "{len}");
     }
 }

@@ -73,9 +73,10 @@ fn input_ended() -> std::io::Result<impl Future<Output = ()>> {
         })?;
     }
     Ok(async move {
-        match bound {
-            true => drop(ended.await),
-            false => std::future::pending().await,
+        if bound {
+            drop(ended.await);
+        } else {
+            std::future::pending::<()>().await;
         }
     })
 }

@@ -140,8 +140,8 @@ fn under_load(out: &Path) -> Child {
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let first = lines.by_ref().map(Result::unwrap).find(|line| line.contains(" of 60 s"));
     assert!(first.is_some(), "the run ended before its first second");
     // Reads on, so that the run never waits for us.
@@ -151,7 +151,8 @@ fn under_load(out: &Path) -> Child {
 
 /// Returns when no server holds the data folder any more.
 fn wait_for_the_servers_end(out: &Path) {
-    File::open(out.join("data/lock")).unwrap().lock().unwrap();
+    let lock = File::open(out.join("data/lock")).expect("a server made it");
+    lock.lock().expect("a lock can be waited for");
 }
 
 #[test]

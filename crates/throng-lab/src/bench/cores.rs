@@ -35,7 +35,9 @@ impl Apart {
         }
         let (mut clients, mut measured) = (CpuSet::new(), CpuSet::new());
         clients.set(*last);
-        others.iter().for_each(|core| measured.set(*core));
+        for core in others {
+            measured.set(*core);
+        }
         sched_setaffinity(None, &clients)?;
         Ok(Self(Some(Cores { all, clients, measured })))
     }

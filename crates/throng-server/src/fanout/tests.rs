@@ -19,7 +19,7 @@ use crate::sessions::Sessions;
 use crate::tail::Tail;
 
 const SOON: Duration = Duration::ZERO;
-const NEVER: Duration = Duration::from_secs(3_600);
+const NEVER: Duration = Duration::from_hours(1);
 
 fn nothing() -> Told {
     Told { answers: Vec::new(), events: Vec::new(), committed: Moment::default() }
@@ -49,11 +49,12 @@ fn stop(queue: &Queue) {
 
 #[test]
 fn an_idle_thread_is_woken_by_an_order_a_turn_a_kick_and_a_stop() {
-    let wakes: [(&dyn Fn(&Queue), bool); 4] = [
-        (&|queue| queue.push(gone()), true),
-        (&|queue| queue.push_told(nothing()), true),
-        (&Queue::kick, true),
-        (&|queue| stop(queue), false),
+    type Wake = fn(&Queue);
+    let wakes: [(Wake, bool); 4] = [
+        (|queue| queue.push(gone()), true),
+        (|queue| queue.push_told(nothing()), true),
+        (Queue::kick, true),
+        (stop, false),
     ];
     for (wake, goes_on) in wakes {
         let queue = Queue::default();
@@ -217,7 +218,11 @@ impl World {
 
     /// What the thread would do until it would sleep.
     fn settle(&self) -> usize {
-        (1..).find(|_| self.fanout.step() == Step::Wait(None)).unwrap()
+        let mut steps = 1;
+        while self.fanout.step() != Step::Wait(None) {
+            steps += 1;
+        }
+        steps
     }
 
     fn is_spreading(&self) -> bool {
@@ -381,7 +386,7 @@ fn what_is_gathered_is_written_when_its_time_has_come_and_not_before() {
     let Step::Wait(Some(rest)) = world.fanout.step() else { panic!("nothing to gather for") };
     assert!(!rest.is_zero() && rest <= Duration::from_millis(2));
     assert!(ear.is_silent());
-    world.clock.advance(rest - Duration::from_nanos(1));
+    world.clock.advance(rest.saturating_sub(Duration::from_nanos(1)));
     world.fanout.tell(told(vec![post(room(1), 5)]));
     assert!(matches!(world.fanout.step(), Step::Wait(Some(_))));
     assert!(ear.is_silent());

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_sync_below_a_second_is_nobodys_business_and_one_of_a_second_is_said() {
         let (lines, metrics) = logged(|clock, syncs| {
-            sync(clock, syncs, SLOW - Duration::from_nanos(1));
+            sync(clock, syncs, SLOW.saturating_sub(Duration::from_nanos(1)));
             assert_eq!(syncs.slow_now(), None);
             sync(clock, syncs, SLOW);
         });
