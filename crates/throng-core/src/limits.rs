@@ -114,9 +114,9 @@ settable_limits! {
     sessions_per_user_max: u32 = 50, 1..=10_000;
     /// Frames waiting for one connection; beyond it `Disconnect::Slow`.
     outbox_frames_max: usize = 4_096, 16..=1_048_576;
-    /// Bytes waiting for one connection; beyond it `Disconnect::Slow`. As many frames of 256 B as may
-    /// wait: two seconds of a busy reader's traffic, so that a pause of either side is no cut. The
-    /// bytes of an event are held once for all who wait for it.
+    /// Bytes waiting for one connection; beyond it `Disconnect::Slow`. The frames that may wait, at
+    /// 256 B each, so that a pause of either side is no cut. The bytes of an event are held once for
+    /// all who wait for it.
     outbox_bytes_max: usize = 1_048_576, 65_536..=67_108_864;
     /// `SO_SNDBUF` of a client's socket, bytes (the kernel doubles it).
     send_buffer_bytes: usize = 32_768, 4_096..=4_194_304;
