@@ -193,7 +193,8 @@ fn names(of: &str) -> Vec<&'static str> {
 #[test]
 fn no_request_of_the_schema_and_no_act_is_without_a_row() {
     let requests = table("Requests", 0);
-    let asked: Vec<_> = requests.iter().map(|row| row[0]).collect();
+    // A row without a request is of what only REST has.
+    let asked: Vec<_> = requests.iter().map(|row| row[0]).filter(|name| !name.is_empty()).collect();
     assert_eq!(asked, names("oneof request"), "in the order of the schema");
     let document = Document::read();
     for act in names("enum Act").into_iter().filter(|act| *act != "ACT_NONE") {

@@ -13,6 +13,7 @@ mod message;
 mod messages;
 mod metrics;
 mod moderation;
+mod openapi;
 mod refusal;
 mod room;
 mod rooms;
@@ -53,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))
         .route("/rooms/{room}/messages", get(messages::page).post(messages::create))
+        .route("/openapi.json", get(openapi::show))
         .fallback(nothing_there)
         .method_not_allowed_fallback(other_method);
     let pulse = Arc::new(health::Pulse::default());

@@ -26,7 +26,8 @@ impl Refusal {
         Answer(Rejected { rejected: mapping::rejected(self.0) })
     }
 
-    fn status(self) -> StatusCode {
+    /// The status that goes with it.
+    pub fn status(self) -> StatusCode {
         match self.0 {
             Rejection::Malformed
             | Rejection::UnknownRequest

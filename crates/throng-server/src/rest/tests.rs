@@ -15,36 +15,36 @@ use crate::lifecycle::Fatal;
 use crate::log::SyncObserver as _;
 
 /// A server and what is asked of it.
-struct Server {
-    app: Arc<App>,
-    router: Router,
+pub struct Server {
+    pub app: Arc<App>,
+    pub router: Router,
 }
 
 /// An answer.
-struct Answered {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Answered {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     #[track_caller]
-    fn refused(&self, status: u16, name: &str) {
+    pub fn refused(&self, status: u16, name: &str) {
         let said = &self.json()["rejected"]["name"];
         assert_eq!((self.status.as_u16(), said.as_str()), (status, Some(name)), "{}", self.body);
     }
 }
 
 impl Server {
-    fn start(change: impl FnOnce(&mut Settings)) -> Self {
+    pub fn start(change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_at(Clock::system(), change)
     }
 
-    fn start_at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
+    pub fn start_at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings { memory: true, shards: 2, ..Settings::default() };
         settings.limits.hash_threads = 1;
         change(&mut settings);
@@ -53,7 +53,7 @@ impl Server {
         Self { router: router(Arc::clone(&app)), app }
     }
 
-    async fn ask(&self, request: Request<Body>) -> Answered {
+    pub async fn ask(&self, request: Request<Body>) -> Answered {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -61,7 +61,7 @@ impl Server {
         Answered { status: parts.status, headers: parts.headers, body }
     }
 
-    async fn send(&self, method: Method, path: &str, token: &str, body: &Value) -> Answered {
+    pub async fn send(&self, method: Method, path: &str, token: &str, body: &Value) -> Answered {
         let mut request = Request::builder().method(method).uri(path);
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -70,16 +70,16 @@ impl Server {
         self.ask(request.body(body).unwrap()).await
     }
 
-    async fn get(&self, path: &str, token: &str) -> Answered {
+    pub async fn get(&self, path: &str, token: &str) -> Answered {
         self.send(Method::GET, path, token, &Value::Null).await
     }
 
-    async fn post(&self, path: &str, token: &str, body: Value) -> Answered {
+    pub async fn post(&self, path: &str, token: &str, body: Value) -> Answered {
         self.send(Method::POST, path, token, &body).await
     }
 
     /// Signs up and gives the token.
-    async fn sign_up(&self, name: &str) -> String {
+    pub async fn sign_up(&self, name: &str) -> String {
         let asked = json!({"name": name, "password": "correct horse"});
         let answered = self.post("/api/v1/accounts", "", asked).await;
         assert_eq!(answered.status, StatusCode::CREATED, "{}", answered.body);
