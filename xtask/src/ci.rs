@@ -3,6 +3,7 @@
 
 use std::process::{Command, ExitCode};
 
+use crate::schemathesis::{self, Trouble};
 use crate::{root, say};
 
 /// A step: its name, and the command line.
@@ -29,6 +30,10 @@ pub fn run(_arguments: &[String]) -> ExitCode {
         say(&format!("ci: web failed: {error}"));
         return ExitCode::FAILURE;
     }
+    if let Err(error) = described() {
+        say(&format!("ci: schemathesis failed: {error}"));
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = crate::fuzz::all(crate::fuzz::SECONDS) {
         say(&format!("ci: fuzz failed: {error}"));
         return ExitCode::FAILURE;
@@ -46,6 +51,19 @@ fn step(name: &str, line: &[&str]) -> Result<(), String> {
         .status()
         .map_err(|error| format!("cannot start {}: {error}", line[0]))?;
     if status.success() { Ok(()) } else { Err(status.to_string()) }
+}
+
+/// A live server against its own description; where Schemathesis cannot be installed it is skipped,
+/// loudly.
+fn described() -> Result<(), String> {
+    match schemathesis::all(schemathesis::SECONDS) {
+        Ok(()) => Ok(()),
+        Err(Trouble::Missing(what)) => {
+            say(&format!("ci: schemathesis: SKIPPED: {what}; REST was not asked for conformance"));
+            Ok(())
+        }
+        Err(Trouble::Failed(what)) => Err(what),
+    }
 }
 
 /// The page's own tests need Node.js; where there is none they are skipped, loudly.

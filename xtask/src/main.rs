@@ -10,6 +10,7 @@ mod fuzz;
 mod gen_wire;
 mod kill;
 mod powercut;
+mod schemathesis;
 
 use std::process::ExitCode;
 
@@ -17,11 +18,13 @@ const HELP: &str = "\
 cargo xtask CHORE
 
   bench              the performance table, server against floor: see `cargo xtask bench help`
-  ci                 what CI runs after `cargo test`: format, clippy, docs, web checks, fuzz (60 s a target)
+  ci                 what CI runs after `cargo test`: format, clippy, docs, web checks,
+                     Schemathesis (2 min), fuzz (60 s a target)
   fuzz [SECONDS]     each grammar's fuzz target for so long (60)
   gen                refresh generated files (the wire types from the published .proto)
   kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
   powercut           power cuts under the log and the store: --seeds N [--first S]
+  schemathesis [SECONDS]  asks a live server all that docs/reference/openapi.json allows, for so long (120)
   help               this
 ";
 
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "gen" => gen_wire::write(),
         "kill" => kill::run(&rest),
         "powercut" => powercut::run(&rest),
+        "schemathesis" => schemathesis::run(&rest),
         "help" | "--help" | "-h" => {
             say(HELP);
             ExitCode::SUCCESS

@@ -205,7 +205,8 @@ mod tests {
             ("/RoomId/maximum", u64::from(id::ROOM_ID_MAX)),
             ("/Register/properties/name/minLength", limits::USERNAME_LEN_MIN as u64),
             ("/Register/properties/name/maxLength", limits::USERNAME_LEN_MAX as u64),
-            ("/Register/properties/password/minLength", limits::PASSWORD_LEN_MIN as u64),
+            // Characters, of which one is four bytes at most.
+            ("/Register/properties/password/minLength", limits::PASSWORD_LEN_MIN as u64 / 4),
             ("/Register/properties/password/maxLength", limits::PASSWORD_LEN_MAX as u64),
             ("/CreateRoom/properties/name/maxLength", limits::ROOM_NAME_CHARS_MAX as u64),
             ("/Post/properties/body/maxLength", limits::BODY_LEN_MAX as u64),
