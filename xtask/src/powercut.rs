@@ -1,14 +1,17 @@
 //! `cargo xtask powercut --seeds N [--first S]`: more power cuts than the suite makes.
 //!
-//! Runs the suite's own test with other seeds, in as many processes as there are cores; a seed that
+//! Runs the suite's own tests, of the rooms and of the accounts, with other seeds, in as many processes as there are cores; a seed that
 //! fails is printed by the test with the line that repeats it. Neighbours:
-//! `crates/throng-server/tests/power/cuts.rs`.
+//! `crates/throng-server/tests/power/{cuts,accounts}.rs`.
 
 use std::process::{Child, Command, ExitCode};
 
 use crate::{root, say};
 
-const TEST: &str = "power::cuts::what_was_acked_before_a_power_cut_is_in_history_after_it";
+const TESTS: [&str; 2] = [
+    "power::cuts::what_was_acked_before_a_power_cut_is_in_history_after_it",
+    "power::accounts::an_account_or_a_session_that_was_answered_is_there_after_a_power_cut_and_an_ended_one_is_not",
+];
 
 /// `--seeds N`, and `--first S` to go on where another run ended.
 pub fn run(arguments: &[String]) -> ExitCode {
@@ -50,7 +53,7 @@ fn cut(seeds: u64, first: u64) -> std::io::Result<bool> {
     let mut children: Vec<Child> = Vec::new();
     for from in (first..first + seeds).step_by(each as usize) {
         let count = each.min(first + seeds - from);
-        let child = test(&["--", "--exact", TEST, "--nocapture"])
+        let child = test(&["--", "--exact", TESTS[0], TESTS[1], "--nocapture"])
             .env("THRONG_POWERCUT_FIRST", from.to_string())
             .env("THRONG_POWERCUT_SEEDS", count.to_string())
             .spawn()?;

@@ -15,7 +15,7 @@ pub const VARIABLE: &str = "THRONG_PLANTED_FAULT";
 /// What can be wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Commits are not synced. Caught by the power cuts.
+    /// Commits of the log and of the accounts are not synced. Caught by the power cuts.
     NoSync,
     /// The sender hears *durable* before the commit. Caught by kill −9.
     AckBeforeCommit,

@@ -1,6 +1,6 @@
 //! Opening a SQLite file of ours, and what its errors mean to us.
 //!
-//! Neighbours: `log/sqlite.rs` and `store/sqlite.rs`, each with a file of its own. It knows no table
+//! Neighbours: `log/sqlite.rs`, `store/sqlite.rs` and the accounts, each with a file of its own. It knows no table
 //! but what it is given to create, and never decides what to do about trouble.
 
 use std::path::Path;
@@ -134,7 +134,7 @@ fn connect(
 
 /// Walks to the statement's end: that is where the change is committed, behind the row that already
 /// tells of it, and where a failure is seen.
-fn set_wal(connection: &Connection) -> rusqlite::Result<String> {
+pub fn set_wal(connection: &Connection) -> rusqlite::Result<String> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
     let mut mode = String::new();

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use throng_server::accounts;
-use throng_server::accounts::bulk::{self, BulkError, Keys};
+use throng_server::accounts::bulk::{self, BulkError, Keys, Wanted};
+use throng_server::auth::token::Token;
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
 
@@ -79,13 +80,17 @@ impl Create {
         })?;
         let file = new_secret_file(&self.tokens)?;
         let mut lines = BufWriter::new(&file);
+        let wanted = Wanted {
+            prefix: &self.prefix,
+            count: self.count as usize,
+            at: Clock::system().wall(),
+            users_max: settings.limits.users_max,
+            keys: if self.passwords { Keys::TokenAndPassword } else { Keys::Token },
+        };
         let made = bulk::create(
-            &settings.data,
-            &self.prefix,
-            self.count as usize,
-            Clock::system().wall(),
-            settings.limits.users_max,
-            if self.passwords { Keys::TokenAndPassword } else { Keys::Token },
+            settings.data.as_path(),
+            &wanted,
+            Token::generate,
             |user, token, password| {
                 let (id, name) = (user.id, user.name.as_str());
                 write!(lines, "{id}\t{name}\t{}", token.reveal())?;
@@ -122,7 +127,7 @@ impl Logout {
         if !settings.data.join(accounts::FILE).is_file() {
             return Err(unknown());
         }
-        let ended = bulk::end_sessions(&settings.data, &self.name)
+        let ended = bulk::end_sessions(settings.data.as_path(), &self.name)
             .map_err(|error| super::serve::of_accounts(&error))?
             .ok_or_else(unknown)?;
         writeln!(io::stdout(), "ended {ended} sessions of {}", self.name)

@@ -5,12 +5,10 @@
 //! Neighbours: `throng admin` alone. It writes beside a running server, which hears of new accounts
 //! when they first authenticate, and of ended sessions when it looks (`Accounts::look_outside`).
 
-use std::path::Path;
-
 use throng_core::{Author, Timestamp, Username};
 
 use super::tables::Tables;
-use super::{AccountsError, FILE};
+use super::{AccountsError, Location};
 use crate::auth::password::{Arena, Password, Phc};
 use crate::auth::token::Token;
 
@@ -48,29 +46,42 @@ pub enum Keys {
     TokenAndPassword,
 }
 
-/// Makes `count` accounts named by the prefix and the next free numbers, and gives each with its
-/// token and its password to `write` once its transaction is durable. Blocks.
-pub fn create(
-    folder: &Path,
-    prefix: &str,
-    count: usize,
-    at: Timestamp,
-    users_max: u64,
-    keys: Keys,
+/// Which accounts to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// They are named by this and the next free numbers.
+    pub prefix: &'a str,
+    /// How many.
+    pub count: usize,
+    /// Now.
+    pub at: Timestamp,
+    /// As many as there may be in all.
+    pub users_max: u64,
+    /// What each has beside its name.
+    pub keys: Keys,
+}
+
+/// Makes accounts, their tokens by `token` (`Token::generate`, or what a test repeats), and gives each
+/// with its token and its password to `write` once its transaction is durable. Blocks.
+pub fn create<'a>(
+    location: impl Into<Location<'a>>,
+    wanted: &Wanted<'_>,
+    mut token: impl FnMut() -> Result<Token, getrandom::Error>,
     mut write: impl FnMut(&Author, &Token, Option<&str>) -> std::io::Result<()>,
 ) -> Result<usize, BulkError> {
-    let mut tables = Tables::open(&folder.join(FILE))?;
+    let Wanted { prefix, count, at, users_max, .. } = *wanted;
+    let mut tables = Tables::open(location.into())?;
     let (mut number, mut made) = (0_u64, 0);
     while made < count {
         let tokens = (0..BATCH.min(count - made))
-            .map(|_| Token::generate())
+            .map(|_| token())
             .collect::<Result<Vec<_>, _>>()
             .map_err(BulkError::Chance)?;
         let wrong = || BulkError::Prefix(prefix.to_owned());
         // The longest number there can be must fit as well.
         Username::parse(&format!("{prefix}{}", number + (2 * count as u64)))
             .map_err(|_| wrong())?;
-        let passwords = match keys {
+        let passwords = match wanted.keys {
             Keys::Token => Vec::new(),
             Keys::TokenAndPassword => passwords(tokens.len())?,
         };
@@ -91,9 +102,12 @@ pub fn create(
 
 /// Ends all sessions of an account; how many there were, or `None` when there is no such account.
 /// A server that runs on the folder closes their connections within a second. Blocks.
-pub fn end_sessions(folder: &Path, name: &str) -> Result<Option<usize>, AccountsError> {
+pub fn end_sessions<'a>(
+    location: impl Into<Location<'a>>,
+    name: &str,
+) -> Result<Option<usize>, AccountsError> {
     let Ok(name) = Username::parse(name) else { return Ok(None) };
-    let mut tables = Tables::open(&folder.join(FILE))?;
+    let mut tables = Tables::open(location.into())?;
     tables.write(|writes| writes.end_all(&name.fold()))
 }
 

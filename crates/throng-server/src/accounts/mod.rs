@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::auth::password::Phc;
 use crate::auth::token::TokenHash;
 use crate::clock::Clock;
+use crate::faults::{Fault, planted};
 use cache::Cache;
 use tables::Tables;
 use thread::{Job, Keeper};
@@ -36,10 +37,27 @@ const RECHECK_MAX: usize = 256;
 /// Where accounts are kept.
 #[derive(Clone, Copy, Debug)]
 pub enum Form<'a> {
-    /// In `accounts.db` of this folder.
-    Folder(&'a Path),
+    /// In `accounts.db` of a folder.
+    Folder(Location<'a>),
     /// Nowhere: they are gone when the process ends.
     Memory,
+}
+
+/// In which folder the file is, and how it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Location<'a> {
+    /// The data folder.
+    pub folder: &'a Path,
+    /// SQLite's name for what it reads and writes files with; `None` for the system's own way.
+    pub vfs: Option<&'a str>,
+    /// Commits are not synced: wrong on purpose.
+    pub fault_no_sync: bool,
+}
+
+impl<'a> From<&'a Path> for Location<'a> {
+    fn from(folder: &'a Path) -> Self {
+        Self { folder, vfs: None, fault_no_sync: planted(Fault::NoSync) }
+    }
 }
 
 /// Those who must hear what happens here. Called from the accounts' thread: it may not wait.
@@ -86,7 +104,7 @@ impl Accounts {
     /// Opens or makes the tables. Blocks: for start-up.
     pub fn open(form: Form<'_>, limits: &Limits, clock: Clock) -> Result<Self, AccountsError> {
         let tables = match form {
-            Form::Folder(folder) => Tables::open(&folder.join(FILE))?,
+            Form::Folder(location) => Tables::open(location)?,
             Form::Memory => Tables::in_memory()?,
         };
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);

@@ -3,16 +3,18 @@
 //! Neighbours: `thread.rs` and `bulk.rs` open transactions around these calls. Nothing here waits
 //! for a client, and nothing else in the server knows these tables.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params,
+};
 use throng_core::{Author, SessionId, Timestamp, UserId, Username};
 
-use super::{AccountsError, Authenticated, Found};
+use super::{AccountsError, Authenticated, FILE, Found, Location};
 use crate::auth::password::Phc;
 use crate::auth::token::{Token, TokenHash};
+use crate::sqlite::{never_checkpoint_again, set_wal};
 
 /// Version of the tables, in `user_version`.
 const VERSION: i64 = 1;
@@ -21,9 +23,13 @@ const VERSION: i64 = 1;
 /// a time, tens of milliseconds).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages of the journal that are written back at once: 1 MiB, because a large sync anywhere on the
-/// disk holds up the log.
-const CHECKPOINT_PAGES: u32 = 256;
+/// Pages of the journal at which a checkpoint is due: 1 MiB, because a large sync anywhere on the disk
+/// holds up the log.
+const CHECKPOINT_PAGES: u64 = 256;
+
+/// While checkpoints fail the journal grows; beyond this many times what makes one due nothing more
+/// is written.
+const CHECKPOINTS_MISSED_MAX: u64 = 64;
 
 /// `last_used` is written when it is older than this, so that authenticating costs no sync.
 const LAST_USED_PRECISION_MS: u64 = 60 * 60 * 1_000;
@@ -53,6 +59,10 @@ const SCHEMA: &str = "
 pub struct Tables {
     connection: Connection,
     path: String,
+    /// Estimate of the pages written to the journal since the last checkpoint…
+    journal_pages: u64,
+    /// …and at how many the next one is due.
+    checkpoint_due: u64,
 }
 
 /// A session as authenticating finds it.
@@ -78,28 +88,37 @@ pub enum Refusal {
 
 impl Tables {
     /// Opens or makes the file.
-    pub fn open(path: &Path) -> Result<Self, AccountsError> {
-        let shown = path.display().to_string();
-        let connection = Connection::open(path).map_err(|error| explain(&error, &shown))?;
-        Self { connection, path: shown }.prepare()
+    pub fn open(location: Location<'_>) -> Result<Self, AccountsError> {
+        let path = location.folder.join(FILE);
+        let connection = match location.vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(&path, OpenFlags::default(), vfs),
+            None => Connection::open(&path),
+        };
+        let path = path.display().to_string();
+        let connection = connection.map_err(|error| explain(&error, &path))?;
+        Self::new(connection, path).prepare(location.fault_no_sync)
     }
 
     /// The same tables, kept nowhere.
     pub fn in_memory() -> Result<Self, AccountsError> {
         let path = "memory".to_owned();
         let connection = Connection::open_in_memory().map_err(|error| explain(&error, &path))?;
-        Self { connection, path }.prepare()
+        Self::new(connection, path).prepare(false)
     }
 
-    fn prepare(self) -> Result<Self, AccountsError> {
+    fn new(connection: Connection, path: String) -> Self {
+        Self { connection, path, journal_pages: 0, checkpoint_due: CHECKPOINT_PAGES }
+    }
+
+    fn prepare(self, fault_no_sync: bool) -> Result<Self, AccountsError> {
         let set_up = || -> rusqlite::Result<(i64, String)> {
             let c = &self.connection;
             c.busy_timeout(BUSY_TIMEOUT)?;
             // SQLite keeps the old mode in silence when it cannot switch.
-            let mode: String =
-                c.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-            c.pragma_update(None, "synchronous", "FULL")?;
-            c.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            let mode = set_wal(c)?;
+            c.pragma_update(None, "synchronous", if fault_no_sync { "OFF" } else { "FULL" })?;
+            // Checkpoints are called for by name, so that a failed one is seen.
+            c.pragma_update(None, "wal_autocheckpoint", 0)?;
             c.pragma_update(None, "foreign_keys", true)?;
             let version = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
             if version < VERSION {
@@ -124,19 +143,60 @@ impl Tables {
         Ok(self)
     }
 
-    /// Runs `work` as one transaction that is durable when this returns `Ok`.
+    /// Runs `work` as one transaction that is durable when this returns `Ok`. After a failed sync
+    /// it is unknown whether it is, and nothing may be written any more.
     pub fn write<T>(
         &mut self,
         work: impl FnOnce(&Writes<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, AccountsError> {
-        let run = |connection: &mut Connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let made = work(&Writes(&transaction))?;
-            transaction.commit()?;
-            Ok(made)
-        };
-        run(&mut self.connection).map_err(|error| explain(&error, &self.path))
+        let written = self.checkpoint_when_due().and_then(|()| self.commit(work));
+        written.map_err(|error| {
+            let error = explain(&error, &self.path);
+            if matches!(error, AccountsError::SyncFailed(_)) {
+                never_checkpoint_again(&self.connection);
+            }
+            error
+        })
+    }
+
+    fn commit<T>(
+        &mut self,
+        work: impl FnOnce(&Writes<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let before = self.connection.total_changes();
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let made = work(&Writes(&transaction))?;
+        transaction.commit()?;
+        // Each row dirties its own page and one of an index, each commit some of the ways down.
+        self.journal_pages += 4 + 2 * (self.connection.total_changes() - before);
+        Ok(made)
+    }
+
+    /// Writes the journal back. Trouble other than a failed sync is met again, and said, later.
+    fn checkpoint_when_due(&mut self) -> rusqlite::Result<()> {
+        if self.journal_pages < self.checkpoint_due {
+            return Ok(());
+        }
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match done {
+            Ok(()) => {
+                self.journal_pages = 0;
+                self.checkpoint_due = CHECKPOINT_PAGES;
+                Ok(())
+            }
+            Err(error)
+                if self.journal_pages > CHECKPOINT_PAGES * CHECKPOINTS_MISSED_MAX
+                    || is_failed_sync(&error) =>
+            {
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot checkpoint the accounts, trying again later");
+                self.checkpoint_due = self.journal_pages + CHECKPOINT_PAGES;
+                Ok(())
+            }
+        }
     }
 
     /// The account of that folded name.
@@ -383,14 +443,12 @@ fn explain(error: &rusqlite::Error, path: &str) -> AccountsError {
         ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
             AccountsError::Corrupt { path, cause }
         }
-        ErrorCode::SystemIoFailure if is_sync(code.extended_code) => {
-            AccountsError::SyncFailed(cause)
-        }
+        _ if is_failed_sync(error) => AccountsError::SyncFailed(cause),
         _ => AccountsError::Io { attempted: "use the accounts", cause },
     }
 }
 
-/// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`.
-fn is_sync(extended: i32) -> bool {
-    matches!(extended, rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC)
+fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    let syncs = [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC];
+    error.sqlite_error().is_some_and(|error| syncs.contains(&error.extended_code))
 }

@@ -32,7 +32,7 @@ fn in_both_forms(claim: &impl AsyncFn(&Accounts, Limits)) {
     let limits = Limits { sessions_per_user_max: 3, users_max: 3, ..Limits::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for form in [Form::Folder(folder.path()), Form::Memory] {
+    for form in [Form::Folder(folder.path().into()), Form::Memory] {
         let accounts = Accounts::open(form, &limits, Clock::manual()).unwrap();
         runtime.block_on(claim(&accounts, limits.clone()));
     }
@@ -116,7 +116,7 @@ fn what_was_answered_is_there_after_the_file_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let open = || {
-        let form = Form::Folder(folder.path());
+        let form = Form::Folder(folder.path().into());
         Accounts::open(form, &Limits::default(), Clock::manual()).unwrap()
     };
     let (made, token) = runtime.block_on(register(&open(), "anna"));
@@ -156,12 +156,19 @@ fn accounts_made_beside_a_running_server_are_known_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let limits = Limits::default();
-    let accounts = Accounts::open(Form::Folder(folder.path()), &limits, Clock::manual()).unwrap();
+    let accounts =
+        Accounts::open(Form::Folder(folder.path().into()), &limits, Clock::manual()).unwrap();
     // A person has one of the names already.
     runtime.block_on(register(&accounts, "u2"));
     let mut tokens = Vec::new();
-    let (at, keys) = (throng_core::Timestamp(1), bulk::Keys::Token);
-    let made = bulk::create(folder.path(), "u", 5, at, 100, keys, |author, token, password| {
+    let wanted = bulk::Wanted {
+        prefix: "u",
+        count: 5,
+        at: throng_core::Timestamp(1),
+        users_max: 100,
+        keys: bulk::Keys::Token,
+    };
+    let made = bulk::create(folder.path(), &wanted, Token::generate, |author, token, password| {
         assert_eq!(password, None);
         tokens.push((author.clone(), token.clone()));
         Ok(())
@@ -182,7 +189,8 @@ fn a_file_that_is_none_of_ours_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
     std::fs::write(&path, vec![7; 8192]).unwrap();
-    let open = || Accounts::open(Form::Folder(folder.path()), &Limits::default(), Clock::manual());
+    let open =
+        || Accounts::open(Form::Folder(folder.path().into()), &Limits::default(), Clock::manual());
     let error = open().unwrap_err();
     assert!(matches!(error, AccountsError::Corrupt { .. }), "{error:?}");
     assert!(error.to_string().contains(FILE), "{error}");
@@ -195,7 +203,7 @@ fn a_file_that_is_none_of_ours_is_refused_by_name() {
 fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let form = Form::Folder(folder.path());
+    let form = Form::Folder(folder.path().into());
     let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
     let (made, token) = runtime.block_on(register(&accounts, "anna"));
     // Another process breaks the second half of a sign-up, and mends it.
@@ -215,7 +223,7 @@ fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
 fn sessions_that_another_process_ended_are_told_to_the_watch_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let form = Form::Folder(folder.path());
+    let form = Form::Folder(folder.path().into());
     let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
     let heard = Arc::new(Heard::default());
     accounts.watch(heard.clone());
@@ -253,7 +261,7 @@ fn sessions_that_another_process_ended_are_told_to_the_watch_and_no_others() {
 fn sign_ups_that_wait_together_are_committed_together() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let form = Form::Folder(folder.path());
+    let form = Form::Folder(folder.path().into());
     let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
     // The first write waits for this lock; all that come meanwhile wait behind it.
     let lock = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();

@@ -359,7 +359,7 @@ fn open_auth(
     let form = if settings.memory {
         accounts::Form::Memory
     } else {
-        accounts::Form::Folder(&settings.data)
+        accounts::Form::Folder(settings.data.as_path().into())
     };
     Ok(Auth::open(form, &settings.limits, clock.clone(), Arc::clone(metrics))?)
 }

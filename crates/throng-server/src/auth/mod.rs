@@ -185,6 +185,11 @@ mod tests {
         Auth::open(Form::Memory, &limits, Clock::manual(), Metrics::new()).unwrap()
     }
 
+    fn wanted(count: usize, keys: bulk::Keys) -> bulk::Wanted<'static> {
+        let at = throng_core::Timestamp(1);
+        bulk::Wanted { prefix: "u", count, at, users_max: 10, keys }
+    }
+
     fn here() -> AddressKey {
         IpAddr::from([127, 0, 0, 1]).into()
     }
@@ -219,10 +224,9 @@ mod tests {
     #[tokio::test]
     async fn an_account_without_a_password_is_entered_by_none() {
         let folder = tempfile::tempdir().unwrap();
-        let at = throng_core::Timestamp(1);
-        let keys = bulk::Keys::Token;
-        bulk::create(folder.path(), "u", 1, at, 10, keys, |_, _, _| Ok(())).unwrap();
-        let form = Form::Folder(folder.path());
+        let wanted = wanted(1, bulk::Keys::Token);
+        bulk::create(folder.path(), &wanted, Token::generate, |_, _, _| Ok(())).unwrap();
+        let form = Form::Folder(folder.path().into());
         let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
         let tried = auth.login("u1", "whatever it is", here()).await;
         assert_eq!(tried.unwrap_err(), Rejection::WrongCredentials);
@@ -232,16 +236,15 @@ mod tests {
     #[tokio::test]
     async fn an_account_of_a_pool_is_entered_by_the_password_it_was_given() {
         let folder = tempfile::tempdir().unwrap();
-        let at = throng_core::Timestamp(1);
         let mut pool = Vec::new();
-        let keys = bulk::Keys::TokenAndPassword;
-        bulk::create(folder.path(), "u", 3, at, 10, keys, |author, _, password| {
+        let wanted = wanted(3, bulk::Keys::TokenAndPassword);
+        bulk::create(folder.path(), &wanted, Token::generate, |author, _, password| {
             pool.push((author.name.as_str().to_owned(), password.unwrap().to_owned()));
             Ok(())
         })
         .unwrap();
         assert!(pool[0].1 != pool[1].1 && pool[1].1 != pool[2].1);
-        let form = Form::Folder(folder.path());
+        let form = Form::Folder(folder.path().into());
         let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
         for (name, password) in &pool {
             auth.login(name, password.as_str(), here()).await.unwrap();

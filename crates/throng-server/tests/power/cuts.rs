@@ -14,19 +14,23 @@ use super::workload::{Planted, SHARDS, Server, Truth, batch};
 
 /// How many cuts the suite makes; `cargo xtask powercut --seeds N` makes more.
 const SEEDS: u64 = 500;
-const SEEDS_VARIABLE: &str = "THRONG_POWERCUT_SEEDS";
-const FIRST_VARIABLE: &str = "THRONG_POWERCUT_FIRST";
+pub const SEEDS_VARIABLE: &str = "THRONG_POWERCUT_SEEDS";
+pub const FIRST_VARIABLE: &str = "THRONG_POWERCUT_FIRST";
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// The seeds of this run.
+pub fn seeds() -> std::ops::Range<u64> {
+    let first = variable(FIRST_VARIABLE, 0);
+    first..first + variable(SEEDS_VARIABLE, SEEDS)
+}
+
 #[test]
 fn what_was_acked_before_a_power_cut_is_in_history_after_it() {
-    let first = variable(FIRST_VARIABLE, 0);
-    let last = first + variable(SEEDS_VARIABLE, SEEDS);
     let (mut cuts, mut promised) = (0, 0);
-    for seed in first..last {
+    for seed in seeds() {
         match run(seed, Planted::Nothing) {
             Ok(ran) => {
                 cuts += ran.cuts;
@@ -38,7 +42,7 @@ fn what_was_acked_before_a_power_cut_is_in_history_after_it() {
             ),
         }
     }
-    println!("{cuts} cuts in {} seeds, {promised} acked events kept", last - first);
+    println!("{cuts} cuts in {} seeds, {promised} acked events kept", seeds().count());
 }
 
 #[test]

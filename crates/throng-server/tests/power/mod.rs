@@ -1,10 +1,11 @@
 //! Power cuts and failing disks under the real log and the real store.
 //!
 //! `disk` is a disk that keeps what was not synced apart and can lose it; `vfs` puts it under
-//! SQLite; `workload` is a server without its sockets; `cuts` and `faults` are the claims.
+//! SQLite; `workload` is a server without its sockets; `cuts`, `faults` and `accounts` are the claims.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod accounts;
 mod cuts;
 mod disk;
 mod faults;
