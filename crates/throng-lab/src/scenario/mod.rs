@@ -244,7 +244,7 @@ pub struct Churn {
 
 /// When the generator was the bottleneck.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct SelfCheck {
     /// Share of one core that the generator may use.
     pub cpu_max: f64,
