@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
-use crate::recorder::{OfKind, Percentiles, Sample};
+use crate::recorder::{OfKind, Percentiles, Recorder, Sample};
 use crate::runner::Outcome;
 use crate::scenario::{Grade, Model, Rooms, Scenario};
 use crate::witness::{ServerWork, StageWork};
@@ -210,6 +210,25 @@ pub struct Fsync {
     pub p99_us: f64,
 }
 
+impl Latencies {
+    fn of(recorder: &Recorder) -> Self {
+        Self {
+            ack: recorder.ack.percentiles(),
+            delivery: recorder.delivery.percentiles(),
+            first: recorder.first.percentiles(),
+            median: recorder.median.percentiles(),
+            last: recorder.last.percentiles(),
+            catch_up: recorder.catch_up.percentiles(),
+            resume: recorder.resume.percentiles(),
+            arrive: recorder.arrive.percentiles(),
+            enter: recorder.enter.percentiles(),
+            login: recorder.login.percentiles(),
+            login_refused: recorder.login_refused.percentiles(),
+            connect: recorder.connect.percentiles(),
+        }
+    }
+}
+
 impl From<&FsyncTimes> for Fsync {
     fn from(times: &FsyncTimes) -> Self {
         Self { p50_us: times.p50_us, p99_us: times.p99_us }
@@ -249,20 +268,7 @@ impl Summary {
         };
         let (ending, reasons) = judge(scenario, &outcome, &generator);
         let recorder = &outcome.recorder;
-        let latency = Latencies {
-            ack: recorder.ack.percentiles(),
-            delivery: recorder.delivery.percentiles(),
-            first: recorder.first.percentiles(),
-            median: recorder.median.percentiles(),
-            last: recorder.last.percentiles(),
-            catch_up: recorder.catch_up.percentiles(),
-            resume: recorder.resume.percentiles(),
-            arrive: recorder.arrive.percentiles(),
-            enter: recorder.enter.percentiles(),
-            login: recorder.login.percentiles(),
-            login_refused: recorder.login_refused.percentiles(),
-            connect: recorder.connect.percentiles(),
-        };
+        let latency = Latencies::of(recorder);
         let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
             let OfKind { ack, delivery, last, .. } = of;
             let (ack, delivery) = (ack.percentiles(), delivery.percentiles());
