@@ -16,13 +16,12 @@ use throng_wire::native::Form;
 use crate::{root, say};
 
 const HELP: &str = "\
-cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--shared-cores] [--form json|protobuf] [--scratch DIR] [--json FILE] [--throng FILE]
+cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE] [--throng FILE]
 
 Measures the server against the floor and prints the table. Without --row: all rows.
 --shape: other rooms, members and sends a second, against the floors.
 --floor: only what the machine itself can do, without the server.
 --throng: another build of the server.
---shared-cores: the clients get no core of their own in the rows with a floor.
 --quick: short windows and one pair, for development; the figures mean little.
 Results also go to FILE, target/bench/results.json unless told.
 ";
@@ -90,7 +89,6 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
                     other => return Err(io::Error::other(format!("no form {other}\n\n{HELP}"))),
                 }
             }
-            "--shared-cores" => options.shared_cores = true,
             "--floor" => floor_only = true,
             "--throng" => throng = PathBuf::from(value()?),
             "--scratch" => options.scratch = PathBuf::from(value()?),

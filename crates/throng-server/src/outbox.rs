@@ -59,7 +59,7 @@ impl fmt::Debug for Outbox {
 }
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that do not depend on each other")]
 struct State {
     waiting: VecDeque<Chunk>,
     /// Events waiting, in frames and bytes: what the limits bound.
@@ -77,6 +77,8 @@ struct State {
     last_word: Option<Box<[u8]>>,
     /// The task waits until nothing is in flight.
     wants_idle: bool,
+    /// The task serves nobody until nothing waits.
+    wants_room: bool,
     /// Something was staged in this tick of a fan-out and will be flushed by it.
     staged: bool,
     phase: Phase,
@@ -115,6 +117,8 @@ impl Signals {
     pub const DRAIN: Self = Self(8);
     /// No command is in flight any more.
     pub const IDLE: Self = Self(16);
+    /// Nothing waits to be written any more.
+    pub const ROOM: Self = Self(32);
 
     /// Whether this one is among them.
     pub fn has(self, one: Self) -> bool {
@@ -173,6 +177,7 @@ impl Outbox {
             blocked: false,
             last_word: None,
             wants_idle: false,
+            wants_room: false,
             staged: false,
             phase: Phase::Open,
             signals: Signals::default(),
@@ -349,6 +354,10 @@ impl Outbox {
         if state.waiting.capacity() > KEPT_MAX {
             state.waiting = VecDeque::new();
         }
+        if std::mem::take(&mut state.wants_room) {
+            state.signals.add(Signals::ROOM);
+            state.wake();
+        }
     }
 
     fn write_once(&self, state: &State, writer: &mut Writer) -> io::Result<usize> {
@@ -400,10 +409,18 @@ impl Outbox {
         all
     }
 
-    /// Bytes of answers that wait; the task serves nobody who does not read them.
+    /// Bytes that wait; the task reads nothing from a peer that does not read them.
     pub fn unread(&self) -> usize {
-        let state = self.lock();
-        (state.answer_bytes + state.live_bytes) as usize
+        self.lock().unread()
+    }
+
+    /// Whether fewer bytes than `max` wait; if not, the task is told when none do. It need not be the
+    /// socket that holds them up: a fan-out may be about to write what it staged, and then nobody
+    /// else would tell.
+    pub fn room_or_tell(&self, max: usize) -> bool {
+        let mut state = self.lock();
+        state.wants_room = state.unread() >= max;
+        !state.wants_room
     }
 
     /// What is said if the session ends now, before the farewell; `None` to take it back.
@@ -482,6 +499,10 @@ impl Outbox {
 }
 
 impl State {
+    fn unread(&self) -> usize {
+        (self.answer_bytes + self.live_bytes) as usize
+    }
+
     fn push(&mut self, bytes: Bytes, frames: u32, live: bool) {
         let len = bytes.len() as u32;
         if live {

@@ -5,7 +5,6 @@
 
 use std::io;
 
-use super::cores::Apart;
 use super::pairs::{self, FloorPlan, FloorRun, Shape};
 use super::rows::Bench;
 use crate::floor;
@@ -19,7 +18,6 @@ const RECORD_BYTES: usize = 260;
 /// Measures and tells.
 pub fn report(bench: &mut Bench) -> io::Result<()> {
     let _spinners = bench.programs.spinners()?;
-    let apart = Apart::begin(bench.options.shared_cores)?;
     bench
         .say("What this machine can do by itself: a bare program with one thread, no server.\n")?;
     let fsync = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
@@ -32,23 +30,25 @@ pub fn report(bench: &mut Bench) -> io::Result<()> {
     for (members, sends_per_second) in [(100, 1_000.0), (1_000, 100.0)] {
         for frames_per_write in [1.0, 16.0] {
             let shape = Shape { rooms: 1, members, sends_per_second };
-            let run = pairs::floor_run(bench, &apart, shape, &plan(frames_per_write, 1.0), false)?;
+            let run = pairs::floor_run(bench, shape, &plan(frames_per_write, 1.0), false)?;
             bench.say(&sentence(members, frames_per_write, &run))?;
         }
     }
     let shape = Shape { rooms: 1, members: 100, sends_per_second: 400.0 };
-    let durable = pairs::floor_run(bench, &apart, shape, &plan(1.0, 1.0), true)?;
-    let bare = pairs::floor_run(bench, &apart, shape, &plan(1.0, 1.0), false)?;
+    let durable = pairs::floor_run(bench, shape, &plan(1.0, 1.0), true)?;
+    let bare = pairs::floor_run(bench, shape, &plan(1.0, 1.0), false)?;
     bench.say(&format!(
         "Durable, 400 sends/s to 100: {:.2} µs a delivery, of which {:.2} are the append and sync of \
          every send.",
         durable.cpu_us_per_delivery,
         (durable.cpu_us_per_delivery - bare.cpu_us_per_delivery).max(0.0)
     ))?;
-    let clients = if apart.is_apart() { "a core of their own" } else { "the same core" };
+    let stalls = floor::probe_stalls(bench.probe_time())?;
     bench.say(&format!(
-        "\nThe clients ran on {clients}. `cargo xtask bench` compares the server with this."
-    ))
+        "Stillness: some core was away for {stalls} of a second in which nothing else ran. No p99 can \
+         be better than that."
+    ))?;
+    bench.say("\n`cargo xtask bench` compares the server with this.")
 }
 
 fn plan(frames_per_write: f64, sends_per_sync: f64) -> FloorPlan {

@@ -10,7 +10,6 @@
 //! It never links the server, and nothing here decides whether a test passes.
 
 mod book;
-mod cores;
 mod crowd;
 mod load;
 mod machine;

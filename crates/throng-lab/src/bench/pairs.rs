@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::book::{Book, Faults};
-use super::cores::Apart;
 use super::load::{self, Account, Marks, Next, Plan};
 use super::process::Process;
 use super::rows::{Bench, quantiles_ms};
@@ -17,13 +16,10 @@ use super::scene::Scene;
 use super::tally::Tally;
 use super::text::Text;
 use super::window::{Seen, Window};
-use crate::floor::{self, FsyncTimes};
+use crate::floor::{self, FsyncTimes, Stalls};
 
 /// Floors of one pair that differ by more than this were not on the same machine.
 const FLOORS_APART_MAX: f64 = 0.15;
-/// Deliveries a second above which the server would need the core that the clients have to
-/// themselves, if there are but two: then all cores are everybody's.
-const APART_DELIVERIES_MAX: f64 = 150_000.0;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
 /// The server's cap of `SO_SNDBUF`, by its default.
@@ -59,6 +55,8 @@ pub struct ServerRun {
     pub generator_late_ms: [f64; 2],
     pub fsync_before: FsyncTimes,
     pub fsync_after: FsyncTimes,
+    pub stalls_before: Stalls,
+    pub stalls_after: Stalls,
     pub faults: Faults,
     pub refusals: std::collections::BTreeMap<String, u64>,
     pub event_bytes: usize,
@@ -117,18 +115,16 @@ impl Pair {
 
 /// All pairs of a row; fewer than asked when the machine would not hold still.
 pub fn run(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Vec<Pair>> {
-    let loud = shape.sends_per_second * shape.members as f64 > APART_DELIVERIES_MAX;
-    let apart = Apart::begin(bench.options.shared_cores || loud)?;
-    let probe = server(bench, &apart, shape, settings)?;
+    let probe = server(bench, shape, settings)?;
     let mut plan = FloorPlan::after(&probe);
     let mut pairs = Vec::new();
     let mut repeated = 0;
     while pairs.len() < bench.options.pairs && repeated < REPEATS_MAX {
-        let bare_before = floor_run(bench, &apart, shape, &plan, false)?;
-        let server = server(bench, &apart, shape, settings)?;
+        let bare_before = floor_run(bench, shape, &plan, false)?;
+        let server = server(bench, shape, settings)?;
         plan = FloorPlan::after(&server);
-        let bare = floor_run(bench, &apart, shape, &plan, false)?;
-        let durable = floor_run(bench, &apart, shape, &plan, true)?;
+        let bare = floor_run(bench, shape, &plan, false)?;
+        let durable = floor_run(bench, shape, &plan, true)?;
         let pair = Pair { server, bare_before, bare, durable };
         if let Some(why) = pair.void() {
             repeated += 1;
@@ -148,7 +144,7 @@ impl Pair {
             "server {:.2} µs, bare {:.2} µs ({:.2}), durable {:.2} µs ({:.2}) a delivery; {:.0} \
              sends/s of {:.0}, {:.0} deliveries/s; {:.2} frames a write, {:.2} sends a sync; ack \
              {:.2}/{:.2} ms, delivery {:.2}/{:.2} ms; generator late {:.2}/{:.2} ms; fsync \
-             {:.0}/{:.0} µs; {}",
+             {:.0}/{:.0} µs; cores away {} and {}; {}",
             s.cpu_us_per_delivery,
             self.bare.cpu_us_per_delivery,
             self.of_bare(),
@@ -167,6 +163,8 @@ impl Pair {
             s.generator_late_ms[1],
             s.fsync_before.p50_us,
             s.fsync_after.p50_us,
+            s.stalls_before,
+            s.stalls_after,
             if s.faults.any() {
                 format!("{:?} {:?}", s.faults, s.refusals)
             } else {
@@ -199,16 +197,12 @@ impl FloorPlan {
 }
 
 /// The server's run, on a fresh folder.
-fn server(
-    bench: &mut Bench,
-    apart: &Apart,
-    shape: Shape,
-    settings: &[String],
-) -> io::Result<ServerRun> {
+fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<ServerRun> {
     let data = bench.fresh_folder("fanout")?;
     let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
+    let stalls_before = floor::probe_stalls(bench.probe_time())?;
     let tokens = bench.programs.users(&data, "u", shape.rooms * shape.members)?;
-    let process = apart.start(|| bench.programs.serve(&data, settings))?;
+    let process = bench.programs.serve(&data, settings)?;
     let form = bench.options.form;
     let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;
     let text = Text::new(BODY_BYTES);
@@ -223,6 +217,7 @@ fn server(
     let fsync_after = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
     drop(scene);
     process.stop()?;
+    let stalls_after = floor::probe_stalls(bench.probe_time())?;
     std::fs::remove_dir_all(&data)?;
     let (event, ack) = book.mean_bytes();
     let (marks, seen) = (&measured.marks, &measured.seen);
@@ -241,6 +236,8 @@ fn server(
         generator_late_ms: quantiles_ms(&measured.late),
         fsync_before,
         fsync_after,
+        stalls_before,
+        stalls_after,
         faults: book.faults,
         refusals: book.refusals,
         event_bytes: on_the_wire(event),
@@ -293,7 +290,6 @@ fn measure(
 /// A floor's run of the same work.
 pub fn floor_run(
     bench: &Bench,
-    apart: &Apart,
     shape: Shape,
     plan: &FloorPlan,
     durable: bool,
@@ -311,7 +307,7 @@ pub fn floor_run(
             record_bytes: plan.record_bytes,
         }),
     };
-    let process = apart.start(|| bench.programs.floor(&plan))?;
+    let process = bench.programs.floor(&plan)?;
     let tokens = vec!["floor".to_owned(); shape.rooms * shape.members];
     let form = bench.options.form;
     let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;

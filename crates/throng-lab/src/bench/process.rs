@@ -11,6 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ScheduleParams, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
 use crate::clock::now;
 use crate::floor;
 use crate::target;
@@ -84,7 +90,7 @@ impl Programs {
         text.trim().parse().map_err(|_| io::Error::other(format!("hash-alone said {text:?}")))
     }
 
-    /// One spinner a core, at nice 19, so that no core sleeps between two messages.
+    /// One spinner a core, so that no core sleeps between two messages.
     pub fn spinners(&self) -> io::Result<Spinners> {
         let cores = std::thread::available_parallelism()?.get();
         let children = (0..cores).map(|core| {
@@ -115,12 +121,18 @@ impl Drop for Spinners {
     }
 }
 
-/// Spins at nice 19 on one core until standard input ends.
+/// Spins on one core until standard input ends: at nice 19, and as what the kernel runs only when
+/// it has nothing else (`SCHED_IDLE`). Without the latter a core that only spins is not idle to the
+/// kernel, and whoever wakes is queued behind another thread instead of being put there.
 pub fn spin(core: usize) -> io::Result<()> {
     let mut cores = rustix::thread::CpuSet::new();
     cores.set(core);
     rustix::thread::sched_setaffinity(None, &cores)?;
     rustix::process::setpriority_process(None, 19)?;
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let priority = ThreadPriority::from_posix(ScheduleParams { sched_priority: 0 });
+    set_thread_priority_and_policy(thread_native_id(), priority, idle)
+        .map_err(|error| io::Error::other(format!("cannot become SCHED_IDLE: {error:?}")))?;
     std::thread::spawn(|| {
         loop {
             std::hint::spin_loop();

@@ -8,6 +8,7 @@
 mod disk;
 mod member;
 mod server;
+mod stalls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use disk::{FsyncTimes, probe_fsync};
 pub use server::serve;
+pub use stalls::{Stalls, probe_stalls};
 
 /// What one floor does; given to its process as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]

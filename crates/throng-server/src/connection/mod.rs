@@ -325,7 +325,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             if answers.len() >= READ_LEN {
                 self.say(answers.clone(), std::mem::take(&mut frames));
                 answers.clear();
-                if self.outbox.unread() >= UNREAD_MAX {
+                if !self.outbox.room_or_tell(UNREAD_MAX) {
                     break;
                 }
             }
@@ -341,7 +341,7 @@ impl<P: Protocol + Unpin> Connection<P> {
     }
 
     fn serve_backlog(&mut self) {
-        if self.slow.is_none() && !self.backlog.is_empty() && self.outbox.unread() < UNREAD_MAX {
+        if self.slow.is_none() && !self.backlog.is_empty() && self.outbox.room_or_tell(UNREAD_MAX) {
             let mut backlog = std::mem::take(&mut self.backlog);
             self.serve_all(&mut backlog, self.app.clock.now());
             if !backlog.is_empty() {
@@ -399,7 +399,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         if signals.has(Signals::BLOCKED) {
             self.blocked.get_or_insert(now);
         }
-        if signals.has(Signals::IDLE) {
+        if signals.has(Signals::IDLE) || signals.has(Signals::ROOM) {
             self.serve_backlog();
         }
         if signals.has(Signals::DRAIN) {

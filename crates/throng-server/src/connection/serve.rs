@@ -446,7 +446,8 @@ async fn send_paced(
         outbox.answer(std::mem::take(&mut bytes), std::mem::take(&mut frames), &mut writer);
         // Polled by the connection's own task, which writes what waits between two polls.
         poll_fn(|_| {
-            let may = outbox.unread() < UNREAD_MAX || outbox.ending().is_some() || outbox.is_gone();
+            let may =
+                outbox.room_or_tell(UNREAD_MAX) || outbox.ending().is_some() || outbox.is_gone();
             if may { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

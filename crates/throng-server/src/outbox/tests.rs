@@ -1,20 +1,30 @@
 //! How much may wait, on each side of both limits. The runtime is never asked whether the socket is
 //! writable, so that it takes nothing and everything waits.
 
+use std::future::poll_fn;
 use std::net::{TcpListener, TcpStream as Peer};
 
 use super::*;
 
-/// Events of this length, handed over until the connection ends; how many it took.
-fn taken(limits: &Limits, len: usize, frames: u32) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    let _inside = runtime.enter();
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap()
+}
+
+/// An outbox and the far end of its socket; inside of a runtime.
+fn pair(limits: &Limits) -> (Outbox, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let _peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+    let peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
     stream.set_nonblocking(true).unwrap();
     let stream = TcpStream::from_std(stream).unwrap();
-    let outbox = Outbox::new(ConnectionId(1), Form::RawProtobuf, stream, limits);
+    (Outbox::new(ConnectionId(1), Form::RawProtobuf, stream, limits), peer)
+}
+
+/// Events of this length, handed over until the connection ends; how many it took.
+fn taken(limits: &Limits, len: usize, frames: u32) -> usize {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let (outbox, _peer) = pair(limits);
     let chunk = Bytes::from(vec![7; len]);
     let mut writer = Writer::default();
     for count in 0.. {
@@ -45,4 +55,23 @@ fn bytes_wait_up_to_their_limit_and_one_more_is_too_slow() {
     assert_eq!(taken(&limits, 65_536, 1), 1);
     assert_eq!(taken(&limits, 65_537, 1), 0);
     assert_eq!(taken(&limits, 32_768, 1), 2);
+}
+
+/// A task that leaves requests unserved because much waits must hear of it when that has left, also
+/// where the socket took all of it at once: without a word it would never read again, and the
+/// connection would end as one that answers no pings.
+#[test]
+fn who_found_too_much_waiting_is_told_when_a_fan_out_has_written_what_it_staged() {
+    runtime().block_on(async {
+        let (outbox, _peer) = pair(&Limits::default());
+        outbox.stream().writable().await.unwrap();
+        assert!(outbox.stage(&Bytes::from(vec![7; 1000]), 1), "the first of the tick");
+        assert!(outbox.room_or_tell(1001), "one byte less than too much");
+        assert!(!outbox.room_or_tell(1000), "too much");
+        outbox.flush(&mut Writer::default());
+        assert_eq!(outbox.unread(), 0, "the socket took it");
+        let told = poll_fn(|cx| outbox.poll_signals(cx)).await;
+        assert!(told.has(Signals::ROOM));
+        assert!(outbox.room_or_tell(1000));
+    });
 }

@@ -17,6 +17,7 @@ use crate::bench::load::{self, Next, Plan};
 use crate::bench::pairs::BODY_BYTES;
 use crate::bench::scene::Scene;
 use crate::bench::text::Text;
+use crate::floor;
 
 const MEMBERS: usize = 10_000;
 const SENDS_PER_SECOND: f64 = 5.0;
@@ -27,6 +28,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let (members, seconds) = if bench.options.quick { (1_000, 4) } else { (MEMBERS, 60) };
     let data = bench.fresh_folder("lobby")?;
     let settings = address_limit(bench, members + OTHER_MEMBERS)?;
+    let stalls = floor::probe_stalls(bench.probe_time())?;
     let tokens = bench.programs.users(&data, "u", members)?;
     let others = bench.programs.users(&data, "o", OTHER_MEMBERS)?;
     let process = bench.programs.serve(&data, &settings)?;
@@ -68,7 +70,8 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let measured = format!(
         "last recipient p50 {:.0} p99 {:.0} ms, all p50 {:.0} p99 {:.0} ms; {:.0} deliveries/s, {:.2} \
          µs CPU a delivery; another room's p99 {:.2} ms beside, {:.2} ms alone ({ratio:.2}×), p50 \
-         {:.2} and {:.2} ms; generator late p50 {:.2} p99 {:.2} ms; {}",
+         {:.2} and {:.2} ms; generator late p50 {:.2} p99 {:.2} ms; cores away \
+         {stalls} before; {}",
         last[0],
         last[1],
         all[0],
@@ -85,7 +88,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     );
     let json = json!({
         "last_recipient_ms": last, "delivery_ms": all, "other_alone_ms": alone.delivery,
-        "other_beside_ms": beside.delivery, "generator_late_ms": late, "faults": book.faults,
+        "other_beside_ms": beside.delivery, "generator_late_ms": late, "stalls_before": stalls, "faults": book.faults,
     });
     let reached = last[1] <= 300.0 && ratio <= 1.5 && faultless;
     Ok(Outcome { measured, reached: Some(reached), notes: Vec::new(), json })

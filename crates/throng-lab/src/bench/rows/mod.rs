@@ -32,8 +32,6 @@ pub struct Options {
     pub shape: Option<String>,
     /// Short windows, for development: the figures mean little.
     pub quick: bool,
-    /// Clients and what is measured share the cores in the rows with a floor, too.
-    pub shared_cores: bool,
     pub form: Form,
     /// Folder for data; it should be on the disk that matters.
     pub scratch: PathBuf,
@@ -42,15 +40,7 @@ pub struct Options {
 impl Options {
     /// All rows, five pairs, JSON.
     pub fn new(scratch: PathBuf) -> Self {
-        Self {
-            rows: Vec::new(),
-            pairs: 5,
-            shape: None,
-            quick: false,
-            shared_cores: false,
-            form: Form::Json,
-            scratch,
-        }
+        Self { rows: Vec::new(), pairs: 5, shape: None, quick: false, form: Form::Json, scratch }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::bench::load::{self, Plan};
 use crate::bench::pairs::BODY_BYTES;
 use crate::bench::text::{Text, mix};
 use crate::bench::window::Window;
-use crate::floor::{self, FsyncTimes};
+use crate::floor::{self, FsyncTimes, Stalls};
 
 /// One in a hundred is heard by nobody: so many make 50,000 sends and 100,000 deliveries a second.
 const SENDS_PER_SECOND: f64 = 50_600.0;
@@ -36,6 +36,8 @@ struct Run {
     fold_lag_seconds: f64,
     fsync_before: FsyncTimes,
     fsync_after: FsyncTimes,
+    stalls_before: Stalls,
+    stalls_after: Stalls,
     faults: Faults,
     refusals: std::collections::BTreeMap<String, u64>,
     threads: Vec<(String, f64)>,
@@ -48,7 +50,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         "{:.0} sends/s and {:.0} deliveries/s; ack p50 {:.2} p99 {:.2} ms, delivery p50 {:.2} p99 \
          {:.2} ms; {:.2} cores, {:.1} µs CPU a send; {:.1} frames a write, {:.2} turns a sync; fold \
          {:.1} s behind at the end; generator late p50 {:.2} p99 {:.2} ms; fsync p50 {:.0} p99 \
-         {:.0} µs before, {:.0} and {:.0} after; {}",
+         {:.0} µs before, {:.0} and {:.0} after; cores away {} before and {} after; {}",
         run.sends_per_second,
         run.deliveries_per_second,
         run.ack_ms[0],
@@ -66,6 +68,8 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         run.fsync_before.p99_us,
         run.fsync_after.p50_us,
         run.fsync_after.p99_us,
+        run.stalls_before,
+        run.stalls_after,
         if faultless { "no faults".into() } else { format!("{:?} {:?}", run.faults, run.refusals) },
     );
     let void = run.fsync_before.differs_threefold(&run.fsync_after);
@@ -89,6 +93,7 @@ fn measure(bench: &mut Bench) -> io::Result<Run> {
     let data = bench.fresh_folder("pairs")?;
     worn.copy(&data)?;
     let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
+    let stalls_before = floor::probe_stalls(bench.probe_time())?;
     bench.say(&format!("  raised: {}", SETTINGS.join(", ")))?;
     let process = bench.programs.serve(&data, &SETTINGS.map(str::to_owned))?;
     let mut scene = worn::scene(bench, process.address, &worn.tokens, Some(&worn.rooms))?;
@@ -116,6 +121,7 @@ fn measure(bench: &mut Bench) -> io::Result<Run> {
     let seen = window.close()?;
     drop(scene);
     process.stop()?;
+    let stalls_after = floor::probe_stalls(bench.probe_time())?;
     std::fs::remove_dir_all(&data)?;
     let cpu = seen.cpu as f64;
     Ok(Run {
@@ -131,6 +137,8 @@ fn measure(bench: &mut Bench) -> io::Result<Run> {
         fold_lag_seconds: seen.last("throng_fold_lag_millis")? / 1e3,
         fsync_before,
         fsync_after,
+        stalls_before,
+        stalls_after,
         faults: book.faults,
         refusals: book.refusals,
         threads: seen.threads,
