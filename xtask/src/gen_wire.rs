@@ -54,7 +54,8 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             (Type::String, "origin_id" | "token") => "String::is_empty",
             // Most messages were never touched, and most requests name nobody.
             (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned")
-            | (Type::Bool, "deleted") => "crate::native::names::is_unsaid",
+            | (Type::Message, "reactions")
+            | (Type::Bool, "deleted" | "removed") => "crate::native::names::is_unsaid",
             (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
                 "crate::native::names::is_unsaid"
             }

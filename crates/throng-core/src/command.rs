@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use crate::event::{Author, Extras};
 use crate::id::{RoomId, Seq, Timestamp};
 use crate::rights::{Act, Kind, Settings};
-use crate::text::{Body, OriginId, RoomName};
+use crate::text::{Body, OriginId, Reaction, RoomName};
 
 /// A command with the one who asks it; the unit a shard decides.
 #[derive(Clone, Debug)]
@@ -66,6 +66,26 @@ pub enum Command {
         /// The message's place.
         of: Seq,
     },
+    /// Give a message a reaction, or take one's own back.
+    React {
+        /// Where.
+        room: RoomId,
+        /// The message's place.
+        of: Seq,
+        /// Which.
+        reaction: Reaction,
+        /// Given, not taken back.
+        on: bool,
+    },
+    /// Pin a message, or take it off.
+    Pin {
+        /// Where.
+        room: RoomId,
+        /// The message's place.
+        of: Seq,
+        /// Pinned, not taken off.
+        on: bool,
+    },
     /// Do something to somebody.
     Moderate {
         /// Where.
@@ -94,6 +114,8 @@ impl Command {
             | Self::Post { room, .. }
             | Self::Edit { room, .. }
             | Self::Delete { room, .. }
+            | Self::React { room, .. }
+            | Self::Pin { room, .. }
             | Self::Moderate { room, .. }
             | Self::Set { room, .. } => *room,
         }
@@ -106,6 +128,8 @@ impl Command {
             Self::Post { .. }
             | Self::Edit { .. }
             | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Pin { .. }
             | Self::Moderate { .. }
             | Self::Set { .. } => true,
         }
@@ -143,7 +167,7 @@ pub enum Reply {
         /// The same `origin_id` was posted before; these are the first one's place and time.
         repeat: bool,
     },
-    /// It is so: edited, deleted, moderated, set.
+    /// It is so: edited, deleted, reacted to, pinned, moderated, set.
     Applied {
         /// The place of its event; when `already`, the room's newest place.
         seq: Seq,

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::MENTIONS_MAX;
+use crate::reaction::Tally;
 use crate::rejection::Rejection;
 use crate::rights::{Act, Kind, Settings};
-use crate::text::{Body, OriginId, RoomName, Username};
+use crate::text::{Body, OriginId, Reaction, RoomName, Username};
 
 /// Who did it, with the name held at that time, so that a page of history needs no look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,28 @@ pub enum EventKind {
         /// The message's place.
         of: Seq,
     },
+    /// A message was given a reaction, or one was taken back.
+    Reacted {
+        /// Whose reaction.
+        by: Author,
+        /// The message's place.
+        of: Seq,
+        /// Which.
+        reaction: Reaction,
+        /// Given, not taken back.
+        on: bool,
+        /// How many have given it after this.
+        count: u32,
+    },
+    /// A message was pinned, or taken off.
+    Pinned {
+        /// By whom.
+        by: Author,
+        /// The message's place.
+        of: Seq,
+        /// Pinned, not taken off.
+        on: bool,
+    },
     /// Something was done to somebody.
     Moderated {
         /// By whom.
@@ -115,6 +138,8 @@ pub struct Extras {
     pub reply_to: Option<Seq>,
     /// Whose attention it asks for.
     pub mentions: Box<[UserId]>,
+    /// What it was answered with, where the post is shown to one who asks; never in the order.
+    pub reactions: Box<[Tally]>,
 }
 
 impl Extras {
@@ -132,12 +157,13 @@ impl Extras {
         users.sort_unstable();
         users.dedup();
         let reply_to = (reply_to != 0).then_some(Seq(reply_to));
-        Ok(Some(Box::new(Self { edited: None, reply_to, mentions: users.into() })))
+        Ok(Some(Box::new(Self { reply_to, mentions: users.into(), ..Self::default() })))
     }
 
     /// About what they take in memory.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.mentions)
+        let reactions: usize = self.reactions.iter().map(Tally::bytes).sum();
+        size_of::<Self>() + size_of_val(&*self.mentions) + reactions
     }
 }
 
@@ -159,10 +185,13 @@ impl EventKind {
         }
     }
 
-    /// The place of the message that it changes or takes away.
+    /// The place of the message that is shown otherwise after it, or stands elsewhere.
     pub fn changes(&self) -> Option<Seq> {
         match self {
-            Self::Edited { of, .. } | Self::Deleted { of, .. } => Some(*of),
+            Self::Edited { of, .. }
+            | Self::Deleted { of, .. }
+            | Self::Reacted { of, .. }
+            | Self::Pinned { of, .. } => Some(*of),
             _ => None,
         }
     }
@@ -186,6 +215,16 @@ impl Event {
         if let EventKind::Posted { body, extras, .. } = &mut event.kind {
             *body = text.clone();
             extras.get_or_insert_default().edited = Some(seq);
+        }
+        event
+    }
+
+    /// This post as it is shown with what it was answered with.
+    #[must_use]
+    pub fn reacted(&self, tallies: Box<[Tally]>) -> Self {
+        let mut event = self.clone();
+        if let EventKind::Posted { extras, .. } = &mut event.kind {
+            extras.get_or_insert_default().reactions = tallies;
         }
         event
     }

@@ -18,6 +18,13 @@ pub const ROOM_NAME_CHARS_MAX: usize = 64;
 pub const BODY_LEN_MAX: usize = 8 * 1024;
 /// Accounts that one message may mention: a message to everybody is a message without any.
 pub const MENTIONS_MAX: usize = 50;
+/// A reaction in bytes: one emoji of any composition, or a short word.
+pub const REACTION_LEN_MAX: usize = 64;
+/// Different reactions on one message, however many people give each: beyond it nobody can tell them
+/// apart, and a page of such messages stays a page.
+pub const REACTIONS_MAX: usize = 50;
+/// Messages that one room may have pinned: a list that is read, not searched.
+pub const PINS_MAX: usize = 50;
 /// A line above a room, in bytes.
 pub const TOPIC_LEN_MAX: usize = 512;
 /// Slow mode: at most six hours between two posts of one account.

@@ -63,6 +63,8 @@ rejections! {
     BadArgument = 108, "bad_argument", "a number is outside of what this request allows";
     /// A topic above `TOPIC_LEN_MAX`, or with characters that do not show.
     BadTopic = 109, "bad_topic", "a topic is one line of at most 512 bytes";
+    /// A text outside the rules of `Reaction`.
+    BadReaction = 120, "bad_reaction", "a reaction is 1 to 64 bytes without spaces";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.

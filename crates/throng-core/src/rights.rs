@@ -320,6 +320,14 @@ operations! {
     DeleteOwn = "delete own";
     /// To take another's away.
     DeleteOther = "delete other";
+    /// To answer a message with a reaction.
+    React = "react";
+    /// To take one's own back.
+    Unreact = "unreact";
+    /// To pin a message.
+    Pin = "pin";
+    /// To take it off.
+    Unpin = "unpin";
     /// `Act::Kick`.
     Kick = "moderate kick";
     /// `Act::Ban`.
@@ -350,12 +358,14 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
     use Operation as O;
     let Some(role) = who.role() else { return permit_outside(operation, who, policy) };
     let allowed = match operation {
-        O::See | O::Join | O::Leave | O::Subscribe | O::History | O::DeleteOwn => true,
-        O::Post | O::EditOwn => return speak(role, who, policy),
+        O::See | O::Join | O::Leave | O::Subscribe | O::History | O::DeleteOwn | O::Unreact => true,
+        O::Post | O::EditOwn | O::React => return speak(role, who, policy),
         O::EditOther => false,
         O::Invite => policy.kind == Kind::Private && role >= Role::Moderator,
         O::SetAccess => role == Role::Owner,
         O::DeleteOther
+        | O::Pin
+        | O::Unpin
         | O::Kick
         | O::Ban
         | O::Unban

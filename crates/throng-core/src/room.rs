@@ -5,6 +5,7 @@
 //! is reported, and the caller knows whether that is a bug or a broken folder.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -92,8 +93,13 @@ pub(crate) struct Room {
     marked: usize,
     pub(crate) policy: Policy,
     slow: Option<Box<Slow>>,
+    pins: Option<Box<Pins>>,
     pub(crate) origins: Origins,
 }
+
+/// The messages that are pinned, ascending; few rooms have any.
+#[derive(Clone, Debug)]
+pub(crate) struct Pins(Vec<Seq>);
 
 /// What an event has overwritten: with it, the event can be taken back.
 #[derive(Debug)]
@@ -104,6 +110,8 @@ pub(crate) enum Before {
     Policy(Policy, Option<Box<Slow>>),
     /// When the sender had posted before.
     Posted(UserId, Option<Timestamp>),
+    /// What was pinned.
+    Pins(Option<Box<Pins>>),
 }
 
 /// An event that is not the next one of its room.
@@ -131,6 +139,7 @@ impl Room {
             marked: 0,
             policy: Policy::default(),
             slow: None,
+            pins: None,
             origins: Origins::default(),
         }
     }
@@ -148,6 +157,29 @@ impl Room {
             self.slow = Some(slow.clone().unwrap_or_else(fresh));
         }
         Before::Policy(core::mem::replace(&mut self.policy, policy), slow)
+    }
+
+    /// The messages that are pinned, ascending.
+    pub(crate) fn pins(&self) -> &[Seq] {
+        self.pins.as_ref().map_or(&[], |pins| &pins.0)
+    }
+
+    /// Pins a message or takes it off, if it is not so already.
+    pub(crate) fn pin(&mut self, of: Seq, on: bool) -> Option<Before> {
+        let place = self.pins().binary_search(&of);
+        if place.is_ok() == on {
+            return None;
+        }
+        let before = self.pins.clone();
+        let pins = &mut self.pins.get_or_insert_with(|| Box::new(Pins(Vec::new()))).0;
+        match place {
+            Ok(at) => _ = pins.remove(at),
+            Err(at) => pins.insert(at, of),
+        }
+        if pins.is_empty() {
+            self.pins = None;
+        }
+        Some(Before::Pins(before))
     }
 
     /// Where an account stands.
@@ -228,7 +260,9 @@ impl Room {
                 let slow = self.slow.as_mut();
                 slow.map(|slow| Before::Posted(author.id, slow.note(author.id, event.at, slow_ms)))
             }
-            EventKind::Edited { .. } | EventKind::Deleted { .. } => None,
+            EventKind::Pinned { of, on, .. } => self.pin(*of, *on),
+            EventKind::Deleted { of, .. } => self.pin(*of, false),
+            EventKind::Edited { .. } | EventKind::Reacted { .. } => None,
         };
         self.head = event.seq;
         if event.pushed {
@@ -247,6 +281,7 @@ impl Room {
                 self.policy = policy;
                 self.slow = slow;
             }
+            Some(Before::Pins(pins)) => self.pins = pins,
             Some(Before::Posted(user, was)) => {
                 let posted = self.slow.as_mut().map(|slow| &mut slow.posted);
                 let posted = posted.expect("slow mode is on until that is undone");

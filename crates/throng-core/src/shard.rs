@@ -4,9 +4,10 @@
 //! commits the turn's events, and tells them; or takes the turn back (`revert`). Start-up puts rooms
 //! back (`restore`, `replay`). A room's state is a fold over its events (`room`); which `origin_id`s
 //! it has seen, and for how long, is in `origins` and `window`; who may do what is asked of `rights`;
-//! what is done to messages, people and settings is decided in `moderation`. It never reads the store
+//! what is done to messages, people and settings is decided in `moderation` and `answered`. It never reads the store
 //! and never sees a connection.
 
+mod answered;
 mod facts;
 mod moderation;
 
@@ -76,6 +77,8 @@ pub struct Restored {
     pub policy: Policy,
     /// Who belongs, and who has marks.
     pub people: Vec<(UserId, Person)>,
+    /// The messages that are pinned.
+    pub pins: Vec<Seq>,
 }
 
 /// What is asked of a room's state by those who do not decide.
@@ -116,6 +119,11 @@ impl<'a> RoomState<'a> {
     /// What it has settled.
     pub fn policy(self) -> Policy {
         self.0.policy
+    }
+
+    /// The messages that are pinned, ascending.
+    pub fn pins(self) -> &'a [Seq] {
+        self.0.pins()
     }
 }
 
@@ -173,6 +181,7 @@ impl Shard {
             room.restore(user, person);
         }
         room.settle(restored.policy);
+        restored.pins.into_iter().for_each(|of| _ = room.pin(of, true));
         room.origins = Origins::unloaded(restored.head);
         self.at = self.at.max(restored.at);
     }
@@ -201,13 +210,9 @@ impl Shard {
         let from = wants.len();
         let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for request in batch {
-            let (room, origin_id) = match &request.command {
-                Command::Post { room, origin_id: Some(origin_id), .. } => (room, origin_id),
-                Command::Edit { room, of, .. } | Command::Delete { room, of } => {
-                    wants.extend(self.wanted_message(*room, *of));
-                    continue;
-                }
-                _ => continue,
+            let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
+                self.wanted_message(request, wants);
+                continue;
             };
             let Some(slot) = self.slot(*room) else { continue };
             wants.extend(self.wanted_origins(slot, cutoff));
@@ -372,6 +377,8 @@ impl Shard {
                 self.edit(*room, who, (*of, Some(body)), facts, turn)
             }
             Command::Delete { room, of } => self.edit(*room, who, (*of, None), facts, turn),
+            Command::React { room, .. } => self.react(*room, request, facts, turn),
+            Command::Pin { room, of, on } => self.pin(*room, who, (*of, *on), facts, turn),
             Command::Moderate { room, act, who: target } => {
                 self.moderate(*room, who, *act, target, turn)
             }

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::limits::{
-    BODY_LEN_MAX, ORIGIN_ID_LEN_MAX, ROOM_NAME_CHARS_MAX, TOPIC_LEN_MAX, USERNAME_LEN_MAX,
-    USERNAME_LEN_MIN,
+    BODY_LEN_MAX, ORIGIN_ID_LEN_MAX, REACTION_LEN_MAX, ROOM_NAME_CHARS_MAX, TOPIC_LEN_MAX,
+    USERNAME_LEN_MAX, USERNAME_LEN_MIN,
 };
 use crate::rejection::Rejection;
 
@@ -86,6 +86,32 @@ impl Topic {
             Ok(Self(text.into()))
         } else {
             Err(Rejection::BadTopic)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What one answers a message with instead of words: an emoji or a short text of 1 to
+/// `REACTION_LEN_MAX` bytes, without spaces, control characters and what does not show. The joiner
+/// that makes one emoji of several is taken between two others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reaction(Arc<str>);
+
+impl Reaction {
+    /// Refuses what the type's comment does not allow.
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
+        const JOINER: char = '\u{200d}';
+        let shows = |c: char| !c.is_control() && !c.is_whitespace() && !is_invisible(c);
+        let fits = (1..=REACTION_LEN_MAX).contains(&text.len());
+        let inside = !text.starts_with(JOINER) && !text.ends_with(JOINER);
+        if fits && inside && text.chars().all(|c| c == JOINER || shows(c)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Rejection::BadReaction)
         }
     }
 
@@ -197,6 +223,18 @@ mod tests {
         }
         for text in ["a\nb", "a\u{202e}b", &"x".repeat(TOPIC_LEN_MAX + 1)] {
             assert_eq!(Topic::parse(text), Err(Rejection::BadTopic), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_up_to_sixty_four_bytes_that_show() {
+        let long = "x".repeat(REACTION_LEN_MAX);
+        for text in ["👍", "+1", "👩\u{200d}🚀", "❤\u{fe0f}", "да", &long[1..], &long] {
+            assert_eq!(Reaction::parse(text).unwrap().as_str(), text);
+        }
+        let longer = "x".repeat(REACTION_LEN_MAX + 1);
+        for text in ["", " ", "a b", "a\n", "\u{200d}👍", "👍\u{200d}", "a\u{202e}b", &longer] {
+            assert_eq!(Reaction::parse(text), Err(Rejection::BadReaction), "{text:?}");
         }
     }
 

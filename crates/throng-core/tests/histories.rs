@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
-    Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Rejection, Request,
-    Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
+    Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Reaction, Rejection,
+    Request, Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
 };
 
 use crate::model::Model;
@@ -105,7 +105,7 @@ impl World {
         let room = room(rng.random_range(1..=self.rooms + 1));
         let head = self.model.head(room).0;
         let of = Seq(rng.random_range(0..head + 3));
-        let command = match rng.random_range(0..16) {
+        let command = match rng.random_range(0..20) {
             0..3 => Command::Join { room },
             3 => Command::Leave { room },
             4 => Command::Edit { room, of, body: Body::parse("edited").expect("a short text") },
@@ -115,6 +115,12 @@ impl World {
                 Command::Moderate { room, act: act(rng), who }
             }
             8 => Command::Set { room, settings: Box::new(settings(rng)) },
+            9..12 => {
+                let reaction =
+                    Reaction::parse(pick::<&str>(rng, &["+1", "tea"])).expect("it shows");
+                Command::React { room, of, reaction, on: rng.random_bool(0.7) }
+            }
+            12 => Command::Pin { room, of, on: rng.random_bool(0.7) },
             _ => {
                 let id = rng.random_range(0..30);
                 let origin_id = (id > 5).then(|| origin(id));
@@ -165,12 +171,20 @@ impl World {
                         assert_eq!(round, 0, "what was loaded is not wanted again");
                         self.load(*want, usize::MAX);
                     }
-                    Want::Event { room, .. } | Want::Message { room, .. } if !read => {
+                    Want::Event { room, .. }
+                    | Want::Message { room, .. }
+                    | Want::Tallies { room, .. }
+                        if !read =>
+                    {
                         withheld.insert(room);
                     }
                     Want::Message { room, seq } => {
                         let shown = self.model.shown(room, seq);
                         facts.add_message(shown.expect("it wants what there is"));
+                    }
+                    Want::Tallies { room, seq, user } => {
+                        let tallies = self.model.tallies(room, seq, user);
+                        facts.add_tallies(room, seq, user, tallies);
                     }
                     Want::Event { room, seq } => {
                         let event = self.model.event(room, seq);
@@ -208,6 +222,8 @@ impl World {
                 Command::Post { origin_id: Some(_), .. }
                     | Command::Edit { .. }
                     | Command::Delete { .. }
+                    | Command::React { .. }
+                    | Command::Pin { .. }
             );
             let unread = withheld.contains(&request.command.room()) && asks;
             let is_member = model.members(request.command.room()).contains_key(&request.from.id);
@@ -240,6 +256,7 @@ impl World {
                     posts: part.posts(room),
                     policy: part.policy(room),
                     people: part.people(room).into_iter().collect(),
+                    pins: part.pins(room).into_iter().collect(),
                 });
             }
         }
@@ -265,6 +282,7 @@ impl World {
             assert_eq!(state.pushed(), self.model.pushed(room(number)));
             assert_eq!(state.posts(), self.model.posts(room(number)));
             assert_eq!(state.policy(), self.model.policy(room(number)));
+            assert!(state.pins().iter().eq(&self.model.pins(room(number))));
             assert_eq!(state.people().collect::<std::collections::BTreeMap<_, _>>(), {
                 self.model.people(room(number))
             });
@@ -290,7 +308,10 @@ impl World {
                         let gone = act.removes() && members.remove(&who.id);
                         assert!(gone || !matches!(act, Act::Kick), "who is kicked belonged");
                     }
-                    EventKind::Edited { by, .. } | EventKind::Deleted { by, .. } => {
+                    EventKind::Edited { by, .. }
+                    | EventKind::Deleted { by, .. }
+                    | EventKind::Reacted { by, .. }
+                    | EventKind::Pinned { by, .. } => {
                         assert!(members.contains(&by.id), "no stranger's hand");
                     }
                     EventKind::Set { by, .. } => assert!(members.contains(&by.id)),

@@ -1,14 +1,14 @@
 //! What a shard should decide, said as plainly as possible: every question is answered by looking
 //! through all events of the room. No tables, no windows in grains, nothing to take back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
-    Act, Author, Body, Command, Event, EventKind, Limits, OriginId, Person, Policy, Rejection,
-    Reply, Request, Role, RoomId, Seq, Standing, Timestamp, UserId,
+    Act, Author, Body, Command, Event, EventKind, Limits, OriginId, Person, Policy, Reaction,
+    Rejection, Reply, Request, Role, RoomId, Seq, Standing, Tally, Timestamp, UserId,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -81,6 +81,8 @@ impl Model {
                 | EventKind::Posted { .. }
                 | EventKind::Edited { .. }
                 | EventKind::Deleted { .. }
+                | EventKind::Reacted { .. }
+                | EventKind::Pinned { .. }
                 | EventKind::Set { .. } => {}
             }
         }
@@ -144,6 +146,10 @@ impl Model {
             Command::Post { .. } => Operation::Post,
             Command::Edit { .. } => Operation::EditOwn,
             Command::Delete { .. } => Operation::DeleteOwn,
+            Command::React { on: true, .. } => Operation::React,
+            Command::React { on: false, .. } => Operation::Unreact,
+            Command::Pin { on: true, .. } => Operation::Pin,
+            Command::Pin { on: false, .. } => Operation::Unpin,
             Command::Moderate { act, .. } => act.operation(),
             Command::Set { settings, .. } => settings.operation(),
         };
@@ -170,6 +176,10 @@ impl Model {
             (Command::Post { .. }, _) => self.post(request, joined, actual),
             (Command::Edit { of, body, .. }, _) => self.edit(room, who, *of, Some(body)),
             (Command::Delete { of, .. }, _) => self.edit(room, who, *of, None),
+            (Command::React { of, reaction, on, .. }, _) => {
+                self.react(room, who, *of, (reaction, *on))
+            }
+            (Command::Pin { of, on, .. }, _) => self.pin(room, who, *of, *on),
             (Command::Moderate { act, who: target, .. }, _) => {
                 self.moderate(room, who, *act, target)
             }
@@ -257,6 +267,82 @@ impl Model {
             }
             (false, None) => self.applied(room, EventKind::Deleted { by, of }),
         }
+    }
+
+    /// Whether a message stands there that this account may see.
+    fn stands(&self, room: RoomId, who: &Author, of: Seq) -> bool {
+        let from = self.policy(room).readable_from(self.members(room).get(&who.id).copied());
+        let event = self.event(room, of).map(|event| &event.kind);
+        matches!(event, Some(EventKind::Posted { .. })) && of >= from && !self.is_deleted(room, of)
+    }
+
+    /// Who gave which reaction to a message.
+    fn given(&self, room: RoomId, seq: Seq) -> BTreeMap<Reaction, BTreeSet<UserId>> {
+        let mut given: BTreeMap<Reaction, BTreeSet<UserId>> = BTreeMap::new();
+        for event in self.room(room) {
+            if let EventKind::Reacted { by, of, reaction, on, .. } = &event.kind
+                && *of == seq
+            {
+                let users = given.entry(reaction.clone()).or_default();
+                _ = if *on { users.insert(by.id) } else { users.remove(&by.id) };
+            }
+        }
+        given
+    }
+
+    /// What a message was answered with, as an account is shown it.
+    pub fn tallies(&self, room: RoomId, of: Seq, asker: UserId) -> Vec<Tally> {
+        let tally = |(reaction, users): (Reaction, BTreeSet<UserId>)| {
+            let changed = |event: &&Arc<Event>| {
+                let EventKind::Reacted { of: it, reaction: which, .. } = &event.kind else {
+                    return false;
+                };
+                *it == of && *which == reaction
+            };
+            let seq = self.room(room).rfind(changed)?.seq;
+            let (count, mine) = (users.len() as u32, users.contains(&asker));
+            (count > 0).then_some(Tally { reaction, count, mine, seq })
+        };
+        self.given(room, of).into_iter().filter_map(tally).collect()
+    }
+
+    fn react(&mut self, room: RoomId, who: &Author, of: Seq, what: (&Reaction, bool)) -> Outcome {
+        let (reaction, on) = what;
+        if !self.stands(room, who, of) {
+            return Err(Rejection::NoSuchMessage);
+        }
+        let mut users = self.given(room, of).remove(reaction).unwrap_or_default();
+        let changed = if on { users.insert(who.id) } else { users.remove(&who.id) };
+        if !changed {
+            return self.already(room);
+        }
+        let (by, reaction, count) = (who.clone(), reaction.clone(), users.len() as u32);
+        self.applied(room, EventKind::Reacted { by, of, reaction, on, count })
+    }
+
+    /// The messages that are pinned.
+    pub fn pins(&self, room: RoomId) -> BTreeSet<Seq> {
+        let mut pins = BTreeSet::new();
+        for event in self.room(room) {
+            match &event.kind {
+                EventKind::Pinned { of, on: true, .. } => _ = pins.insert(*of),
+                EventKind::Pinned { of, .. } | EventKind::Deleted { of, .. } => {
+                    pins.remove(of);
+                }
+                _ => {}
+            }
+        }
+        pins
+    }
+
+    fn pin(&mut self, room: RoomId, who: &Author, of: Seq, on: bool) -> Outcome {
+        if on && !self.stands(room, who, of) {
+            return Err(Rejection::NoSuchMessage);
+        }
+        if self.pins(room).contains(&of) == on {
+            return self.already(room);
+        }
+        self.applied(room, EventKind::Pinned { by: who.clone(), of, on })
     }
 
     fn moderate(&mut self, room: RoomId, by: &Author, act: Act, who: &Author) -> Outcome {

@@ -130,20 +130,43 @@ impl App {
             Span::After(after) => Span::After(after.max(Seq(from.0 - 1))),
             before @ Span::Before(_) => before,
         };
-        let limit = match limit as usize {
-            0 => PAGE_EVENTS_MAX,
-            asked => asked.min(PAGE_EVENTS_MAX),
-        };
+        let limit = page_len(limit);
         let read = move |history: &History| {
             let mut events = history.page(room, span, limit + 1)?;
             events.retain(|event| event.seq >= from);
             history.show(room, &mut events)?;
+            history.show_reactions(room, asker, &mut events)?;
             Ok(events)
         };
         let events = self.read(read).await?;
         // Asked again: one who was removed meanwhile reads nothing of what followed.
         may()?;
         Ok(cut(room, events, span, limit))
+    }
+
+    /// The pinned messages of a room above a place, for one who reads it; `limit` as in `rooms`.
+    pub async fn pins(
+        &self,
+        asker: UserId,
+        room: RoomId,
+        after: Seq,
+        limit: u32,
+    ) -> Result<Page, Rejection> {
+        let may = || self.directory.reading(asker, room, Operation::History);
+        let from = may()?.from.max(after.next());
+        let limit = page_len(limit);
+        let read = move |history: &History| {
+            let places = history.pins(room)?;
+            let mut events = Vec::new();
+            for place in places.range(from..).take(limit + 1) {
+                events.extend(history.shown(room, *place)?);
+            }
+            history.show_reactions(room, asker, &mut events)?;
+            Ok(events)
+        };
+        let events = self.read(read).await?;
+        may()?;
+        Ok(cut(room, events, Span::After(after), limit))
     }
 
     /// The pushed events of a room after a place.
@@ -225,6 +248,8 @@ impl App {
             | Command::Post { .. }
             | Command::Edit { .. }
             | Command::Delete { .. }
+            | Command::React { .. }
+            | Command::Pin { .. }
             | Command::Moderate { .. }
             | Command::Set { .. } => None,
         };
@@ -268,6 +293,14 @@ impl App {
 /// another number of shards after a restart does no harm.
 pub(crate) fn shard_of(room: RoomId, shards: usize) -> usize {
     room.get() as usize % shards
+}
+
+/// How many events a page has, of what was asked for.
+fn page_len(limit: u32) -> usize {
+    match limit as usize {
+        0 => PAGE_EVENTS_MAX,
+        asked => asked.min(PAGE_EVENTS_MAX),
+    }
 }
 
 /// Cuts what was read to a page: by count, and by bytes from the end that was not asked for.

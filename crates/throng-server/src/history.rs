@@ -4,10 +4,12 @@
 //! The order of the two looks is what makes it right while the fold moves events: what has left the
 //! tail by the first look is in the store by the second. It decides nothing about who may ask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use throng_core::{Event, RoomId, Seq};
+use throng_core::id::SEQ_MAX;
+use throng_core::reaction::take_in;
+use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
 use crate::pages::{Note, Span, text_of};
 use crate::store::{Store, StoreError};
@@ -109,6 +111,67 @@ impl History {
         let newer = self.tail.notes(room, from, to);
         let older = self.store.notes(room, from, to)?;
         Ok(older.into_iter().chain(newer).map(|note| (note.of, note)).collect())
+    }
+
+    /// Puts what posts of a room, ascending, were answered with into them, as this account is shown
+    /// it: for its eyes alone. Blocks on the store.
+    pub fn show_reactions(
+        &self,
+        room: RoomId,
+        asker: UserId,
+        events: &mut [Arc<Event>],
+    ) -> Result<(), StoreError> {
+        let stands = |event: &Event| matches!(&event.kind, EventKind::Posted { body, .. } if !body.is_erased());
+        let mut posts = events.iter().filter(|event| stands(event)).map(|event| event.seq);
+        let Some(first) = posts.next() else { return Ok(()) };
+        let last = posts.next_back().unwrap_or(first);
+        let mut tallies = self.reactions(room, (first, last), asker)?;
+        for event in events.iter_mut().filter(|event| stands(event)) {
+            if let Some(tallies) = tallies.remove(&event.seq).filter(|it| !it.is_empty()) {
+                *event = Arc::new(event.reacted(tallies.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a message was answered with, as this account is shown it. Blocks on the store.
+    pub fn tallies(&self, room: RoomId, of: Seq, asker: UserId) -> Result<Vec<Tally>, StoreError> {
+        Ok(self.reactions(room, (of, of), asker)?.remove(&of).unwrap_or_default())
+    }
+
+    fn reactions(
+        &self,
+        room: RoomId,
+        (from, to): (Seq, Seq),
+        asker: UserId,
+    ) -> Result<BTreeMap<Seq, Vec<Tally>>, StoreError> {
+        let newer = self.tail.changes(room, from, to);
+        let mut tallies: BTreeMap<Seq, Vec<Tally>> = BTreeMap::new();
+        for (of, tally) in self.store.reactions(room, from, to, asker)? {
+            tallies.entry(of).or_default().push(tally);
+        }
+        for event in newer {
+            if let EventKind::Reacted { of, .. } = &event.kind {
+                take_in(tallies.entry(*of).or_default(), &event, asker);
+            }
+        }
+        Ok(tallies)
+    }
+
+    /// The places of the messages that are pinned, ascending. Blocks on the store.
+    pub fn pins(&self, room: RoomId) -> Result<BTreeSet<Seq>, StoreError> {
+        let newer = self.tail.changes(room, Seq(1), Seq(SEQ_MAX));
+        let mut pins: BTreeSet<Seq> = self.store.pins(room)?.into_iter().collect();
+        for event in newer {
+            match &event.kind {
+                EventKind::Pinned { of, on: true, .. } => _ = pins.insert(*of),
+                EventKind::Pinned { of, .. } | EventKind::Deleted { of, .. } => {
+                    pins.remove(of);
+                }
+                _ => {}
+            }
+        }
+        Ok(pins)
     }
 
     /// The event at this place, as it is shown. Blocks on the store.

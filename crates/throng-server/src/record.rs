@@ -8,7 +8,9 @@ pub mod moderation;
 
 use std::sync::Arc;
 
-use moderation::{KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_SET, Told};
+use moderation::{
+    KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_PINNED, KIND_REACTED, KIND_SET, Told,
+};
 use throng_core::{
     Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp,
     UserId, Username, id::SEQ_MAX,
@@ -31,6 +33,8 @@ const KIND_POSTED: u8 = 3;
 const KIND_CREATED_PRIVATE: u8 = 8;
 const KIND_LAST: u8 = KIND_CREATED_PRIVATE;
 const KIND_MASK: u8 = 0x0f;
+/// In a tag: the kind is above it, and stands in the next byte.
+const KIND_MORE: u8 = 0x0f;
 const TAG_PUSHED: u8 = 0x10;
 const TAG_ORIGIN: u8 = 0x20;
 const TAG_EXTRAS: u8 = 0x40;
@@ -291,6 +295,8 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         EventKind::Posted { author, body, .. } => (KIND_POSTED, author, body.as_str()),
         EventKind::Edited { by, .. } => (KIND_EDITED, by, ""),
         EventKind::Deleted { by, .. } => (KIND_DELETED, by, ""),
+        EventKind::Reacted { by, .. } => (KIND_REACTED, by, ""),
+        EventKind::Pinned { by, .. } => (KIND_PINNED, by, ""),
         EventKind::Moderated { by, .. } => (KIND_MODERATED, by, ""),
         EventKind::Set { by, .. } => (KIND_SET, by, ""),
     };
@@ -305,7 +311,10 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
     };
     let has_extras = if extras.is_some() { TAG_EXTRAS } else { 0 };
     out.reserve(48 + author.name.as_str().len() + origin_id.map_or(0, str::len) + text.len());
-    out.push(kind | pushed | has_origin | has_extras);
+    out.push(kind.min(KIND_MORE) | pushed | has_origin | has_extras);
+    if kind >= KIND_MORE {
+        out.push(kind);
+    }
     put_varint(out, event.seq.0 - event.prev.0);
     put_varint(out, zigzag(event.at.0.wrapping_sub(*at) as i64));
     *at = event.at.0;
@@ -389,10 +398,15 @@ impl<'a> Reader<'a> {
 
     fn event(&mut self, seq: Seq, at: &mut u64) -> Result<Raw<'a>, RecordError> {
         let tag = self.byte("tag")?;
-        let kind = tag & KIND_MASK;
+        let nibble = tag & KIND_MASK;
         let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN | TAG_EXTRAS;
         let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
-        if tag & !known != 0 || kind > KIND_LAST || (of_posts && kind != KIND_POSTED) {
+        let kind = if nibble == KIND_MORE { self.byte("kind")? } else { nibble };
+        let is_kind = match nibble {
+            KIND_MORE => matches!(kind, KIND_REACTED | KIND_PINNED),
+            _ => kind <= KIND_LAST,
+        };
+        if tag & !known != 0 || !is_kind || (of_posts && kind != KIND_POSTED) {
             return Err(RecordError::Field("tag"));
         }
         if !(1..=SEQ_MAX).contains(&seq.0) {

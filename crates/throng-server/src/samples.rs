@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Settings,
-    Speak, Timestamp, Topic, UserId, Username, Visibility,
+    Act, Author, Body, Event, EventKind, Extras, Kind, OriginId, Reaction, RoomId, RoomName, Seq,
+    Settings, Speak, Timestamp, Topic, UserId, Username, Visibility,
 };
 
 /// Another empty folder inside `folder` at each call: a suite opens its subject many times.
@@ -96,6 +96,11 @@ pub fn every_kind() -> Vec<Arc<Event>> {
         EventKind::Edited { by: by(), of: Seq(3), body: Body::parse("better").unwrap() },
         EventKind::Deleted { by: by(), of: Seq(3) },
     ];
+    for (on, count) in [(true, u32::MAX), (true, 1), (false, 0)] {
+        let reaction = Reaction::parse("👩\u{200d}🚀").unwrap();
+        kinds.push(EventKind::Reacted { by: by(), of: Seq(3), reaction, on, count });
+        kinds.push(EventKind::Pinned { by: by(), of: Seq(3), on });
+    }
     let roles = throng_core::Role::ALL.map(Act::SetRole);
     let acts = [
         Act::Kick,

@@ -233,6 +233,14 @@ impl Sequencer {
                         Ok(None) => {}
                         Err(error) => tracing::error!(%error, "cannot look up a message"),
                     },
+                    Want::Tallies { room, seq, user } => {
+                        match self.around.history.tallies(*room, *seq, *user) {
+                            Ok(tallies) => {
+                                self.scratch.facts.add_tallies(*room, *seq, *user, tallies);
+                            }
+                            Err(error) => tracing::error!(%error, "cannot look up reactions"),
+                        }
+                    }
                     Want::Event { room, seq } => match self.around.history.event(*room, *seq) {
                         Ok(Some(event)) => self.scratch.facts.add(recalled(event)),
                         Ok(None) => {}

@@ -49,8 +49,9 @@ struct Lane {
     rooms: Vec<RoomTail>,
     /// Rooms that hold events; may name some that do no more.
     unfolded: Vec<RoomId>,
-    /// Where the edits and deletions among the events are, of the rooms that have any.
-    notes: HashMap<RoomId, Vec<Seq>>,
+    /// The events among them that change how a message is shown, each behind the message's place, of
+    /// the rooms that have any.
+    changes: HashMap<RoomId, BTreeSet<(Seq, Seq)>>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +101,7 @@ pub fn event_bytes(event: &Event) -> usize {
                 + extras.as_ref().map_or(0, |extras| extras.bytes())
         }
         EventKind::Edited { body, .. } => body.as_str().len(),
+        EventKind::Reacted { reaction, .. } => reaction.as_str().len(),
         EventKind::Set { settings, .. } => {
             let topic = settings.topic.as_ref().map_or(0, |topic| topic.as_str().len());
             size_of::<throng_core::Settings>() + topic
@@ -206,13 +208,13 @@ impl Tail {
         }
         tail.head = seq;
         tail.events.push_back(event.clone());
-        let changes = event.kind.changes().is_some();
+        let changes = event.kind.changes();
         if !tail.listed {
             tail.listed = true;
             lane.unfolded.push(room);
         }
-        if changes {
-            lane.notes.entry(room).or_default().push(seq);
+        if let Some(of) = changes {
+            lane.changes.entry(room).or_default().insert((of, seq));
         }
         Ok(())
     }
@@ -261,17 +263,24 @@ impl Tail {
         Look { first: tail.first(), head: tail.head, events }
     }
 
-    /// What became of the messages between these places, as far as that is here. Look here first,
-    /// then in the store, as for events; what is here is newer.
-    pub fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Vec<Note> {
+    /// The events that change how the messages between these places are shown, by message and then
+    /// in order, as far as they are here. Look here first, then in the store, as for events; what is
+    /// here is newer.
+    pub fn changes(&self, room: RoomId, from: Seq, to: Seq) -> Vec<Arc<Event>> {
         let lane = self.lane(room);
-        let (Some(tail), Some(places)) = (lane.known(room), lane.notes.get(&room)) else {
+        let (Some(tail), Some(changes)) = (lane.known(room), lane.changes.get(&room)) else {
             return Vec::new();
         };
         let first = tail.first().0;
-        let events = places.iter().filter_map(|seq| tail.events.get((seq.0 - first) as usize));
-        let notes = events.filter_map(|event| Note::from_event(event));
-        notes.filter(|note| (from..=to).contains(&note.of)).collect()
+        let places = changes.range((from, Seq::ZERO)..=(to, Seq(u64::MAX)));
+        let events = places.filter_map(|(_, seq)| tail.events.get((seq.0 - first) as usize));
+        events.cloned().collect()
+    }
+
+    /// What became of the texts between these places, as far as that is here.
+    pub fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Vec<Note> {
+        let events = self.changes(room, from, to);
+        events.iter().filter_map(|event| Note::from_event(event)).collect()
     }
 
     /// The room's newest durable place; 0 for a room that is not known.
@@ -347,10 +356,10 @@ impl Tail {
             if tail.events.is_empty() {
                 tail.events = VecDeque::new();
             }
-            if let Some(places) = lane.notes.get_mut(&batch.room) {
-                places.retain(|seq| *seq > through);
-                if places.is_empty() {
-                    lane.notes.remove(&batch.room);
+            if let Some(changes) = lane.changes.get_mut(&batch.room) {
+                changes.retain(|(_, seq)| *seq > through);
+                if changes.is_empty() {
+                    lane.changes.remove(&batch.room);
                 }
             }
         }
@@ -514,7 +523,7 @@ mod tests {
         assert_eq!(notes(1, 10), [(7, 13)]);
         tail.folded(&tail.unfolded().rooms);
         assert_eq!(notes(1, 10), []);
-        assert!(tail.lane(room).notes.is_empty());
+        assert!(tail.lane(room).changes.is_empty());
     }
 
     #[test]

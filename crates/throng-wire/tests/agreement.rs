@@ -74,6 +74,34 @@ fn request() -> impl Strategy<Value = Request> {
             .boxed(),
         room.prop_map(|room| Request::Unsubscribe(v1::Unsubscribe { room })).boxed(),
         Just(Request::Ping(v1::Ping {})).boxed(),
+        about_messages().boxed(),
+    ])
+}
+
+fn about_messages() -> impl Strategy<Value = Request> {
+    let room = any::<u32>();
+    Union::new([
+        (room, any::<u64>(), text(), any::<bool>())
+            .prop_map(|(room, seq, reaction, on)| {
+                if on {
+                    Request::React(v1::React { room, seq, reaction })
+                } else {
+                    Request::Unreact(v1::Unreact { room, seq, reaction })
+                }
+            })
+            .boxed(),
+        (room, any::<u64>(), any::<bool>())
+            .prop_map(|(room, seq, on)| {
+                if on {
+                    Request::Pin(v1::Pin { room, seq })
+                } else {
+                    Request::Unpin(v1::Unpin { room, seq })
+                }
+            })
+            .boxed(),
+        (room, any::<u64>(), any::<u32>())
+            .prop_map(|(room, after, limit)| Request::Pins(v1::Pins { room, after, limit }))
+            .boxed(),
     ])
 }
 
@@ -82,25 +110,47 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
         .prop_map(|(id, request)| ClientFrame { id, request })
 }
 
+fn reaction_count() -> impl Strategy<Value = v1::ReactionCount> {
+    (text(), any::<u32>(), any::<bool>(), any::<u64>())
+        .prop_map(|(reaction, count, mine, seq)| v1::ReactionCount { reaction, count, mine, seq })
+}
+
 fn event() -> impl Strategy<Value = v1::Event> {
     let what = Union::new([
         (
             (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>()),
             any::<u64>(),
             prop::collection::vec(any::<u64>(), 0..4),
+            prop::collection::vec(reaction_count(), 0..3),
         )
-            .prop_map(|((n, from, origin_id, body, edited, deleted), in_reply_to, mentioned)| {
-                What::Message(v1::Message {
-                    n,
-                    from,
-                    origin_id,
-                    body,
-                    edited,
-                    deleted,
+            .prop_map(
+                |(
+                    (n, from, origin_id, body, edited, deleted),
                     in_reply_to,
                     mentioned,
-                })
+                    reactions,
+                )| {
+                    What::Message(v1::Message {
+                        n,
+                        from,
+                        origin_id,
+                        body,
+                        edited,
+                        deleted,
+                        in_reply_to,
+                        mentioned,
+                        reactions,
+                    })
+                },
+            )
+            .boxed(),
+        (any_user(), any::<u64>(), text(), any::<bool>(), any::<u32>())
+            .prop_map(|(by, of, reaction, removed, count)| {
+                What::Reaction(v1::Reaction { by, of, reaction, removed, count })
             })
+            .boxed(),
+        (any_user(), any::<u64>(), any::<bool>())
+            .prop_map(|(by, of, removed)| What::Pinned(v1::Pinned { by, of, removed }))
             .boxed(),
         (any_user(), any::<u64>(), text())
             .prop_map(|(by, of, body)| What::Edited(v1::Edited { by, of, body }))
@@ -204,7 +254,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let limits =
-        any::<([u32; 11], [u64; 2], [u32; 4])>().prop_map(|(low, window, high)| v1::Limits {
+        any::<([u32; 11], [u64; 2], [u32; 6])>().prop_map(|(low, window, high)| v1::Limits {
             frame_bytes: low[0],
             body_bytes: low[1],
             sends_per_second: low[2],
@@ -222,6 +272,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             ping_timeout_ms: high[1],
             rooms_per_user: high[2],
             members_per_room: high[3],
+            message_reactions: high[4],
+            room_pins: high[5],
         });
     let frame = Union::new([
         (text(), any::<u32>(), prop::option::of(limits))

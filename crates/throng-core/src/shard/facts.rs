@@ -4,12 +4,14 @@
 //! Neighbours: the shard says what it wants, the sequencer reads it and fills in. It decides nothing.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use crate::event::Event;
-use crate::id::{RoomId, Seq, Timestamp};
+use crate::id::{RoomId, Seq, Timestamp, UserId};
+use crate::reaction::Tally;
 
 /// What a batch must know before it can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,12 +32,21 @@ pub enum Want {
         /// Which event.
         seq: Seq,
     },
-    /// A message is to be changed: `Facts::add_message`.
+    /// A message is to be changed, pinned or answered with a reaction: `Facts::add_message`.
     Message {
         /// Which room.
         room: RoomId,
         /// Which event.
         seq: Seq,
+    },
+    /// A message is to be answered with a reaction: `Facts::add_tallies`.
+    Tallies {
+        /// Which room.
+        room: RoomId,
+        /// Which message.
+        seq: Seq,
+        /// Who is to answer it.
+        user: UserId,
     },
 }
 
@@ -44,6 +55,7 @@ pub enum Want {
 pub struct Facts {
     pub(super) events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
     pub(super) messages: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
+    pub(super) tallies: HashMap<(RoomId, Seq, UserId), Vec<Tally>, FixedState>,
 }
 
 impl Facts {
@@ -57,9 +69,15 @@ impl Facts {
         self.messages.insert((event.room, event.seq), event);
     }
 
+    /// What a message was answered with, in the order of the texts, as this account is shown it.
+    pub fn add_tallies(&mut self, room: RoomId, seq: Seq, user: UserId, tallies: Vec<Tally>) {
+        self.tallies.insert((room, seq, user), tallies);
+    }
+
     /// Forgets all, to be used for another batch.
     pub fn clear(&mut self) {
         self.events.clear();
         self.messages.clear();
+        self.tallies.clear();
     }
 }

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use super::{Facts, Shard, Turn, Want};
+use super::{Facts, Shard, Turn};
 use crate::command::Reply;
 use crate::event::{Author, Event, EventKind};
 use crate::id::{RoomId, Seq, Timestamp, UserId};
@@ -32,12 +32,6 @@ pub(super) fn in_sight(room: &Room, user: UserId, of: Seq) -> Result<(), Rejecti
 }
 
 impl Shard {
-    /// What an edit or a deletion must know.
-    pub(super) fn wanted_message(&self, room: RoomId, seq: Seq) -> Option<Want> {
-        let head = self.rooms[self.slot(room)?].head;
-        (seq != Seq::ZERO && seq <= head).then_some(Want::Message { room, seq })
-    }
-
     /// Gives a message another text, or (without one) takes it away.
     pub(super) fn edit(
         &mut self,
@@ -124,7 +118,7 @@ impl Shard {
         self.applied(slot, kind, turn)
     }
 
-    fn applied(
+    pub(super) fn applied(
         &mut self,
         slot: usize,
         kind: EventKind,
@@ -136,14 +130,19 @@ impl Shard {
 }
 
 /// The event at a place: one of this turn, or among the facts.
-fn message(room: RoomId, seq: Seq, facts: &Facts, turn: &Turn) -> Result<Arc<Event>, Rejection> {
+pub(super) fn message(
+    room: RoomId,
+    seq: Seq,
+    facts: &Facts,
+    turn: &Turn,
+) -> Result<Arc<Event>, Rejection> {
     let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room);
     let event = facts.messages.get(&(room, seq)).or_else(of_turn);
     event.cloned().ok_or(Rejection::Unavailable)
 }
 
 /// Whether a message was deleted, before this turn or in it.
-fn is_deleted(message: &Event, turn: &Turn) -> bool {
+pub(super) fn is_deleted(message: &Event, turn: &Turn) -> bool {
     let erased = matches!(&message.kind, EventKind::Posted { body, .. } if body.is_erased());
     let deletes = |event: &Event| {
         event.room == message.room

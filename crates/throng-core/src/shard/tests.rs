@@ -1,5 +1,7 @@
 //! What a shard decides, case by case. Random histories against a model are in `tests/`.
 
+mod answered;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
@@ -96,6 +98,14 @@ impl Kept {
                     let deleted = self.events.iter().find(deletes).is_some();
                     let shown = if deleted { Arc::new(found.erased()) } else { found.clone() };
                     facts.add_message(shown);
+                }
+                Want::Tallies { room, seq, user } => {
+                    let about = |e: &&Arc<Event>| e.room == room && e.kind.changes() == Some(seq);
+                    let mut tallies = Vec::new();
+                    for event in self.events.iter().filter(about) {
+                        crate::reaction::take_in(&mut tallies, event, user);
+                    }
+                    facts.add_tallies(room, seq, user, tallies);
                 }
             }
         }
@@ -214,6 +224,7 @@ fn restored(head: u64) -> Restored {
         posts: 10,
         policy: Policy::default(),
         people: vec![(UserId::new(1).unwrap(), Person::new(Seq(2), Standing::of(Role::Owner)))],
+        pins: Vec::new(),
     }
 }
 

@@ -137,7 +137,9 @@ impl Server {
             for want in &wants {
                 match *want {
                     Want::Origins { room, .. } => self.load_origins(room),
-                    Want::Message { .. } => unreachable!("nobody edits here"),
+                    Want::Message { .. } | Want::Tallies { .. } => {
+                        unreachable!("nobody touches messages here")
+                    }
                     Want::Event { room, seq } => {
                         let found = self.log.iter().find(|e| (e.room, e.seq) == (room, seq));
                         facts.add(Arc::clone(found.expect("it wants what there is")));
@@ -221,6 +223,7 @@ impl Server {
                 posts: state.posts(),
                 policy: state.policy(),
                 people: state.people().collect(),
+                pins: state.pins().to_vec(),
             });
         }
         for event in &self.log[rng.random_range(0..=folded)..] {

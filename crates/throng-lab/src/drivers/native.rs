@@ -339,6 +339,8 @@ pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
         // Not what a load of today asks for; a later one that does will count them.
         event::What::Edited(_)
         | event::What::Deleted(_)
+        | event::What::Reaction(_)
+        | event::What::Pinned(_)
         | event::What::Moderated(_)
         | event::What::Set(_) => return None,
     };

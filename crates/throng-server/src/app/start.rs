@@ -443,6 +443,7 @@ fn restored(room: RoomSnapshot) -> Restored {
         posts: room.posts,
         policy: room.policy,
         people: room.people,
+        pins: room.pins,
     }
 }
 

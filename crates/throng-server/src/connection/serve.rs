@@ -197,6 +197,16 @@ impl<P: Protocol + Unpin> Connection<P> {
                     Slow::Answer(re, page.map_or_else(Answer::Rejected, Answer::Page))
                 })
             }
+            What::Pins { room, after, limit } => {
+                let user = self.user().map(|user| user.id);
+                Box::pin(async move {
+                    let page = match user {
+                        Ok(user) => app.pins(user, room, after, limit).await,
+                        Err(rejection) => Err(rejection),
+                    };
+                    Slow::Answer(re, page.map_or_else(Answer::Rejected, Answer::Page))
+                })
+            }
             What::Subscribe { room, from } => {
                 let user = self.user().cloned();
                 let outbox = Arc::clone(&self.outbox);
@@ -295,6 +305,7 @@ impl<P: Protocol + Unpin> Connection<P> {
 fn needs_quiet(what: &What) -> bool {
     match what {
         What::History { .. }
+        | What::Pins { .. }
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }
         | What::ListRooms { .. }

@@ -116,6 +116,7 @@ fn size_of_event(event: &Arc<Event>) -> usize {
             body.as_str().len() + extras.as_ref().map_or(0, |extras| extras.bytes())
         }
         EventKind::Edited { body, .. } => body.as_str().len(),
+        EventKind::Reacted { reaction, .. } => reaction.as_str().len(),
         EventKind::Set { settings, .. } => {
             settings.topic.as_ref().map_or(0, |topic| topic.as_str().len())
         }

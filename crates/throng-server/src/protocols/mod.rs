@@ -134,6 +134,15 @@ pub enum What {
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
+    /// The messages that are pinned.
+    Pins {
+        /// In which room.
+        room: RoomId,
+        /// Above this place.
+        after: Seq,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
     /// Hear a room on this connection.
     Subscribe {
         /// Which room.

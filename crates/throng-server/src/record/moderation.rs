@@ -1,10 +1,10 @@
-//! How edits, deletions, moderation and settings lie on disk: what comes behind the author.
+//! How edits, deletions, reactions, pins, moderation and settings lie on disk: what comes behind the author.
 //!
 //! Neighbours: `record.rs` alone, which writes what every event has and asks here for the rest.
 
 use throng_core::{
-    Act, Author, Body, EventKind, Extras, Role, Seq, Settings, Speak, Topic, UserId, Username,
-    Visibility,
+    Act, Author, Body, EventKind, Extras, Reaction, Role, Seq, Settings, Speak, Topic, UserId,
+    Username, Visibility,
 };
 
 use throng_core::limits::MENTIONS_MAX;
@@ -15,6 +15,8 @@ pub(super) const KIND_EDITED: u8 = 4;
 pub(super) const KIND_DELETED: u8 = 5;
 pub(super) const KIND_MODERATED: u8 = 6;
 pub(super) const KIND_SET: u8 = 7;
+pub(super) const KIND_REACTED: u8 = 20;
+pub(super) const KIND_PINNED: u8 = 21;
 
 const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;
@@ -32,6 +34,16 @@ pub(super) enum Told<'a> {
     },
     Deleted {
         of: u64,
+    },
+    Reacted {
+        of: u64,
+        text: &'a str,
+        on: bool,
+        count: u32,
+    },
+    Pinned {
+        of: u64,
+        on: bool,
     },
     Moderated {
         who: u64,
@@ -54,6 +66,15 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
             put_text(out, body.as_str());
         }
         EventKind::Deleted { of, .. } => put_varint(out, of.0),
+        EventKind::Reacted { of, reaction, on, count, .. } => {
+            put_varint(out, of.0);
+            put_text(out, reaction.as_str());
+            put_varint(out, u64::from(*count) << 1 | u64::from(*on));
+        }
+        EventKind::Pinned { of, on, .. } => {
+            put_varint(out, of.0);
+            out.push(u8::from(*on));
+        }
         EventKind::Moderated { who, act, .. } => {
             put_varint(out, who.id.get());
             put_text(out, who.name.as_str());
@@ -91,6 +112,19 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, kind: u8) -> Result<Told<'a>, Re
     Ok(match kind {
         KIND_EDITED => Told::Edited { of: reader.varint("of")?, text: reader.text("text")? },
         KIND_DELETED => Told::Deleted { of: reader.varint("of")? },
+        KIND_REACTED => {
+            let (of, text, told) =
+                (reader.varint("of")?, reader.text("reaction")?, reader.varint("count")?);
+            let count = u32::try_from(told >> 1).map_err(|_| RecordError::Field("count"))?;
+            Told::Reacted { of, text, on: told & 1 == 1, count }
+        }
+        KIND_PINNED => {
+            let (of, on) = (reader.varint("of")?, reader.byte("pinned")?);
+            if on > 1 {
+                return Err(RecordError::Field("pinned"));
+            }
+            Told::Pinned { of, on: on == 1 }
+        }
         KIND_MODERATED => {
             let (who, name) = (reader.varint("who")?, reader.text("who")?);
             let act = act(reader.byte("act")?).ok_or(RecordError::Field("act"))?;
@@ -121,7 +155,8 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
 
 /// Appends what few posts have.
 pub(super) fn put_extras(out: &mut Vec<u8>, extras: &Extras) {
-    debug_assert!(extras.edited.is_none(), "an event is kept as it was decided");
+    let as_decided = extras.edited.is_none() && extras.reactions.is_empty();
+    debug_assert!(as_decided, "an event is kept as it was decided");
     put_varint(out, extras.reply_to.map_or(0, |seq| seq.0));
     put_varint(out, extras.mentions.len() as u64);
     for user in &extras.mentions {
@@ -150,6 +185,11 @@ impl Told<'_> {
                 EventKind::Edited { by, of: Seq(of), body }
             }
             Self::Deleted { of } => EventKind::Deleted { by, of: Seq(of) },
+            Self::Reacted { of, text, on, count } => {
+                let reaction = Reaction::parse(text).map_err(|_| RecordError::Field("reaction"))?;
+                EventKind::Reacted { by, of: Seq(of), reaction, on, count }
+            }
+            Self::Pinned { of, on } => EventKind::Pinned { by, of: Seq(of), on },
             Self::Moderated { who, name, act } => {
                 let id = UserId::new(who).ok_or(RecordError::Field("who"))?;
                 let name = Username::parse(name).map_err(|_| RecordError::Field("who"))?;

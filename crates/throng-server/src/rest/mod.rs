@@ -14,6 +14,8 @@ mod messages;
 mod metrics;
 mod moderation;
 mod openapi;
+mod pins;
+mod react;
 mod refusal;
 mod room;
 mod rooms;
@@ -29,7 +31,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse as _;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use throng_core::Rejection;
 
 use crate::app::App;
@@ -51,6 +53,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}", patch(room::set))
         .route("/rooms/{room}/moderation", post(moderation::create))
         .route("/rooms/{room}/messages/{seq}", patch(message::edit).delete(message::delete))
+        .route("/rooms/{room}/messages/{seq}/reactions/{text}", put(react::on).delete(react::off))
+        .route("/rooms/{room}/pins", get(pins::list))
+        .route("/rooms/{room}/pins/{seq}", put(pins::pin).delete(pins::unpin))
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))
         .route("/rooms/{room}/messages", get(messages::page).post(messages::create))

@@ -58,7 +58,7 @@ mod tests {
 
     /// What a router answers to a method that nobody has is which methods it has.
     async fn methods(server: &Server, path: &str) -> BTreeSet<String> {
-        let path = path.replace("{room}", "1").replace("{seq}", "1");
+        let path = path.replace("{room}", "1").replace("{seq}", "1").replace("{text}", "x");
         let asked = Request::builder().method(Method::from_bytes(b"BREW").unwrap());
         let asked = asked.uri(format!("/api/v1{path}")).body(Body::empty()).unwrap();
         let answer = server.router.clone().oneshot(asked).await.unwrap();
@@ -216,6 +216,8 @@ mod tests {
             ("/Edit/properties/body/maxLength", limits::BODY_LEN_MAX as u64),
             ("/SetRoom/properties/topic/maxLength", limits::TOPIC_LEN_MAX as u64),
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
+            ("/Reaction/properties/reaction/maxLength", limits::REACTION_LEN_MAX as u64),
+            ("/Message/properties/reactions/maxItems", limits::REACTIONS_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
             ("/Page/properties/events/maxItems", limits::PAGE_EVENTS_MAX as u64),
         ];

@@ -38,6 +38,7 @@ impl Refusal {
             | Rejection::BadOriginId
             | Rejection::BadArgument
             | Rejection::BadTopic
+            | Rejection::BadReaction
             | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
             Rejection::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {

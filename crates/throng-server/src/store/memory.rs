@@ -2,11 +2,12 @@
 //!
 //! Neighbours: as for every store. Bounded in bytes: beyond that it is full, and forgets nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
-    Event, EventKind, Person, Policy, RoomId, RoomName, Seq, Timestamp, Topic, UserId,
+    Event, EventKind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally, Timestamp, Topic,
+    UserId,
 };
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -37,6 +38,9 @@ struct Room {
     people: BTreeMap<UserId, Person>,
     /// What became of messages, by their places.
     notes: BTreeMap<Seq, Note>,
+    /// What messages were answered with, by their places: where that changed last, and by whom.
+    reactions: BTreeMap<(Seq, Reaction), (Seq, BTreeSet<UserId>)>,
+    pins: BTreeSet<Seq>,
     /// Dense from `Seq` 1.
     events: Vec<Arc<Event>>,
 }
@@ -88,6 +92,8 @@ impl Kept {
                 policy: Policy { kind: *kind, ..Policy::default() },
                 topic: Topic::default(),
                 notes: BTreeMap::new(),
+                reactions: BTreeMap::new(),
+                pins: BTreeSet::new(),
                 created_at: event.at,
                 pushed: Seq::ZERO,
                 posts: 0,
@@ -108,6 +114,25 @@ impl Kept {
             EventKind::Set { settings, .. } => {
                 room.policy = room.policy.with(settings);
                 room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
+            }
+            EventKind::Reacted { by, of, reaction, on, .. } => {
+                let key = (*of, reaction.clone());
+                let (seq, users) = room.reactions.entry(key.clone()).or_default();
+                *seq = event.seq;
+                if *on {
+                    users.insert(by.id);
+                } else {
+                    users.remove(&by.id);
+                }
+                if users.is_empty() {
+                    room.reactions.remove(&key);
+                }
+            }
+            EventKind::Pinned { of, on: true, .. } => _ = room.pins.insert(*of),
+            EventKind::Pinned { of, on: false, .. } => _ = room.pins.remove(of),
+            EventKind::Deleted { of, .. } => {
+                room.pins.remove(of);
+                room.reactions.retain(|(place, _), _| place != of);
             }
             _ => {}
         }
@@ -153,6 +178,7 @@ impl Store for MemoryStore {
                 policy: room.policy,
                 topic: room.topic.clone(),
                 people: room.people.iter().map(|(user, person)| (*user, *person)).collect(),
+                pins: room.pins.iter().copied().collect(),
             });
         }
         Ok(())
@@ -183,6 +209,28 @@ impl Store for MemoryStore {
         let kept = self.kept();
         let notes = kept.rooms.get(&room).map(|room| room.notes.range(from..=to));
         Ok(notes.into_iter().flatten().map(|(_, note)| note.clone()).collect())
+    }
+
+    fn reactions(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+        asker: UserId,
+    ) -> Result<Vec<(Seq, Tally)>, StoreError> {
+        let kept = self.kept();
+        let all = kept.rooms.get(&room).into_iter().flat_map(|room| &room.reactions);
+        let asked = all.filter(|((of, _), _)| (from..=to).contains(of));
+        let tally = asked.map(|((of, reaction), (seq, users))| {
+            let (count, mine) = (users.len() as u32, users.contains(&asker));
+            (*of, Tally { reaction: reaction.clone(), count, mine, seq: *seq })
+        });
+        Ok(tally.collect())
+    }
+
+    fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
+        let kept = self.kept();
+        Ok(kept.rooms.get(&room).into_iter().flat_map(|room| room.pins.iter().copied()).collect())
     }
 
     fn origins(

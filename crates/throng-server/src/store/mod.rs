@@ -6,6 +6,7 @@
 mod cursors;
 pub mod memory;
 mod people;
+mod reactions;
 mod readers;
 pub mod sqlite;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
-use throng_core::{Event, Person, Policy, RoomId, RoomName, Seq, Timestamp, Topic, UserId};
+use throng_core::{Event, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId};
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
 /// holds or already held by it.
@@ -51,6 +52,8 @@ pub struct RoomSnapshot {
     pub topic: Topic,
     /// Who belongs, and who has marks, by their numbers.
     pub people: Vec<(UserId, Person)>,
+    /// The messages that are pinned, ascending.
+    pub pins: Vec<Seq>,
 }
 
 /// What is folded. Every implementation passes `suite.rs`, in which every call also fails once.
@@ -75,6 +78,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// What became of the messages between these places (both included), by their places.
     fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError>;
+
+    /// What the messages between these places (both included) were answered with, by their places and
+    /// then in the order of the texts, as this account is shown it.
+    fn reactions(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+        asker: UserId,
+    ) -> Result<Vec<(Seq, Tally)>, StoreError>;
+
+    /// The messages that are pinned, ascending.
+    fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError>;
 
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The

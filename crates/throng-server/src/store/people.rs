@@ -9,7 +9,7 @@ use throng_core::{
     UserId,
 };
 
-use super::sqlite::{Failure, number};
+use super::sqlite::{Failure, first_of, number};
 use super::{RoomSnapshot, StoreError};
 use crate::record::moderation::{history_number, history_of, speak_number, speak_of};
 use crate::sqlite;
@@ -77,6 +77,9 @@ fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<
     let mut members = connection.prepare_cached(select)?;
     let mut members = members.query([])?;
     let mut next = next_person(&mut members)?;
+    let mut pins = connection.prepare_cached("SELECT id FROM pins ORDER BY id")?;
+    let mut pins = pins.query([])?;
+    let mut pin = next_pin(&mut pins)?;
     while let Some(row) = rooms.next()? {
         let mut snapshot = room(row)?;
         let id = snapshot.room;
@@ -88,6 +91,10 @@ fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<
                 .ok_or_else(|| Failure::corrupt(id, "a member has no such number"))?;
             snapshot.people.push((user, person(id, seq, standing)?));
             next = next_person(&mut members)?;
+        }
+        while let Some((_, seq)) = pin.filter(|(of, _)| *of == id.get()) {
+            snapshot.pins.push(seq);
+            pin = next_pin(&mut pins)?;
         }
         visit(snapshot);
     }
@@ -124,6 +131,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         policy,
         topic,
         people: Vec::new(),
+        pins: Vec::new(),
     })
 }
 
@@ -138,6 +146,12 @@ type Row4 = (u32, u64, u64, u8);
 fn next_person(members: &mut rusqlite::Rows<'_>) -> Result<Option<Row4>, Failure> {
     let Some(row) = members.next()? else { return Ok(None) };
     Ok(Some((row.get(0)?, number(row, 1)?, number(row, 2)?, row.get(3)?)))
+}
+
+fn next_pin(pins: &mut rusqlite::Rows<'_>) -> Result<Option<(u32, Seq)>, Failure> {
+    let Some(row) = pins.next()? else { return Ok(None) };
+    let id: i64 = row.get(0)?;
+    Ok(Some(((id >> 40) as u32, first_of(id))))
 }
 
 #[cfg(test)]

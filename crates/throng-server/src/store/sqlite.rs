@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::id::SEQ_MAX;
-use throng_core::{Body, Event, EventKind, RoomId, Seq, Timestamp};
+use throng_core::{Body, Event, EventKind, RoomId, Seq, Tally, Timestamp, UserId};
 
 use super::cursors::{Cursor, Cursors};
 use super::people;
+use super::reactions;
 use super::readers::Readers;
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
@@ -32,7 +33,7 @@ const READERS: usize = 4;
 const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 2,
+    version: 3,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -45,6 +46,13 @@ const KIND: Kind = Kind {
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
                  standing INTEGER NOT NULL DEFAULT 2, PRIMARY KEY (room, user)) WITHOUT ROWID;
              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
+             CREATE TABLE reactions (
+                 id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
+                 PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
+             CREATE TABLE tallies (
+                 id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
+                 seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
+             CREATE TABLE pins (id INTEGER PRIMARY KEY);
              CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
     // Who made a room had joined it at its second place.
     steps: &["ALTER TABLE rooms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
@@ -54,7 +62,14 @@ const KIND: Kind = Kind {
               ALTER TABLE rooms ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;
               ALTER TABLE members ADD COLUMN standing INTEGER NOT NULL DEFAULT 2;
               UPDATE members SET standing = 4 WHERE seq = 2;
-              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT)"],
+              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT)",
+             "CREATE TABLE reactions (
+                  id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
+                  PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
+              CREATE TABLE tallies (
+                  id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
+                  seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
+              CREATE TABLE pins (id INTEGER PRIMARY KEY)"],
     exclusive: false,
 };
 
@@ -92,11 +107,11 @@ struct Writer {
 }
 
 /// The key of a block, or a bound among keys.
-fn key(room: RoomId, seq: Seq) -> i64 {
+pub(super) fn key(room: RoomId, seq: Seq) -> i64 {
     i64::from(room.get()) << 40 | seq.0.min(SEQ_MAX) as i64
 }
 
-fn first_of(id: i64) -> Seq {
+pub(super) fn first_of(id: i64) -> Seq {
     Seq(id as u64 & SEQ_MAX)
 }
 
@@ -164,6 +179,23 @@ impl Store for SqliteStore {
     fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
         let lease = self.readers.lease();
         notes(&lease, room, from, to).map_err(|failure| failure.named("read edits"))
+    }
+
+    fn reactions(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+        asker: UserId,
+    ) -> Result<Vec<(Seq, Tally)>, StoreError> {
+        let lease = self.readers.lease();
+        let read = reactions::reactions(&lease, room, (from, to), asker);
+        read.map_err(|failure| failure.named("read reactions"))
+    }
+
+    fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
+        let lease = self.readers.lease();
+        reactions::pins(&lease, room).map_err(|failure| failure.named("read pins"))
     }
 
     fn origins(
@@ -310,7 +342,13 @@ impl Writer {
             EventKind::Moderated { who, .. } => people::fold(&self.connection, who.id, event)?,
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
             EventKind::Edited { of, body, .. } => self.note(event.room, *of, seq, Some(body))?,
-            EventKind::Deleted { of, .. } => self.note(event.room, *of, seq, None)?,
+            EventKind::Deleted { of, .. } => {
+                self.note(event.room, *of, seq, None)?;
+                reactions::fold(&self.connection, event)?;
+            }
+            EventKind::Reacted { .. } | EventKind::Pinned { .. } => {
+                reactions::fold(&self.connection, event)?;
+            }
             EventKind::Posted { n, .. } => cursor.posts = *n,
         }
         Ok(())

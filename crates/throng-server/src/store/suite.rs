@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Kind, Person, Policy, Role, RoomId, Seq, Standing,
-    Timestamp, Topic,
+    Act, Author, Body, Event, EventKind, Kind, Person, Policy, Reaction, Role, RoomId, Seq,
+    Standing, Tally, Timestamp, Topic, UserId,
 };
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -87,6 +87,22 @@ impl Store for Failing {
         self.store.notes(room, from, to)
     }
 
+    fn reactions(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+        asker: UserId,
+    ) -> Result<Vec<(Seq, Tally)>, StoreError> {
+        self.refuse("read reactions")?;
+        self.store.reactions(room, from, to, asker)
+    }
+
+    fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
+        self.refuse("read pins")?;
+        self.store.pins(room)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -120,6 +136,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(&*make());
     people_and_settings_are_what_the_events_make_of_them(&*make());
     what_became_of_messages_is_kept_beside_them(&*make());
+    reactions_are_counted_and_pins_kept_until_their_message_is_deleted(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -210,6 +227,7 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
             (ann.id, Person::new(Seq(7), Standing::of(Role::Member))),
             (bob.id, Person::new(Seq(5), Standing::of(Role::Member))),
         ],
+        pins: Vec::new(),
     };
     assert_eq!(rooms[0], expected);
     let owner = Person::new(Seq(2), Standing::of(Role::Owner));
@@ -286,6 +304,54 @@ fn what_became_of_messages_is_kept_beside_them(store: &dyn Store) {
     );
 }
 
+fn reactions_are_counted_and_pins_kept_until_their_message_is_deleted(store: &dyn Store) {
+    let room = samples::room(3);
+    fold(store, samples::history(room, 1, 100));
+    fold(store, samples::history(samples::room(4), 1, 10));
+    let mut seq = 100;
+    let mut next = |kind| {
+        seq += 1;
+        samples::event(room, seq, kind)
+    };
+    let (by, of) = (samples::author, Seq);
+    let mut react = |user, place, text: &str, on, count| {
+        let reaction = Reaction::parse(text).unwrap();
+        next(EventKind::Reacted { by: by(user), of: of(place), reaction, on, count })
+    };
+    let given = vec![
+        react(1, 7, "+1", true, 1),
+        react(2, 7, "+1", true, 2),
+        react(2, 7, "tea", true, 1),
+        react(1, 9, "+1", true, 1),
+        react(1, 7, "+1", false, 1),
+        react(2, 7, "tea", false, 0),
+    ];
+    let pin = |place, on| EventKind::Pinned { by: by(1), of: of(place), on };
+    let pinned =
+        vec![next(pin(9, true)), next(pin(7, true)), next(pin(8, true)), next(pin(8, false))];
+    for events in [given, pinned] {
+        fold(store, events.clone());
+        fold(store, events);
+    }
+    let tally = |text: &str, count, mine, seq| {
+        let reaction = Reaction::parse(text).unwrap();
+        Tally { reaction, count, mine, seq: Seq(seq) }
+    };
+    let asked = |user, from, to| {
+        store.reactions(room, Seq(from), Seq(to), UserId::new(user).unwrap()).unwrap()
+    };
+    assert_eq!(asked(2, 7, 7), [(Seq(7), tally("+1", 1, true, 105))]);
+    let both = [(Seq(7), tally("+1", 1, false, 105)), (Seq(9), tally("+1", 1, true, 104))];
+    assert_eq!(asked(1, 1, 100), both);
+    assert!(asked(1, 8, 8).is_empty() && asked(1, 10, 100).is_empty());
+    assert_eq!(store.pins(room).unwrap(), [Seq(7), Seq(9)]);
+    assert_eq!(store.pins(samples::room(4)).unwrap(), []);
+    fold(store, vec![next(EventKind::Deleted { by: by(1), of: of(7) })]);
+    assert_eq!(asked(1, 1, 100), both[1..]);
+    let told = rooms(store);
+    assert_eq!((&*told[0].pins, &*told[1].pins), (&[Seq(9)][..], &[][..]));
+}
+
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
     let room = samples::room(2);
     let history = samples::history(room, 1, 200);
@@ -329,6 +395,10 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     assert!(failing.event(room, Seq(1)).is_err());
     once();
     assert!(failing.notes(room, Seq(1), Seq(9)).is_err());
+    once();
+    assert!(failing.reactions(room, Seq(1), Seq(9), samples::author(1).id).is_err());
+    once();
+    assert!(failing.pins(room).is_err());
     once();
     assert!(failing.rooms(&mut |_| ()).is_err());
     assert_eq!(rooms(&failing).len(), 1);

@@ -6,6 +6,7 @@ mod delivery;
 mod descriptors;
 mod limits;
 mod moderation;
+mod reactions;
 mod replies;
 mod resume;
 mod rights;

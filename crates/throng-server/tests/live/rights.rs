@@ -96,8 +96,11 @@ fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) -> (
 struct Asked {
     operation: Operation,
     request: Request,
-    rest: Option<(&'static str, String, String)>,
+    rest: Option<Rest>,
 }
+
+/// Method, path and body.
+type Rest = (&'static str, String, String);
 
 fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> Option<Asked> {
     use Operation as O;
@@ -133,6 +136,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::EditOther => edit(other),
         O::DeleteOwn => delete(own),
         O::DeleteOther => delete(other),
+        O::React | O::Unreact | O::Pin | O::Unpin => answered(operation, room, other),
         O::Kick => act(Act::Kick),
         O::Ban => act(Act::Ban),
         O::Unban => act(Act::Unban),
@@ -154,6 +158,32 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         }
     };
     Some(Asked { operation, request, rest })
+}
+
+/// What is put on a message beside its text.
+fn answered(operation: Operation, room: u32, seq: u64) -> (Request, Option<Rest>) {
+    match operation {
+        Operation::React => {
+            let reaction = "+1".to_owned();
+            let rest = ("PUT", format!("/rooms/{room}/messages/{seq}/reactions/+1"), String::new());
+            (Request::React(v1::React { room, seq, reaction }), Some(rest))
+        }
+        Operation::Unreact => {
+            let reaction = "+1".to_owned();
+            let rest =
+                ("DELETE", format!("/rooms/{room}/messages/{seq}/reactions/+1"), String::new());
+            (Request::Unreact(v1::Unreact { room, seq, reaction }), Some(rest))
+        }
+        Operation::Pin => {
+            let rest = ("PUT", format!("/rooms/{room}/pins/{seq}"), String::new());
+            (Request::Pin(v1::Pin { room, seq }), Some(rest))
+        }
+        Operation::Unpin => {
+            let rest = ("DELETE", format!("/rooms/{room}/pins/{seq}"), String::new());
+            (Request::Unpin(v1::Unpin { room, seq }), Some(rest))
+        }
+        other => panic!("{other:?} is put on no message"),
+    }
 }
 
 fn name(act: Act) -> String {
@@ -258,7 +288,11 @@ impl Scene<'_> {
             // What is permitted may fail by what it is about: a message that is gone or of one
             // above, a target that is nobody here.
             let about = match asked.operation {
-                Operation::EditOwn | Operation::DeleteOwn => [0, 215],
+                Operation::EditOwn
+                | Operation::DeleteOwn
+                | Operation::React
+                | Operation::Unreact
+                | Operation::Pin => [0, 215],
                 Operation::DeleteOther => [0, 210],
                 Operation::Kick
                 | Operation::Mute

@@ -9,5 +9,6 @@ mod accounts;
 mod cuts;
 mod disk;
 mod faults;
+mod lying;
 mod vfs;
 mod workload;

@@ -9,25 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use throng_core::reaction::take_in;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
     Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
-    Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Timestamp, Topic, UserId,
-    Username, Visibility,
+    Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Timestamp, Topic,
+    UserId, Username, Visibility,
 };
 use throng_server::clock::Clock;
 use throng_server::fold::Folder;
 use throng_server::history::History;
 use throng_server::log::{Log, LogError, LogOptions, SqliteLog, TurnId};
-use throng_server::pages::{Note, Span};
+use throng_server::pages::Span;
 use throng_server::record;
 use throng_server::recovery::recover;
-use throng_server::store::{
-    RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions, VisitOrigin,
-};
+use throng_server::store::{RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
 use throng_server::tail::Tail;
 
 use super::disk::Disk;
+use super::lying::Lying;
 use super::vfs::{self, Mounted};
 
 pub const SHARDS: u32 = 2;
@@ -44,46 +44,6 @@ pub enum Planted {
     NoSync,
     /// The log is trimmed behind folds that are not synced.
     NoCheckpoint,
-}
-
-/// A store whose `sync` does nothing.
-#[derive(Debug)]
-struct Lying(SqliteStore);
-
-impl Store for Lying {
-    fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
-        self.0.fold(rooms)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError> {
-        self.0.rooms(visit)
-    }
-
-    fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        self.0.page(room, span, limit)
-    }
-
-    fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
-        self.0.event(room, seq)
-    }
-
-    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
-        self.0.notes(room, from, to)
-    }
-
-    fn origins(
-        &self,
-        room: RoomId,
-        through: Seq,
-        since: Timestamp,
-        visit: &mut VisitOrigin<'_>,
-    ) -> Result<(), StoreError> {
-        self.0.origins(room, through, since, visit)
-    }
 }
 
 /// The server.
@@ -184,6 +144,11 @@ impl Server {
                             facts.add_message(event);
                         }
                     }
+                    Want::Tallies { room, seq, user } => {
+                        if let Ok(tallies) = self.history.tallies(room, seq, user) {
+                            facts.add_tallies(room, seq, user, tallies);
+                        }
+                    }
                     Want::Event { room, seq } => {
                         if let Ok(Some(event)) = self.history.event(room, seq) {
                             facts.add(event);
@@ -233,6 +198,30 @@ impl Server {
             if *room != expected {
                 return Err(format!("the store has {room:?}, its history says {expected:?}"));
             }
+            self.check_reactions(&histories[&room.room])?;
+        }
+        Ok(())
+    }
+
+    /// The store counts what was given to the messages that stand.
+    fn check_reactions(&self, history: &[Arc<Event>]) -> Result<(), String> {
+        let asker = author(1).id;
+        let mut expected = BTreeMap::new();
+        for event in history {
+            match &event.kind {
+                EventKind::Reacted { of, .. } => {
+                    take_in(expected.entry(*of).or_default(), event, asker);
+                }
+                EventKind::Deleted { of, .. } => _ = expected.remove(of),
+                _ => {}
+            }
+        }
+        let of_all = |(of, tallies): (Seq, Vec<_>)| tallies.into_iter().map(move |it| (of, it));
+        let expected: Vec<_> = expected.into_iter().flat_map(of_all).collect();
+        let (room, last) = (history[0].room, Seq(history.len() as u64));
+        let told = self.store.reactions(room, Seq(1), last, asker).map_err(|e| e.to_string())?;
+        if told != expected {
+            return Err(format!("room {room}: counted {told:?}, given {expected:?}"));
         }
         Ok(())
     }
@@ -255,8 +244,8 @@ fn made_once(shard: &Shard, batch: &[Request]) -> Vec<Request> {
 }
 
 fn restored(room: RoomSnapshot) -> Restored {
-    let RoomSnapshot { room, name, at, head, pushed, posts, policy, people, .. } = room;
-    Restored { room, name, at, head, pushed, posts, policy, people }
+    let RoomSnapshot { room, name, at, head, pushed, posts, policy, people, pins, .. } = room;
+    Restored { room, name, at, head, pushed, posts, policy, people, pins }
 }
 
 fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
@@ -265,10 +254,13 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     let mut people = BTreeMap::new();
     let (mut posts, mut pushed) = (0, Seq::ZERO);
     let (mut policy, mut topic) = (Policy::default(), Topic::default());
+    let mut pins = BTreeSet::new();
     for event in history {
         match &event.kind {
             EventKind::Created { kind, .. } => policy.kind = *kind,
             EventKind::Posted { .. } => posts += 1,
+            EventKind::Pinned { of, on: true, .. } => _ = pins.insert(*of),
+            EventKind::Pinned { of, .. } | EventKind::Deleted { of, .. } => _ = pins.remove(of),
             EventKind::Set { settings, .. } => {
                 policy = policy.with(settings);
                 topic = settings.topic.clone().unwrap_or(topic);
@@ -296,6 +288,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
         policy,
         topic,
         people: people.into_iter().collect(),
+        pins: pins.into_iter().collect(),
     }
 }
 
@@ -537,15 +530,21 @@ fn repeat(post: &Event) -> Request {
     Request { from: author.clone(), command }
 }
 
-/// An edit or a deletion of a message, by its sender.
+/// An edit, a deletion, a reaction or a pin of a message, by its sender.
 fn touch(post: &Event, chance: &mut SmallRng) -> Request {
     let EventKind::Posted { author, .. } = &post.kind else { panic!("{post:?} is no post") };
     let (room, of) = (post.room, post.seq);
-    let command = if chance.random_ratio(1, 3) {
-        Command::Delete { room, of }
-    } else {
-        let body = Body::parse(format!("edited {:x}", chance.random::<u64>())).unwrap();
-        Command::Edit { room, of, body }
+    let command = match chance.random_range(0..8) {
+        0..2 => Command::Delete { room, of },
+        2..5 => {
+            let body = Body::parse(format!("edited {:x}", chance.random::<u64>())).unwrap();
+            Command::Edit { room, of, body }
+        }
+        5 => Command::Pin { room, of, on: chance.random_ratio(2, 3) },
+        _ => {
+            let reaction = Reaction::parse(["+1", "tea"][chance.random_range(0..2)]).unwrap();
+            Command::React { room, of, reaction, on: chance.random_ratio(2, 3) }
+        }
     };
     Request { from: author.clone(), command }
 }

@@ -81,7 +81,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     register => Register, login => Login, authenticate => Authenticate, logout => Logout,
     create_room => CreateRoom, list_rooms => ListRooms, join => Join, leave => Leave, post => Post,
     history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping,
-    edit => Edit, delete => Delete, moderate => Moderate, set_room => SetRoom
+    edit => Edit, delete => Delete, moderate => Moderate, set_room => SetRoom,
+    react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -96,5 +97,6 @@ oneof!(Reply [re] outcome: reply::Outcome [
 
 oneof!(Event [room, seq, prev, at] what: event::What [
     message => Message, joined => Joined, left => Left, created => Created,
-    edited => Edited, deleted => Deleted, moderated => Moderated, set => Set
+    edited => Edited, deleted => Deleted, moderated => Moderated, set => Set,
+    reaction => Reaction, pinned => Pinned
 ]);

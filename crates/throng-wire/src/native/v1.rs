@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -47,6 +47,16 @@ pub mod client_frame {
         Moderate(super::Moderate),
         #[prost(message, tag = "18")]
         SetRoom(super::SetRoom),
+        #[prost(message, tag = "22")]
+        React(super::React),
+        #[prost(message, tag = "23")]
+        Unreact(super::Unreact),
+        #[prost(message, tag = "24")]
+        Pin(super::Pin),
+        #[prost(message, tag = "25")]
+        Unpin(super::Unpin),
+        #[prost(message, tag = "26")]
+        Pins(super::Pins),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -273,6 +283,69 @@ pub struct SetRoom {
     #[serde(with = "crate::native::names::history_for")]
     pub history: i32,
 }
+/// Answer a message with a reaction: an emoji or a short text without spaces, at most 64 bytes.
+/// Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct React {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(string, tag = "3")]
+    pub reaction: ::prost::alloc::string::String,
+}
+/// Take one's own reaction back. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unreact {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(string, tag = "3")]
+    pub reaction: ::prost::alloc::string::String,
+}
+/// Pin a message for all to find. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pin {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// Take it off. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unpin {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// The messages that are pinned, ascending. Replied with `page`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pins {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Those above this place.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -365,6 +438,12 @@ pub struct Limits {
     pub rooms_per_user: u32,
     #[prost(uint32, tag = "17")]
     pub members_per_room: u32,
+    /// Different reactions on one message.
+    #[prost(uint32, tag = "22")]
+    pub message_reactions: u32,
+    /// Messages that one room may have pinned.
+    #[prost(uint32, tag = "23")]
+    pub room_pins: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
@@ -590,7 +669,7 @@ pub struct Applied {
     pub already: bool,
 }
 /// One durable event of a room's order.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
     #[prost(uint32, tag = "1")]
     pub room: u32,
@@ -602,12 +681,12 @@ pub struct Event {
     /// Milliseconds since the Unix epoch, server's clock.
     #[prost(uint64, tag = "4")]
     pub at: u64,
-    #[prost(oneof = "event::What", tags = "5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "event::What", tags = "5, 6, 7, 8, 9, 10, 11, 12, 22, 23")]
     pub what: ::core::option::Option<event::What>,
 }
 /// Nested message and enum types in `Event`.
 pub mod event {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
         #[prost(message, tag = "5")]
         Message(super::Message),
@@ -625,11 +704,15 @@ pub mod event {
         Moderated(super::Moderated),
         #[prost(message, tag = "12")]
         Set(super::RoomSet),
+        #[prost(message, tag = "22")]
+        Reaction(super::Reaction),
+        #[prost(message, tag = "23")]
+        Pinned(super::Pinned),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Message {
     /// Number among the room's posts.
     #[prost(uint64, tag = "1")]
@@ -658,6 +741,27 @@ pub struct Message {
     #[prost(uint64, repeated, tag = "8")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     pub mentioned: ::prost::alloc::vec::Vec<u64>,
+    /// In history: what it was answered with, in the order of the texts. Never in what is pushed.
+    #[prost(message, repeated, tag = "22")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub reactions: ::prost::alloc::vec::Vec<ReactionCount>,
+}
+/// One reaction on one message, as the asker is shown it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReactionCount {
+    #[prost(string, tag = "1")]
+    pub reaction: ::prost::alloc::string::String,
+    /// How many gave it.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    /// The asker is one of them.
+    #[prost(bool, tag = "3")]
+    pub mine: bool,
+    /// The place of the newest event that is counted in.
+    #[prost(uint64, tag = "4")]
+    pub seq: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -756,6 +860,41 @@ pub struct RoomSet {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::history_for")]
     pub history: i32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reaction {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub of: u64,
+    #[prost(string, tag = "3")]
+    pub reaction: ::prost::alloc::string::String,
+    /// Taken back, not given.
+    #[prost(bool, tag = "4")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub removed: bool,
+    /// How many have given it after this.
+    #[prost(uint32, tag = "5")]
+    pub count: u32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pinned {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub of: u64,
+    /// Taken off.
+    #[prost(bool, tag = "3")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub removed: bool,
 }
 /// The last frame before the server closes. The same code closes the WebSocket.
 #[derive(serde::Serialize, serde::Deserialize)]

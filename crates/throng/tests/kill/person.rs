@@ -2,12 +2,13 @@
 //! it saw, and says what of that does not fit together.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use throng_wire::native::json;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;
 use throng_wire::native::v1::reply::Outcome;
@@ -309,6 +310,8 @@ impl Person {
 
 fn digest(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
-    event.hash(&mut hasher);
+    let mut text = Vec::new();
+    json::encode(event, &mut text);
+    hasher.write(&text);
     hasher.finish()
 }

@@ -5,9 +5,10 @@
 
 pub mod moderation;
 
+use throng_core::id::SEQ_MAX;
 use throng_core::{
     Act, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Extras, Kind, Limits,
-    OriginId, Position, Rejection, RoomId, RoomName, Seq, limits,
+    OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq, Tally, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -50,6 +51,21 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Delete(v1::Delete { room, seq }) => {
             durable(Command::Delete { room: room_id(room)?, of: Seq(seq) })
         }
+        Request::React(v1::React { room, seq, reaction }) => {
+            durable(react(room_id(room)?, Seq(seq), &reaction, true)?)
+        }
+        Request::Unreact(v1::Unreact { room, seq, reaction }) => {
+            durable(react(room_id(room)?, Seq(seq), &reaction, false)?)
+        }
+        Request::Pin(v1::Pin { room, seq }) => {
+            durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on: true })
+        }
+        Request::Unpin(v1::Unpin { room, seq }) => {
+            durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on: false })
+        }
+        Request::Pins(v1::Pins { room, after, limit }) => {
+            What::Pins { room: room_id(room)?, after: pinned_after(after)?, limit }
+        }
         Request::Moderate(asked) => {
             let room = room_id(asked.room)?;
             let (act, target) = moderation::act(asked)?;
@@ -85,6 +101,16 @@ pub fn post_command(room: RoomId, post: v1::Post) -> Result<Command, Rejection> 
     };
     let extras = Extras::parse(in_reply_to, &mentioned)?;
     Ok(Command::Post { room, origin_id, body: Body::parse(body)?, extras })
+}
+
+/// A reaction, given or taken back.
+pub fn react(room: RoomId, of: Seq, reaction: &str, on: bool) -> Result<Command, Rejection> {
+    Ok(Command::React { room, of, reaction: Reaction::parse(reaction)?, on })
+}
+
+/// The place above which pins are asked for.
+pub fn pinned_after(after: u64) -> Result<Seq, Rejection> {
+    if after <= SEQ_MAX { Ok(Seq(after)) } else { Err(Rejection::BadArgument) }
 }
 
 /// For whom a new room is.
@@ -234,12 +260,9 @@ pub fn event(event: &Event) -> v1::Event {
         }
         EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
         EventKind::Posted { n, author, origin_id, body, extras } => {
-            let (edited, in_reply_to, mentioned) = match extras.as_deref() {
-                None => (None, None, Vec::new()),
-                Some(Extras { edited, reply_to, mentions }) => {
-                    (*edited, *reply_to, mentions.iter().map(|user| user.get()).collect())
-                }
-            };
+            let none = Extras::default();
+            let Extras { edited, reply_to, mentions, reactions } =
+                extras.as_deref().unwrap_or(&none);
             event::What::Message(v1::Message {
                 n: *n,
                 from: Some(user(author)),
@@ -247,8 +270,9 @@ pub fn event(event: &Event) -> v1::Event {
                 body: body.as_str().to_owned(),
                 edited: edited.map_or(0, |seq| seq.0),
                 deleted: body.is_erased(),
-                in_reply_to: in_reply_to.map_or(0, |seq| seq.0),
-                mentioned,
+                in_reply_to: reply_to.map_or(0, |seq| seq.0),
+                mentioned: mentions.iter().map(|user| user.get()).collect(),
+                reactions: reactions.iter().map(tally).collect(),
             })
         }
         EventKind::Edited { by, of, body } => event::What::Edited(v1::Edited {
@@ -258,6 +282,16 @@ pub fn event(event: &Event) -> v1::Event {
         }),
         EventKind::Deleted { by, of } => {
             event::What::Deleted(v1::Deleted { by: Some(user(by)), of: of.0 })
+        }
+        EventKind::Reacted { by, of, reaction, on, count } => event::What::Reaction(v1::Reaction {
+            by: Some(user(by)),
+            of: of.0,
+            reaction: reaction.as_str().to_owned(),
+            removed: !*on,
+            count: *count,
+        }),
+        EventKind::Pinned { by, of, on } => {
+            event::What::Pinned(v1::Pinned { by: Some(user(by)), of: of.0, removed: !*on })
         }
         EventKind::Moderated { by, who, act } => {
             event::What::Moderated(moderation::moderated(user(by), user(who), *act))
@@ -271,6 +305,12 @@ pub fn event(event: &Event) -> v1::Event {
         at: event.at.0,
         what: Some(what),
     }
+}
+
+fn tally(tally: &Tally) -> v1::ReactionCount {
+    let Tally { reaction, count, mine, seq } = tally;
+    let reaction = reaction.as_str().to_owned();
+    v1::ReactionCount { reaction, count: *count, mine: *mine, seq: seq.0 }
 }
 
 /// The first frame.
@@ -296,6 +336,8 @@ pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
             ping_timeout_ms: allowed.ping_timeout_ms as u32,
             rooms_per_user: allowed.rooms_per_user_max as u32,
             members_per_room: allowed.members_max as u32,
+            message_reactions: limits::REACTIONS_MAX as u32,
+            room_pins: limits::PINS_MAX as u32,
         }),
     }
 }

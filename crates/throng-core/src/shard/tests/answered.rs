@@ -1,0 +1,130 @@
+//! Reactions and pins.
+
+use super::*;
+use crate::limits::{PINS_MAX, REACTIONS_MAX};
+use crate::text::Reaction;
+
+fn react(who: u64, of: u64, text: &str, on: bool) -> Request {
+    let (of, reaction) = (Seq(of), Reaction::parse(text).unwrap());
+    Request { from: user(who), command: Command::React { room: room(1), of, reaction, on } }
+}
+
+fn pin(who: u64, of: u64, on: bool) -> Request {
+    Request { from: user(who), command: Command::Pin { room: room(1), of: Seq(of), on } }
+}
+
+/// Three members; the first one owns, and its message stands at place 5.
+fn three() -> Kept {
+    let mut kept = Kept::new(&Limits::default());
+    kept.turn(&[create(1, 1), join(2, 1), join(3, 1), post(1, 1, "")]);
+    kept
+}
+
+fn counts(kept: &Kept) -> Vec<u32> {
+    let count = |event: &Arc<Event>| match event.kind {
+        EventKind::Reacted { count, .. } => Some(count),
+        _ => None,
+    };
+    kept.events.iter().filter_map(count).collect()
+}
+
+#[test]
+fn a_reaction_counts_once_for_each_who_gave_it_in_one_turn_and_over_many() {
+    let mut kept = three();
+    let outcomes = kept.turn(&[
+        react(1, 5, "+1", true),
+        react(2, 5, "+1", true),
+        react(2, 5, "+1", true),
+        react(2, 5, "tea", true),
+        react(3, 5, "+1", false),
+    ]);
+    let expected = [
+        applied(6, false),
+        applied(7, false),
+        applied(7, true),
+        applied(8, false),
+        applied(8, true),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(kept.turn(&[react(1, 5, "+1", true)]), [applied(8, true)]);
+    assert_eq!(kept.turn(&[react(1, 5, "+1", false)]), [applied(9, false)]);
+    assert_eq!(kept.turn(&[react(2, 5, "+1", false), react(3, 5, "+1", true)]).len(), 2);
+    assert_eq!(counts(&kept), [1, 2, 1, 1, 0, 1]);
+}
+
+#[test]
+fn a_message_takes_so_many_different_reactions_and_any_number_of_each() {
+    let mut kept = three();
+    let other = |i: usize| react(2, 5, &format!("r{i}"), true);
+    for i in 0..REACTIONS_MAX - 1 {
+        assert_eq!(kept.turn(&[other(i)]), [applied(6 + i as u64, false)]);
+    }
+    let head = 5 + REACTIONS_MAX as u64;
+    // The last one that is taken and the first that is not, in one turn and later.
+    let limit = Err(Rejection::LimitReached);
+    let outcomes = kept.turn(&[other(REACTIONS_MAX - 1), other(REACTIONS_MAX)]);
+    assert_eq!(outcomes, [applied(head, false), limit]);
+    assert_eq!(kept.turn(&[other(REACTIONS_MAX)]), [limit]);
+    assert_eq!(kept.turn(&[react(3, 5, "r0", true)]), [applied(head + 1, false)], "one of them");
+    kept.turn(&[react(2, 5, "r1", false)]);
+    assert_eq!(kept.turn(&[other(REACTIONS_MAX)]), [applied(head + 3, false)], "one made place");
+}
+
+#[test]
+fn only_what_stands_is_reacted_to_or_pinned() {
+    let mut kept = three();
+    let nothing = [Err(Rejection::NoSuchMessage)];
+    for of in [0, 1, 4, 6] {
+        assert_eq!(kept.turn(&[react(2, of, "+1", true)]), nothing, "{of}");
+        assert_eq!(kept.turn(&[pin(1, of, true)]), nothing, "{of}");
+    }
+    // Of this very turn, and gone again in it.
+    let outcomes = kept.turn(&[
+        post(2, 1, ""),
+        react(3, 6, "+1", true),
+        pin(1, 6, true),
+        delete(2, 1, 6),
+        react(1, 6, "+1", true),
+        react(3, 6, "+1", false),
+        pin(1, 6, true),
+    ]);
+    assert_eq!(outcomes[1..4], [applied(7, false), applied(8, false), applied(9, false)]);
+    assert_eq!(outcomes[4..], [nothing[0], nothing[0], nothing[0]]);
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), []);
+    let without = kept.shard.apply(&[react(2, 5, "+1", true)], &Facts::default(), NOW);
+    assert_eq!(without.outcomes, [Err(Rejection::Unavailable)], "what cannot be known");
+}
+
+#[test]
+fn so_many_messages_are_pinned_and_one_that_is_deleted_makes_place() {
+    let mut kept = three();
+    let posts: Vec<_> = (0..=PINS_MAX).map(|_| post(2, 1, "")).collect();
+    kept.turn(&posts);
+    let (first, last) = (6, 6 + PINS_MAX as u64);
+    for of in first..last - 1 {
+        assert!(kept.turn(&[pin(1, of, true)])[0].is_ok());
+    }
+    let full = kept.turn(&[pin(1, last - 1, true), pin(1, last, true), pin(1, first, true)]);
+    let head = kept.events.len() as u64;
+    assert_eq!(full, [applied(head, false), Err(Rejection::LimitReached), applied(head, true)]);
+    assert_eq!(kept.turn(&[pin(2, first, false)]), [Err(Rejection::Forbidden)]);
+    assert_eq!(kept.turn(&[pin(1, last, false)]), [applied(head, true)], "it is not");
+    kept.turn(&[delete(2, 1, first)]);
+    assert!(kept.turn(&[pin(1, last, true)])[0].is_ok());
+    let expected: Vec<_> = (first + 1..=last).map(Seq).collect();
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), expected);
+}
+
+#[test]
+fn a_turn_of_pins_that_is_not_committed_leaves_them_as_they_were() {
+    let mut kept = three();
+    kept.turn(&[post(2, 1, ""), pin(1, 6, true)]);
+    let batch = [pin(1, 5, true), pin(1, 6, false), delete(1, 1, 5), react(1, 6, "+1", true)];
+    let facts = kept.facts(&batch, NOW);
+    let turn = kept.shard.apply(&batch, &facts, NOW);
+    assert!(turn.outcomes.iter().all(Result::is_ok), "{:?}", turn.outcomes);
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), []);
+    kept.shard.revert(turn);
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), [Seq(6)]);
+    assert_eq!(kept.turn(&[react(1, 6, "+1", true)]), [applied(8, false)]);
+}

@@ -1,0 +1,61 @@
+//! A store that says it has synced what it has not: a fault that the power cuts must find.
+
+use std::sync::Arc;
+
+use throng_core::{Event, RoomId, Seq, Tally, Timestamp, UserId};
+use throng_server::pages::{Note, Span};
+use throng_server::store::{RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin};
+
+/// A store whose `sync` does nothing.
+#[derive(Debug)]
+pub struct Lying(pub SqliteStore);
+
+impl Store for Lying {
+    fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
+        self.0.fold(rooms)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn rooms(&self, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), StoreError> {
+        self.0.rooms(visit)
+    }
+
+    fn page(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.0.page(room, span, limit)
+    }
+
+    fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
+        self.0.event(room, seq)
+    }
+
+    fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
+        self.0.notes(room, from, to)
+    }
+
+    fn reactions(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+        asker: UserId,
+    ) -> Result<Vec<(Seq, Tally)>, StoreError> {
+        self.0.reactions(room, from, to, asker)
+    }
+
+    fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
+        self.0.pins(room)
+    }
+
+    fn origins(
+        &self,
+        room: RoomId,
+        through: Seq,
+        since: Timestamp,
+        visit: &mut VisitOrigin<'_>,
+    ) -> Result<(), StoreError> {
+        self.0.origins(room, through, since, visit)
+    }
+}
