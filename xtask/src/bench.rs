@@ -10,8 +10,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use throng_lab::bench::{self, Options, process};
-use throng_lab::clock::{Nanos, now};
-use throng_lab::floor;
+use throng_lab::{floor, hashing};
 use throng_wire::native::Form;
 
 use crate::{root, say};
@@ -134,35 +133,7 @@ fn spin(core: Option<&String>) -> io::Result<ExitCode> {
 fn hash_alone(arguments: &[String]) -> io::Result<ExitCode> {
     let number = |at: usize| arguments.get(at).and_then(|word| word.parse::<u64>().ok());
     let (threads, millis) = (number(0).unwrap_or(1), number(1).unwrap_or(1_000));
-    rustix::process::nice(10)?;
-    let end = now().plus(Duration::from_millis(millis));
-    let hashers: Vec<_> =
-        (0..threads).map(|_| std::thread::spawn(move || hash_until(end))).collect();
-    let mut hashes = 0;
-    for hasher in hashers {
-        hashes += hasher.join().map_err(|_| io::Error::other("a hasher panicked"))?;
-    }
-    say(&format!("{}", hashes as f64 * 1e3 / millis as f64));
+    let rate = hashing::alone(threads as usize, Duration::from_millis(millis))?;
+    say(&format!("{rate}"));
     Ok(ExitCode::SUCCESS)
-}
-
-fn hash_until(end: Nanos) -> u64 {
-    // 19 MiB, two passes, one lane: OWASP's setting, and the server's.
-    let params = argon2::Params::new(19 * 1024, 2, 1, None).expect("the setting is allowed");
-    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-    let mut memory = vec![argon2::Block::default(); argon2.params().block_count()];
-    let mut hash = [0; 32];
-    let mut hashes = 0;
-    while now() < end {
-        argon2
-            .hash_password_into_with_memory(
-                b"correct horse battery",
-                b"0123456789abcdef",
-                &mut hash,
-                &mut memory,
-            )
-            .expect("lengths are allowed");
-        hashes += 1;
-    }
-    hashes
 }

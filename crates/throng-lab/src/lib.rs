@@ -29,6 +29,8 @@ pub mod compare;
 pub mod drivers;
 pub mod engine;
 pub mod floor;
+pub mod hashing;
+pub mod kernel;
 pub mod ledger;
 pub mod monitor;
 pub mod plan;

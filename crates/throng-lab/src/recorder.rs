@@ -143,6 +143,9 @@ pub struct Sample {
     pub server_cpu: f64,
     /// Resident memory of the server's process.
     pub server_rss_bytes: u64,
+    /// What the kernel holds in the queues of its sockets, where a threshold asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_bytes: Option<u64>,
     /// CPU of the generator, of one core.
     pub generator_cpu: f64,
     /// Share of all cores' time that the hypervisor gave to others.
@@ -224,6 +227,10 @@ pub struct Recorder {
     pub resume: Latency,
     /// From when one should have come to being there and hearing one's rooms.
     pub arrive: Latency,
+    /// From then to having joined and read the history asked for.
+    pub enter: Latency,
+    /// From asking to be somebody to being told to come back later.
+    pub login_refused: Latency,
     /// How long the kernel took to make connections.
     pub connect: Latency,
     /// From asking to be somebody to being it.

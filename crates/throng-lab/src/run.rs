@@ -20,10 +20,11 @@ use crate::floor::{FsyncTimes, probe_fsync};
 use crate::monitor::{self, Machine, Steal};
 use crate::recorder::Sample;
 use crate::runner::{self, RunError, Watch};
-use crate::scenario::{Scenario, ScenarioError};
-use crate::summary::{Ending, SCHEMA, Summary};
+use crate::scenario::{Figure, Scenario, ScenarioError};
+use crate::summary::{Ending, Evidence, SCHEMA, Summary};
 use crate::target::{self, Start, Target, TargetError};
 use crate::witness::{ServerWork, Told, Witness};
+use crate::{hashing, kernel};
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
 const SAMPLES_WAITING_MAX: usize = 600;
@@ -124,8 +125,15 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let (address, pid) = (target.door.address, target.pid());
     let witness = Witness::new(&out, address, pid, probe).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
-    let watcher =
-        Watcher { target: &mut target, steal: Steal::default(), stop: &args.stop, tell: None };
+    let hashing = hashing_alone(args, &scenario).map_err(failed)?;
+    let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
+    let watcher = Watcher {
+        target: &mut target,
+        steal: Steal::default(),
+        stop: &args.stop,
+        tell: None,
+        kernel_of: asks,
+    };
     let (outcome, work) = measure(&scenario, started, accounts, watcher, witness, say)?;
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
@@ -134,13 +142,19 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
         None => None,
     };
+    let hashing = [hashing, hashing_alone(args, &scenario).map_err(failed)?];
+    let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
-    summary.server_stopped(stopped);
     summary.server_work = work;
+    let [before, after] = hashing;
+    let hashing_alone = before.zip(after).map(|(before, after)| f64::midpoint(before, after));
+    summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
+    summary.server_stopped(stopped);
     summary.grade_by(&scenario.grades);
     summary.grown_on_disk(args.target.is_none().then_some(disk));
     // What a broken promise left on the disk is evidence.
-    if args.target.is_none() && matches!(summary.ending, Ending::Pass | Ending::Invalid) {
+    let kept = matches!(summary.ending, Ending::Pass | Ending::Missed | Ending::Invalid);
+    if args.target.is_none() && kept {
         std::fs::remove_dir_all(&scratch).map_err(failed)?;
     }
     write_json(&out.join("summary.json"), &summary).map_err(failed)?;
@@ -198,6 +212,8 @@ fn announce(scenario: &Scenario, ours: bool, say: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
+/// Some fifty hashes.
+const HASHING: Duration = Duration::from_secs(1);
 /// Long enough for a thousand syncs of a quick disk, and for twenty of a slow one.
 const PROBE: Duration = Duration::from_millis(300);
 
@@ -252,6 +268,13 @@ fn start(
     Ok(Started { target: Target::start(&how)?, accounts, fsync })
 }
 
+/// What one thread of the machine does with nothing but hashing, where the scenario asks for it and
+/// the server is on this machine.
+fn hashing_alone(args: &RunArgs, scenario: &Scenario) -> io::Result<Option<f64>> {
+    let asks = args.target.is_none() && scenario.asks_for(Figure::LoginsOfHashingAlone);
+    asks.then(|| hashing::alone(1, HASHING)).transpose()
+}
+
 fn have_passwords(scenario: &Scenario, accounts: &[runner::Account]) -> Result<(), LabError> {
     if scenario.needs_passwords() && accounts.iter().any(|account| account.password.is_none()) {
         let text = "the scenario logs in by passwords, and the accounts have none";
@@ -266,6 +289,8 @@ struct Watcher<'a> {
     steal: Steal,
     tell: Option<SyncSender<Told>>,
     stop: &'a AtomicBool,
+    /// The server's port, where the memory of its sockets is asked for.
+    kernel_of: Option<u16>,
 }
 
 impl Watch for Watcher<'_> {
@@ -285,6 +310,10 @@ impl Watch for Watcher<'_> {
 
     fn listen_overflows(&mut self) -> u64 {
         monitor::listen_overflows()
+    }
+
+    fn kernel_bytes(&mut self) -> Option<u64> {
+        self.kernel_of.and_then(kernel::kernel_bytes)
     }
 
     fn stop(&mut self) -> Option<String> {

@@ -58,6 +58,8 @@ pub struct ServerWork {
     pub proc_reads_per_1000_sends: Option<f64>,
     /// `write` calls, likewise.
     pub proc_writes_per_1000_sends: Option<f64>,
+    /// Passwords it hashed, where it counts them.
+    pub passwords_hashed: Option<u64>,
     /// Its stages, by name.
     pub stages: BTreeMap<String, StageWork>,
 }
@@ -289,6 +291,7 @@ impl Witness {
             writes_per_1000_sends: each("writes_total").unwrap_or_default(),
             proc_reads_per_1000_sends: each("proc_syscr"),
             proc_writes_per_1000_sends: each("proc_syscw"),
+            passwords_hashed: grown("hashes_total").map(|count| count as u64),
             stages: self.stages.iter().filter_map(stage).collect(),
         })
     }

@@ -107,6 +107,7 @@ fn the_verdict_sentence_follows_the_ending() {
     let folder = tempfile::tempdir().unwrap();
     for (ending, begin) in [
         ("faults", "<h1><b>Promises were broken</b>"),
+        ("missed", "<h1><b>Goal missed</b>"),
         ("invalid", "<h1><b>Invalid</b> the generator"),
         ("incomplete", "<h1><b>Incomplete</b>"),
     ] {

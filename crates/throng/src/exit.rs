@@ -31,6 +31,8 @@ pub enum Code {
     Invalid = 11,
     /// `lab run`: it did not come to its end.
     Incomplete = 12,
+    /// `lab run`: every promise was kept, and a goal missed.
+    Missed = 13,
     Arguments = 64,
     Corrupt = 65,
     Port = 69,

@@ -58,11 +58,12 @@ pub enum Lab {
 /// Shown below `lab run --help`.
 const ENDINGS: &str = "\
 Exit codes:
-  0   every promise was kept
+  0   every promise was kept, every goal met
   1   the run could not be made; the last line says why
   10  the ledger found faults
   11  the generator was the bottleneck: the figures say nothing of the server
   12  the run did not come to its end
+  13  every promise was kept, but a goal of the scenario was missed
   64  the scenario or the arguments cannot be used";
 
 /// Arguments of `throng lab run`.
@@ -222,7 +223,8 @@ impl Run {
             Ending::Pass => None,
             Ending::Invalid => Some((1, Code::Invalid)),
             Ending::Incomplete => Some((2, Code::Incomplete)),
-            Ending::Faults => Some((3, Code::Faults)),
+            Ending::Missed => Some((3, Code::Missed)),
+            Ending::Faults => Some((4, Code::Faults)),
         };
         let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
         match bad.max_by_key(|((weight, _), _)| *weight) {

@@ -186,10 +186,11 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
             Step::Broke,
             Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; "))),
         ),
-        Ending::Pass if it.count == 0 => {
+        Ending::Pass | Ending::Missed if it.count == 0 => {
             (Step::Broke, Some(format!("no {} was measured", wanted.on.name())))
         }
-        Ending::Pass => match wanted.slo.broken(&measured) {
+        // Bounds are those of the command.
+        Ending::Pass | Ending::Missed => match wanted.slo.broken(&measured) {
             None => (Step::Held, None),
             Some(why) => (Step::Broke, Some(why)),
         },

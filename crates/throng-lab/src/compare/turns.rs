@@ -155,7 +155,7 @@ fn args_of(turns: &Turns, side: &Side, made: usize, out: &Path) -> RunArgs {
 /// Why a run says nothing, if it does not.
 fn void_because(run: &Folder, by: Metric) -> Option<String> {
     let summary = &run.summary;
-    if summary.ending != Ending::Pass {
+    if !matches!(summary.ending, Ending::Pass | Ending::Missed) {
         return Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; ")));
     }
     let [before, after] = summary.fsync?;

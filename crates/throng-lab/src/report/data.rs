@@ -80,7 +80,9 @@ pub fn json(run: &Folder) -> String {
         .into_iter()
         .map(|it| {
             let of = if it.of == Of::Server { "server" } else { "lab" };
-            json!({ "name": it.name, "of": of, "kept": it.failed.is_none(), "why": it.failed })
+            // Of what is not known, neither yes nor no.
+            let kept = it.unknown.is_none().then_some(it.failed.is_none());
+            json!({ "name": it.name, "of": of, "kept": kept, "why": it.failed.or(it.unknown) })
         })
         .collect();
     let latency = |it: &super::folder::Percentiles| {
@@ -125,17 +127,25 @@ pub fn junit(run: &Folder) -> String {
     let (failures, errors) = (count(Of::Server), count(Of::Lab));
     let name = xml(&run.summary.scenario);
     let seconds = run.summary.load_seconds;
-    let counts = format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\"", checks.len());
+    let skipped = checks.iter().filter(|it| it.unknown.is_some()).count();
+    let skipped = if skipped > 0 { format!(" skipped=\"{skipped}\"") } else { String::new() };
+    let counts =
+        format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\"{skipped}", checks.len());
     let mut junit = vec![format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts} time=\"{seconds:.3}\">\n  \
          <testsuite name=\"{name}\" {counts} time=\"{seconds:.3}\">\n"
     )];
     for check in checks {
+        let skip = check.failed.is_none() && check.unknown.is_some();
         let case = format!("    <testcase classname=\"{name}\" name=\"{}\"", xml(&check.name));
-        junit.push(match (check.failed, check.of) {
+        junit.push(match (check.failed.or(check.unknown), check.of) {
             (None, _) => format!("{case}/>\n"),
             (Some(why), of) => {
-                let tag = if of == Of::Server { "failure" } else { "error" };
+                let tag = match of {
+                    _ if skip => "skipped",
+                    Of::Server => "failure",
+                    Of::Lab => "error",
+                };
                 format!("{case}>\n      <{tag} message=\"{}\"/>\n    </testcase>\n", xml(&why))
             }
         });

@@ -157,6 +157,8 @@ impl Second {
 pub enum Ending {
     /// Every promise was kept.
     Pass,
+    /// The same, but a goal was not reached; folders of schema 1 called that a pass.
+    Missed,
     /// The ledger found faults.
     Faults,
     /// The generator was the bottleneck.
@@ -171,6 +173,7 @@ impl Ending {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
+            Self::Missed => "missed",
             Self::Faults => "faults",
             Self::Invalid => "invalid",
             Self::Incomplete => "incomplete",
@@ -195,6 +198,8 @@ pub struct Summary {
     pub latency: Latencies,
     pub latency_by_rooms: BTreeMap<String, OfRooms>,
     pub phases: Vec<Phase>,
+    pub goal: Option<GoalMet>,
+    pub thresholds: Vec<Threshold>,
     pub cost: Option<Cost>,
     pub generator: Generator,
     pub fsync: Option<[Fsync; 2]>,
@@ -279,8 +284,43 @@ pub struct Latencies {
     pub catch_up: Percentiles,
     pub resume: Percentiles,
     pub arrive: Percentiles,
+    pub enter: Percentiles,
     pub login: Percentiles,
+    pub login_refused: Percentiles,
     pub connect: Percentiles,
+}
+
+/// p90, p95 and p99 of one kind of room against their bounds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::GoalMet`")]
+pub struct GoalMet {
+    pub rooms: String,
+    pub percentiles: Vec<(String, f64, f64)>,
+    pub met: bool,
+}
+
+/// What the scenario wanted, and what came of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Judged`")]
+pub struct Threshold {
+    pub name: String,
+    pub says: String,
+    pub was: String,
+    pub came: Came,
+}
+
+/// As `summary::Came`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words are those of `summary::Came`")]
+pub enum Came {
+    Met,
+    Missed,
+    Unsure,
+    #[default]
+    Unmeasured,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

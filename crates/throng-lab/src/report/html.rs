@@ -91,9 +91,10 @@ fn set(table: &Table) -> String {
 
 fn checks(run: &Folder) -> String {
     let rows = verdict::checks(run).into_iter().map(|check| {
-        let (class, word) = match &check.failed {
-            None => ("words", "kept".to_owned()),
-            Some(why) => ("words bad", escape(why)),
+        let (class, word) = match (&check.failed, &check.unknown) {
+            (None, None) => ("words", "kept".to_owned()),
+            (Some(why), _) => ("words bad", escape(why)),
+            (None, Some(why)) => ("words unknown", format!("not known: {}", escape(why))),
         };
         format!("<tr><td>{}</td><td class=\"{class}\">{word}</td></tr>\n", escape(&check.name))
     });

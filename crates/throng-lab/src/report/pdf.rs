@@ -67,7 +67,11 @@ pub fn paper(run: &Folder) -> Vec<u8> {
     }
     paper.title("Each promise and limit");
     for check in verdict::checks(run) {
-        let word = check.failed.map_or("kept".to_owned(), |why| format!("BROKEN: {why}"));
+        let word = match (check.failed, check.unknown) {
+            (None, None) => "kept".to_owned(),
+            (Some(why), _) => format!("BROKEN: {why}"),
+            (None, Some(why)) => format!("not known: {why}"),
+        };
         paper.words(&format!("{}: {word}", check.name), PLAIN, 9.0, BLACK);
     }
     paper.title("The exact command");

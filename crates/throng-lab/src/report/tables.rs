@@ -66,7 +66,9 @@ fn latencies(run: &Folder) -> Table {
         ("who was away or stalled by plan", &it.catch_up),
         ("resume after a loss", &it.resume),
         ("from when one should have come to being there", &it.arrive),
+        ("  to having read its history", &it.enter),
         ("login", &it.login),
+        ("login refused", &it.login_refused),
         ("the kernel's time to connect", &it.connect),
         ("the generator's own lag", &run.summary.generator.lag),
     ];

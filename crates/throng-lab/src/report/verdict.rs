@@ -4,7 +4,7 @@
 //! here judges anew: the run's own ending stands, this puts it into words and looks for what was
 //! nearest to its limit.
 
-use super::folder::{Ending, Folder, Second};
+use super::folder::{Came, Ending, Folder, Second};
 use super::words::{bytes, ms, number, percent};
 
 /// A run that used more of the machine than this was near its end.
@@ -27,6 +27,8 @@ pub struct Check {
     pub of: Of,
     /// Why not, if it did not hold.
     pub failed: Option<String>,
+    /// Why nothing is known of it, if nothing is.
+    pub unknown: Option<String>,
 }
 
 /// Whose doing it is.
@@ -44,12 +46,22 @@ pub fn sentence(run: &Folder) -> String {
     let ledger = &summary.ledger;
     match summary.ending {
         Ending::Pass => format!(
-            "Pass: nothing was lost, duplicated, reordered or foreign in {} sends and {} deliveries; \
-             99 in 100 acks came within {} and 99 in 100 deliveries within {}.",
+            "Pass{}: nothing was lost, duplicated, reordered or foreign in {} sends and {} deliveries; \
+             99 in 100 acks came within {} and 99 in 100 deliveries within {}.{}",
+            if goals_are_met(run) { ", goals met" } else { "" },
             number(ledger.sends as f64),
             number(ledger.deliveries as f64),
             ms(summary.latency.ack.p99_ms),
             ms(summary.latency.delivery.p99_ms),
+            open_goals(run),
+        ),
+        Ending::Missed => format!(
+            "Goal missed: {}. Every promise was kept in {} sends and {} deliveries, and the generator \
+             was not the bottleneck.{}",
+            missed(run).join("; "),
+            number(ledger.sends as f64),
+            number(ledger.deliveries as f64),
+            open_goals(run),
         ),
         Ending::Faults => {
             let mut broken = Vec::new();
@@ -66,9 +78,12 @@ pub fn sentence(run: &Folder) -> String {
             format!("Promises were broken: {}.", broken.join(", "))
         }
         Ending::Invalid => {
-            "Invalid: the generator was the bottleneck, so these figures say nothing \
-                            of the server."
-                .to_owned()
+            let goals = summary.thresholds.len();
+            let none = if goals > 0 { ", and no goal is met or missed" } else { "" };
+            format!(
+                "Invalid: the generator was the bottleneck, so these figures say nothing of the \
+                 server{none}."
+            )
         }
         Ending::Incomplete => {
             let why = summary.reasons.first().map_or("it broke off", String::as_str);
@@ -78,11 +93,31 @@ pub fn sentence(run: &Folder) -> String {
     }
 }
 
+fn goals_are_met(run: &Folder) -> bool {
+    let all = &run.summary.thresholds;
+    !all.is_empty() && all.iter().all(|it| it.came == Came::Met)
+}
+
+fn missed(run: &Folder) -> Vec<String> {
+    let missed = run.summary.thresholds.iter().filter(|it| it.came == Came::Missed);
+    missed.map(|it| format!("{}, but it was {}", it.says, it.was)).collect()
+}
+
+/// Goals that this run says nothing of.
+fn open_goals(run: &Folder) -> String {
+    let open = run.summary.thresholds.iter().filter_map(|it| match it.came {
+        Came::Met | Came::Missed => None,
+        Came::Unsure => Some(format!(" It cannot tell whether {}: it was {}.", it.says, it.was)),
+        Came::Unmeasured => Some(format!(" Nothing measured {}.", it.says)),
+    });
+    open.collect()
+}
+
 /// Why it came out so, weightiest first.
 pub fn causes(run: &Folder) -> Vec<String> {
     let mut causes = Vec::new();
     let summary = &run.summary;
-    if summary.ending != Ending::Pass {
+    if !matches!(summary.ending, Ending::Pass | Ending::Missed) {
         causes.extend(summary.reasons.iter().cloned());
     }
     for fault in summary.ledger.described.iter().take(FAULTS_TOLD) {
@@ -181,7 +216,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
     let ledger = &summary.ledger;
     let mut checks = Vec::new();
     let mut add = |of: Of, name: &str, failed: Option<String>| {
-        checks.push(Check { name: name.to_owned(), of, failed });
+        checks.push(Check { name: name.to_owned(), of, failed, unknown: None });
     };
     for (side, tally) in [("send", ledger.send_faults), ("delivery", ledger.delivery_faults)] {
         for (kind, count) in tally.kinds() {
@@ -214,7 +249,39 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         let Some(max) = run.scenario_number(&format!("self_check.{key}")) else { continue };
         add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
     }
+    checks.extend(goals(run));
     checks
+}
+
+/// What the scenario wants to be reached. A run whose generator was the bottleneck, or that broke off,
+/// neither reaches nor misses it.
+fn goals(run: &Folder) -> Vec<Check> {
+    let summary = &run.summary;
+    let told = !matches!(summary.ending, Ending::Invalid | Ending::Incomplete);
+    let of_run = || Some(format!("the run is {}", summary.ending.name()));
+    let check = |it: &super::folder::Threshold| {
+        let was = Some(format!("it was {}", it.was));
+        let (failed, unknown) = match it.came {
+            _ if !told => (None, of_run()),
+            Came::Met => (None, None),
+            Came::Missed => (was, None),
+            Came::Unsure | Came::Unmeasured => (None, was),
+        };
+        Check { name: format!("{} ({})", it.says, it.name), of: Of::Server, failed, unknown }
+    };
+    let mut goals: Vec<Check> = summary.thresholds.iter().map(check).collect();
+    if let Some(goal) = summary.goal.as_ref().filter(|_| goals.is_empty()) {
+        // Folders of schema 1 had no other.
+        for (name, is, most) in &goal.percentiles {
+            goals.push(Check {
+                name: format!("delivery {name} of {}: at most {most} ms", goal.rooms),
+                of: Of::Server,
+                failed: (told && is > most).then(|| format!("it was {}", ms(*is))),
+                unknown: if told { None } else { of_run() },
+            });
+        }
+    }
+    goals
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::reply::{NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::user::{self, Asked, Link, User};
-use crate::clock::Nanos;
+use crate::clock::{self, Nanos};
 use crate::drivers::{self, Action, Broken, Dress, Memory, Observation, Outcome};
 use crate::engine::{ConnId, Sockets};
 use crate::ledger::{Ledger, RoomIx, UserIx};
@@ -206,6 +206,8 @@ impl Crowd {
             connect_began: Nanos(0),
             connect_us: 0,
             login_began: Nanos(0),
+            login_asked: Nanos(0),
+            entering: None,
             row: None,
         });
         self.users.len() as u32 - 1
@@ -370,6 +372,7 @@ impl Crowd {
     /// By what the plan says for this arrival, else by the token.
     pub(super) fn log_in(&mut self, user: u32, sockets: &mut Sockets) {
         let it = &mut self.users[user as usize];
+        it.login_asked = clock::now();
         let account = &self.accounts[it.me.0 as usize];
         let by_password = matches!(it.coming, Some((_, Login::Password)));
         if by_password && let Some(Credentials { name, password }) = account.password.clone() {
@@ -431,8 +434,17 @@ impl Crowd {
                 count(&mut self.refusals, name);
                 self.row_acked(user, sockets, now);
             }
+            (Asked::Look(_), Reply::Done) => {
+                if let Some(intended) = self.users[user as usize].entering.take() {
+                    self.recorder.enter.record(now.since(intended));
+                }
+            }
             (asked, Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
                 count(&mut self.refusals, name);
+                if asked == Asked::Authenticate {
+                    let since = self.users[user as usize].login_asked;
+                    self.recorder.login_refused.record(now.since(since));
+                }
                 let since = self.users[user as usize].lost_at;
                 self.later.push(Later { ms: ms.max(1), user, asked, since });
             }
@@ -477,6 +489,7 @@ impl Crowd {
         if let Some((intended, _)) = it.coming.take() {
             if !self.load_over {
                 self.recorder.arrived(now.since(intended));
+                it.entering = Some(intended);
             }
             it.live_since = now;
         } else if it.lost_at != Nanos(0) {

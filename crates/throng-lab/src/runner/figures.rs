@@ -124,6 +124,7 @@ impl Runner<'_> {
             let before = figures.server_before.replace(cpu).unwrap_or(cpu);
             sample.server_cpu = cpu.saturating_sub(before).as_secs_f64();
             sample.server_rss_bytes = rss;
+            sample.kernel_bytes = self.watch.kernel_bytes();
             figures.rss_max = figures.rss_max.max(rss);
         }
         (self.tell)(&sample);

@@ -73,6 +73,10 @@ pub trait Watch {
     fn listen_overflows(&mut self) -> u64 {
         0
     }
+    /// Bytes that the kernel holds for the server's sockets, where somebody asks for them.
+    fn kernel_bytes(&mut self) -> Option<u64> {
+        None
+    }
     /// Why the run should end now, if it should.
     fn stop(&mut self) -> Option<String>;
 }

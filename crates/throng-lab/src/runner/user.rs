@@ -40,8 +40,11 @@ pub struct User {
     /// When this connection was asked for, and how long the kernel took to make it.
     pub connect_began: Nanos,
     pub connect_us: u32,
-    /// When it asked to be somebody.
+    /// When it asked to be somebody, at first and for the last time.
     pub login_began: Nanos,
+    pub login_asked: Nanos,
+    /// It has come and not read the history it wants: when it should have come.
+    pub entering: Option<Nanos>,
     /// Sends in a row, each after the ack of the one before.
     pub row: Option<Box<InRow>>,
 }
@@ -206,6 +209,8 @@ mod tests {
             connect_began: Nanos(0),
             connect_us: 0,
             login_began: Nanos(0),
+            login_asked: Nanos(0),
+            entering: None,
             row: None,
         };
         let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };

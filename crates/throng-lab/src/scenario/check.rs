@@ -3,7 +3,7 @@
 //!
 //! Neighbours: `mod` calls it when the grammar is satisfied. A scenario that passed can be run.
 
-use super::{Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, USERS_MAX};
+use super::{Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold, USERS_MAX};
 use crate::drivers::Dress;
 use crate::plan;
 
@@ -82,9 +82,12 @@ fn share(key: &str, value: f64) -> Result<(), Broken> {
 impl Scenario {
     /// Whether every number is within its bounds and every name names something.
     pub(super) fn check(&self) -> Result<(), Broken> {
-        for (key, count) in
-            [("phases", self.phases.len()), ("lives", self.lives.len()), ("rows", self.rows.len())]
-        {
+        for (key, count) in [
+            ("phases", self.phases.len()),
+            ("lives", self.lives.len()),
+            ("rows", self.rows.len()),
+            ("thresholds", self.thresholds.len()),
+        ] {
             within(key, count as f64, 0.0, LISTED_MAX as f64)?;
         }
         for phase in &self.phases {
@@ -118,6 +121,9 @@ impl Scenario {
             self.kind_of(&goal.rooms, "goal.rooms")?;
             within("goal.p90_ms", goal.p90_ms, 0.001, goal.p95_ms)?;
             within("goal.p95_ms", goal.p95_ms, goal.p90_ms, goal.p99_ms)?;
+        }
+        for threshold in &self.thresholds {
+            self.check_threshold(threshold)?;
         }
         self.check_bodies()?;
         self.check_churn()
@@ -171,11 +177,7 @@ impl Scenario {
             ("acts_in", &life.acts_in),
             ("leaves_in", &life.leaves_in),
         ] {
-            if self.phase(phase.as_deref()).is_none() {
-                let known: Vec<&str> = self.phases.iter().map(|it| it.name.as_str()).collect();
-                let why = format!("{}: not one of {}", key(field), known.join(", "));
-                return Err(Broken::new(key(field), why));
-            }
+            self.phase_of(phase.as_deref(), &key(field))?;
         }
         Ok(())
     }
@@ -190,6 +192,40 @@ impl Scenario {
         within(&key("messages_step"), most, 1.0, ACTIONS_MAX)?;
         within(&key("in_flight_max"), f64::from(row.in_flight_max), 1.0, f64::from(USERS_MAX))?;
         self.kind_of(&row.rooms, &key("rooms")).map(|_| ())
+    }
+
+    fn check_threshold(&self, it: &Threshold) -> Result<(), Broken> {
+        let key = |field: &str| format!("thresholds.{}.{field}", it.name);
+        let bounds = [("at_most", it.at_most), ("at_least", it.at_least)];
+        if bounds.iter().all(|(_, bound)| bound.is_none()) {
+            let why = format!("{}: it needs at_most or at_least", key("figure"));
+            return Err(Broken::new(key("figure"), why));
+        }
+        for (field, bound) in bounds {
+            within(&key(field), bound.unwrap_or_default(), 0.0, 1e12)?;
+        }
+        within(&key("unless_within_ms"), it.unless_within_ms.unwrap_or_default(), 0.0, 60_000.0)?;
+        for (field, phase) in [("phase", &it.phase), ("against", &it.against)] {
+            self.phase_of(phase.as_deref(), &key(field))?;
+        }
+        if let Some(rooms) = &it.rooms {
+            self.kind_of(rooms, &key("rooms"))?;
+        }
+        let whole = it.rooms.is_none() && it.against.is_none();
+        let alone = it.phase.is_none() || it.rooms.is_none() || it.against.is_some();
+        if (it.figure.is_latency() && alone) || (!it.figure.is_latency() && whole) {
+            return Ok(());
+        }
+        let why = "rooms and against are for latencies; a phase with rooms needs against";
+        Err(Broken::new(key("figure"), format!("{}: {why}", key("figure"))))
+    }
+
+    fn phase_of(&self, phase: Option<&str>, key: &str) -> Result<(), Broken> {
+        if self.phase(phase).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.phases.iter().map(|it| it.name.as_str()).collect();
+        Err(Broken::new(key, format!("{key}: not one of {}", known.join(", "))))
     }
 
     fn kind_of(&self, name: &str, key: &str) -> Result<&Rooms, Broken> {

@@ -3,13 +3,14 @@
 //! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's
 //! inside. In this folder: `shape` (phases and load over time), `life` (users who come and go),
 //! `settings` (`--set`), `check` (bounds, with the line they are broken in), `scale` (the same
-//! scenario, larger).
+//! scenario, larger), `threshold` (what it must reach).
 
 mod check;
 mod life;
 mod scale;
 mod settings;
 mod shape;
+mod threshold;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::drivers::Dress;
 pub use life::{Life, Login, Order, Row};
 pub use scale::Measure;
 pub use shape::{Phase, Profile, Ramp, Shape, Spike};
+pub use threshold::{Figure, Threshold};
 
 /// Users that one generator can hold.
 pub const USERS_MAX: u32 = 100_000;
@@ -78,6 +80,9 @@ pub struct Scenario {
     /// What one kind of room's latency is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// What a run must reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Threshold>,
     /// What a run can reach.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grades: Vec<Grade>,
@@ -239,7 +244,7 @@ pub struct Churn {
 
 /// When the generator was the bottleneck.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct SelfCheck {
     /// Share of one core that the generator may use.
     pub cpu_max: f64,
@@ -369,6 +374,11 @@ impl Scenario {
     /// Whether somebody logs in by a password.
     pub fn needs_passwords(&self) -> bool {
         self.lives.iter().any(|life| life.login == Login::Password)
+    }
+
+    /// Whether one of its thresholds needs this figure.
+    pub fn asks_for(&self, figure: Figure) -> bool {
+        self.thresholds.iter().any(|it| it.figure == figure)
     }
 
     /// Whether sends wait for acks.

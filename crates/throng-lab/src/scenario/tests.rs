@@ -169,3 +169,24 @@ fn a_scenario_grows_by_users_in_the_same_time_or_by_sends() {
     near(party.scaled_to(5_000.0).unwrap().rooms[0].sends_per_second, 500.0);
     assert!(party.scaled_to(1e9).is_err());
 }
+
+#[test]
+fn a_threshold_names_a_figure_a_bound_and_phases_that_are_there() {
+    let text = BUILT_IN.iter().find(|it| it.0 == "slow-readers").unwrap().1;
+    let parsed = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        Scenario::parse("mine.toml", &text.replace(from, to), &[])
+    };
+    assert!(parsed("at_most = 1.1", "at_most = 1.2\nat_least = 0.1").is_ok());
+    for (from, to, why) in [
+        ("at_most = 1.1", "", "it needs at_most or at_least"),
+        ("against = \"calm\"", "against = \"clam\"", "not one of calm, stalled, after"),
+        ("figure = \"memory_mib\"", "figure = \"memory\"", "unknown variant `memory`"),
+        ("figure = \"memory_mib\"", "figure = \"memory_mib\"\nrooms = \"lobby\"", "for latencies"),
+        ("at_most = 100.0", "at_most = -1.0", "thresholds.memory.at_most = -1 is not from 0"),
+    ] {
+        let error = parsed(from, to).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+        assert!(error.starts_with("mine.toml"), "{error}");
+    }
+}

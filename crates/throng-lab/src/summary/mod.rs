@@ -4,6 +4,7 @@
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
 mod phases;
+mod thresholds;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,21 +15,24 @@ use serde::Serialize;
 
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
-use crate::recorder::{OfKind, Percentiles, Sample};
+use crate::recorder::{OfKind, Percentiles, Recorder, Sample};
 use crate::runner::Outcome;
 use crate::scenario::{Grade, Model, Rooms, Scenario};
 use crate::witness::{ServerWork, StageWork};
 pub use phases::{PhaseSummary, RowSummary};
+pub use thresholds::{Came, Evidence, Judged};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// How it went, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Every promise was kept.
+    /// Every promise was kept, and no goal missed.
     Pass,
+    /// Every promise was kept, but the scenario wants more than was reached.
+    Missed,
     /// The ledger found faults.
     Faults,
     /// The generator was the bottleneck: the figures say nothing of the server.
@@ -72,6 +76,8 @@ pub struct Summary {
     pub grade: Option<String>,
     /// The scenario's goal, and what came of it.
     pub goal: Option<GoalMet>,
+    /// What the scenario wants to be reached, its goal among it, and what came of it.
+    pub thresholds: Vec<Judged>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
     /// What the server itself counted, where it tells.
@@ -133,8 +139,12 @@ pub struct Latencies {
     pub resume: Percentiles,
     /// From when one should have come to being there and hearing one's rooms.
     pub arrive: Percentiles,
+    /// From then to having joined and read the history asked for.
+    pub enter: Percentiles,
     /// From asking to be somebody to being it.
     pub login: Percentiles,
+    /// From asking to be somebody to being told to come back later.
+    pub login_refused: Percentiles,
     /// The kernel's time to make a connection.
     pub connect: Percentiles,
 }
@@ -200,6 +210,25 @@ pub struct Fsync {
     pub p99_us: f64,
 }
 
+impl Latencies {
+    fn of(recorder: &Recorder) -> Self {
+        Self {
+            ack: recorder.ack.percentiles(),
+            delivery: recorder.delivery.percentiles(),
+            first: recorder.first.percentiles(),
+            median: recorder.median.percentiles(),
+            last: recorder.last.percentiles(),
+            catch_up: recorder.catch_up.percentiles(),
+            resume: recorder.resume.percentiles(),
+            arrive: recorder.arrive.percentiles(),
+            enter: recorder.enter.percentiles(),
+            login: recorder.login.percentiles(),
+            login_refused: recorder.login_refused.percentiles(),
+            connect: recorder.connect.percentiles(),
+        }
+    }
+}
+
 impl From<&FsyncTimes> for Fsync {
     fn from(times: &FsyncTimes) -> Self {
         Self { p50_us: times.p50_us, p99_us: times.p99_us }
@@ -239,18 +268,7 @@ impl Summary {
         };
         let (ending, reasons) = judge(scenario, &outcome, &generator);
         let recorder = &outcome.recorder;
-        let latency = Latencies {
-            ack: recorder.ack.percentiles(),
-            delivery: recorder.delivery.percentiles(),
-            first: recorder.first.percentiles(),
-            median: recorder.median.percentiles(),
-            last: recorder.last.percentiles(),
-            catch_up: recorder.catch_up.percentiles(),
-            resume: recorder.resume.percentiles(),
-            arrive: recorder.arrive.percentiles(),
-            login: recorder.login.percentiles(),
-            connect: recorder.connect.percentiles(),
-        };
+        let latency = Latencies::of(recorder);
         let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
             let OfKind { ack, delivery, last, .. } = of;
             let (ack, delivery) = (ack.percentiles(), delivery.percentiles());
@@ -276,6 +294,7 @@ impl Summary {
             rows: phases::rows(&outcome.row_clients),
             grade: None,
             goal: goal(scenario, &outcome.recorder.kinds),
+            thresholds: Vec::new(),
             cost,
             server_work: None,
             in_flight: in_flight(&outcome.samples),
@@ -295,7 +314,7 @@ impl Summary {
             Ok(_) => return,
             Err(error) => error.to_string(),
         };
-        if self.ending == Ending::Pass {
+        if matches!(self.ending, Ending::Pass | Ending::Missed) {
             self.ending = Ending::Incomplete;
         }
         self.reasons.push(why);
@@ -308,6 +327,20 @@ impl Summary {
         self.disk_bytes_per_send = bytes.map(|bytes| bytes as f64 / sends as f64);
     }
 
+    /// Holds the run against what its scenario wants. A promise that was broken, and a generator that
+    /// was the bottleneck, weigh more than a goal that was missed.
+    pub fn hold_against(&mut self, scenario: &Scenario, evidence: &Evidence<'_>) {
+        self.thresholds = thresholds::judge(scenario, self, evidence);
+        if self.ending != Ending::Pass {
+            return;
+        }
+        let missed = self.thresholds.iter().filter(|it| it.came == Came::Missed);
+        self.reasons.extend(missed.map(|it| format!("{}; it was {}", it.says, it.was)));
+        if !self.reasons.is_empty() {
+            self.ending = Ending::Missed;
+        }
+    }
+
     /// Which of the grades was reached; none by a run that says nothing.
     pub fn grade_by(&mut self, grades: &[Grade]) {
         let sends = self.ledger.acked as f64 / self.load_seconds;
@@ -316,7 +349,7 @@ impl Summary {
             |it: &&Grade| sends >= it.sends_per_second * RATE_REACHED && p99 <= it.ack_p99_ms;
         let best = grades.iter().filter(reached);
         let best = best.max_by(|a, b| a.sends_per_second.total_cmp(&b.sends_per_second));
-        let says = self.ending == Ending::Pass;
+        let says = matches!(self.ending, Ending::Pass | Ending::Missed);
         self.grade = best.filter(|_| says).map(|it| it.name.clone());
     }
 
@@ -331,22 +364,25 @@ impl Summary {
         let Self { ledger, .. } = self;
         let verdict = match self.ending {
             Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
+            Ending::Missed => "MISSED: every promise was kept, but a goal was not reached",
             Ending::Faults => "FAULTS: promises were broken",
             Ending::Invalid => "INVALID: the generator was the bottleneck",
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
         };
         writeln!(to, "{}: {verdict}", self.scenario)?;
-        if let Some(GoalMet { rooms, percentiles, met }) = &self.goal {
-            let one =
-                |(name, is, most): &(&str, f64, f64)| format!("{name} {is:.1} of {most:.0} ms");
-            let all: Vec<String> = percentiles.iter().map(one).collect();
-            let said = if *met { "met" } else { "missed" };
-            writeln!(to, "  goal {said}: {rooms} {}", all.join(", "))?;
+        for Judged { says, came, was, .. } in &self.thresholds {
+            let word = match came {
+                Came::Met => "met",
+                Came::Missed => "MISSED",
+                Came::Unsure => "cannot be told",
+                Came::Unmeasured => "not measured here",
+            };
+            writeln!(to, "  {word}: {says}; it was {was}")?;
         }
         if let Some(grade) = &self.grade {
             writeln!(to, "  grade reached: {grade}")?;
         }
-        for reason in &self.reasons {
+        for reason in self.reasons.iter().filter(|_| self.ending != Ending::Missed) {
             writeln!(to, "  {reason}")?;
         }
         writeln!(
@@ -406,7 +442,9 @@ impl Summary {
             ("(who was away or stalled)", latency.catch_up),
             ("(resume after a loss)", latency.resume),
             ("arrival, to hearing", latency.arrive),
+            ("  to history read", latency.enter),
             ("  login", latency.login),
+            ("  login refused", latency.login_refused),
         ] {
             if said.count == 0 {
                 continue;
