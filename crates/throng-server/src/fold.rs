@@ -24,8 +24,8 @@ pub const FOLD_AGE: Duration = Duration::from_millis(1_500);
 const SLICES: usize = 20;
 /// …but not below this, where transactions are all there is…
 const SLICE_BYTES_MIN: usize = 256 * 1024;
-/// …and not above this, where its sync is seen in the commits' times.
-const SLICE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// …and not above this: the log's sync waits for a slice's, and for so much that is 4 ms.
+const SLICE_BYTES_MAX: usize = 512 * 1024;
 /// Rest between two slices, in which the commits have the disk for themselves.
 const PAUSE: Duration = Duration::from_millis(5);
 /// First wait after a failed fold; it doubles up to the last.
