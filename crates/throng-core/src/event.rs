@@ -88,6 +88,8 @@ pub enum EventKind {
         by: Author,
         /// The message's place.
         of: Seq,
+        /// Whose it was, if another's.
+        whose: Option<Author>,
     },
     /// A message was given a reaction, or one was taken back.
     Reacted {
@@ -181,6 +183,14 @@ impl EventKind {
         match self {
             Self::Left { who } => Some(who.id),
             Self::Moderated { who, act, .. } if act.removes() => Some(who.id),
+            _ => None,
+        }
+    }
+
+    /// Whose messages it takes away, all that came before it.
+    pub fn sweeps(&self) -> Option<UserId> {
+        match self {
+            Self::Moderated { who, act: Act::DeleteAll, .. } => Some(who.id),
             _ => None,
         }
     }

@@ -32,4 +32,4 @@ pub use reaction::Tally;
 pub use rejection::{Disconnect, Rejection};
 pub use rights::{Act, Kind, Policy, Role, Settings, Speak, Standing, Visibility};
 pub use room::{Misfit, Person};
-pub use text::{Body, OriginId, Reaction, RoomName, Topic, Username};
+pub use text::{Body, OriginId, Reaction, RoomName, Topic, Username, Words};

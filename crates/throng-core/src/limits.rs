@@ -27,6 +27,10 @@ pub const REACTIONS_MAX: usize = 50;
 pub const PINS_MAX: usize = 50;
 /// A line above a room, in bytes.
 pub const TOPIC_LEN_MAX: usize = 512;
+/// Words that a room's filter may name: what people keep by hand, looked through for every message.
+pub const FILTER_WORDS_MAX: usize = 200;
+/// One of them, in bytes.
+pub const FILTER_WORD_LEN_MAX: usize = 64;
 /// Slow mode: at most six hours between two posts of one account.
 pub const SLOW_SECONDS_MAX: u32 = 21_600;
 /// A UUID, a ULID or 32 bytes as hex fit.

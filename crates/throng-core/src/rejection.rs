@@ -65,6 +65,8 @@ rejections! {
     BadTopic = 109, "bad_topic", "a topic is one line of at most 512 bytes";
     /// A text outside the rules of `Reaction`.
     BadReaction = 120, "bad_reaction", "a reaction is 1 to 64 bytes without spaces";
+    /// A word filter that is too long, or an entry that is no word.
+    BadWords = 150, "bad_words", "a filter has at most 200 words of at most 64 bytes each";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.
@@ -99,6 +101,12 @@ rejections! {
     NoSuchUser = 214, "no_such_user", "there is no such user, or not in this room";
     /// The place holds no message that the asker may see, or one that was deleted.
     NoSuchMessage = 215, "no_such_message", "there is no such message";
+    /// The room's filter does not let a word of the text pass.
+    WordRefused = 250, "word_refused", "this room does not allow a word of that message";
+    /// No report of that number waits in the room.
+    NoSuchReport = 251, "no_such_report", "no report of that number waits here";
+    /// The other does not want to hear from the asker.
+    NotAccepted = 252, "not_accepted", "that user takes no messages from you";
     /// Sent faster than allowed; retry after the time given.
     RateLimited { retry_after_ms } = 300, "rate_limited",
         "too fast; try again after the time given";

@@ -8,7 +8,7 @@
 use crate::id::Seq;
 use crate::limits::SLOW_SECONDS_MAX;
 use crate::rejection::Rejection;
-use crate::text::Topic;
+use crate::text::{Topic, Words};
 
 /// What a member is in a room. Ordered: a greater one may act on a lesser one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +179,8 @@ pub struct Settings {
     pub history: Option<Visibility>,
     /// Seconds between two posts of one account.
     pub slow_seconds: Option<u32>,
+    /// Which words may not be said.
+    pub words: Option<Words>,
 }
 
 impl Settings {
@@ -240,6 +242,8 @@ pub enum Act {
     Invite,
     /// To be something else.
     SetRole(Role),
+    /// To have all taken away that it has said here so far.
+    DeleteAll,
 }
 
 impl Act {
@@ -255,6 +259,7 @@ impl Act {
             Self::Unvoice => Operation::Unvoice,
             Self::Invite => Operation::Invite,
             Self::SetRole(_) => Operation::SetRole,
+            Self::DeleteAll => Operation::DeleteAll,
         }
     }
 
@@ -275,6 +280,7 @@ impl Act {
             Self::Unvoice => was.without(Standing::VOICED),
             Self::Invite => was.with(Standing::INVITED),
             Self::SetRole(role) => was.as_role(role),
+            Self::DeleteAll => was,
         }
     }
 }
@@ -346,10 +352,22 @@ operations! {
     Invite = "moderate invite";
     /// `Act::SetRole`.
     SetRole = "moderate set_role";
-    /// To settle how it is talked: topic, who may speak, slow mode.
+    /// `Act::DeleteAll`.
+    DeleteAll = "moderate delete_all";
+    /// To settle how it is talked: topic, who may speak, slow mode, word filter.
     SetConduct = "set_room conduct";
     /// To settle who reads what.
     SetAccess = "set_room access";
+    /// To read the word filter.
+    Words = "list_words";
+    /// To object to a message.
+    Report = "report";
+    /// To read what others object to.
+    Reports = "list_reports";
+    /// To settle it.
+    Settle = "settle_report";
+    /// To read who did what.
+    Audit = "list_audit";
 }
 
 /// Whether one who stands so may do this in a room that has settled so. What depends on a second
@@ -358,7 +376,14 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
     use Operation as O;
     let Some(role) = who.role() else { return permit_outside(operation, who, policy) };
     let allowed = match operation {
-        O::See | O::Join | O::Leave | O::Subscribe | O::History | O::DeleteOwn | O::Unreact => true,
+        O::See
+        | O::Join
+        | O::Leave
+        | O::Subscribe
+        | O::History
+        | O::DeleteOwn
+        | O::Unreact
+        | O::Report => true,
         O::Post | O::EditOwn | O::React => return speak(role, who, policy),
         O::EditOther => false,
         O::Invite => policy.kind == Kind::Private && role >= Role::Moderator,
@@ -374,7 +399,12 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::Voice
         | O::Unvoice
         | O::SetRole
-        | O::SetConduct => role >= Role::Moderator,
+        | O::DeleteAll
+        | O::SetConduct
+        | O::Words
+        | O::Reports
+        | O::Settle
+        | O::Audit => role >= Role::Moderator,
     };
     if allowed { Ok(()) } else { Err(Rejection::Forbidden) }
 }

@@ -14,6 +14,7 @@ use crate::event::{Event, EventKind};
 use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::origins::Origins;
 use crate::rights::{Policy, Role, Standing};
+use crate::text::Words;
 
 /// What a room knows of one account: where it joined and where it stands, in eight bytes, so that a
 /// member of a room takes no more than its number and this.
@@ -92,6 +93,8 @@ pub(crate) struct Room {
     /// Of the people, those with marks.
     marked: usize,
     pub(crate) policy: Policy,
+    /// What may not be said.
+    pub(crate) words: Words,
     slow: Option<Box<Slow>>,
     pins: Option<Box<Pins>>,
     pub(crate) origins: Origins,
@@ -106,8 +109,8 @@ pub(crate) struct Pins(Vec<Seq>);
 pub(crate) enum Before {
     /// What was known of the account that it was about.
     Person(UserId, Option<Person>),
-    /// The policy, and who had posted when.
-    Policy(Policy, Option<Box<Slow>>),
+    /// The policy and the filter, and who had posted when.
+    Policy(Policy, Words, Option<Box<Slow>>),
     /// When the sender had posted before.
     Posted(UserId, Option<Timestamp>),
     /// What was pinned.
@@ -138,6 +141,7 @@ impl Room {
             members: 0,
             marked: 0,
             policy: Policy::default(),
+            words: Words::default(),
             slow: None,
             pins: None,
             origins: Origins::default(),
@@ -150,13 +154,14 @@ impl Room {
     }
 
     /// Start-up: what the store knows of the settings.
-    pub(crate) fn settle(&mut self, policy: Policy) -> Before {
+    pub(crate) fn settle(&mut self, policy: Policy, words: Words) -> Before {
         let slow = self.slow.take();
         if policy.slow_seconds > 0 {
             let fresh = || Box::new(Slow::new(self.people.hasher().clone()));
             self.slow = Some(slow.clone().unwrap_or_else(fresh));
         }
-        Before::Policy(core::mem::replace(&mut self.policy, policy), slow)
+        let words = core::mem::replace(&mut self.words, words);
+        Before::Policy(core::mem::replace(&mut self.policy, policy), words, slow)
     }
 
     /// The messages that are pinned, ascending.
@@ -250,7 +255,10 @@ impl Room {
                 }
                 Some(self.change(who.id, event))
             }
-            EventKind::Set { settings, .. } => Some(self.settle(self.policy.with(settings))),
+            EventKind::Set { settings, .. } => {
+                let words = settings.words.as_ref().unwrap_or(&self.words).clone();
+                Some(self.settle(self.policy.with(settings), words))
+            }
             EventKind::Posted { n, author, .. } => {
                 if *n != self.posts + 1 {
                     return Err(misfit("its number is not the next one"));
@@ -277,8 +285,9 @@ impl Room {
         match before {
             None => {}
             Some(Before::Person(user, was)) => _ = self.put(user, was),
-            Some(Before::Policy(policy, slow)) => {
+            Some(Before::Policy(policy, words, slow)) => {
                 self.policy = policy;
+                self.words = words;
                 self.slow = slow;
             }
             Some(Before::Pins(pins)) => self.pins = pins,

@@ -29,7 +29,7 @@ use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
 use crate::rights::{Kind, Operation, Policy, permit};
 use crate::room::{Before, Misfit, Person, Room};
-use crate::text::{OriginId, RoomName};
+use crate::text::{OriginId, RoomName, Words};
 use crate::window::{Grain, Window};
 
 /// Time, as an argument.
@@ -75,6 +75,8 @@ pub struct Restored {
     pub posts: u64,
     /// What it has settled.
     pub policy: Policy,
+    /// Which words may not be said.
+    pub words: Words,
     /// Who belongs, and who has marks.
     pub people: Vec<(UserId, Person)>,
     /// The messages that are pinned.
@@ -124,6 +126,11 @@ impl<'a> RoomState<'a> {
     /// The messages that are pinned, ascending.
     pub fn pins(self) -> &'a [Seq] {
         self.0.pins()
+    }
+
+    /// Which words may not be said.
+    pub fn words(self) -> Words {
+        self.0.words.clone()
     }
 }
 
@@ -180,7 +187,7 @@ impl Shard {
         for (user, person) in restored.people {
             room.restore(user, person);
         }
-        room.settle(restored.policy);
+        room.settle(restored.policy, restored.words);
         restored.pins.into_iter().for_each(|of| _ = room.pin(of, true));
         room.origins = Origins::unloaded(restored.head);
         self.at = self.at.max(restored.at);
@@ -407,6 +414,7 @@ impl Shard {
         if state.policy.slow_seconds > 0 {
             moderation::in_time(state, who.id, turn.at)?;
         }
+        moderation::in_words(state, who.id, body)?;
         if let Some(of) = extras.as_ref().and_then(|extras| extras.reply_to) {
             moderation::in_sight(state, who.id, of)?;
         }

@@ -1,5 +1,8 @@
 //! Names and texts as types: one that exists is valid (parse, don't validate).
 
+pub mod looks;
+mod words;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -9,6 +12,7 @@ use crate::limits::{
     USERNAME_LEN_MAX, USERNAME_LEN_MIN,
 };
 use crate::rejection::Rejection;
+pub use words::Words;
 
 /// An account's name: 2–32 bytes of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
 /// Two names that differ in case only are the same account (`fold`).

@@ -10,6 +10,7 @@ use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
     Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Reaction, Rejection,
     Request, Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
+    Words,
 };
 
 use crate::model::Model;
@@ -255,6 +256,7 @@ impl World {
                     pushed: part.pushed(room),
                     posts: part.posts(room),
                     policy: part.policy(room),
+                    words: part.words(room),
                     people: part.people(room).into_iter().collect(),
                     pins: part.pins(room).into_iter().collect(),
                 });
@@ -348,17 +350,23 @@ fn act(rng: &mut StdRng) -> Act {
         Act::Unvoice,
         Act::Invite,
         Act::SetRole(role),
+        Act::DeleteAll,
     ];
     *pick(rng, &acts)
 }
 
 fn settings(rng: &mut StdRng) -> Settings {
-    let one = rng.random_range(0..3);
+    let one = rng.random_range(0..4);
     Settings {
         speak: (one == 0).then(|| *pick(rng, &[Speak::Everyone, Speak::Members, Speak::Voiced])),
         history: (one == 1)
             .then(|| *pick(rng, &[Visibility::Joining, Visibility::Members, Visibility::All])),
         slow_seconds: (one == 2).then(|| *pick(rng, &[0, 1, 20, 21_600])),
+        words: (one == 3).then(|| {
+            let lists: [&[&str]; 3] = [&[], &["a*"], &["edited", "*7*"]];
+            let list = pick(rng, &lists);
+            Words::parse(list.iter().map(ToString::to_string).collect()).expect("short words")
+        }),
         ..Settings::default()
     }
 }

@@ -8,7 +8,7 @@ use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
     Act, Author, Body, Command, Event, EventKind, Limits, OriginId, Person, Policy, Reaction,
-    Rejection, Reply, Request, Role, RoomId, Seq, Standing, Tally, Timestamp, UserId,
+    Rejection, Reply, Request, Role, RoomId, Seq, Standing, Tally, Timestamp, UserId, Words,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -101,10 +101,30 @@ impl Model {
         })
     }
 
+    pub fn words(&self, room: RoomId) -> Words {
+        let set = |event: &Arc<Event>| match &event.kind {
+            EventKind::Set { settings, .. } => settings.words.clone(),
+            _ => None,
+        };
+        self.room(room).filter_map(set).next_back().unwrap_or_default()
+    }
+
+    fn in_words(&self, room: RoomId, user: UserId, body: &Body) -> Result<(), Rejection> {
+        let exempt = self.standing(room, user).role() >= Some(Role::Moderator);
+        let refused = !exempt && self.words(room).refuse(body.as_str());
+        if refused { Err(Rejection::WordRefused) } else { Ok(()) }
+    }
+
     fn is_deleted(&self, room: RoomId, seq: Seq) -> bool {
-        let deletes =
-            |event: &Arc<Event>| matches!(event.kind, EventKind::Deleted { of, .. } if of == seq);
-        self.room(room).any(deletes)
+        let author = self.event(room, seq).and_then(|event| match &event.kind {
+            EventKind::Posted { author, .. } => Some(author.id),
+            _ => None,
+        });
+        self.room(room).filter(|event| event.seq > seq).any(|event| match &event.kind {
+            EventKind::Deleted { of, .. } => *of == seq,
+            EventKind::Moderated { who, act: Act::DeleteAll, .. } => Some(who.id) == author,
+            _ => false,
+        })
     }
 
     /// A message as it is shown: erased if it was deleted.
@@ -203,6 +223,7 @@ impl Model {
             return Ok(first);
         }
         self.in_time(room, who.id)?;
+        self.in_words(room, who.id, body)?;
         let from = self.policy(room).readable_from(joined);
         let reply_to = extras.as_ref().and_then(|extras| extras.reply_to);
         if reply_to.is_some_and(|of| of < from || of > self.head(room)) {
@@ -250,22 +271,24 @@ impl Model {
         let asker = self.standing(room, who.id);
         let from = policy.readable_from(self.members(room).get(&who.id).copied());
         let author = match self.event(room, of).map(|event| &event.kind) {
-            Some(EventKind::Posted { author, .. }) if of >= from => author.id,
+            Some(EventKind::Posted { author, .. }) if of >= from => author.clone(),
             _ => return Err(Rejection::NoSuchMessage),
         };
-        if author != who.id {
+        if author.id != who.id {
             let other = if body.is_some() { Operation::EditOther } else { Operation::DeleteOther };
             permit(other, asker, policy)?;
-            outranks(asker, self.standing(room, author), None)?;
+            outranks(asker, self.standing(room, author.id), None)?;
         }
         let by = who.clone();
+        let whose = (author.id != who.id).then_some(author);
         match (self.is_deleted(room, of), body) {
             (true, Some(_)) => Err(Rejection::NoSuchMessage),
             (true, None) => self.already(room),
             (false, Some(body)) => {
+                self.in_words(room, who.id, body)?;
                 self.applied(room, EventKind::Edited { by, of, body: body.clone() })
             }
-            (false, None) => self.applied(room, EventKind::Deleted { by, of }),
+            (false, None) => self.applied(room, EventKind::Deleted { by, of, whose }),
         }
     }
 
@@ -361,7 +384,7 @@ impl Model {
         }
         outranks(self.standing(room, by.id), was, Some(act))?;
         let now = act.applied(was);
-        if now == was {
+        if now == was && act != Act::DeleteAll {
             return self.already(room);
         }
         let marked = self.people(room).values().filter(|it| it.standing().is_marked()).count();

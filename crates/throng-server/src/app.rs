@@ -4,6 +4,7 @@
 //! directory, the sessions and the history. `start.rs` builds it. It decides nothing about a room:
 //! the shard does.
 
+mod moderation;
 mod start;
 
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,7 @@ use crate::directory::Directory;
 use crate::fanout::{Fanout, Order, ReplyTo};
 use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
+use crate::moderation::Moderation;
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::outbox::ConnectionId;
@@ -52,6 +54,8 @@ pub struct App {
     pub auth: Auth,
     /// Which rooms there are.
     pub directory: Arc<Directory>,
+    /// What those who keep order look at, and who is blocked.
+    pub moderation: Arc<Moderation>,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
     /// What has happened.

@@ -15,7 +15,7 @@ use throng_core::limits::ROOM_LIST_MAX;
 use throng_core::rights::{Operation, permit};
 use throng_core::{
     Event, EventKind, Kind, Limits, Person, Policy, Rejection, Role, RoomId, RoomName, Seq,
-    Standing, Topic, UserId,
+    Standing, Topic, UserId, Words,
 };
 
 use crate::pages::{RoomList, RoomSummary};
@@ -62,6 +62,8 @@ pub struct Settled {
     pub policy: Policy,
     /// What it is about.
     pub topic: Topic,
+    /// Which words may not be said.
+    pub words: Words,
 }
 
 /// Where an account is a member, and since when, in eight bytes: the room's number above the place.
@@ -87,7 +89,7 @@ impl Place {
 struct Belongs {
     /// Ascending.
     rooms: Vec<Place>,
-    /// Where it is banned or invited, ascending; few are.
+    /// Where it is banned or invited, or keeps order, ascending; few are.
     marks: Vec<(RoomId, Standing)>,
     /// Joins that were let through and are not decided yet.
     joining: u32,
@@ -220,7 +222,7 @@ impl Directory {
             let policy = Policy { kind: *kind, ..Policy::default() };
             let entry = Entry {
                 name: name.clone(),
-                settled: Mutex::new(Settled { policy, topic: Topic::default() }),
+                settled: Mutex::new(Settled { policy, ..Settled::default() }),
                 head: AtomicU64::new(seq.0),
                 posts: AtomicU64::new(0),
                 members: AtomicU32::new(0),
@@ -242,6 +244,9 @@ impl Directory {
                 settled.policy = settled.policy.with(settings);
                 if let Some(topic) = &settings.topic {
                     settled.topic = topic.clone();
+                }
+                if let Some(words) = &settings.words {
+                    settled.words = words.clone();
                 }
             }
             EventKind::Posted { .. } => {
@@ -298,6 +303,14 @@ impl Directory {
         Ok(Reading { head: Seq(head), from: policy.readable_from(joined) })
     }
 
+    /// A room's word filter, for one who may read it.
+    pub fn words(&self, user: UserId, room: RoomId) -> Result<Words, Rejection> {
+        self.reading(user, room, Operation::Words)?;
+        let rooms = self.read();
+        let entry = rooms.get(room).ok_or(Rejection::NoSuchRoom)?;
+        Ok(lock(&entry.settled).words.clone())
+    }
+
     /// The newest durable event of a room, for one who may hear it; the refusal for others.
     pub fn head(&self, user: UserId, room: RoomId) -> Result<Seq, Rejection> {
         self.reading(user, room, Operation::Subscribe).map(|reading| reading.head)
@@ -350,7 +363,7 @@ impl Directory {
             let member = own.binary_search_by_key(&room, |place| place.room()).is_ok();
             let mark = marks.binary_search_by_key(&room, |(marked, _)| *marked);
             let mark = mark.map_or(Standing::default(), |at| marks[at].1);
-            if member { mark.as_role(Role::Member) } else { mark }
+            if member && mark.role().is_none() { mark.as_role(Role::Member) } else { mark }
         };
         let mut page = rooms.summaries(&numbers, stands, limit + 1);
         let more = page.len() > limit;
@@ -401,7 +414,7 @@ impl Rooms {
     ) -> Vec<RoomSummary> {
         let summary = |room: &RoomId| {
             let entry = self.get(*room)?;
-            let Settled { policy, topic } = lock(&entry.settled).clone();
+            let Settled { policy, topic, .. } = lock(&entry.settled).clone();
             let standing = stands(*room);
             permit(Operation::See, standing, policy).ok()?;
             Some(RoomSummary {
@@ -443,11 +456,15 @@ impl Belongs {
         self.at(room).ok().map(|at| self.rooms[at].joined())
     }
 
-    /// Its marks that matter to reading, and of its role that it has one.
+    /// Its marks that matter to reading, and its role as far as it matters: that it has one, and
+    /// whether it keeps order.
     fn standing(&self, room: RoomId) -> Standing {
         let mark = self.marks.binary_search_by_key(&room, |(marked, _)| *marked);
         let mark = mark.map_or(Standing::default(), |at| self.marks[at].1);
-        if self.at(room).is_ok() { mark.as_role(Role::Member) } else { mark }
+        if self.at(room).is_ok() && mark.role().is_none() {
+            return mark.as_role(Role::Member);
+        }
+        mark
     }
 
     fn mark(&mut self, room: RoomId, standing: Standing) {
@@ -455,6 +472,8 @@ impl Belongs {
             .into_iter()
             .filter(|mark| standing.has(*mark))
             .fold(Standing::default(), Standing::with);
+        let keeper = standing.role().filter(|role| *role >= Role::Moderator);
+        let mark = keeper.map_or(mark, |role| mark.as_role(role));
         match self.marks.binary_search_by_key(&room, |(marked, _)| *marked) {
             Ok(at) if mark.is_nothing() => _ = self.marks.remove(at),
             Ok(at) => self.marks[at].1 = mark,

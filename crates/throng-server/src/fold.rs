@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::log::Log;
+use crate::moderation::Moderation;
 use crate::store::{RoomBatch, Store, StoreError};
 use crate::tail::{Tail, Unfolded, event_bytes};
 
@@ -70,6 +71,7 @@ pub struct Folder {
     tail: Arc<Tail>,
     log: Arc<dyn Log>,
     store: Arc<dyn Store>,
+    audit: Option<Arc<Moderation>>,
     status: Arc<FoldStatus>,
     stop: AtomicBool,
     /// One fold at a time, whoever asks for it.
@@ -90,10 +92,16 @@ impl Folder {
             tail,
             log,
             store,
+            audit: None,
             status: Arc::default(),
             stop: AtomicBool::new(false),
             folding: Mutex::default(),
         }
+    }
+
+    /// What moderators did is noted there too, before the store has it.
+    pub fn with_audit(self, audit: Arc<Moderation>) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 
     /// Folds all that is in the tail now, without rests, and trims the log behind it.
@@ -135,6 +143,9 @@ impl Folder {
     }
 
     fn fold_slice(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
+        if let Some(audit) = &self.audit {
+            audit.fold(slice)?;
+        }
         self.store.fold(slice)?;
         self.store.sync()?;
         self.tail.folded(slice);

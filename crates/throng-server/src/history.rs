@@ -11,7 +11,7 @@ use throng_core::id::SEQ_MAX;
 use throng_core::reaction::take_in;
 use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
-use crate::pages::{Note, Span, text_of};
+use crate::pages::{Note, Span, is_swept, sender_of, text_of};
 use crate::store::{Store, StoreError};
 use crate::tail::Tail;
 
@@ -98,12 +98,29 @@ impl History {
         for of in outside {
             notes.extend(self.notes(room, of, of)?);
         }
+        let sweeps = self.sweeps(room, events)?;
         for event in events {
-            if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
+            if is_swept(event, &sweeps) {
+                *event = Arc::new(event.erased());
+            } else if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
                 *event = note.show(event);
             }
         }
         Ok(())
+    }
+
+    /// Up to where all is taken away that those have said whose texts these are.
+    fn sweeps(
+        &self,
+        room: RoomId,
+        events: &[Arc<Event>],
+    ) -> Result<HashMap<UserId, Seq>, StoreError> {
+        let newer = self.tail.sweeps(room);
+        let mut users: Vec<UserId> = events.iter().filter_map(|event| sender_of(event)).collect();
+        users.sort_unstable();
+        users.dedup();
+        let older = self.store.sweeps(room, &users)?;
+        Ok(older.into_iter().chain(newer).collect())
     }
 
     /// What became of the messages between two places.
@@ -262,6 +279,46 @@ mod tests {
                 let expected = at.checked_sub(1).and_then(|index| whole.get(index as usize));
                 assert_eq!(event.as_ref(), expected);
             }
+        }
+    }
+
+    #[test]
+    fn what_one_sender_said_is_erased_up_to_its_place_wherever_the_fold_has_got_to() {
+        use throng_core::{Act, EventKind};
+        let room = samples::room(1);
+        let mut whole = samples::history(room, 1, 9);
+        let said = |seq, user: u64| {
+            let mut event = Event::clone(&samples::post(room, seq));
+            if let EventKind::Posted { author, .. } = &mut event.kind {
+                *author = samples::author(user);
+            }
+            Arc::new(event)
+        };
+        let (by, who) = (samples::author(1), samples::author(8));
+        let act = Act::DeleteAll;
+        whole.extend([said(10, 8), said(11, 9), said(12, 8)]);
+        whole.push(samples::event(room, 13, EventKind::Moderated { by, who, act }));
+        whole.push(said(14, 8));
+        let erased = |events: &[Arc<Event>]| -> Vec<u64> {
+            let erased = |event: &&Arc<Event>| matches!(&event.kind, EventKind::Posted { body, .. } if body.is_erased());
+            events.iter().filter(erased).map(|event| event.seq.0).collect()
+        };
+        for folded in [0, 9, 12, 13, 14] {
+            let bench = bench();
+            if folded > 0 {
+                bench.tail.insert(TurnId(1), &whole[..folded]);
+                bench.folder.fold_now().unwrap();
+            }
+            bench.tail.insert(TurnId(if folded > 0 { 2 } else { 1 }), &whole[folded..]);
+            for (after, limit, expected) in
+                [(9, 100, vec![10, 12]), (9, 2, vec![10]), (11, 1, vec![12]), (12, 9, vec![])]
+            {
+                let mut page = bench.history.page(room, Span::After(Seq(after)), limit).unwrap();
+                bench.history.show(room, &mut page).unwrap();
+                assert_eq!(erased(&page), expected, "{folded} folded, after {after}");
+            }
+            let shown = bench.history.shown(room, Seq(12)).unwrap();
+            assert_eq!(erased(shown.as_slice()), [12]);
         }
     }
 

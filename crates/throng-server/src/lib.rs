@@ -20,6 +20,7 @@ pub mod history;
 pub mod lifecycle;
 pub mod listeners;
 pub mod log;
+pub mod moderation;
 pub mod operations;
 pub mod outbox;
 pub mod pages;

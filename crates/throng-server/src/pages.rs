@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic};
+use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic, UserId};
 
 /// Which events of a room, and from which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +59,33 @@ pub fn text_of(event: &Event) -> Option<Seq> {
     }
 }
 
+/// Who said the text that an event carries.
+pub(crate) fn sender_of(event: &Event) -> Option<UserId> {
+    match &event.kind {
+        EventKind::Posted { author, .. } => Some(author.id),
+        EventKind::Edited { by, .. } => Some(by.id),
+        _ => None,
+    }
+}
+
+/// Whether the text of an event was taken away with all that its sender had said.
+pub(crate) fn is_swept(event: &Event, sweeps: &HashMap<UserId, Seq>) -> bool {
+    sender_of(event).and_then(|user| sweeps.get(&user)).is_some_and(|through| event.seq < *through)
+}
+
 /// Shows events, when all that became of their messages is among them: those of a gap up to now.
 pub fn show_among(events: &mut [Arc<Event>]) {
     let notes: HashMap<Seq, Note> =
         events.iter().filter_map(|event| Note::from_event(event)).map(|it| (it.of, it)).collect();
-    if notes.is_empty() {
+    let swept = events.iter().filter_map(|event| Some((event.kind.sweeps()?, event.seq)));
+    let sweeps: HashMap<UserId, Seq> = swept.collect();
+    if notes.is_empty() && sweeps.is_empty() {
         return;
     }
     for event in events {
-        if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
+        if is_swept(event, &sweeps) {
+            *event = Arc::new(event.erased());
+        } else if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
             *event = note.show(event);
         }
     }

@@ -38,6 +38,8 @@ const KIND_MORE: u8 = 0x0f;
 const TAG_PUSHED: u8 = 0x10;
 const TAG_ORIGIN: u8 = 0x20;
 const TAG_EXTRAS: u8 = 0x40;
+/// Of a deletion: it says whose message it was.
+const TAG_WHOSE: u8 = TAG_ORIGIN;
 
 /// What was found where a record should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -304,14 +306,16 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         EventKind::Posted { origin_id: Some(id), .. } => Some(id.as_str()),
         _ => None,
     };
+    let of_another = matches!(&event.kind, EventKind::Deleted { whose: Some(_), .. });
     let has_origin = if origin_id.is_some() { TAG_ORIGIN } else { 0 };
+    let has_whose = if of_another { TAG_WHOSE } else { 0 };
     let extras = match &event.kind {
         EventKind::Posted { extras, .. } => extras.as_deref(),
         _ => None,
     };
     let has_extras = if extras.is_some() { TAG_EXTRAS } else { 0 };
     out.reserve(48 + author.name.as_str().len() + origin_id.map_or(0, str::len) + text.len());
-    out.push(kind.min(KIND_MORE) | pushed | has_origin | has_extras);
+    out.push(kind.min(KIND_MORE) | pushed | has_origin | has_whose | has_extras);
     if kind >= KIND_MORE {
         out.push(kind);
     }
@@ -406,7 +410,9 @@ impl<'a> Reader<'a> {
             KIND_MORE => matches!(kind, KIND_REACTED | KIND_PINNED),
             _ => kind <= KIND_LAST,
         };
-        if tag & !known != 0 || !is_kind || (of_posts && kind != KIND_POSTED) {
+        let of_another = kind == KIND_DELETED && tag & TAG_WHOSE != 0;
+        let fits = !of_posts || kind == KIND_POSTED || (of_another && tag & TAG_EXTRAS == 0);
+        if tag & !known != 0 || !is_kind || !fits {
             return Err(RecordError::Field("tag"));
         }
         if !(1..=SEQ_MAX).contains(&seq.0) {
@@ -420,11 +426,12 @@ impl<'a> Reader<'a> {
         let author = self.varint("author")?;
         let name = self.text("name")?;
         let n = if kind == KIND_POSTED { self.varint("n")? } else { 0 };
-        let origin_id = if tag & TAG_ORIGIN == 0 { None } else { Some(self.text("origin_id")?) };
+        let has_origin = kind == KIND_POSTED && tag & TAG_ORIGIN != 0;
+        let origin_id = if has_origin { Some(self.text("origin_id")?) } else { None };
         let text = if has_text(kind) { self.text("text")? } else { "" };
         let has_extras = tag & TAG_EXTRAS != 0;
         let extras = if has_extras { moderation::read_extras(self)? } else { None };
-        let told = moderation::read(self, kind)?;
+        let told = moderation::read(self, kind, of_another)?;
         let pushed = tag & TAG_PUSHED != 0;
         let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
         Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text, extras, told })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use throng_core::{
     Act, Author, Body, Event, EventKind, Extras, Kind, OriginId, Reaction, RoomId, RoomName, Seq,
-    Settings, Speak, Timestamp, Topic, UserId, Username, Visibility,
+    Settings, Speak, Timestamp, Topic, UserId, Username, Visibility, Words,
 };
 
 /// Another empty folder inside `folder` at each call: a suite opens its subject many times.
@@ -94,7 +94,8 @@ pub fn every_kind() -> Vec<Arc<Event>> {
     let by = || author(1);
     let mut kinds = vec![
         EventKind::Edited { by: by(), of: Seq(3), body: Body::parse("better").unwrap() },
-        EventKind::Deleted { by: by(), of: Seq(3) },
+        EventKind::Deleted { by: by(), of: Seq(3), whose: None },
+        EventKind::Deleted { by: by(), of: Seq(3), whose: Some(author(i64::MAX as u64)) },
     ];
     for (on, count) in [(true, u32::MAX), (true, 1), (false, 0)] {
         let reaction = Reaction::parse("👩\u{200d}🚀").unwrap();
@@ -111,6 +112,7 @@ pub fn every_kind() -> Vec<Arc<Event>> {
         Act::Voice,
         Act::Unvoice,
         Act::Invite,
+        Act::DeleteAll,
     ];
     for act in acts.into_iter().chain(roles) {
         kinds.push(EventKind::Moderated { by: by(), who: author(i64::MAX as u64), act });
@@ -139,11 +141,15 @@ pub fn every_setting() -> Vec<Settings> {
     for seconds in [0, u32::MAX] {
         all.push(Settings { slow_seconds: Some(seconds), ..none() });
     }
+    for list in [vec![], vec!["spam".to_owned(), "*广告*".to_owned()]] {
+        all.push(Settings { words: Some(Words::parse(list).unwrap()), ..none() });
+    }
     all.push(Settings {
         topic: Some(Topic::parse("all").unwrap()),
         speak: Some(Speak::Voiced),
         history: Some(Visibility::All),
         slow_seconds: Some(60),
+        words: Some(Words::parse(vec!["spam*".to_owned()]).unwrap()),
     });
     all
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
+use throng_core::{Event, EventKind, RoomId, Seq, Timestamp, UserId, Words};
 
 use crate::log::TurnId;
 use crate::pages::{Note, Span};
@@ -50,7 +50,7 @@ struct Lane {
     /// Rooms that hold events; may name some that do no more.
     unfolded: Vec<RoomId>,
     /// The events among them that change how a message is shown, each behind the message's place, of
-    /// the rooms that have any.
+    /// the rooms that have any; those that take all of a sender away behind no place.
     changes: HashMap<RoomId, BTreeSet<(Seq, Seq)>>,
 }
 
@@ -104,7 +104,8 @@ pub fn event_bytes(event: &Event) -> usize {
         EventKind::Reacted { reaction, .. } => reaction.as_str().len(),
         EventKind::Set { settings, .. } => {
             let topic = settings.topic.as_ref().map_or(0, |topic| topic.as_str().len());
-            size_of::<throng_core::Settings>() + topic
+            let words = settings.words.as_ref().map_or(0, Words::bytes);
+            size_of::<throng_core::Settings>() + topic + words
         }
         _ => 0,
     };
@@ -208,7 +209,8 @@ impl Tail {
         }
         tail.head = seq;
         tail.events.push_back(event.clone());
-        let changes = event.kind.changes();
+        let swept = event.kind.sweeps().map(|_| Seq::ZERO);
+        let changes = event.kind.changes().or(swept);
         if !tail.listed {
             tail.listed = true;
             lane.unfolded.push(room);
@@ -281,6 +283,12 @@ impl Tail {
     pub fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Vec<Note> {
         let events = self.changes(room, from, to);
         events.iter().filter_map(|event| Note::from_event(event)).collect()
+    }
+
+    /// Up to which place all is taken away that an account has said, as far as that is here.
+    pub fn sweeps(&self, room: RoomId) -> Vec<(UserId, Seq)> {
+        let events = self.changes(room, Seq::ZERO, Seq::ZERO);
+        events.iter().filter_map(|event| Some((event.kind.sweeps()?, event.seq))).collect()
     }
 
     /// The room's newest durable place; 0 for a room that is not known.
@@ -511,7 +519,8 @@ mod tests {
             let body = throng_core::Body::parse(text).unwrap();
             samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
         };
-        let deleted = samples::event(room, 13, EventKind::Deleted { by: by(), of: Seq(7) });
+        let deleted =
+            samples::event(room, 13, EventKind::Deleted { by: by(), of: Seq(7), whose: None });
         tail.insert(TurnId(1), &[edit(11, 5, "a"), edit(12, 5, "b"), deleted]);
         let notes = |from, to| -> Vec<(u64, u64)> {
             let notes = tail.notes(room, Seq(from), Seq(to));

@@ -42,14 +42,18 @@ fn request() -> impl Strategy<Value = Request> {
         (room, any::<u64>())
             .prop_map(|(room, seq)| Request::Delete(v1::Delete { room, seq }))
             .boxed(),
-        (room, 0..=9, any::<u64>(), text(), 0..=4)
+        (room, prop_oneof![0..=9, Just(50)], any::<u64>(), text(), 0..=4)
             .prop_map(|(room, act, user, name, role)| {
                 Request::Moderate(v1::Moderate { room, act, user, name, role })
             })
             .boxed(),
-        (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3)
-            .prop_map(|(room, topic, speak, slow_seconds, history)| {
-                Request::SetRoom(v1::SetRoom { room, topic, speak, slow_seconds, history })
+        (
+            (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3),
+            prop::option::of(prop::collection::vec(text(), 0..4)),
+        )
+            .prop_map(|((room, topic, speak, slow_seconds, history), words)| {
+                let words = words.map(|list| v1::Words { list });
+                Request::SetRoom(v1::SetRoom { room, topic, speak, slow_seconds, history, words })
             })
             .boxed(),
         (any::<u32>(), any::<u32>(), any::<bool>())
@@ -75,6 +79,41 @@ fn request() -> impl Strategy<Value = Request> {
         room.prop_map(|room| Request::Unsubscribe(v1::Unsubscribe { room })).boxed(),
         Just(Request::Ping(v1::Ping {})).boxed(),
         about_messages().boxed(),
+        oversight().boxed(),
+    ])
+}
+
+fn oversight() -> impl Strategy<Value = Request> {
+    let room = any::<u32>();
+    Union::new([
+        room.prop_map(|room| Request::ListWords(v1::ListWords { room })).boxed(),
+        (room, any::<u64>(), text())
+            .prop_map(|(room, seq, reason)| Request::Report(v1::Report { room, seq, reason }))
+            .boxed(),
+        (room, any::<u64>(), any::<u32>(), any::<bool>())
+            .prop_map(|(room, after, limit, settled)| {
+                Request::ListReports(v1::ListReports { room, after, limit, settled })
+            })
+            .boxed(),
+        (room, any::<u64>(), any::<bool>(), text())
+            .prop_map(|(room, report, upheld, note)| {
+                Request::SettleReport(v1::SettleReport { room, report, upheld, note })
+            })
+            .boxed(),
+        (room, any::<u64>(), any::<u32>())
+            .prop_map(|(room, before, limit)| {
+                Request::ListAudit(v1::ListAudit { room, before, limit })
+            })
+            .boxed(),
+        (any::<u64>(), text())
+            .prop_map(|(user, name)| Request::Block(v1::Block { user, name }))
+            .boxed(),
+        (any::<u64>(), text())
+            .prop_map(|(user, name)| Request::Unblock(v1::Unblock { user, name }))
+            .boxed(),
+        (any::<u64>(), any::<u32>())
+            .prop_map(|(after, limit)| Request::ListBlocked(v1::ListBlocked { after, limit }))
+            .boxed(),
     ])
 }
 
@@ -158,14 +197,14 @@ fn event() -> impl Strategy<Value = v1::Event> {
         (any_user(), any::<u64>())
             .prop_map(|(by, of)| What::Deleted(v1::Deleted { by, of }))
             .boxed(),
-        (any_user(), any_user(), 0..=9, 0..=4)
+        (any_user(), any_user(), prop_oneof![0..=9, Just(50)], 0..=4)
             .prop_map(|(by, user, act, role)| {
                 What::Moderated(v1::Moderated { by, user, act, role })
             })
             .boxed(),
-        (any_user(), prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3)
-            .prop_map(|(by, topic, speak, slow_seconds, history)| {
-                What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history })
+        (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 2]>(), 0..=3)
+            .prop_map(|(by, topic, speak, [slow_seconds, words], history)| {
+                What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history, words })
             })
             .boxed(),
         any_user().prop_map(|user| What::Joined(v1::MemberJoined { user })).boxed(),
@@ -216,9 +255,69 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (room, any_position())
             .prop_map(|(room, position)| Outcome::Subscribed(v1::Subscribed { room, position }))
             .boxed(),
+        (room, prop::collection::vec(text(), 0..4))
+            .prop_map(|(room, list)| Outcome::Words(v1::RoomWords { room, list }))
+            .boxed(),
+        (room, any::<u64>(), flag)
+            .prop_map(|(room, report, already)| {
+                Outcome::Reported(v1::Reported { room, report, already })
+            })
+            .boxed(),
+        (room, prop::collection::vec(any_report(), 0..3), flag)
+            .prop_map(|(room, reports, more)| Outcome::Reports(v1::Reports { room, reports, more }))
+            .boxed(),
+        (room, prop::collection::vec(any_entry(), 0..3), flag)
+            .prop_map(|(room, entries, more)| Outcome::Audit(v1::Audit { room, entries, more }))
+            .boxed(),
+        (prop::collection::vec(any_user(), 0..3), flag)
+            .prop_map(|(users, more)| {
+                let users = users.into_iter().flatten().collect();
+                Outcome::Blocked(v1::Blocked { users, more })
+            })
+            .boxed(),
         Just(Outcome::Done(v1::Done {})).boxed(),
         Just(Outcome::Pong(v1::Pong {})).boxed(),
     ])
+}
+
+fn any_report() -> impl Strategy<Value = v1::ReportItem> {
+    let numbers = (any::<[u64; 3]>(), any::<Option<u64>>(), any::<bool>());
+    let people = (any_user(), any_user(), any_user());
+    (numbers, people, [text(), text(), text()]).prop_map(
+        |(
+            ([report, at, seq], settled_at, upheld),
+            (by, about, settled_by),
+            [reason, body, note],
+        )| {
+            v1::ReportItem {
+                report,
+                at,
+                seq,
+                by,
+                about,
+                reason,
+                body,
+                settled_at,
+                settled_by,
+                upheld,
+                note,
+            }
+        },
+    )
+}
+
+fn any_entry() -> impl Strategy<Value = v1::AuditEntry> {
+    (any::<[u64; 3]>(), any_user(), any_user(), text(), text()).prop_map(
+        |([entry, at, seq], by, about, what, detail)| v1::AuditEntry {
+            entry,
+            at,
+            by,
+            what,
+            about,
+            detail,
+            seq,
+        },
+    )
 }
 
 fn any_room() -> impl Strategy<Value = v1::Room> {

@@ -25,6 +25,15 @@ pub(super) fn in_time(room: &Room, user: UserId, at: Timestamp) -> Result<(), Re
     Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX) })
 }
 
+/// Refuses a text that the room's filter does not let pass; those who keep order are exempt.
+pub(super) fn in_words(room: &Room, user: UserId, body: &Body) -> Result<(), Rejection> {
+    let exempt = || room.standing(user).role() >= Some(Role::Moderator);
+    if room.words.is_empty() || exempt() || !room.words.refuse(body.as_str()) {
+        return Ok(());
+    }
+    Err(Rejection::WordRefused)
+}
+
 /// Refuses a place that this account may not see, or that is not there yet.
 pub(super) fn in_sight(room: &Room, user: UserId, of: Seq) -> Result<(), Rejection> {
     let seen = room.policy.readable_from(room.joined(user)) <= of && of <= room.head;
@@ -63,10 +72,14 @@ impl Shard {
                 None => Ok(Reply::Applied { seq: state.head, at: turn.at, already: true }),
             };
         }
+        if let Some(body) = body {
+            in_words(&self.rooms[slot], who.id, body)?;
+        }
+        let whose = (author.id != who.id).then(|| author.clone());
         let by = who.clone();
         let kind = match body {
             Some(body) => EventKind::Edited { by, of, body: body.clone() },
-            None => EventKind::Deleted { by, of },
+            None => EventKind::Deleted { by, of, whose },
         };
         self.applied(slot, kind, turn)
     }
@@ -89,13 +102,13 @@ impl Shard {
             Act::Invite if belongs => {
                 return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
             }
-            Act::Ban | Act::Unban | Act::Unmute | Act::Invite => {}
+            Act::Ban | Act::Unban | Act::Unmute | Act::Invite | Act::DeleteAll => {}
             Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_) if belongs => {}
             _ => return Err(Rejection::NoSuchUser),
         }
         outranks(state.standing(by.id), was, Some(act))?;
         let now = act.applied(was);
-        if now == was {
+        if now == was && act != Act::DeleteAll {
             return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
         }
         if now.is_marked() && !was.is_marked() && state.marked() >= self.marked_max {
@@ -144,9 +157,17 @@ pub(super) fn message(
 /// Whether a message was deleted, before this turn or in it.
 pub(super) fn is_deleted(message: &Event, turn: &Turn) -> bool {
     let erased = matches!(&message.kind, EventKind::Posted { body, .. } if body.is_erased());
+    let author = match &message.kind {
+        EventKind::Posted { author, .. } => Some(author.id),
+        _ => None,
+    };
     let deletes = |event: &Event| {
         event.room == message.room
-            && matches!(event.kind, EventKind::Deleted { of, .. } if of == message.seq)
+            && event.seq > message.seq
+            && match &event.kind {
+                EventKind::Deleted { of, .. } => *of == message.seq,
+                kind => kind.sweeps().is_some_and(|user| Some(user) == author),
+            }
     };
     erased || turn.events.iter().any(|event| deletes(event))
 }

@@ -223,6 +223,7 @@ fn restored(head: u64) -> Restored {
         pushed: Seq(head),
         posts: 10,
         policy: Policy::default(),
+        words: Words::default(),
         people: vec![(UserId::new(1).unwrap(), Person::new(Seq(2), Standing::of(Role::Owner)))],
         pins: Vec::new(),
     }
@@ -482,13 +483,14 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
         let room = kept.shard.room(room(1)).unwrap();
         let mut people: Vec<_> = room.people().collect();
         people.sort_unstable();
-        (room.head(), room.pushed(), room.policy(), people)
+        (room.head(), room.pushed(), room.policy(), room.words(), people)
     };
     let before = state(&kept);
     let changed = Settings {
         speak: Some(Speak::Voiced),
         history: Some(Visibility::Joining),
         slow_seconds: Some(5),
+        words: Some(Words::parse(vec!["tea".into()]).unwrap()),
         topic: None,
     };
     let batch = [

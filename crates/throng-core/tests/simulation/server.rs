@@ -10,7 +10,7 @@ use throng_core::hub::Hub;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
     Command, Event, EventKind, Kind, Limits, Rejection, Reply, Request, RoomId, RoomName, Seq,
-    Timestamp, UserId,
+    Timestamp, UserId, Words,
 };
 
 use crate::histories::{room, user};
@@ -221,6 +221,7 @@ impl Server {
                 head: state.head(),
                 pushed: state.pushed(),
                 posts: state.posts(),
+                words: Words::default(),
                 policy: state.policy(),
                 people: state.people().collect(),
                 pins: state.pins().to_vec(),

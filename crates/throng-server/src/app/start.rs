@@ -28,6 +28,7 @@ use crate::fold::{Fold, FoldEnded, Folder};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
+use crate::moderation::Moderation;
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::recovery::{RecoveryError, recover};
@@ -148,16 +149,14 @@ impl App {
         disk.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
-        let tail = rooms.restore(&disk, &limits, &directory)?;
-        let tail = Arc::new(tail);
+        let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
         let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
         let auth = open_auth(&settings, &clock, &metrics)?;
-        auth.accounts().watch(Arc::new(SessionsWatch {
-            sessions: Arc::clone(&sessions),
-            fatal: fatal.clone(),
-        }));
-        let fold = start_fold(&tail, &disk, &fatal).map_err(StartError::Thread)?;
+        let watch = SessionsWatch { sessions: Arc::clone(&sessions), fatal: fatal.clone() };
+        auth.accounts().watch(Arc::new(watch));
+        let moderation = open_moderation(&settings, &fatal)?;
+        let fold = start_fold(&tail, &disk, &moderation, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let around = Threads {
             sequencer: sequencer::Around {
@@ -192,6 +191,7 @@ impl App {
             metrics,
             auth,
             directory,
+            moderation,
             sessions,
             history,
             tail,
@@ -341,14 +341,27 @@ fn lock_folder(folder: &Path) -> Result<File, StartError> {
 }
 
 /// Starts the fold's thread; its end is the process's, for nothing would be trimmed after it.
-fn start_fold(tail: &Arc<Tail>, disk: &Disk, fatal: &Fatal) -> io::Result<Fold> {
+fn start_fold(
+    tail: &Arc<Tail>,
+    disk: &Disk,
+    moderation: &Arc<Moderation>,
+    fatal: &Fatal,
+) -> io::Result<Fold> {
     let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
+    let folder = folder.with_audit(Arc::clone(moderation));
     let fatal = fatal.clone();
     let ended = move |ended: &FoldEnded| match ended {
         FoldEnded::SyncFailed(error) => fatal.sync_failed(error),
         FoldEnded::Panicked => fatal.bug("the fold's thread panicked"),
     };
     Fold::start(folder, Box::new(ended))
+}
+
+fn open_moderation(settings: &Settings, fatal: &Fatal) -> Result<Arc<Moderation>, StartError> {
+    let folder = (!settings.memory).then_some(settings.data.as_path());
+    let fatal = fatal.clone();
+    let sync_failed = move |cause: &str| fatal.sync_failed(&StoreError::SyncFailed(cause.into()));
+    Ok(Arc::new(Moderation::open(folder, Box::new(sync_failed))?))
 }
 
 fn open_auth(
@@ -426,7 +439,7 @@ impl Rooms {
             let state = state.expect("a named room was restored");
             let counts = (state.head(), state.posts());
             let topic = topics.get(&room).cloned().unwrap_or(topic);
-            let settled = Settled { policy: state.policy(), topic };
+            let settled = Settled { policy: state.policy(), topic, words: state.words() };
             directory.restore(room, name, settled, counts, state.people());
         }
         Ok(tail)
@@ -442,6 +455,7 @@ fn restored(room: RoomSnapshot) -> Restored {
         pushed: room.pushed,
         posts: room.posts,
         policy: room.policy,
+        words: room.words,
         people: room.people,
         pins: room.pins,
     }

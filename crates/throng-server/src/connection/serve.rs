@@ -27,7 +27,7 @@ use crate::faults::{Fault, planted};
 use crate::history::Gap;
 use crate::operations::metrics::Stage;
 use crate::outbox::{Outbox, Writer};
-use crate::protocols::{Ack, Answer, Ask, Protocol, Target, What};
+use crate::protocols::{Ack, Answer, Ask, Protocol, Target, What, moderation};
 use crate::sequencer::Item;
 
 /// What came of one ask.
@@ -86,6 +86,11 @@ impl<P: Protocol + Unpin> Connection<P> {
                 }
                 Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
             },
+            What::ListWords { room } => {
+                let words = self.user().and_then(|user| self.app.directory.words(user.id, room));
+                let answer = words.map(|words| Answer::Words { room, words });
+                Served::Answer(answer.unwrap_or_else(Answer::Rejected))
+            }
             What::Ping => Served::Answer(Answer::Pong),
             What::Unsubscribe { room } => {
                 let outbox = Arc::clone(&self.outbox);
@@ -221,6 +226,7 @@ impl<P: Protocol + Unpin> Connection<P> {
                     }
                 })
             }
+            What::Moderation(asked) => self.oversee(re, asked),
             What::Moderate { room, act, target } => {
                 let from = self.user().cloned();
                 let outbox = Arc::clone(&self.outbox);
@@ -233,6 +239,17 @@ impl<P: Protocol + Unpin> Connection<P> {
             }
             _ => unreachable!("served without waiting"),
         }
+    }
+
+    fn oversee(&self, re: u32, asked: moderation::Asked) -> Future_ {
+        let (app, user) = (Arc::clone(&self.app), self.user().cloned());
+        Box::pin(async move {
+            let told = match user {
+                Ok(user) => app.moderation(user, asked).await,
+                Err(rejection) => Err(rejection),
+            };
+            Slow::Answer(re, told.map_or_else(Answer::Rejected, Answer::Moderation))
+        })
     }
 
     fn log_out(&self, app: Arc<App>, re: u32) -> Future_ {
@@ -309,6 +326,8 @@ fn needs_quiet(what: &What) -> bool {
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }
         | What::ListRooms { .. }
+        | What::ListWords { .. }
+        | What::Moderation(_)
         | What::Logout => true,
         What::Register { .. }
         | What::Login { .. }

@@ -5,6 +5,7 @@
 //! into bytes, and `native/mapping.rs` is the one place where wire types meet domain types.
 
 mod form;
+pub mod moderation;
 pub mod native;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::fmt::Debug;
 
 use throng_core::{
     Act, Author, Command, Disconnect, Kind, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
+    Words,
 };
 
 use crate::pages::{Page, RoomList, Span};
@@ -125,6 +127,13 @@ pub enum What {
         /// When to answer.
         ack: Ack,
     },
+    /// A room's word filter.
+    ListWords {
+        /// Which room.
+        room: RoomId,
+    },
+    /// What those who keep order look at, and whom the asker does not want to hear from.
+    Moderation(moderation::Asked),
     /// A page of history.
     History {
         /// Which room.
@@ -240,6 +249,15 @@ pub enum Answer {
         /// It was so before.
         already: bool,
     },
+    /// A room's word filter.
+    Words {
+        /// Which room.
+        room: RoomId,
+        /// What may not be said there.
+        words: Words,
+    },
+    /// What those who keep order look at, and whom the asker does not want to hear from.
+    Moderation(moderation::Told),
     /// A page of history.
     Page(Page),
     /// Heard from here on.

@@ -4,10 +4,10 @@
 
 use throng_core::{
     Act, Author, Body, EventKind, Extras, Reaction, Role, Seq, Settings, Speak, Topic, UserId,
-    Username, Visibility,
+    Username, Visibility, Words,
 };
 
-use throng_core::limits::MENTIONS_MAX;
+use throng_core::limits::{FILTER_WORDS_MAX, MENTIONS_MAX};
 
 use super::{Reader, RecordError, put_text, put_varint};
 
@@ -22,9 +22,10 @@ const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;
 const SET_HISTORY: u8 = 4;
 const SET_SLOW: u8 = 8;
+const SET_WORDS: u8 = 0x40;
 
 /// What comes behind the author: checked for its shape, its texts not yet for their rules.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Told<'a> {
     /// Nothing of this room's.
     Nothing,
@@ -34,6 +35,7 @@ pub(super) enum Told<'a> {
     },
     Deleted {
         of: u64,
+        whose: Option<(u64, &'a str)>,
     },
     Reacted {
         of: u64,
@@ -55,6 +57,7 @@ pub(super) enum Told<'a> {
         speak: Option<Speak>,
         history: Option<Visibility>,
         slow_seconds: Option<u32>,
+        words: Option<Vec<&'a str>>,
     },
 }
 
@@ -65,7 +68,13 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
             put_varint(out, of.0);
             put_text(out, body.as_str());
         }
-        EventKind::Deleted { of, .. } => put_varint(out, of.0),
+        EventKind::Deleted { of, whose, .. } => {
+            put_varint(out, of.0);
+            if let Some(whose) = whose {
+                put_varint(out, whose.id.get());
+                put_text(out, whose.name.as_str());
+            }
+        }
         EventKind::Reacted { of, reaction, on, count, .. } => {
             put_varint(out, of.0);
             put_text(out, reaction.as_str());
@@ -89,13 +98,14 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
 }
 
 fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
-    let Settings { topic, speak, history, slow_seconds } = settings;
+    let Settings { topic, speak, history, slow_seconds, words } = settings;
     let flag = |has: bool, flag: u8| if has { flag } else { 0 };
     out.push(
         flag(topic.is_some(), SET_TOPIC)
             | flag(speak.is_some(), SET_SPEAK)
             | flag(history.is_some(), SET_HISTORY)
-            | flag(slow_seconds.is_some(), SET_SLOW),
+            | flag(slow_seconds.is_some(), SET_SLOW)
+            | flag(words.is_some(), SET_WORDS),
     );
     if let Some(topic) = topic {
         put_text(out, topic.as_str());
@@ -105,13 +115,25 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
     if let Some(seconds) = slow_seconds {
         put_varint(out, u64::from(*seconds));
     }
+    if let Some(words) = words {
+        put_varint(out, words.list().len() as u64);
+        words.list().for_each(|word| put_text(out, word));
+    }
 }
 
 /// Reads what comes behind the author of an event of this kind.
-pub(super) fn read<'a>(reader: &mut Reader<'a>, kind: u8) -> Result<Told<'a>, RecordError> {
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    kind: u8,
+    of_another: bool,
+) -> Result<Told<'a>, RecordError> {
     Ok(match kind {
         KIND_EDITED => Told::Edited { of: reader.varint("of")?, text: reader.text("text")? },
-        KIND_DELETED => Told::Deleted { of: reader.varint("of")? },
+        KIND_DELETED => {
+            let of = reader.varint("of")?;
+            let mut another = || Ok((reader.varint("whose")?, reader.text("whose")?));
+            Told::Deleted { of, whose: of_another.then(&mut another).transpose()? }
+        }
         KIND_REACTED => {
             let (of, text, told) =
                 (reader.varint("of")?, reader.text("reaction")?, reader.varint("count")?);
@@ -137,7 +159,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, kind: u8) -> Result<Told<'a>, Re
 
 fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let flags = reader.byte("settings")?;
-    if flags > (SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW) {
+    if flags & !(SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS) != 0 {
         return Err(RecordError::Field("settings"));
     }
     let has = |flag: u8| flags & flag != 0;
@@ -145,12 +167,21 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let mut number = |flag, field| if has(flag) { reader.byte(field).map(Some) } else { Ok(None) };
     let (speak, history) = (number(SET_SPEAK, "speak")?, number(SET_HISTORY, "history")?);
     let slow = if has(SET_SLOW) { Some(reader.varint("slow")?) } else { None };
+    let words = if has(SET_WORDS) { Some(read_words(reader)?) } else { None };
     let speak = speak.map(|it| speak_of(it).ok_or(RecordError::Field("speak"))).transpose()?;
     let history =
         history.map(|it| history_of(it).ok_or(RecordError::Field("history"))).transpose()?;
     let slow_seconds =
         slow.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("slow"))).transpose()?;
-    Ok(Told::Set { topic, speak, history, slow_seconds })
+    Ok(Told::Set { topic, speak, history, slow_seconds, words })
+}
+
+fn read_words<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, RecordError> {
+    let count = reader.varint("words")?;
+    if count > FILTER_WORDS_MAX as u64 {
+        return Err(RecordError::Field("words"));
+    }
+    (0..count).map(|_| reader.text("words")).collect()
 }
 
 /// Appends what few posts have.
@@ -177,32 +208,43 @@ pub(super) fn read_extras(reader: &mut Reader<'_>) -> Result<Option<Box<Extras>>
 
 impl Told<'_> {
     /// The event's kind, owned.
-    pub fn to_kind(self, by: Author) -> Result<EventKind, RecordError> {
-        Ok(match self {
+    pub fn to_kind(&self, by: Author) -> Result<EventKind, RecordError> {
+        Ok(match self.clone() {
             Self::Nothing => return Err(RecordError::Field("kind")),
             Self::Edited { of, text } => {
                 let body = Body::parse(text).map_err(|_| RecordError::Field("body"))?;
                 EventKind::Edited { by, of: Seq(of), body }
             }
-            Self::Deleted { of } => EventKind::Deleted { by, of: Seq(of) },
+            Self::Deleted { of, whose } => {
+                let whose = whose.map(|(id, name)| somebody(id, name, "whose")).transpose()?;
+                EventKind::Deleted { by, of: Seq(of), whose }
+            }
             Self::Reacted { of, text, on, count } => {
                 let reaction = Reaction::parse(text).map_err(|_| RecordError::Field("reaction"))?;
                 EventKind::Reacted { by, of: Seq(of), reaction, on, count }
             }
             Self::Pinned { of, on } => EventKind::Pinned { by, of: Seq(of), on },
             Self::Moderated { who, name, act } => {
-                let id = UserId::new(who).ok_or(RecordError::Field("who"))?;
-                let name = Username::parse(name).map_err(|_| RecordError::Field("who"))?;
-                EventKind::Moderated { by, who: Author { id, name }, act }
+                EventKind::Moderated { by, who: somebody(who, name, "who")?, act }
             }
-            Self::Set { topic, speak, history, slow_seconds } => {
+            Self::Set { topic, speak, history, slow_seconds, words } => {
                 let topic = topic.map(Topic::parse).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
-                let settings = Box::new(Settings { topic, speak, history, slow_seconds });
+                let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+                let words = words.map(|words| Words::parse(list(words))).transpose();
+                let words = words.map_err(|_| RecordError::Field("words"))?;
+                let settings = Settings { topic, speak, history, slow_seconds, words };
+                let settings = Box::new(settings);
                 EventKind::Set { by, settings }
             }
         })
     }
+}
+
+fn somebody(id: u64, name: &str, field: &'static str) -> Result<Author, RecordError> {
+    let id = UserId::new(id).ok_or(RecordError::Field(field))?;
+    let name = Username::parse(name).map_err(|_| RecordError::Field(field))?;
+    Ok(Author { id, name })
 }
 
 /// The act in the low four bits, the role that it gives above.
@@ -217,6 +259,7 @@ fn code(act: Act) -> u8 {
         Act::Unvoice => 7,
         Act::Invite => 8,
         Act::SetRole(role) => 9 | (role as u8) << 4,
+        Act::DeleteAll => 0x1f,
     }
 }
 
@@ -231,6 +274,7 @@ fn act(code: u8) -> Option<Act> {
         (7, 0) => Act::Unvoice,
         (8, 0) => Act::Invite,
         (9, role) => Act::SetRole(Role::from_number(role)?),
+        (15, 1) => Act::DeleteAll,
         _ => return None,
     })
 }

@@ -14,10 +14,10 @@ use super::refusal::Refusal;
 use crate::app::App;
 use crate::protocols::native::mapping;
 
-type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
+pub type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
 
 /// The message of the path; what cannot be a number names none.
-fn message(at: At) -> Result<(RoomId, Seq), Refusal> {
+pub fn message(at: At) -> Result<(RoomId, Seq), Refusal> {
     let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
     Ok((mapping::room_id(room)?, Seq(seq)))
 }

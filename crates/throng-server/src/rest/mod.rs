@@ -5,6 +5,8 @@
 //! `{"rejected":{"code":…,"name":…,"text":…}}` with a status that fits. Nothing here decides.
 
 mod accounts;
+mod audit;
+mod blocked;
 mod body;
 mod caller;
 mod health;
@@ -17,11 +19,13 @@ mod openapi;
 mod pins;
 mod react;
 mod refusal;
+mod reports;
 mod room;
 mod rooms;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,6 +55,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/sessions/current", delete(sessions::end))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/{room}", patch(room::set))
+        .route("/rooms/{room}/messages/{seq}/report", post(reports::create))
+        .route("/rooms/{room}/reports", get(reports::list))
+        .route("/rooms/{room}/reports/{report}/settlement", post(reports::settle))
+        .route("/rooms/{room}/audit", get(audit::list))
+        .route("/blocked", get(blocked::list).post(blocked::add))
+        .route("/blocked/{user}", delete(blocked::remove))
+        .route("/rooms/{room}/words", get(words::list))
         .route("/rooms/{room}/moderation", post(moderation::create))
         .route("/rooms/{room}/messages/{seq}", patch(message::edit).delete(message::delete))
         .route("/rooms/{room}/messages/{seq}/reactions/{text}", put(react::on).delete(react::off))

@@ -25,6 +25,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::moderation::{PAGE_MAX, REASON_LEN_MAX};
     use crate::rest::tests::Server;
 
     const ROUTES: &str = include_str!("mod.rs");
@@ -58,7 +59,8 @@ mod tests {
 
     /// What a router answers to a method that nobody has is which methods it has.
     async fn methods(server: &Server, path: &str) -> BTreeSet<String> {
-        let path = path.replace("{room}", "1").replace("{seq}", "1").replace("{text}", "x");
+        let named = ["{room}", "{seq}", "{report}", "{user}", "{text}"];
+        let path = named.iter().fold(path.to_owned(), |path, name| path.replace(name, "1"));
         let asked = Request::builder().method(Method::from_bytes(b"BREW").unwrap());
         let asked = asked.uri(format!("/api/v1{path}")).body(Body::empty()).unwrap();
         let answer = server.router.clone().oneshot(asked).await.unwrap();
@@ -146,6 +148,7 @@ mod tests {
                 // The path says them.
                 fields.remove("room");
                 fields.remove("seq");
+                fields.remove("report");
             }
             assert_eq!(told, fields, "{name}");
             for required in schema["required"].as_array().into_iter().flatten() {
@@ -218,6 +221,13 @@ mod tests {
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
             ("/Reaction/properties/reaction/maxLength", limits::REACTION_LEN_MAX as u64),
             ("/Message/properties/reactions/maxItems", limits::REACTIONS_MAX as u64),
+            ("/Words/properties/list/maxItems", limits::FILTER_WORDS_MAX as u64),
+            ("/Words/properties/list/items/maxLength", limits::FILTER_WORD_LEN_MAX as u64),
+            ("/Report/properties/reason/maxLength", REASON_LEN_MAX as u64),
+            ("/SettleReport/properties/note/maxLength", REASON_LEN_MAX as u64),
+            ("/Reports/properties/reports/maxItems", PAGE_MAX as u64),
+            ("/Audit/properties/entries/maxItems", PAGE_MAX as u64),
+            ("/Blocked/properties/users/maxItems", PAGE_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
             ("/Page/properties/events/maxItems", limits::PAGE_EVENTS_MAX as u64),
         ];

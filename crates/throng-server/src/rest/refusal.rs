@@ -39,6 +39,7 @@ impl Refusal {
             | Rejection::BadArgument
             | Rejection::BadTopic
             | Rejection::BadReaction
+            | Rejection::BadWords
             | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
             Rejection::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {
@@ -49,10 +50,13 @@ impl Refusal {
             | Rejection::Forbidden
             | Rejection::Muted
             | Rejection::NoVoice
+            | Rejection::WordRefused
+            | Rejection::NotAccepted
             | Rejection::Banned => StatusCode::FORBIDDEN,
-            Rejection::NoSuchRoom | Rejection::NoSuchUser | Rejection::NoSuchMessage => {
-                StatusCode::NOT_FOUND
-            }
+            Rejection::NoSuchRoom
+            | Rejection::NoSuchUser
+            | Rejection::NoSuchMessage
+            | Rejection::NoSuchReport => StatusCode::NOT_FOUND,
             Rejection::UsernameTaken | Rejection::RoomNameTaken => StatusCode::CONFLICT,
             Rejection::TooOld => StatusCode::GONE,
             Rejection::RateLimited { .. } | Rejection::SlowMode { .. } => {

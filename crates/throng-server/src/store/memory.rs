@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
     Event, EventKind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally, Timestamp, Topic,
-    UserId,
+    UserId, Words,
 };
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -35,6 +35,9 @@ struct Room {
     posts: u64,
     policy: Policy,
     topic: Topic,
+    words: Words,
+    /// Up to which place all is taken away that an account has said.
+    sweeps: BTreeMap<UserId, Seq>,
     people: BTreeMap<UserId, Person>,
     /// What became of messages, by their places.
     notes: BTreeMap<Seq, Note>,
@@ -91,6 +94,8 @@ impl Kept {
                 name: name.clone(),
                 policy: Policy { kind: *kind, ..Policy::default() },
                 topic: Topic::default(),
+                words: Words::default(),
+                sweeps: BTreeMap::new(),
                 notes: BTreeMap::new(),
                 reactions: BTreeMap::new(),
                 pins: BTreeSet::new(),
@@ -114,6 +119,7 @@ impl Kept {
             EventKind::Set { settings, .. } => {
                 room.policy = room.policy.with(settings);
                 room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
+                room.words = settings.words.clone().unwrap_or(room.words.clone());
             }
             EventKind::Reacted { by, of, reaction, on, .. } => {
                 let key = (*of, reaction.clone());
@@ -138,6 +144,9 @@ impl Kept {
         }
         if let Some(note) = Note::from_event(event) {
             room.notes.insert(note.of, note);
+        }
+        if let Some(user) = event.kind.sweeps() {
+            room.sweeps.insert(user, event.seq);
         }
         if event.pushed {
             room.pushed = event.seq;
@@ -177,6 +186,7 @@ impl Store for MemoryStore {
                 posts: room.posts,
                 policy: room.policy,
                 topic: room.topic.clone(),
+                words: room.words.clone(),
                 people: room.people.iter().map(|(user, person)| (*user, *person)).collect(),
                 pins: room.pins.iter().copied().collect(),
             });
@@ -231,6 +241,12 @@ impl Store for MemoryStore {
     fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
         let kept = self.kept();
         Ok(kept.rooms.get(&room).into_iter().flat_map(|room| room.pins.iter().copied()).collect())
+    }
+
+    fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let kept = self.kept();
+        let Some(room) = kept.rooms.get(&room) else { return Ok(Vec::new()) };
+        Ok(users.iter().filter_map(|user| Some((*user, *room.sweeps.get(user)?))).collect())
     }
 
     fn origins(

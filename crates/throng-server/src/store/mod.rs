@@ -8,6 +8,7 @@ pub mod memory;
 mod people;
 mod reactions;
 mod readers;
+mod schema;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
-use throng_core::{Event, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId};
+use throng_core::{
+    Event, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId, Words,
+};
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
 /// holds or already held by it.
@@ -50,6 +53,8 @@ pub struct RoomSnapshot {
     pub policy: Policy,
     /// What it is about.
     pub topic: Topic,
+    /// Which words may not be said.
+    pub words: Words,
     /// Who belongs, and who has marks, by their numbers.
     pub people: Vec<(UserId, Person)>,
     /// The messages that are pinned, ascending.
@@ -91,6 +96,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The messages that are pinned, ascending.
     fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError>;
+
+    /// Up to which place all is taken away that these accounts have said in a room; those of whom
+    /// nothing is are left out.
+    fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError>;
 
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The

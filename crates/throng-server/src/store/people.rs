@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::{
     Event, Kind, Person, Policy, RoomId, RoomName, Seq, Settings, Standing, Timestamp, Topic,
-    UserId,
+    UserId, Words,
 };
 
 use super::sqlite::{Failure, first_of, number};
@@ -51,12 +51,45 @@ pub fn fold(connection: &Connection, user: UserId, event: &Event) -> Result<(), 
 /// Takes changed settings in.
 pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<(), Failure> {
     let update = "UPDATE rooms SET topic = coalesce(?2, topic), speak = coalesce(?3, speak),
-                  history = coalesce(?4, history), slow = coalesce(?5, slow) WHERE id = ?1";
-    let Settings { topic, speak, history, slow_seconds } = settings;
+                  history = coalesce(?4, history), slow = coalesce(?5, slow),
+                  words = coalesce(?6, words) WHERE id = ?1";
+    let Settings { topic, speak, history, slow_seconds, words } = settings;
     let (speak, history) = (speak.map(speak_number), history.map(history_number));
-    let row = params![room, topic.as_ref().map(Topic::as_str), speak, history, slow_seconds];
+    // No word has a line's end in it.
+    let words = words.as_ref().map(|words| words.list().collect::<Vec<_>>().join("\n"));
+    let row = params![room, topic.as_ref().map(Topic::as_str), speak, history, slow_seconds, words];
     connection.prepare_cached(update)?.execute(row)?;
     Ok(())
+}
+
+/// All that an account has said up to a place is taken away.
+pub fn sweep(connection: &Connection, room: u32, user: UserId, seq: Seq) -> Result<(), Failure> {
+    let insert = "INSERT OR REPLACE INTO sweeps VALUES (?1, ?2, ?3)";
+    let row = params![room, user.get() as i64, seq.0 as i64];
+    connection.prepare_cached(insert)?.execute(row)?;
+    Ok(())
+}
+
+/// Up to where all is taken away that these accounts have said.
+pub fn sweeps(
+    connection: &Connection,
+    room: RoomId,
+    users: &[UserId],
+) -> Result<Vec<(UserId, Seq)>, Failure> {
+    // Few rooms have any: one look tells.
+    let any = "SELECT 1 FROM sweeps WHERE room = ?1 LIMIT 1";
+    if !connection.prepare_cached(any)?.exists([room.get()])? {
+        return Ok(Vec::new());
+    }
+    let select = "SELECT seq FROM sweeps WHERE room = ?1 AND user = ?2";
+    let mut select = connection.prepare_cached(select)?;
+    let mut sweeps = Vec::new();
+    for user in users {
+        let key = params![room.get(), user.get() as i64];
+        let seq = select.query_row(key, |row| number(row, 0)).optional()?;
+        sweeps.extend(seq.map(|seq| (*user, Seq(seq))));
+    }
+    Ok(sweeps)
 }
 
 /// Visits every room. Rooms and members lie in the same order: one walk along both.
@@ -70,7 +103,7 @@ pub fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Re
 fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
     let select =
         "SELECT id, name, created_at, at, head, pushed, posts, kind, topic, speak, history,
-                  slow FROM rooms ORDER BY id";
+                  slow, words FROM rooms ORDER BY id";
     let mut rooms = connection.prepare_cached(select)?;
     let mut rooms = rooms.query([])?;
     let select = "SELECT room, user, seq, standing FROM members ORDER BY room, user";
@@ -113,6 +146,8 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
     let name = RoomName::parse(text(1)?).map_err(|_| bad("its name breaks the rules"))?;
     let topic = Topic::parse(text(8)?).map_err(|_| bad("its topic breaks the rules"))?;
+    let words = text(12)?.split('\n').filter(|word| !word.is_empty()).map(str::to_owned);
+    let words = Words::parse(words.collect()).map_err(|_| bad("its filter breaks the rules"))?;
     let unknown = || bad("a setting that this build does not know");
     let policy = Policy {
         kind: kind_of(row.get(7)?).ok_or_else(unknown)?,
@@ -130,6 +165,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         posts: number(row, 6)?,
         policy,
         topic,
+        words,
         people: Vec::new(),
         pins: Vec::new(),
     })

@@ -11,16 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::id::SEQ_MAX;
-use throng_core::{Body, Event, EventKind, RoomId, Seq, Tally, Timestamp, UserId};
+use throng_core::{Act, Body, Event, EventKind, RoomId, Seq, Tally, Timestamp, UserId};
 
 use super::cursors::{Cursor, Cursors};
 use super::people;
 use super::reactions;
 use super::readers::Readers;
+use super::schema::{KIND, READER};
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
-use crate::sqlite::{self, Kind, Trouble};
+use crate::sqlite::{self, Trouble};
 
 /// Events of a full block: decoding one costs a page of history little, and a busy room's fold
 /// writes few of them.
@@ -29,51 +30,6 @@ const BLOCK_EVENTS_MAX: u64 = 64;
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
 /// Enough to keep both cores reading while one waits for the disk.
 const READERS: usize = 4;
-
-const KIND: Kind = Kind {
-    what: "store",
-    application_id: 0x5468_7253, // "ThrS"
-    version: 3,
-    page_size: 16 * 1024,
-    cache_kib: 32 * 1024,
-    schema: "CREATE TABLE rooms (
-                 id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
-                 at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL,
-                 kind INTEGER NOT NULL DEFAULT 0, topic TEXT NOT NULL DEFAULT '',
-                 speak INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0,
-                 slow INTEGER NOT NULL DEFAULT 0);
-             CREATE TABLE members (
-                 room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
-                 standing INTEGER NOT NULL DEFAULT 2, PRIMARY KEY (room, user)) WITHOUT ROWID;
-             CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
-             CREATE TABLE reactions (
-                 id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
-                 PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
-             CREATE TABLE tallies (
-                 id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
-                 seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
-             CREATE TABLE pins (id INTEGER PRIMARY KEY);
-             CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
-    // Who made a room had joined it at its second place.
-    steps: &["ALTER TABLE rooms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
-              ALTER TABLE rooms ADD COLUMN topic TEXT NOT NULL DEFAULT '';
-              ALTER TABLE rooms ADD COLUMN speak INTEGER NOT NULL DEFAULT 0;
-              ALTER TABLE rooms ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
-              ALTER TABLE rooms ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;
-              ALTER TABLE members ADD COLUMN standing INTEGER NOT NULL DEFAULT 2;
-              UPDATE members SET standing = 4 WHERE seq = 2;
-              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT)",
-             "CREATE TABLE reactions (
-                  id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
-                  PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
-              CREATE TABLE tallies (
-                  id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
-                  seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
-              CREATE TABLE pins (id INTEGER PRIMARY KEY)"],
-    exclusive: false,
-};
-
-const READER: Kind = Kind { cache_kib: 8 * 1024, ..KIND };
 
 /// How the store is opened.
 #[derive(Clone, Debug)]
@@ -196,6 +152,11 @@ impl Store for SqliteStore {
     fn pins(&self, room: RoomId) -> Result<Vec<Seq>, StoreError> {
         let lease = self.readers.lease();
         reactions::pins(&lease, room).map_err(|failure| failure.named("read pins"))
+    }
+
+    fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        let lease = self.readers.lease();
+        people::sweeps(&lease, room, users).map_err(|failure| failure.named("read deletions"))
     }
 
     fn origins(
@@ -338,6 +299,9 @@ impl Writer {
             }
             EventKind::Joined { who } | EventKind::Left { who } => {
                 people::fold(&self.connection, who.id, event)?;
+            }
+            EventKind::Moderated { who, act: Act::DeleteAll, .. } => {
+                people::sweep(&self.connection, room, who.id, event.seq)?;
             }
             EventKind::Moderated { who, .. } => people::fold(&self.connection, who.id, event)?,
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
@@ -529,7 +493,7 @@ fn page_before(
 }
 
 impl StoreError {
-    fn from_trouble(trouble: Trouble, attempted: &'static str) -> Self {
+    pub(crate) fn from_trouble(trouble: Trouble, attempted: &'static str) -> Self {
         match trouble {
             Trouble::Full => Self::Full,
             Trouble::SyncFailed(cause) => Self::SyncFailed(cause),

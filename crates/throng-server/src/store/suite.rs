@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
     Act, Author, Body, Event, EventKind, Kind, Person, Policy, Reaction, Role, RoomId, Seq,
-    Standing, Tally, Timestamp, Topic, UserId,
+    Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -103,6 +103,11 @@ impl Store for Failing {
         self.store.pins(room)
     }
 
+    fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        self.refuse("read deletions")?;
+        self.store.sweeps(room, users)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -137,6 +142,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     people_and_settings_are_what_the_events_make_of_them(&*make());
     what_became_of_messages_is_kept_beside_them(&*make());
     reactions_are_counted_and_pins_kept_until_their_message_is_deleted(&*make());
+    all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -223,6 +229,7 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
         posts: 2,
         policy: Policy::default(),
         topic: Topic::default(),
+        words: Words::default(),
         people: vec![
             (ann.id, Person::new(Seq(7), Standing::of(Role::Member))),
             (bob.id, Person::new(Seq(5), Standing::of(Role::Member))),
@@ -284,7 +291,9 @@ fn what_became_of_messages_is_kept_beside_them(store: &dyn Store) {
         let body = Body::parse(text).unwrap();
         samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
     };
-    let delete = |seq, of| samples::event(room, seq, EventKind::Deleted { by: by(), of: Seq(of) });
+    let delete = |seq, of| {
+        samples::event(room, seq, EventKind::Deleted { by: by(), of: Seq(of), whose: None })
+    };
     fold(store, vec![edit(101, 7, "a"), edit(102, 70, "b"), edit(103, 7, "c")]);
     fold(store, vec![delete(104, 70), edit(105, 9, "d")]);
     fold(store, vec![edit(105, 9, "d")]);
@@ -346,10 +355,30 @@ fn reactions_are_counted_and_pins_kept_until_their_message_is_deleted(store: &dy
     assert!(asked(1, 8, 8).is_empty() && asked(1, 10, 100).is_empty());
     assert_eq!(store.pins(room).unwrap(), [Seq(7), Seq(9)]);
     assert_eq!(store.pins(samples::room(4)).unwrap(), []);
-    fold(store, vec![next(EventKind::Deleted { by: by(1), of: of(7) })]);
+    fold(store, vec![next(EventKind::Deleted { by: by(1), of: of(7), whose: None })]);
     assert_eq!(asked(1, 1, 100), both[1..]);
     let told = rooms(store);
     assert_eq!((&*told[0].pins, &*told[1].pins), (&[Seq(9)][..], &[][..]));
+}
+
+fn all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(store: &dyn Store) {
+    let room = samples::room(5);
+    let mut events = samples::history(room, 1, 2);
+    let swept = |seq, user| {
+        let (by, who) = (samples::author(1), samples::author(user));
+        samples::event(room, seq, EventKind::Moderated { by, who, act: Act::DeleteAll })
+    };
+    events.extend([swept(3, 7), swept(4, 8), swept(5, 7)]);
+    fold(store, events.clone());
+    fold(store, events);
+    let of = |room, users: &[u64]| {
+        let users: Vec<_> = users.iter().map(|user| UserId::new(*user).unwrap()).collect();
+        store.sweeps(room, &users).unwrap()
+    };
+    let user = |user| UserId::new(user).unwrap();
+    assert_eq!(of(room, &[7, 8, 9]), [(user(7), Seq(5)), (user(8), Seq(4))]);
+    assert_eq!(of(room, &[9]), []);
+    assert_eq!(of(samples::room(6), &[7]), []);
 }
 
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
@@ -399,6 +428,8 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     assert!(failing.reactions(room, Seq(1), Seq(9), samples::author(1).id).is_err());
     once();
     assert!(failing.pins(room).is_err());
+    once();
+    assert!(failing.sweeps(room, &[]).is_err());
     once();
     assert!(failing.rooms(&mut |_| ()).is_err());
     assert_eq!(rooms(&failing).len(), 1);

@@ -4,6 +4,7 @@
 mod client;
 mod delivery;
 mod descriptors;
+mod keeping;
 mod limits;
 mod moderation;
 mod reactions;

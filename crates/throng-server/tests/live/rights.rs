@@ -145,6 +145,10 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::Voice => act(Act::Voice),
         O::Unvoice => act(Act::Unvoice),
         O::Invite => act(Act::Invite),
+        O::DeleteAll => act(Act::DeleteAll),
+        O::Words | O::Report | O::Reports | O::Settle | O::Audit => {
+            overseen(operation, room, other)
+        }
         O::SetRole => {
             let (act, role) = (Act::SetRole as i32, v1::Role::Visitor as i32);
             let body = format!(r#"{{"act":"set_role","user":{target},"role":"visitor"}}"#);
@@ -158,6 +162,39 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         }
     };
     Some(Asked { operation, request, rest })
+}
+
+/// What those who keep order look at, and how they hear of it.
+fn overseen(operation: Operation, room: u32, other: u64) -> (Request, Option<Rest>) {
+    use Operation as O;
+    let at = |path: &str| format!("/rooms/{room}{path}");
+    match operation {
+        O::Words => {
+            let rest = ("GET", at("/words"), String::new());
+            (Request::ListWords(v1::ListWords { room }), Some(rest))
+        }
+        O::Report => {
+            let reason = "rude".to_owned();
+            let rest =
+                ("POST", at(&format!("/messages/{other}/report")), r#"{"reason":"rude"}"#.into());
+            (Request::Report(v1::Report { room, seq: other, reason }), Some(rest))
+        }
+        O::Reports => {
+            let asked = v1::ListReports { room, ..v1::ListReports::default() };
+            (Request::ListReports(asked), Some(("GET", at("/reports"), String::new())))
+        }
+        O::Settle => {
+            // One that there is not.
+            let asked = v1::SettleReport { room, report: 1 << 40, ..v1::SettleReport::default() };
+            let path = at("/reports/1099511627776/settlement");
+            (Request::SettleReport(asked), Some(("POST", path, "{}".to_owned())))
+        }
+        O::Audit => {
+            let asked = v1::ListAudit { room, ..v1::ListAudit::default() };
+            (Request::ListAudit(asked), Some(("GET", at("/audit"), String::new())))
+        }
+        other => unreachable!("{other:?} is asked elsewhere"),
+    }
 }
 
 /// What is put on a message beside its text.
@@ -292,8 +329,10 @@ impl Scene<'_> {
                 | Operation::DeleteOwn
                 | Operation::React
                 | Operation::Unreact
-                | Operation::Pin => [0, 215],
+                | Operation::Pin
+                | Operation::Report => [0, 215],
                 Operation::DeleteOther => [0, 210],
+                Operation::Settle => [251, 251],
                 Operation::Kick
                 | Operation::Mute
                 | Operation::Voice

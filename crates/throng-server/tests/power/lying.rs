@@ -49,6 +49,10 @@ impl Store for Lying {
         self.0.pins(room)
     }
 
+    fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError> {
+        self.0.sweeps(room, users)
+    }
+
     fn origins(
         &self,
         room: RoomId,

@@ -14,7 +14,7 @@ use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
     Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
     Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Timestamp, Topic,
-    UserId, Username, Visibility,
+    UserId, Username, Visibility, Words,
 };
 use throng_server::clock::Clock;
 use throng_server::fold::Folder;
@@ -244,8 +244,9 @@ fn made_once(shard: &Shard, batch: &[Request]) -> Vec<Request> {
 }
 
 fn restored(room: RoomSnapshot) -> Restored {
-    let RoomSnapshot { room, name, at, head, pushed, posts, policy, people, pins, .. } = room;
-    Restored { room, name, at, head, pushed, posts, policy, people, pins }
+    let RoomSnapshot { room, name, at, head, pushed, posts, policy, words, people, pins, .. } =
+        room;
+    Restored { room, name, at, head, pushed, posts, policy, words, people, pins }
 }
 
 fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
@@ -253,7 +254,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     let EventKind::Created { name, .. } = &first.kind else { panic!("{first:?} makes no room") };
     let mut people = BTreeMap::new();
     let (mut posts, mut pushed) = (0, Seq::ZERO);
-    let (mut policy, mut topic) = (Policy::default(), Topic::default());
+    let (mut policy, mut topic, mut words) = <(Policy, Topic, Words)>::default();
     let mut pins = BTreeSet::new();
     for event in history {
         match &event.kind {
@@ -264,6 +265,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
             EventKind::Set { settings, .. } => {
                 policy = policy.with(settings);
                 topic = settings.topic.clone().unwrap_or(topic);
+                words = settings.words.clone().unwrap_or(words);
             }
             _ => {}
         }
@@ -287,6 +289,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
         posts,
         policy,
         topic,
+        words,
         people: people.into_iter().collect(),
         pins: pins.into_iter().collect(),
     }
@@ -551,12 +554,23 @@ fn touch(post: &Event, chance: &mut SmallRng) -> Request {
 
 fn act(chance: &mut SmallRng) -> Act {
     let role = Role::ALL[chance.random_range(0..4)];
-    let acts = [Act::Kick, Act::Ban, Act::Unban, Act::Mute, Act::Unmute, Act::Voice, Act::Invite];
-    acts.get(chance.random_range(0..9)).copied().unwrap_or(Act::SetRole(role))
+    let acts = [
+        Act::Kick,
+        Act::Ban,
+        Act::Unban,
+        Act::Mute,
+        Act::Unmute,
+        Act::Voice,
+        Act::Invite,
+        Act::DeleteAll,
+    ];
+    acts.get(chance.random_range(0..10)).copied().unwrap_or(Act::SetRole(role))
 }
 
 fn settings(chance: &mut SmallRng) -> Settings {
     let topic = Topic::parse(&format!("{:x}", chance.random::<u32>())).unwrap();
     let history = [Visibility::Members, Visibility::Joining][chance.random_range(0..2)];
-    Settings { topic: Some(topic), history: Some(history), ..Settings::default() }
+    let word = format!("word{}*", chance.random_range(0..9));
+    let words = chance.random_bool(0.3).then(|| Words::parse(vec![word]).unwrap());
+    Settings { topic: Some(topic), history: Some(history), words, ..Settings::default() }
 }

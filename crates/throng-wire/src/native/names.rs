@@ -60,7 +60,7 @@ names! {
     act Act [
         None = "none", Kick = "kick", Ban = "ban", Unban = "unban", Mute = "mute",
         Unmute = "unmute", Voice = "voice", Unvoice = "unvoice", Invite = "invite",
-        SetRole = "set_role"
+        SetRole = "set_role", DeleteAll = "delete_all"
     ];
     role Role [
         None = "none", Visitor = "visitor", Member = "member", Moderator = "moderator",

@@ -82,7 +82,10 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     create_room => CreateRoom, list_rooms => ListRooms, join => Join, leave => Leave, post => Post,
     history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping,
     edit => Edit, delete => Delete, moderate => Moderate, set_room => SetRoom,
-    react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins
+    react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins,
+    list_words => ListWords, report => Report, list_reports => ListReports,
+    settle_report => SettleReport, list_audit => ListAudit, block => Block, unblock => Unblock,
+    list_blocked => ListBlocked
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -92,7 +95,8 @@ oneof!(ServerFrame [] frame: server_frame::Frame [
 oneof!(Reply [re] outcome: reply::Outcome [
     rejected => Rejected, session => Session, rooms => Rooms, joined => Joined, left => Left,
     posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
-    applied => Applied
+    applied => Applied, words => Words, reported => Reported, reports => Reports,
+    audit => Audit, blocked => Blocked
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

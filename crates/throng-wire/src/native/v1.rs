@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 51, 52, 53, 54, 55, 56, 57, 58")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -57,6 +57,22 @@ pub mod client_frame {
         Unpin(super::Unpin),
         #[prost(message, tag = "26")]
         Pins(super::Pins),
+        #[prost(message, tag = "51")]
+        ListWords(super::ListWords),
+        #[prost(message, tag = "52")]
+        Report(super::Report),
+        #[prost(message, tag = "53")]
+        ListReports(super::ListReports),
+        #[prost(message, tag = "54")]
+        SettleReport(super::SettleReport),
+        #[prost(message, tag = "55")]
+        ListAudit(super::ListAudit),
+        #[prost(message, tag = "56")]
+        Block(super::Block),
+        #[prost(message, tag = "57")]
+        Unblock(super::Unblock),
+        #[prost(message, tag = "58")]
+        ListBlocked(super::ListBlocked),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -282,6 +298,122 @@ pub struct SetRoom {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::history_for")]
     pub history: i32,
+    /// Words that may not be said; an empty list for no filter.
+    #[prost(message, optional, tag = "50")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: ::core::option::Option<Words>,
+}
+/// A room's word filter. An entry is a whole word; `*` before or behind it stands for any letters.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Words {
+    /// At most 200, each at most 64 bytes.
+    #[prost(string, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Read a room's word filter. Replied with `words`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWords {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+}
+/// Object to a message, for those who keep order in the room. Replied with `reported`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Report {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// What is wrong with it, 1 to 500 bytes.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A page of a room's reports, ascending. Replied with `reports`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReports {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Reports with a greater number than this.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+    /// Those that were settled, in place of those that wait.
+    #[prost(bool, tag = "4")]
+    pub settled: bool,
+}
+/// Settle a report. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleReport {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(uint64, tag = "2")]
+    pub report: u64,
+    /// It was right.
+    #[prost(bool, tag = "3")]
+    pub upheld: bool,
+    /// What to remember of it, at most 500 bytes.
+    #[prost(string, tag = "4")]
+    pub note: ::prost::alloc::string::String,
+}
+/// A page of a room's audit log, the newest entry first. Replied with `audit`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAudit {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Entries with a smaller number than this; 0 for the newest.
+    #[prost(uint64, tag = "2")]
+    pub before: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// Hear no more from somebody, who is named by number or by name. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Block {
+    #[prost(uint64, tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub user: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Hear from somebody again. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unblock {
+    #[prost(uint64, tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub user: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// A page of those whom the asker blocks, by number. Replied with `blocked`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBlocked {
+    /// Accounts with a greater number than this.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
 }
 /// Answer a message with a reaction: an emoji or a short text without spaces, at most 64 bytes.
 /// Replied with `applied`.
@@ -450,7 +582,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 50, 51, 52, 53, 54")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -479,6 +611,16 @@ pub mod reply {
         Pong(super::Pong),
         #[prost(message, tag = "12")]
         Applied(super::Applied),
+        #[prost(message, tag = "50")]
+        Words(super::RoomWords),
+        #[prost(message, tag = "51")]
+        Reported(super::Reported),
+        #[prost(message, tag = "52")]
+        Reports(super::Reports),
+        #[prost(message, tag = "53")]
+        Audit(super::Audit),
+        #[prost(message, tag = "54")]
+        Blocked(super::Blocked),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -667,6 +809,122 @@ pub struct Applied {
     /// It was so before; nothing was added.
     #[prost(bool, tag = "4")]
     pub already: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoomWords {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(string, repeated, tag = "2")]
+    pub list: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reported {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(uint64, tag = "2")]
+    pub report: u64,
+    /// The asker had reported this message before; nothing was added.
+    #[prost(bool, tag = "3")]
+    pub already: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Reports {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub reports: ::prost::alloc::vec::Vec<ReportItem>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportItem {
+    #[prost(uint64, tag = "1")]
+    pub report: u64,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "2")]
+    pub at: u64,
+    /// The message's place.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    #[prost(message, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// Whose message it is.
+    #[prost(message, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: ::core::option::Option<User>,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// The text as it was when it was reported; empty once the report is settled.
+    #[prost(string, tag = "7")]
+    pub body: ::prost::alloc::string::String,
+    #[prost(uint64, optional, tag = "8")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_at: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "9")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_by: ::core::option::Option<User>,
+    #[prost(bool, tag = "10")]
+    pub upheld: bool,
+    #[prost(string, tag = "11")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Audit {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<AuditEntry>,
+    /// There are older ones.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditEntry {
+    #[prost(uint64, tag = "1")]
+    pub entry: u64,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "2")]
+    pub at: u64,
+    #[prost(message, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    /// The name of an act, or `delete`, `set_room`, `settle_report`.
+    #[prost(string, tag = "4")]
+    pub what: ::prost::alloc::string::String,
+    /// To whom it was done.
+    #[prost(message, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: ::core::option::Option<User>,
+    /// For a person to read.
+    #[prost(string, tag = "6")]
+    pub detail: ::prost::alloc::string::String,
+    /// The place of its event; 0 for what is not in the room's order.
+    #[prost(uint64, tag = "7")]
+    pub seq: u64,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Blocked {
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
 }
 /// One durable event of a room's order.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -860,6 +1118,10 @@ pub struct RoomSet {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::history_for")]
     pub history: i32,
+    /// How many words the filter has now. Which, those who keep order may ask.
+    #[prost(uint32, optional, tag = "50")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -981,6 +1243,8 @@ pub enum Act {
     Unvoice = 7,
     Invite = 8,
     SetRole = 9,
+    /// Take away all that somebody has said in the room so far.
+    DeleteAll = 50,
 }
 impl Act {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -999,6 +1263,7 @@ impl Act {
             Self::Unvoice => "ACT_UNVOICE",
             Self::Invite => "ACT_INVITE",
             Self::SetRole => "ACT_SET_ROLE",
+            Self::DeleteAll => "ACT_DELETE_ALL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1014,6 +1279,7 @@ impl Act {
             "ACT_UNVOICE" => Some(Self::Unvoice),
             "ACT_INVITE" => Some(Self::Invite),
             "ACT_SET_ROLE" => Some(Self::SetRole),
+            "ACT_DELETE_ALL" => Some(Self::DeleteAll),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
 pub mod moderation;
+pub mod oversight;
 
 use throng_core::id::SEQ_MAX;
 use throng_core::{
@@ -71,6 +72,14 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
             let (act, target) = moderation::act(asked)?;
             What::Moderate { room, act, target }
         }
+        Request::ListWords(v1::ListWords { room }) => What::ListWords { room: room_id(room)? },
+        Request::Report(asked) => What::Moderation(oversight::report(asked)?),
+        Request::ListReports(asked) => What::Moderation(oversight::reports(&asked)?),
+        Request::SettleReport(asked) => What::Moderation(oversight::settle(&asked)?),
+        Request::ListAudit(asked) => What::Moderation(oversight::audit(&asked)?),
+        Request::Block(asked) => What::Moderation(oversight::block(asked)?),
+        Request::Unblock(asked) => What::Moderation(oversight::unblock(asked)?),
+        Request::ListBlocked(asked) => What::Moderation(oversight::list_blocked(asked)),
         Request::SetRoom(asked) => {
             let room = room_id(asked.room)?;
             durable(Command::Set { room, settings: Box::new(moderation::settings(asked)?) })
@@ -173,6 +182,8 @@ pub fn outcome(answer: &Answer) -> Outcome {
             at: at.0,
             already: *already,
         }),
+        Answer::Words { room, words } => Outcome::Words(moderation::words(*room, words)),
+        Answer::Moderation(told) => oversight::outcome(told),
         Answer::Page(page) => Outcome::Page(self::page(page)),
         Answer::Subscribed { room, position } => Outcome::Subscribed(v1::Subscribed {
             room: room.get(),
@@ -280,7 +291,7 @@ pub fn event(event: &Event) -> v1::Event {
             of: of.0,
             body: body.as_str().to_owned(),
         }),
-        EventKind::Deleted { by, of } => {
+        EventKind::Deleted { by, of, .. } => {
             event::What::Deleted(v1::Deleted { by: Some(user(by)), of: of.0 })
         }
         EventKind::Reacted { by, of, reaction, on, count } => event::What::Reaction(v1::Reaction {

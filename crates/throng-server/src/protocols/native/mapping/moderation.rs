@@ -3,7 +3,7 @@
 //! Neighbours: `mapping.rs`, and REST, which asks with the same messages. A number that no enum has
 //! is refused; none is taken for another.
 
-use throng_core::{Act, Kind, Rejection, Role, Settings, Speak, Topic, Visibility};
+use throng_core::{Act, Kind, Rejection, Role, RoomId, Settings, Speak, Topic, Visibility, Words};
 use throng_wire::native::v1;
 
 use crate::protocols::Target;
@@ -22,14 +22,19 @@ pub fn act(asked: v1::Moderate) -> Result<(Act, Target), Rejection> {
         v1::Act::Unvoice => Act::Unvoice,
         v1::Act::Invite => Act::Invite,
         v1::Act::SetRole => Act::SetRole(role_of(role)?),
+        v1::Act::DeleteAll => Act::DeleteAll,
     };
-    let target = match (user, name.as_str()) {
-        (0, "") => return Err(Rejection::BadArgument),
-        (0, _) => Target::Name(name),
-        (number, "") => Target::Number(number),
-        _ => return Err(Rejection::BadArgument),
-    };
-    Ok((act, target))
+    Ok((act, target(user, name)?))
+}
+
+/// Who is named.
+pub fn target(user: u64, name: String) -> Result<Target, Rejection> {
+    match (user, name.as_str()) {
+        (0, "") => Err(Rejection::BadArgument),
+        (0, _) => Ok(Target::Name(name)),
+        (number, "") => Ok(Target::Number(number)),
+        _ => Err(Rejection::BadArgument),
+    }
 }
 
 fn role_of(role: i32) -> Result<Role, Rejection> {
@@ -44,7 +49,7 @@ fn role_of(role: i32) -> Result<Role, Rejection> {
 
 /// What is to be changed.
 pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
-    let v1::SetRoom { room: _, topic, speak, slow_seconds, history } = asked;
+    let v1::SetRoom { room: _, topic, speak, slow_seconds, history, words } = asked;
     let settings = Settings {
         topic: topic.as_deref().map(Topic::parse).transpose()?,
         speak: match v1::Speak::try_from(speak).map_err(|_| Rejection::BadArgument)? {
@@ -60,9 +65,15 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
             v1::HistoryFor::All => Some(Visibility::All),
         },
         slow_seconds,
+        words: words.map(|words| Words::parse(words.list)).transpose()?,
     };
     settings.check()?;
     Ok(settings)
+}
+
+/// A room's word filter.
+pub fn words(room: RoomId, words: &Words) -> v1::RoomWords {
+    v1::RoomWords { room: room.get(), list: words.list().map(str::to_owned).collect() }
 }
 
 /// For whom a room is.
@@ -113,6 +124,7 @@ pub fn act_name(act: Act) -> v1::Act {
         Act::Unvoice => v1::Act::Unvoice,
         Act::Invite => v1::Act::Invite,
         Act::SetRole(_) => v1::Act::SetRole,
+        Act::DeleteAll => v1::Act::DeleteAll,
     }
 }
 
@@ -133,6 +145,7 @@ pub fn set(by: v1::User, settings: &Settings) -> v1::RoomSet {
         speak: settings.speak.map_or(v1::Speak::None, speak) as i32,
         slow_seconds: settings.slow_seconds,
         history: settings.history.map_or(v1::HistoryFor::None, history) as i32,
+        words: settings.words.as_ref().map(|words| words.list().len() as u32),
     }
 }
 
@@ -155,7 +168,7 @@ mod tests {
     #[test]
     fn an_act_a_role_or_a_setting_that_is_not_known_is_refused() {
         let asked = v1::Moderate { user: 7, ..v1::Moderate::default() };
-        for (act, role) in [(0, 0), (10, 0), (-1, 0), (9, 0), (9, 5), (9, -1)] {
+        for (act, role) in [(0, 0), (10, 0), (51, 0), (-1, 0), (9, 0), (9, 5), (9, -1)] {
             let asked = v1::Moderate { act, role, ..asked.clone() };
             assert_eq!(self::act(asked), Err(Rejection::BadArgument), "{act} {role}");
         }
@@ -179,5 +192,12 @@ mod tests {
         };
         assert_eq!((topic(0), topic(511), topic(512)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(topic(513), Err(Rejection::BadTopic));
+        let words = |count: usize, len: usize| {
+            let words = Some(v1::Words { list: vec!["x".repeat(len); count] });
+            settings(v1::SetRoom { words, ..v1::SetRoom::default() }).map(|_| ())
+        };
+        assert_eq!((words(0, 1), words(199, 63), words(200, 64)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(words(201, 64), Err(Rejection::BadWords));
+        assert_eq!(words(200, 65), Err(Rejection::BadWords));
     }
 }

@@ -1,0 +1,102 @@
+//! Answers what is asked beside the rooms' orders: reports, the audit log, who is blocked.
+//!
+//! Neighbours: connections and REST ask; the directory says who may, `moderation` keeps it. Waiting
+//! for its file holds up nobody else.
+
+use std::sync::Arc;
+
+use throng_core::rights::Operation;
+use throng_core::{Author, EventKind, Rejection, RoomId, Seq, UserId};
+
+use super::App;
+use crate::moderation::{Moderation, Report, Settlement};
+use crate::protocols::moderation::{Asked, Told};
+
+impl App {
+    /// Answers it, or refuses.
+    pub async fn moderation(&self, from: Author, asked: Asked) -> Result<Told, Rejection> {
+        let at = self.clock.wall();
+        match asked {
+            Asked::Report { room, seq, reason } => self.report(from, room, seq, reason).await,
+            Asked::Reports { room, after, limit, settled } => {
+                let may = || self.directory.reading(from.id, room, Operation::Reports).map(drop);
+                may()?;
+                let reports =
+                    self.keep(move |kept| kept.reports(room, after, limit, settled)).await?;
+                // Asked again: one who keeps order no longer reads nothing of it.
+                may()?;
+                Ok(Told::Reports(room, reports))
+            }
+            Asked::Settle { room, report, upheld, note } => {
+                self.directory.reading(from.id, room, Operation::Settle)?;
+                let settlement = Settlement { at, by: from, upheld, note };
+                self.keep(move |kept| kept.settle(room, report, &settlement)).await?;
+                Ok(Told::Done)
+            }
+            Asked::Audit { room, before, limit } => {
+                let may = || self.directory.reading(from.id, room, Operation::Audit).map(drop);
+                may()?;
+                let entries = self.keep(move |kept| kept.audit(room, before, limit)).await?;
+                may()?;
+                Ok(Told::Audit(room, entries))
+            }
+            Asked::Block(target) => {
+                let other = self.whom(target).await?;
+                self.keep(move |kept| kept.block(from.id, &other)).await?;
+                Ok(Told::Done)
+            }
+            Asked::Unblock(target) => {
+                let other = self.whom(target).await?;
+                self.keep(move |kept| kept.unblock(from.id, other.id)).await?;
+                Ok(Told::Done)
+            }
+            Asked::Blocked { after, limit } => {
+                let page = self.keep(move |kept| kept.blocked(from.id, after, limit)).await?;
+                Ok(Told::Blocked(page))
+            }
+        }
+    }
+
+    /// Whether one account may write to another of its own accord.
+    pub fn may_write_to(&self, from: UserId, to: UserId) -> Result<(), Rejection> {
+        if self.moderation.blocks(to, from) { Err(Rejection::NotAccepted) } else { Ok(()) }
+    }
+
+    /// A message is reported with the text that it has now.
+    async fn report(
+        &self,
+        by: Author,
+        room: RoomId,
+        seq: Seq,
+        reason: String,
+    ) -> Result<Told, Rejection> {
+        self.directory.reading(by.id, room, Operation::Report)?;
+        let reading = self.directory.reading(by.id, room, Operation::History)?;
+        if !(reading.from..=reading.head).contains(&seq) {
+            return Err(Rejection::NoSuchMessage);
+        }
+        let event = self.read(move |history| history.shown(room, seq)).await?;
+        let event = event.ok_or(Rejection::NoSuchMessage)?;
+        let EventKind::Posted { author, body, .. } = &event.kind else {
+            return Err(Rejection::NoSuchMessage);
+        };
+        if body.is_erased() {
+            return Err(Rejection::NoSuchMessage);
+        }
+        let (about, body) = (author.clone(), body.as_str().to_owned());
+        let at = self.clock.wall();
+        let report = Report { id: 0, room, seq, at, by, about, reason, body, settled: None };
+        let taken = self.keep(move |kept| kept.report(&report)).await?;
+        Ok(Told::Reported(room, taken))
+    }
+
+    /// Asks what moderation keeps, where waiting for the disk holds up nobody else.
+    async fn keep<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Moderation) -> Result<T, Rejection> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let kept = Arc::clone(&self.moderation);
+        // A panic in it is said elsewhere, and so is the runtime's end.
+        tokio::task::spawn_blocking(move || ask(&kept)).await.unwrap_or(Err(Rejection::Unavailable))
+    }
+}

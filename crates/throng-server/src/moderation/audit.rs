@@ -1,0 +1,177 @@
+//! The audit log: who did what to whom, room by room. What was done in a room's order is folded into
+//! it from the log, so that nothing that was acknowledged is missing; what is done beside the order
+//! (settled reports) is noted when it is done.
+//!
+//! Neighbours: `mod.rs`, whose file it is; the fold calls `fold` before the store has the events, and
+//! calls it again with the same ones after a crash, which is harmless.
+
+use rusqlite::{Connection, params};
+use throng_core::{Act, Author, Event, EventKind, Rejection, RoomId, Seq, Settings, Timestamp};
+
+use super::{AUDIT_ENTRIES_MAX, Moderation, author, author_if_any, number, page_len};
+use crate::store::{RoomBatch, StoreError};
+
+/// One thing that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its number: ascending in the order in which it was noted.
+    pub id: u64,
+    /// When it was done.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Author,
+    /// What: the name of an act, `delete`, `set_room`, `settle_report`.
+    pub act: String,
+    /// To whom, if to somebody.
+    pub about: Option<Author>,
+    /// What else there is to know.
+    pub detail: String,
+    /// The place of its event, if it is in the room's order.
+    pub seq: Option<Seq>,
+}
+
+/// A page of the audit log, the newest entry first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// There are older ones.
+    pub more: bool,
+}
+
+/// What is noted.
+pub(super) struct Done<'a> {
+    pub at: Timestamp,
+    pub by: &'a Author,
+    pub act: &'static str,
+    pub about: Option<&'a Author>,
+    pub detail: String,
+}
+
+impl Moderation {
+    /// Notes what was done in these rooms' orders. Durable when this returns `Ok`.
+    pub fn fold(&self, rooms: &[RoomBatch]) -> Result<(), StoreError> {
+        let mut done = rooms.iter().flat_map(|batch| &batch.events).filter_map(|event| {
+            let entry = done(event)?;
+            Some((event, entry))
+        });
+        let Some(first) = done.next() else { return Ok(()) };
+        let written = self.write(|connection| {
+            let mut touched = Vec::new();
+            for (event, entry) in std::iter::once(first).chain(done) {
+                note(connection, event.room, Some(event.seq), &entry)?;
+                touched.push(event.room);
+            }
+            touched.dedup();
+            for room in touched {
+                forget_old(connection, room)?;
+            }
+            Ok(Ok(()))
+        });
+        let failed = |trouble| StoreError::from_trouble(trouble, "write the audit log");
+        written.map(|_| ()).map_err(failed)
+    }
+
+    /// The newest entries of a room below `before` (0 for all).
+    pub fn audit(&self, room: RoomId, before: u64, limit: u32) -> Result<AuditPage, Rejection> {
+        let limit = page_len(limit);
+        let mut entries = self.read(|connection| {
+            let select =
+                "SELECT id, at, by, by_name, act, about, about_name, detail, seq FROM audit
+                          WHERE room = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+            let mut statement = connection.prepare_cached(select)?;
+            let below = if before == 0 { u64::MAX } else { before };
+            let below = i64::try_from(below).unwrap_or(i64::MAX);
+            let rows =
+                statement.query_map(params![room.get(), below, (limit + 1) as i64], |row| {
+                    Ok(AuditEntry {
+                        id: number(row, 0)?,
+                        at: Timestamp(number(row, 1)?),
+                        by: author(row, 2)?,
+                        act: row.get(4)?,
+                        about: author_if_any(row, 5)?,
+                        detail: row.get(7)?,
+                        seq: row.get::<_, Option<i64>>(8)?.map(|seq| Seq(seq as u64)),
+                    })
+                })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        Ok(AuditPage { entries, more })
+    }
+}
+
+/// Notes one entry; an event that was noted before is passed over.
+pub(super) fn note(
+    connection: &Connection,
+    room: RoomId,
+    seq: Option<Seq>,
+    done: &Done<'_>,
+) -> rusqlite::Result<()> {
+    let insert = "INSERT OR IGNORE INTO audit
+                  (room, seq, at, by, by_name, act, about, about_name, detail)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let row = params![
+        room.get(),
+        seq.map(|seq| seq.0 as i64),
+        done.at.0 as i64,
+        done.by.id.get() as i64,
+        done.by.name.as_str(),
+        done.act,
+        done.about.map(|about| about.id.get() as i64),
+        done.about.map(|about| about.name.as_str()),
+        done.detail,
+    ];
+    connection.prepare_cached(insert)?.execute(row).map(drop)
+}
+
+/// Drops the entries of a room beyond those that are kept.
+fn forget_old(connection: &Connection, room: RoomId) -> rusqlite::Result<()> {
+    let delete = "DELETE FROM audit WHERE room = ?1 AND id <= (
+                      SELECT id FROM audit WHERE room = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+    let row = params![room.get(), AUDIT_ENTRIES_MAX as i64];
+    connection.prepare_cached(delete)?.execute(row).map(drop)
+}
+
+/// What an event says that somebody did as one who keeps order.
+fn done(event: &Event) -> Option<Done<'_>> {
+    let at = event.at;
+    match &event.kind {
+        EventKind::Moderated { by, who, act } => {
+            let detail = match act {
+                Act::SetRole(role) => format!("{role:?}").to_lowercase(),
+                _ => String::new(),
+            };
+            Some(Done { at, by, act: name(*act), about: Some(who), detail })
+        }
+        EventKind::Deleted { by, of, whose: Some(whose) } => {
+            let detail = format!("message {of}");
+            Some(Done { at, by, act: "delete", about: Some(whose), detail })
+        }
+        EventKind::Set { by, settings } => {
+            Some(Done { at, by, act: "set_room", about: None, detail: changed(settings) })
+        }
+        _ => None,
+    }
+}
+
+/// The act's name, as the protocol has it.
+fn name(act: Act) -> &'static str {
+    let operation = act.operation().name();
+    operation.strip_prefix("moderate ").unwrap_or(operation)
+}
+
+/// What was changed, for a person to read.
+fn changed(settings: &Settings) -> String {
+    let Settings { topic, speak, history, slow_seconds, words } = settings;
+    let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let parts = [
+        topic.as_ref().map(|topic| format!("topic {:?}", topic.as_str())),
+        speak.as_ref().map(|speak| format!("speak {}", lower(speak))),
+        history.as_ref().map(|history| format!("history {}", lower(history))),
+        slow_seconds.map(|seconds| format!("slow_seconds {seconds}")),
+        words.as_ref().map(|words| format!("words {}", words.list().len())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

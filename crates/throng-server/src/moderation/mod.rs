@@ -1,0 +1,225 @@
+//! What those who keep order look at and nobody else does: reports, the audit log; and whom an
+//! account does not want to hear from. Kept in `moderation.db`, or in memory.
+//!
+//! Neighbours: `app` asks it for connections and REST, the fold brings it what was done in the
+//! rooms' orders before it brings it to the store. It decides no order and no right: who asks here
+//! was asked before whether it may. Calls block; they are made where waiting holds up nobody.
+
+mod audit;
+mod blocks;
+mod reports;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use rusqlite::{Connection, Row};
+use throng_core::{Author, Rejection, UserId, Username};
+
+use crate::sqlite::{self, Kind, Trouble};
+use crate::store::StoreError;
+pub use audit::{AuditEntry, AuditPage};
+pub use blocks::BlockedPage;
+use blocks::Blocks;
+pub use reports::{Report, ReportPage, Reported, Settlement};
+
+/// The file in the data folder.
+pub const FILE: &str = "moderation.db";
+
+/// Reports that wait to be settled in one room; beyond it nobody looks at them anyway.
+pub const REPORTS_OPEN_MAX: usize = 1_000;
+/// Of one reporter in one room.
+pub const REPORTS_OF_ONE_MAX: usize = 20;
+/// Settled reports that are kept for one room, the newest.
+pub const REPORTS_SETTLED_MAX: usize = 1_000;
+/// Entries of the audit log that are kept for one room, the newest.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+/// Accounts that one account may block.
+pub const BLOCKED_MAX: usize = 1_000;
+/// A reason or a note, in bytes.
+pub const REASON_LEN_MAX: usize = 500;
+/// One page of reports, entries or blocked accounts.
+pub const PAGE_MAX: usize = 100;
+
+/// Pages of the journal that are written back at once: 1 MiB.
+const CHECKPOINT_PAGES: u32 = 256;
+
+const KIND: Kind = Kind {
+    what: "file of moderation",
+    application_id: 0x5468_724d, // "ThrM"
+    version: 1,
+    page_size: 4 * 1024,
+    cache_kib: 2 * 1024,
+    schema: "CREATE TABLE reports (
+                 id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL, seq INTEGER NOT NULL,
+                 at INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL,
+                 about INTEGER NOT NULL, about_name TEXT NOT NULL,
+                 reason TEXT NOT NULL, body TEXT NOT NULL,
+                 settled_at INTEGER, settled_by INTEGER, settled_name TEXT,
+                 upheld INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '');
+             CREATE UNIQUE INDEX reports_by_message ON reports (room, seq, by);
+             CREATE INDEX reports_by_room ON reports (room, (settled_at IS NOT NULL), id);
+             CREATE TABLE audit (
+                 id INTEGER PRIMARY KEY AUTOINCREMENT, room INTEGER NOT NULL, seq INTEGER,
+                 at INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL, act TEXT NOT NULL,
+                 about INTEGER, about_name TEXT, detail TEXT NOT NULL);
+             CREATE UNIQUE INDEX audit_by_event ON audit (room, seq);
+             CREATE INDEX audit_by_room ON audit (room, id);
+             CREATE TABLE blocks (
+                 user INTEGER NOT NULL, blocked INTEGER NOT NULL, name TEXT NOT NULL,
+                 PRIMARY KEY (user, blocked)) WITHOUT ROWID",
+    steps: &[],
+    exclusive: false,
+};
+
+/// Reports, audit log and blocked accounts.
+pub struct Moderation {
+    tables: Mutex<Tables>,
+    blocks: RwLock<Blocks>,
+    on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+struct Tables {
+    connection: Connection,
+    /// A sync failed: nothing is written any more.
+    failed: bool,
+}
+
+impl fmt::Debug for Moderation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Moderation")
+    }
+}
+
+impl Moderation {
+    /// Opens the file, or makes it; without a folder it is gone with the process. A sync that fails
+    /// is told to `on_sync_failed`, for what is on disk is unknown then (I10).
+    pub fn open(
+        folder: Option<&Path>,
+        on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        let path = folder.map(|folder| folder.join(FILE));
+        let opened = match &path {
+            Some(path) => sqlite::open(path, None, &KIND, "FULL").and_then(|connection| {
+                connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+                Ok(connection)
+            }),
+            None => Connection::open_in_memory().map_err(Trouble::from).and_then(|connection| {
+                connection.execute_batch(KIND.schema)?;
+                Ok(connection)
+            }),
+        };
+        let opened = opened.and_then(|connection| Ok((Blocks::read(&connection)?, connection)));
+        let opened = opened.map_err(|trouble| {
+            let trouble = match trouble {
+                Trouble::Corrupt(cause) => Trouble::Corrupt(format!("{FILE}: {cause}")),
+                other => other,
+            };
+            StoreError::from_trouble(trouble, "open what moderation keeps")
+        });
+        let (blocks, connection) = opened?;
+        Ok(Self {
+            tables: Mutex::new(Tables { connection, failed: false }),
+            blocks: RwLock::new(blocks),
+            on_sync_failed,
+        })
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads, or refuses as *unavailable*.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Rejection> {
+        let tables = self.tables();
+        read(&tables.connection).map_err(|error| {
+            tracing::error!(%error, "cannot read what moderation keeps");
+            Rejection::Unavailable
+        })
+    }
+
+    /// Writes as one transaction that is durable when this returns `Ok`; what is refused, or fails,
+    /// has changed nothing.
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, Rejection>>,
+    ) -> Result<Result<T, Rejection>, Trouble> {
+        let mut tables = self.tables();
+        if tables.failed {
+            return Err(Trouble::SyncFailed("a sync failed before".to_owned()));
+        }
+        let connection = &tables.connection;
+        let written = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+            let outcome = write(connection)?;
+            connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+            Ok(outcome)
+        });
+        written.map_err(|error| {
+            sqlite::roll_back(&tables.connection);
+            let trouble = Trouble::from(error);
+            if let Trouble::SyncFailed(cause) = &trouble {
+                tables.failed = true;
+                sqlite::never_checkpoint_again(&tables.connection);
+                (self.on_sync_failed)(cause);
+            }
+            trouble
+        })
+    }
+
+    /// The same for one who waits for an answer.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, Rejection>>,
+    ) -> Result<T, Rejection> {
+        self.write(change).unwrap_or_else(|trouble| {
+            tracing::error!(error = told(&trouble), "cannot write what moderation keeps");
+            Err(Rejection::Unavailable)
+        })
+    }
+}
+
+/// A text that explains something: 1 to `REASON_LEN_MAX` bytes; none at all where that is allowed.
+pub fn explanation(text: &str, may_be_empty: bool) -> Result<&str, Rejection> {
+    let text = text.trim();
+    let fits = text.len() <= REASON_LEN_MAX && (may_be_empty || !text.is_empty());
+    if fits { Ok(text) } else { Err(Rejection::BadArgument) }
+}
+
+/// At most this many; 0 for the page's own size.
+fn page_len(asked: u32) -> usize {
+    match asked as usize {
+        0 => PAGE_MAX,
+        asked => asked.min(PAGE_MAX),
+    }
+}
+
+fn told(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Full => "no space left; free some".to_owned(),
+        Trouble::SyncFailed(cause) | Trouble::Corrupt(cause) | Trouble::Io(cause) => cause.clone(),
+    }
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|number| number as u64)
+}
+
+fn author(row: &Row<'_>, first: usize) -> rusqlite::Result<Author> {
+    let name: String = row.get(first + 1)?;
+    let known = UserId::new(number(row, first)?).zip(Username::parse(&name).ok());
+    known.map(|(id, name)| Author { id, name }).ok_or_else(|| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(first, kind, "not of an account".into())
+    })
+}
+
+fn author_if_any(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Author>> {
+    let id: Option<i64> = row.get(first)?;
+    id.map(|_| author(row, first)).transpose()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! What is asked and told beside the rooms' orders: reports, the audit log, who is blocked.
+//!
+//! Neighbours: `native/mapping` and REST make it of their messages and back; `app` answers it.
+
+use throng_core::{RoomId, Seq};
+
+use super::Target;
+use crate::moderation::{AuditPage, BlockedPage, ReportPage, Reported};
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Object to a message.
+    Report {
+        /// In which room.
+        room: RoomId,
+        /// The message's place.
+        seq: Seq,
+        /// What is wrong with it; checked.
+        reason: String,
+    },
+    /// A page of a room's reports.
+    Reports {
+        /// Which room.
+        room: RoomId,
+        /// Above this number.
+        after: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+        /// Those that were settled.
+        settled: bool,
+    },
+    /// Settle a report.
+    Settle {
+        /// In which room.
+        room: RoomId,
+        /// Which.
+        report: u64,
+        /// It was right.
+        upheld: bool,
+        /// What to remember of it; checked.
+        note: String,
+    },
+    /// A page of a room's audit log.
+    Audit {
+        /// Which room.
+        room: RoomId,
+        /// Below this number; 0 for the newest.
+        before: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
+    /// Hear no more from somebody.
+    Block(Target),
+    /// Hear from somebody again.
+    Unblock(Target),
+    /// A page of those whom the asker blocks.
+    Blocked {
+        /// Above this number.
+        after: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The report was taken.
+    Reported(RoomId, Reported),
+    /// A page of reports.
+    Reports(RoomId, ReportPage),
+    /// A page of the audit log.
+    Audit(RoomId, AuditPage),
+    /// A page of those whom the asker blocks.
+    Blocked(BlockedPage),
+    /// Done.
+    Done,
+}

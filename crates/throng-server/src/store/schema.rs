@@ -1,0 +1,59 @@
+//! The tables of the store's file, and the steps from each version of them to the next.
+//!
+//! Neighbours: `sqlite.rs` opens the file by it. A step that was released is never changed.
+
+use crate::sqlite::Kind;
+
+/// The file, as this build makes it, and what brings an older one up to date.
+pub const KIND: Kind = Kind {
+    what: "store",
+    application_id: 0x5468_7253, // "ThrS"
+    version: 4,
+    page_size: 16 * 1024,
+    cache_kib: 32 * 1024,
+    schema: "CREATE TABLE rooms (
+                 id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL,
+                 at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL,
+                 kind INTEGER NOT NULL DEFAULT 0, topic TEXT NOT NULL DEFAULT '',
+                 speak INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0,
+                 slow INTEGER NOT NULL DEFAULT 0, words TEXT NOT NULL DEFAULT '');
+             CREATE TABLE sweeps (
+                 room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
+                 PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE members (
+                 room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
+                 standing INTEGER NOT NULL DEFAULT 2, PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
+             CREATE TABLE reactions (
+                 id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
+                 PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
+             CREATE TABLE tallies (
+                 id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
+                 seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
+             CREATE TABLE pins (id INTEGER PRIMARY KEY);
+             CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+    // Who made a room had joined it at its second place.
+    steps: &["ALTER TABLE rooms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN topic TEXT NOT NULL DEFAULT '';
+              ALTER TABLE rooms ADD COLUMN speak INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE rooms ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;
+              ALTER TABLE members ADD COLUMN standing INTEGER NOT NULL DEFAULT 2;
+              UPDATE members SET standing = 4 WHERE seq = 2;
+              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT)",
+             "CREATE TABLE reactions (
+                  id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
+                  PRIMARY KEY (id, reaction, user)) WITHOUT ROWID;
+              CREATE TABLE tallies (
+                  id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
+                  seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
+              CREATE TABLE pins (id INTEGER PRIMARY KEY)",
+             "ALTER TABLE rooms ADD COLUMN words TEXT NOT NULL DEFAULT '';
+              CREATE TABLE sweeps (
+                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
+                  PRIMARY KEY (room, user)) WITHOUT ROWID"],
+    exclusive: false,
+};
+
+/// The same for those who only read.
+pub const READER: Kind = Kind { cache_kib: 8 * 1024, ..KIND };
