@@ -72,6 +72,10 @@ fn a_run_of_a_week_is_a_page_below_a_megabyte() {
             second.second = at;
             second.phase = format!("phase {}", at / 3_600);
             second.ack.p99_ms *= 1.0 + at as f64 / 1e5;
+            second.counted.committed = Some(12_345.678);
+            second.counted.lag = Some(at as f64);
+            let stages = ["decode", "authorize", "queue", "decide", "commit", "fan-out", "write"];
+            second.counted.work = stages.map(|it| (it.to_owned(), 0.123_456 * at as f64)).to_vec();
             second
         })
         .collect();
@@ -120,6 +124,79 @@ fn the_verdict_sentence_follows_the_ending() {
         );
         assert!(page.contains(&format!("<body class=\"{ending}\">")));
     }
+}
+
+/// A run with a probe, a server that counts, rows and goals: what each of the tests that came from other
+/// servers must put out is on the page.
+#[test]
+fn what_a_scenarios_own_test_draws_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "manifest.json",
+        r#"{"schema": 2, "scenario": {"rooms": [{"name": "probe", "steady": true}]}}"#.into(),
+    );
+    let quick =
+        |p99: f64| format!(r#"{{"count": 5, "p99_ms": {p99}, "max_ms": {p99}, "mean_ms": 2}}"#);
+    let sample = |at: u32| {
+        let phase = if at < 10 { "up" } else { "down" };
+        let (whole, probe) = (quick(9.0), quick(f64::from(at)));
+        format!(
+            "{{\"second\": {at}, \"seconds\": 1, \"phase\": \"{phase}\", \"users\": {at}, \"acked\": 7, \
+             \"intended\": 9, \"deliveries\": 1{at:02}, \"server_cpu\": 0.{at:02}, \"in_flight\": 0.5, \
+             \"listen_overflows\": 1, \"ack\": {whole}, \"delivery\": {whole}, \
+             \"rooms\": {{\"probe\": {{\"delivery\": {probe}}}}}}}\n"
+        )
+    };
+    write("samples.jsonl", (0..20).map(sample).collect());
+    let counted = |at: u32| format!("{at},8,{at},0.5,{at}0.5,0.25\n");
+    let counted: String = (0..20).map(counted).collect();
+    write("series.csv", format!("at,committed,lag,core_0,volume_ema,work_commit\n{counted}"));
+    let client = |id: u32| format!("{id},{id}0,50,{},up\n", 40 + id);
+    let clients: String = (1..20).map(client).collect();
+    write("analysis.csv", format!("client_id,messages,connect_us,median_rtt_us,phase\n{clients}"));
+    let summary = r#"{"schema": 2, "scenario": "all", "ending": "missed", "phases": [
+        {"name": "up", "server_cpu_mean": 0.05}, {"name": "down", "at": 10, "server_cpu_mean": 0.15}],
+        "rows": [{"name": "up", "clients": 19, "rtt_slope_us_per_client": 1.0}],
+        "server_work": {"stages": {"commit": {"per_second": 8, "mean_us": 250}}},
+        "thresholds": [{"name": "goal-p90", "says": "delivery p90 of probe: at most 9 ms",
+            "was": "17 ms", "came": "missed"},
+            {"name": "memory", "says": "memory: at most 9 MiB", "was": "not measured",
+            "came": "unmeasured"}]}"#;
+    write("summary.json", summary.into());
+    let run = Folder::read(folder.path()).unwrap();
+    let page = text(Form::Html, &run);
+    for id in [
+        "connect",
+        "rtt",
+        "cpu",
+        "volume-and-cpu",
+        "flow",
+        "consumer-lag",
+        "in-flight",
+        "work",
+        "overflows",
+        "latency-by-cpu",
+        "volume-by-cpu",
+        "volume-by-users",
+        "cpu-by-users",
+        "latency-by-volume-boxes",
+    ] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+    for said in [
+        "<h1><b>Goal missed</b>  delivery p90 of probe: at most 9 ms, but it was 17 ms",
+        "Nothing measured memory: at most 9 MiB",
+        "a client: up +1.000",
+        "the kernel refused 20 for a full backlog",
+        "The probe&#39;s latency against CPU",
+        "server, mean of the phase",
+        "not known: it was not measured",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    let junit = text(Form::Junit, &run);
+    assert!(junit.contains(r#"failures="1" errors="0" skipped="1""#), "{junit}");
 }
 
 #[test]

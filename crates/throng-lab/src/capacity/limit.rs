@@ -107,7 +107,13 @@ mod tests {
         summary.fsync = Some([sync, sync]);
         summary.latency.ack.p99_ms = 50.0;
         summary.cost = Some(Cost { rss_max_bytes: 1 << 20, ..Cost::default() });
-        Folder { manifest, seconds: vec![second; 20], lines: Vec::new(), summary }
+        Folder {
+            manifest,
+            seconds: vec![second; 20],
+            lines: Vec::new(),
+            clients: Vec::new(),
+            summary,
+        }
     }
 
     #[test]

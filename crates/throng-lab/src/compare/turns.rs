@@ -178,7 +178,13 @@ mod tests {
     fn folder(cpu: f64, ending: Ending) -> Folder {
         let cost = Cost { cpu_us_per_delivery: cpu, ..Cost::default() };
         let summary = Summary { ending, cost: Some(cost), ..Summary::default() };
-        Folder { manifest: Manifest::default(), seconds: Vec::new(), lines: Vec::new(), summary }
+        Folder {
+            manifest: Manifest::default(),
+            seconds: Vec::new(),
+            lines: Vec::new(),
+            clients: Vec::new(),
+            summary,
+        }
     }
 
     fn turns(pairs: usize) -> Turns {

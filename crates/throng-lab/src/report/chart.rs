@@ -11,6 +11,8 @@ pub const WIDTH: f64 = 720.0;
 pub const HEIGHT: f64 = 236.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 12.0;
+/// Where the right axis has numbers too.
+const RIGHT_NUMBERED: f64 = 52.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 34.0;
 /// More points than this are not seen on a page.
@@ -35,8 +37,19 @@ pub struct Chart {
     pub across: String,
     /// The content.
     pub kind: Kind,
+    /// What is counted by an axis of its own, on the right: lines over the same axis across.
+    pub right: Option<Right>,
     /// Where something begins: its name and its place across.
     pub marks: Vec<(String, f64)>,
+}
+
+/// Lines with an upright axis of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Right {
+    /// What it counts.
+    pub unit: String,
+    /// The lines.
+    pub series: Vec<Series>,
 }
 
 /// Kinds of content.
@@ -71,6 +84,8 @@ pub struct Group {
     pub name: String,
     /// Across and up.
     pub points: Vec<(f64, f64)>,
+    /// The ends of the straight line that is nearest to them, where it says something.
+    pub fit: Option<[(f64, f64); 2]>,
 }
 
 /// Smallest, quartiles and largest of one bin.
@@ -134,6 +149,8 @@ pub struct Drawing {
     pub across: Scale,
     /// Bottom and top of the plot and the values there.
     pub up: Scale,
+    /// The same of the right axis.
+    pub right: Option<Scale>,
 }
 
 /// From values to places.
@@ -187,9 +204,7 @@ impl Chart {
     /// All values on the upright axis.
     fn heights(&self) -> Vec<f64> {
         match &self.kind {
-            Kind::Lines { series, .. } => {
-                series.iter().flat_map(|it| it.values.iter().flatten().copied()).collect()
-            }
+            Kind::Lines { series, .. } => heights_of(series),
             Kind::Dots(groups) => {
                 groups.iter().flat_map(|it| it.points.iter().map(|p| p.1)).collect()
             }
@@ -218,12 +233,12 @@ impl Chart {
 
     /// Whether there is anything to see.
     pub fn is_empty(&self) -> bool {
-        self.heights().iter().all(|it| *it <= 0.0)
+        let right = self.right.iter().flat_map(|it| heights_of(&it.series));
+        self.heights().into_iter().chain(right).all(|it| it <= 0.0)
     }
 
-    fn up(&self) -> Scale {
+    fn up(heights: &[f64]) -> Scale {
         let places = [HEIGHT - BOTTOM, TOP];
-        let heights = self.heights();
         let high = heights.iter().copied().fold(0.0, f64::max);
         let low = heights.iter().copied().filter(|it| *it > LOG_MIN).fold(f64::MAX, f64::min);
         if high > low && high / low > LOG_FROM {
@@ -240,14 +255,20 @@ impl Chart {
 
     /// Lays it out.
     pub fn draw(&self) -> Drawing {
-        let up = self.up();
-        let across =
-            Scale { log: false, values: self.ends_across(), places: [LEFT, WIDTH - RIGHT] };
-        let mut drawing = Drawing { shapes: Vec::new(), across, up };
+        let up = Self::up(&self.heights());
+        let right = self.right.as_ref().map(|it| Self::up(&heights_of(&it.series)));
+        let end = WIDTH - if right.is_some() { RIGHT_NUMBERED } else { RIGHT };
+        let across = Scale { log: false, values: self.ends_across(), places: [LEFT, end] };
+        let mut drawing = Drawing { shapes: Vec::new(), across, up, right };
         drawing.frame(self);
         drawing.marks(&self.marks);
         match &self.kind {
-            Kind::Lines { x, series } => drawing.lines(x, series),
+            Kind::Lines { x, series } => {
+                drawing.lines(x, series, &up, 0);
+                if let (Some(right), Some(scale)) = (&self.right, &right) {
+                    drawing.lines(x, &right.series, scale, series.len());
+                }
+            }
             Kind::Dots(groups) => drawing.dots(groups),
             Kind::Boxes(boxes) => drawing.boxes(boxes),
         }
@@ -258,11 +279,18 @@ impl Chart {
     /// Of the lines or groups.
     pub fn names(&self) -> Vec<&str> {
         match &self.kind {
-            Kind::Lines { series, .. } => series.iter().map(|it| it.name.as_str()).collect(),
+            Kind::Lines { series, .. } => {
+                let right = self.right.iter().flat_map(|it| &it.series);
+                series.iter().chain(right).map(|it| it.name.as_str()).collect()
+            }
             Kind::Dots(groups) => groups.iter().map(|it| it.name.as_str()).collect(),
             Kind::Boxes(_) => Vec::new(),
         }
     }
+}
+
+fn heights_of(series: &[Series]) -> Vec<f64> {
+    series.iter().flat_map(|it| it.values.iter().flatten().copied()).collect()
 }
 
 impl Drawing {
@@ -270,7 +298,8 @@ impl Drawing {
         let text = |at, size, anchor, text: String| Shape::Text(Ink::Text, at, size, anchor, text);
         for tick in self.up.ticks() {
             let y = self.up.at(tick);
-            self.shapes.push(Shape::Path(Ink::Grid, vec![(LEFT, y), (WIDTH - RIGHT, y)]));
+            let end = self.across.places[1];
+            self.shapes.push(Shape::Path(Ink::Grid, vec![(LEFT, y), (end, y)]));
             self.shapes.push(text((LEFT - 6.0, y + 3.5), 10.0, Anchor::End, number(tick)));
         }
         for tick in self.across.ticks() {
@@ -279,12 +308,22 @@ impl Drawing {
             self.shapes.push(Shape::Path(Ink::Grid, vec![(x, base), (x, base + 4.0)]));
             self.shapes.push(text((x, base + 15.0), 10.0, Anchor::Middle, number(tick)));
         }
+        if let (Some(right), Some(scale)) = (&chart.right, self.right) {
+            let end = self.across.places[1];
+            for tick in scale.ticks() {
+                let at = (end + 6.0, scale.at(tick) + 3.5);
+                self.shapes.push(text(at, 10.0, Anchor::Start, number(tick)));
+            }
+            let log = if scale.log { ", logarithmic" } else { "" };
+            let unit = format!("{}{log} (right)", right.unit);
+            self.shapes.push(text((WIDTH - 4.0, 13.0), 10.0, Anchor::End, unit));
+        }
         let title = (LEFT, 13.0);
         self.shapes.push(Shape::Text(Ink::Strong, title, 12.0, Anchor::Start, chart.title.clone()));
         let scale = if self.up.log { ", logarithmic" } else { "" };
         let unit = format!("{}{scale}", chart.unit);
         self.shapes.push(text((LEFT, 27.0), 10.0, Anchor::Start, unit));
-        let middle = (f64::midpoint(LEFT, WIDTH - RIGHT), HEIGHT - 4.0);
+        let middle = (f64::midpoint(LEFT, self.across.places[1]), HEIGHT - 4.0);
         self.shapes.push(text(middle, 10.0, Anchor::Middle, chart.across.clone()));
     }
 
@@ -313,14 +352,14 @@ impl Drawing {
         }
     }
 
-    fn lines(&mut self, x: &[f64], series: &[Series]) {
+    fn lines(&mut self, x: &[f64], series: &[Series], up: &Scale, first: usize) {
         for (at, one) in series.iter().enumerate() {
-            let ink = Ink::Series(at);
+            let ink = Ink::Series(first + at);
             let mut path: Vec<(f64, f64)> = Vec::new();
             let mut paths = Vec::new();
             for (x, value) in x.iter().zip(&one.values) {
                 match value {
-                    Some(value) => path.push((self.across.at(*x), self.up.at(*value))),
+                    Some(value) => path.push((self.across.at(*x), up.at(*value))),
                     None => paths.push(std::mem::take(&mut path)),
                 }
             }
@@ -341,6 +380,10 @@ impl Drawing {
             for (x, y) in &group.points {
                 let dot = [self.across.at(*x), self.up.at(*y), 2.2];
                 self.shapes.push(Shape::Dot(Ink::Series(at), dot));
+            }
+            if let Some(ends) = group.fit {
+                let path = ends.map(|(x, y)| (self.across.at(x), self.up.at(y)));
+                self.shapes.push(Shape::Path(Ink::Series(at), path.to_vec()));
             }
         }
     }
@@ -375,6 +418,7 @@ mod tests {
             unit: "ms".into(),
             across: "seconds".into(),
             kind: Kind::Lines { x, series },
+            right: None,
             marks: Vec::new(),
         }
     }

@@ -1,16 +1,19 @@
 //! Which charts a run has.
 //!
-//! Neighbours: reads a `Folder`, makes `Chart`s. A long run is thinned to what a page can show: rates
+//! Neighbours: reads a `Folder`, makes `Chart`s: here those over time, in `panels` what the server counted, in
+//! `dots` one figure against another, in `rows` the clients of a closed model. A long run is thinned to what a page can show: rates
 //! and shares by their mean, latencies and memory by their *worst* second, never by a mean of
 //! percentiles.
 
-use super::chart::{BoxOf, Chart, Group, Kind, POINTS_MAX, Series};
+mod dots;
+mod panels;
+mod rows;
+
+use super::chart::{Chart, Kind, POINTS_MAX, Series};
 use super::folder::{Folder, Second};
 use super::words::number;
-use crate::stats::{Bin, Ema, bins};
+use crate::stats::Ema;
 
-/// Stretches of the volume that have a box of their own.
-const BINS: usize = 10;
 /// Seconds after which volume weighs half.
 const HALF_LIFE: f64 = 10.0;
 
@@ -101,36 +104,10 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
     ),
 ];
 
-/// Points against each other: name, title, unit, what is across, and the two values.
-type Pair = fn(&Second) -> Option<(f64, f64)>;
-const AGAINST: [(&str, &str, &str, &str, Pair); 3] = [
-    (
-        "latency-by-cpu",
-        "Latency against CPU: a point a second, by phase",
-        "delivery p99, ms",
-        "server CPU, % of one core",
-        |it| Some((share(it, it.server_cpu)?, said(it.delivery.count, it.delivery.p99_ms)?)),
-    ),
-    (
-        "volume-by-cpu",
-        "Volume against CPU: a point a second, by phase",
-        "deliveries a second",
-        "server CPU, % of one core",
-        |it| Some((share(it, it.server_cpu)?, a_second(it, it.deliveries)?)),
-    ),
-    (
-        "latency-by-volume",
-        "Latency against volume: a point a second, by phase",
-        "delivery p99, ms",
-        "deliveries a second",
-        |it| Some((a_second(it, it.deliveries)?, said(it.delivery.count, it.delivery.p99_ms)?)),
-    ),
-];
-
 /// All that have something to show.
 pub fn of(run: &Folder) -> Vec<Chart> {
     let marks = run.phases();
-    let mut charts = Vec::new();
+    let mut charts = rows::of(run);
     for (id, title, unit, lines) in OVER_TIME {
         let width = run.seconds.len().div_ceil(POINTS_MAX).max(1);
         let note = if width > 1 && lines.iter().any(|it| it.1 == Thin::Worst) {
@@ -139,8 +116,12 @@ pub fn of(run: &Folder) -> Vec<Chart> {
             title.to_owned()
         };
         let mut kind = over_time(&run.seconds, width, lines);
-        if let (Kind::Lines { series, .. }, "deliveries") = (&mut kind, id) {
-            series.push(remembered(&run.seconds, width));
+        if let Kind::Lines { series, .. } = &mut kind {
+            match id {
+                "deliveries" => series.push(remembered(&run.seconds, width)),
+                "cpu" => series.extend(mean_of_phases(run, width)),
+                _ => {}
+            }
         }
         charts.push(Chart {
             id: id.to_owned(),
@@ -148,44 +129,14 @@ pub fn of(run: &Folder) -> Vec<Chart> {
             unit: unit.to_owned(),
             across: "seconds from the beginning of the load".to_owned(),
             kind,
+            right: None,
             marks: marks.clone(),
         });
     }
-    for (id, title, unit, across, pair) in AGAINST {
-        charts.push(Chart {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            unit: unit.to_owned(),
-            across: across.to_owned(),
-            kind: Kind::Dots(by_phase(&run.seconds, pair)),
-            marks: Vec::new(),
-        });
-    }
-    charts.push(boxes(&run.seconds));
+    charts.extend(panels::of(run));
+    charts.extend(dots::of(run));
     charts.retain(|it| !it.is_empty());
     charts
-}
-
-/// Latency in stretches of equal volume: what the same server does when it is asked for more.
-fn boxes(seconds: &[Second]) -> Chart {
-    let point = |it: &Second| {
-        Some((a_second(it, it.deliveries)?, said(it.delivery.count, it.delivery.p99_ms)?))
-    };
-    let points: Vec<(f64, f64)> = seconds.iter().filter_map(point).collect();
-    let one = |bin: Bin| {
-        let Bin { from, to, spread: it } = bin;
-        let at = [it.min, it.lower, it.median, it.upper, it.max];
-        BoxOf { from, to, count: it.count, at }
-    };
-    Chart {
-        id: "latency-by-volume-boxes".to_owned(),
-        title: "Latency by volume: quartiles, smallest and largest second of each stretch"
-            .to_owned(),
-        unit: "delivery p99, ms".to_owned(),
-        across: "deliveries a second".to_owned(),
-        kind: Kind::Boxes(bins(&points, BINS).into_iter().map(one).collect()),
-        marks: Vec::new(),
-    }
 }
 
 /// The volume with what a person remembers of it.
@@ -200,6 +151,19 @@ fn remembered(seconds: &[Second], width: usize) -> Series {
     }
 }
 
+/// What each phase took on average: the height of its stretch.
+fn mean_of_phases(run: &Folder, width: usize) -> Option<Series> {
+    let phases = &run.summary.phases;
+    let mean = |chunk: &[Second]| {
+        let phase = phases.iter().find(|it| it.name == chunk[0].phase)?;
+        Some(phase.server_cpu_mean * 100.0).filter(|it| *it > 0.0)
+    };
+    (phases.len() > 1).then(|| Series {
+        name: "server, mean of the phase".to_owned(),
+        values: run.seconds.chunks(width).map(mean).collect(),
+    })
+}
+
 fn over_time(seconds: &[Second], width: usize, lines: &[Line]) -> Kind {
     let chunks: Vec<&[Second]> = seconds.chunks(width).collect();
     let x = chunks.iter().map(|it| it[0].begins()).collect();
@@ -211,7 +175,11 @@ fn over_time(seconds: &[Second], width: usize, lines: &[Line]) -> Kind {
     Kind::Lines { x, series: series.filter(said).collect() }
 }
 
-fn put_together(thin: Thin, chunk: &[Second], value: fn(&Second) -> Option<f64>) -> Option<f64> {
+fn put_together(
+    thin: Thin,
+    chunk: &[Second],
+    value: impl Fn(&Second) -> Option<f64>,
+) -> Option<f64> {
     let values = chunk.iter().filter_map(value);
     match thin {
         Thin::Worst => values.reduce(f64::max),
@@ -220,20 +188,6 @@ fn put_together(thin: Thin, chunk: &[Second], value: fn(&Second) -> Option<f64>)
             (count > 0).then(|| sum / f64::from(count))
         }
     }
-}
-
-/// At most so many points as a page shows, every n-th of a long run.
-fn by_phase(seconds: &[Second], pair: Pair) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for second in seconds.iter().step_by(seconds.len().div_ceil(POINTS_MAX).max(1)) {
-        let Some(point) = pair(second) else { continue };
-        let name = if second.phase.is_empty() { "load" } else { second.phase.as_str() };
-        match groups.iter_mut().find(|it| it.name == name) {
-            Some(group) => group.points.push(point),
-            None => groups.push(Group { name: name.to_owned(), points: vec![point] }),
-        }
-    }
-    groups
 }
 
 /// The last second may be a part of one: a tenth of a second says nothing of a rate.
@@ -268,6 +222,7 @@ mod tests {
             manifest: Manifest::default(),
             seconds: (0..seconds).map(second).collect(),
             lines: Vec::new(),
+            clients: Vec::new(),
             summary: Summary::default(),
         }
     }

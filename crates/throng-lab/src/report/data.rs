@@ -173,6 +173,7 @@ mod tests {
             manifest: Manifest::default(),
             seconds: Vec::new(),
             lines,
+            clients: Vec::new(),
             summary: Summary::default(),
         }
     }

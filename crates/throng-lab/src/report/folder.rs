@@ -4,6 +4,9 @@
 //! is read here, and of nothing else. These types are not the writer's: a folder is read years after
 //! the program that wrote it, so a field that is not there has a meaning here too.
 
+mod columns;
+mod summary;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::summary::SCHEMA;
+pub use columns::{Client, Counted};
+pub use summary::*;
 
 /// Seconds of a run that are read; as long as the longest scenario.
 const SECONDS_MAX: usize = 7 * 24 * 3_600 + 1;
@@ -43,6 +48,8 @@ pub struct Folder {
     pub seconds: Vec<Second>,
     /// The same lines as they were written, with whatever else they hold.
     pub lines: Vec<Value>,
+    /// A line for each client of a row.
+    pub clients: Vec<Client>,
     /// What came of it. A run that was cut short has none on disk: then this says so.
     pub summary: Summary,
 }
@@ -109,6 +116,8 @@ pub struct Percentiles {
     pub p999_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// All together over their count; the first folders did not say.
+    pub mean_ms: f64,
 }
 
 /// One second; see `Sample` of the recorder.
@@ -138,6 +147,14 @@ pub struct Second {
     pub server_rss_bytes: u64,
     pub generator_cpu: f64,
     pub steal: f64,
+    pub in_flight: f64,
+    pub listen_overflows: u64,
+    pub backlog: u64,
+    pub kernel_bytes: Option<u64>,
+    pub rooms: BTreeMap<String, OfRooms>,
+    /// What the server counted in it, where it counts.
+    #[serde(skip)]
+    pub counted: Counted,
 }
 
 fn whole() -> f64 {
@@ -181,202 +198,6 @@ impl Ending {
     }
 }
 
-/// `summary.json`; described in `docs/reference/lab-run.md`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Summary`")]
-pub struct Summary {
-    pub schema: u32,
-    pub scenario: String,
-    pub ending: Ending,
-    pub reasons: Vec<String>,
-    pub model: String,
-    pub load_seconds: f64,
-    pub server: String,
-    pub ledger: Ledger,
-    pub rates: Rates,
-    pub latency: Latencies,
-    pub latency_by_rooms: BTreeMap<String, OfRooms>,
-    pub phases: Vec<Phase>,
-    pub goal: Option<GoalMet>,
-    pub thresholds: Vec<Threshold>,
-    pub cost: Option<Cost>,
-    pub generator: Generator,
-    pub fsync: Option<[Fsync; 2]>,
-    pub farewells: BTreeMap<String, u64>,
-    pub refusals: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `ledger::Verdict`")]
-pub struct Ledger {
-    pub sends: u64,
-    pub acked: u64,
-    pub refused: u64,
-    pub unanswered: u64,
-    pub repeats: u64,
-    pub deliveries: u64,
-    pub deliveries_due: u64,
-    pub notices: u64,
-    pub resumed: u64,
-    pub doubted: u64,
-    pub away: u64,
-    pub history: u64,
-    pub rooms_read: u64,
-    pub rooms: u64,
-    pub send_faults: Tally,
-    pub delivery_faults: Tally,
-    pub described: Vec<Fault>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `ledger::Tally`")]
-pub struct Tally {
-    pub lost: u64,
-    pub duplicated: u64,
-    pub reordered: u64,
-    pub foreign: u64,
-}
-
-impl Tally {
-    /// Each kind by its name.
-    pub fn kinds(&self) -> [(&'static str, u64); 4] {
-        [
-            ("lost", self.lost),
-            ("duplicated", self.duplicated),
-            ("reordered", self.reordered),
-            ("foreign", self.foreign),
-        ]
-    }
-}
-
-/// One of the first faults.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Fault {
-    /// `sends` or `deliveries`.
-    pub side: String,
-    /// As in [`Tally`].
-    pub kind: String,
-    /// In words.
-    pub what: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "each second")]
-pub struct Rates {
-    pub sends: f64,
-    pub deliveries: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Latencies`")]
-pub struct Latencies {
-    pub ack: Percentiles,
-    pub delivery: Percentiles,
-    pub first: Percentiles,
-    pub median: Percentiles,
-    pub last: Percentiles,
-    pub catch_up: Percentiles,
-    pub resume: Percentiles,
-    pub arrive: Percentiles,
-    pub enter: Percentiles,
-    pub login: Percentiles,
-    pub login_refused: Percentiles,
-    pub connect: Percentiles,
-}
-
-/// p90, p95 and p99 of one kind of room against their bounds.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::GoalMet`")]
-pub struct GoalMet {
-    pub rooms: String,
-    pub percentiles: Vec<(String, f64, f64)>,
-    pub met: bool,
-}
-
-/// What the scenario wanted, and what came of it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Judged`")]
-pub struct Threshold {
-    pub name: String,
-    pub says: String,
-    pub was: String,
-    pub came: Came,
-}
-
-/// As `summary::Came`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the words are those of `summary::Came`")]
-pub enum Came {
-    Met,
-    Missed,
-    Unsure,
-    #[default]
-    Unmeasured,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::PhaseSummary`")]
-pub struct Phase {
-    pub name: String,
-    pub at: f64,
-    pub seconds: f64,
-    pub sends: u64,
-    pub deliveries: u64,
-    pub server_cpu_mean: f64,
-    pub server_cpu_deviation: f64,
-    pub late: u64,
-    pub ack: Percentiles,
-    pub delivery: Percentiles,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::OfRooms`")]
-pub struct OfRooms {
-    pub ack: Percentiles,
-    pub delivery: Percentiles,
-    pub last: Percentiles,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Cost`")]
-pub struct Cost {
-    pub cpu_seconds: f64,
-    pub cpu_share: f64,
-    pub cpu_us_per_delivery: f64,
-    pub rss_max_bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Generator`")]
-pub struct Generator {
-    pub cpu_share: f64,
-    pub lag: Percentiles,
-    pub dropped: u64,
-    pub deliveries_per_cpu_second: f64,
-    pub frames_per_read: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of `summary::Fsync`")]
-pub struct Fsync {
-    pub p50_us: f64,
-    pub p99_us: f64,
-}
-
 impl Folder {
     /// Reads one.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
@@ -384,7 +205,9 @@ impl Folder {
         let manifest: Manifest = json(&manifest_file)?;
         known(&manifest_file, manifest.schema)?;
         let samples = path.join("samples.jsonl");
-        let (seconds, lines) = read_seconds(&samples)?;
+        let (mut seconds, lines) = read_seconds(&samples)?;
+        columns::counted(&path.join("series.csv"), &mut seconds);
+        let clients = columns::clients(&path.join("analysis.csv"));
         let summary_file = path.join("summary.json");
         let summary = if summary_file.exists() {
             let summary: Summary = json(&summary_file)?;
@@ -393,12 +216,19 @@ impl Folder {
         } else {
             cut_short(&manifest, &seconds)
         };
-        Ok(Self { manifest, seconds, lines, summary })
+        Ok(Self { manifest, seconds, lines, clients, summary })
     }
 
     /// A number of the scenario, by its dotted key.
     pub fn scenario_number(&self, key: &str) -> Option<f64> {
         key.split('.').try_fold(&self.manifest.scenario, |at, part| at.get(part))?.as_f64()
+    }
+
+    /// The kind of room whose latency stands for everybody's: a probe, if there is one.
+    pub fn probe(&self) -> Option<&str> {
+        let rooms = self.manifest.scenario.get("rooms")?.as_array()?;
+        let steady = |it: &&Value| it.get("steady").and_then(Value::as_bool) == Some(true);
+        rooms.iter().find(steady)?.get("name")?.as_str()
     }
 
     /// What the scenario says of itself.

@@ -3,7 +3,7 @@
 for (const figure of document.querySelectorAll('figure.chart')) {
   const script = figure.querySelector('script');
   if (!script) continue;
-  const { unit, x, places, ends, series } = JSON.parse(script.textContent);
+  const { x, places, ends, series } = JSON.parse(script.textContent);
   const svg = figure.querySelector('svg');
   const box = svg.viewBox.baseVal;
   const line = document.createElementNS('http://www.w3.org/2000/svg', 'line');
@@ -36,7 +36,7 @@ for (const figure of document.querySelectorAll('figure.chart')) {
     line.setAttribute('x2', across);
     svg.append(line);
     tip.replaceChildren(`second ${x[at]}`);
-    series.forEach(({ name, values }, colour) => {
+    series.forEach(({ name, unit, values }, colour) => {
       const row = document.createElement('div');
       const dot = document.createElement('i');
       dot.style.background = `var(--s${colour % 6})`;

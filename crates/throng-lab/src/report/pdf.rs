@@ -20,6 +20,9 @@ const INSIDE: f64 = PAGE[0] - 2.0 * MARGIN;
 const SHRINK: f64 = INSIDE / WIDTH;
 const PLAIN: Name<'static> = Name(b"F1");
 const BOLD: Name<'static> = Name(b"F2");
+/// Of what stands in a table, and between its columns.
+const CELL: f64 = 9.0;
+const GAP: f64 = 12.0;
 /// Lines of the scenario that are printed; the folder has it whole.
 const SCENARIO_LINES: usize = 120;
 
@@ -210,36 +213,35 @@ impl Paper {
 
     fn table(&mut self, table: &Table) {
         self.title(&table.title);
-        let pairs = table.head.len() == 2;
-        let wide = table.head.len() > 8;
-        let first = INSIDE
-            * if pairs {
-                0.42
-            } else if wide {
-                0.1
-            } else {
-                0.36
-            };
-        let others = (table.head.len().max(2) - 1) as f64;
-        let column = ((INSIDE - first) / others).min(70.0);
         let head = table.head.iter().any(|it| !it.is_empty()).then_some(&table.head);
+        if table.head.len() == 2 {
+            for row in head.into_iter().chain(&table.rows) {
+                self.pair(row, INSIDE * 0.42);
+            }
+            self.y += 4.0;
+            return;
+        }
+        // As wide as what stands in each column, and all smaller where that is too much for the paper.
+        let wide = |at: usize| {
+            let cells = head.into_iter().chain(&table.rows).filter_map(|row| row.get(at));
+            cells.map(|cell| width(&encode(cell)) * CELL + GAP).fold(0.0, f64::max)
+        };
+        let widths: Vec<f64> = (0..table.head.len()).map(wide).collect();
+        let sum: f64 = widths.iter().sum();
+        let shrink = (INSIDE / sum.max(1.0)).min(1.0);
         for (at, row) in head.into_iter().chain(&table.rows).enumerate() {
             let colour = if at == 0 && head.is_some() { FAINT } else { BLACK };
-            if pairs {
-                self.pair(row, first);
-                continue;
-            }
             self.need(14.0);
             self.y += 13.0;
-            let y = self.y;
-            for (at, cell) in row.iter().enumerate() {
-                let (x, anchor) = match at {
-                    0 => (MARGIN, Anchor::Start),
-                    _ => (MARGIN + first + column * at as f64, Anchor::End),
-                };
-                self.text((x, y), 9.0, anchor, PLAIN, colour, cell);
+            let (y, mut x) = (self.y, MARGIN);
+            for (at, (cell, wide)) in row.iter().zip(&widths).enumerate() {
+                let anchor = if at == 0 { Anchor::Start } else { Anchor::End };
+                let right = x + wide * shrink;
+                let place = if at == 0 { (x, y) } else { (right, y) };
+                self.text(place, CELL * shrink, anchor, PLAIN, colour, cell);
+                x = right;
             }
-            let line = [(MARGIN, y + 3.5), (MARGIN + first + column * others, y + 3.5)];
+            let line = [(MARGIN, y + 3.5), (x, y + 3.5)];
             self.path(Ink::Grid, 0.5, line.into_iter());
         }
         self.y += 4.0;

@@ -91,15 +91,16 @@ fn class(ink: Ink) -> String {
 /// Values for the pointer: lines only, where a place across has one value of each.
 fn data(chart: &Chart, drawing: &Drawing) -> Option<String> {
     let Kind::Lines { x, series } = &chart.kind else { return None };
-    let values: Vec<_> = series
-        .iter()
-        .map(|it| {
+    let left = series.iter().map(|it| (&chart.unit, it));
+    let right = chart.right.iter().flat_map(|it| it.series.iter().map(|one| (&it.unit, one)));
+    let values: Vec<_> = left
+        .chain(right)
+        .map(|(unit, it)| {
             let rounded: Vec<Option<f64>> = it.values.iter().map(|v| v.map(three_digits)).collect();
-            serde_json::json!({ "name": it.name, "values": rounded })
+            serde_json::json!({ "name": it.name, "unit": unit, "values": rounded })
         })
         .collect();
     let data = serde_json::json!({
-        "unit": chart.unit,
         "x": x,
         "places": drawing.across.places,
         "ends": drawing.across.values,

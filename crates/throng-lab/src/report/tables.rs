@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
-use super::folder::{Folder, Percentiles};
+use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold};
 use super::words::{bytes, ms, number, percent};
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
@@ -18,14 +18,18 @@ pub struct Table {
 
 /// All of them, in the order in which they are read.
 pub fn of(run: &Folder) -> Vec<Table> {
-    let mut tables = vec![promises(run), latencies(run)];
+    let mut tables = vec![promises(run)];
+    tables.extend(goals(run));
+    tables.push(latencies(run));
     if run.summary.latency_by_rooms.len() > 1 {
         tables.push(by_rooms(run));
     }
     if !run.summary.phases.is_empty() {
         tables.push(by_phase(run));
     }
+    tables.extend(rows(run));
     tables.push(counts(run));
+    tables.extend(stages(run));
     tables.push(costs(run));
     tables.push(machine(run));
     tables
@@ -44,6 +48,77 @@ fn promises(run: &Folder) -> Table {
     };
     let rows = vec![row("sends", ledger.send_faults), row("deliveries", ledger.delivery_faults)];
     table("Promises broken", &["", "lost", "duplicated", "reordered", "foreign"], rows)
+}
+
+/// What the scenario wants: the percentiles of its goal against their bounds, and its thresholds.
+fn goals(run: &Folder) -> Option<Table> {
+    let summary = &run.summary;
+    let word = |came: Came| match came {
+        Came::Met => "met",
+        Came::Missed => "missed",
+        Came::Unsure => "cannot be told",
+        Came::Unmeasured => "not measured",
+    };
+    let row = |it: &Threshold| {
+        let (claim, bound) = it.says.rsplit_once(": ").unwrap_or((&it.says, ""));
+        [claim, bound, &it.was, word(it.came)].map(str::to_owned).to_vec()
+    };
+    let mut rows: Vec<Vec<String>> = summary.thresholds.iter().map(row).collect();
+    if let Some(goal) = summary.goal.as_ref().filter(|_| rows.is_empty()) {
+        for (name, is, most) in &goal.percentiles {
+            let came = if is <= most { Came::Met } else { Came::Missed };
+            let cells =
+                [format!("delivery {name} of {}", goal.rooms), format!("at most {most} ms")];
+            rows.push(cells.into_iter().chain([ms(*is), word(came).to_owned()]).collect());
+        }
+    }
+    let head = ["", "is to be", "was", "so it is"];
+    (!rows.is_empty()).then(|| table("What the scenario wants", &head, rows))
+}
+
+/// The rows of a closed model: connecting, with what the kernel refused in that time, and round trips.
+fn rows(run: &Folder) -> Option<Table> {
+    let overflows = |phase: &str| -> u64 {
+        let of_row = run.seconds.iter().filter(|it| it.phase == phase);
+        of_row.map(|it| it.listen_overflows).sum()
+    };
+    let row = |it: &Row| {
+        let us = |us: u32| number(f64::from(us));
+        vec![
+            it.name.clone(),
+            number(it.clients as f64),
+            number(it.messages as f64),
+            us(it.connect_p50_us),
+            us(it.connect_p99_us),
+            us(it.connect_max_us),
+            number(overflows(&it.name) as f64),
+            us(it.rtt_p50_us),
+            format!("{:+.3}", it.rtt_slope_us_per_client),
+        ]
+    };
+    let head =
+        ["", "clients", "messages", "connect p50", "p99", "max", "refused", "RTT p50", "slope"];
+    let rows: Vec<Vec<String>> = run.summary.rows.iter().map(row).collect();
+    let title = "Rows: connecting (\u{b5}s, and what the kernel refused), median round trip (\u{b5}s) and its slope over \
+                 the clients' numbers";
+    (!rows.is_empty()).then(|| table(title, &head, rows))
+}
+
+/// What the server says of its stages; by Little's law, its seconds of work a second are how many were in
+/// it at once.
+fn stages(run: &Folder) -> Option<Table> {
+    let work = run.summary.server_work.as_ref()?;
+    let row = |(name, it): (&String, &StageWork)| {
+        vec![
+            name.clone(),
+            number(it.per_second.round()),
+            format!("{:.1}", it.mean_us),
+            format!("{:.4}", it.in_flight),
+        ]
+    };
+    let rows = work.stages.iter().map(row).collect();
+    let head = ["", "passages/s", "mean \u{b5}s", "in it at once"];
+    Some(table("Stages of the server, by its own count", &head, rows))
 }
 
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -189,6 +264,34 @@ fn costs(run: &Folder) -> Table {
         rows.push(("server: CPU a delivery", format!("{:.2} µs", cost.cpu_us_per_delivery)));
         rows.push(("server: CPU", format!("{} of one core", percent(cost.cpu_share))));
         rows.push(("server: most resident memory", bytes(cost.rss_max_bytes as f64)));
+    }
+    if let Some(it) = &run.summary.server_work {
+        let each = |count: f64| format!("{count:.1}");
+        rows.push(("syncs for 1,000 sends", each(it.fsyncs_per_1000_sends)));
+        rows.push(("turns for 1,000 sends", each(it.turns_per_1000_sends)));
+        let calls = [
+            ("reads for 1,000 sends", it.reads_per_1000_sends, it.proc_reads_per_1000_sends),
+            ("writes for 1,000 sends", it.writes_per_1000_sends, it.proc_writes_per_1000_sends),
+        ];
+        for (name, counted, proc) in calls {
+            let proc = proc.map_or("not seen".to_owned(), each);
+            rows.push((
+                name,
+                format!("{} by the server's counter, {proc} by /proc", each(counted)),
+            ));
+        }
+    }
+    if let Some(bytes) = run.summary.disk_bytes_per_send {
+        rows.push(("bytes on disk a send", number(bytes.round())));
+    }
+    let flight = run.summary.in_flight;
+    if flight.measured > 0.0 {
+        let words =
+            format!("{:.2} seen, {:.2} by L = \u{3bb}W", flight.measured, flight.by_littles_law);
+        rows.push(("sends in flight", words));
+    }
+    if let Some(grade) = &run.summary.grade {
+        rows.push(("grade reached", grade.clone()));
     }
     let it = &run.summary.generator;
     rows.push(("generator: CPU", format!("{} of its one core", percent(it.cpu_share))));

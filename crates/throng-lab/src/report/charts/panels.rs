@@ -1,0 +1,151 @@
+//! What the server counted each second, beside what was asked of it: where it falls behind, by how much,
+//! and in which of its stages the time goes.
+//!
+//! Neighbours: the witness asked the server and wrote `series.csv`; `charts` puts these behind what the
+//! generator saw. A server that counts nothing has none of them.
+
+use super::{Thin, a_second, put_together, share};
+use crate::report::chart::{Chart, Kind, POINTS_MAX, Right, Series};
+use crate::report::folder::{Folder, Second};
+
+/// Whatever the server calls its stages, more than this are not drawn.
+const STAGES_MAX: usize = 12;
+
+/// One line: its name, how seconds are put together, its value.
+type Line<'a> = (&'a str, Thin, &'a dyn Fn(&Second) -> Option<f64>);
+
+/// All of them.
+pub fn of(run: &Folder) -> Vec<Chart> {
+    let mut charts = vec![volume_and_cpu(run)];
+    if run.seconds.iter().any(|it| it.counted.committed.is_some()) {
+        charts.extend([flow(run), lag(run)]);
+    }
+    charts.push(in_flight(run));
+    charts.extend(work(run));
+    if run.seconds.iter().any(|it| it.listen_overflows > 0) {
+        charts.push(overflows(run));
+    }
+    charts
+}
+
+fn chart(run: &Folder, [id, title, unit]: [&str; 3], lines: &[Line<'_>]) -> Chart {
+    Chart {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        unit: unit.to_owned(),
+        across: "seconds from the beginning of the load".to_owned(),
+        kind: Kind::Lines {
+            x: chunks(run).map(|it| it[0].begins()).collect(),
+            series: series(run, lines),
+        },
+        right: None,
+        marks: run.phases(),
+    }
+}
+
+fn chunks(run: &Folder) -> impl Iterator<Item = &[Second]> {
+    run.seconds.chunks(run.seconds.len().div_ceil(POINTS_MAX).max(1))
+}
+
+fn series(run: &Folder, lines: &[Line<'_>]) -> Vec<Series> {
+    let one = |(name, thin, value): &Line<'_>| {
+        let values = chunks(run).map(|chunk| put_together(*thin, chunk, |it| value(it))).collect();
+        Series { name: (*name).to_owned(), values }
+    };
+    lines.iter().map(one).collect()
+}
+
+fn right(run: &Folder, unit: &str, lines: &[Line<'_>]) -> Option<Right> {
+    Some(Right { unit: unit.to_owned(), series: series(run, lines) })
+}
+
+fn volume_and_cpu(run: &Folder) -> Chart {
+    let volume = |it: &Second| it.counted.volume_ema.or_else(|| a_second(it, it.deliveries));
+    let cpu = |it: &Second| share(it, it.server_cpu);
+    let title = "Volume and CPU of the server over time";
+    Chart {
+        right: right(run, "% of one core", &[("server CPU", Thin::Mean, &cpu)]),
+        ..chart(
+            run,
+            ["volume-and-cpu", title, "deliveries a second, smoothed"],
+            &[("volume", Thin::Mean, &volume)],
+        )
+    }
+}
+
+fn flow(run: &Folder) -> Chart {
+    let committed = |it: &Second| it.counted.committed.map(|n| n / it.seconds.max(1e-9));
+    Chart {
+        right: right(
+            run,
+            "deliveries a second",
+            &[("delivered", Thin::Mean, &|it| a_second(it, it.deliveries))],
+        ),
+        ..chart(
+            run,
+            ["flow", "Offered, accepted, committed, delivered", "sends a second"],
+            &[
+                ("offered", Thin::Mean, &|it| a_second(it, it.intended)),
+                ("accepted", Thin::Mean, &|it| a_second(it, it.acked)),
+                ("committed", Thin::Mean, &committed),
+            ],
+        )
+    }
+}
+
+fn lag(run: &Folder) -> Chart {
+    let title = "Lag: offered and not yet committed; of it, what still waits in the generator";
+    chart(
+        run,
+        ["consumer-lag", title, "messages"],
+        &[
+            ("lag", Thin::Worst, &|it| it.counted.lag),
+            ("generator's backlog", Thin::Worst, &|it| Some(it.backlog as f64)),
+        ],
+    )
+}
+
+/// Acks a second times how long each took is how many were on their way.
+fn in_flight(run: &Folder) -> Chart {
+    let law = |it: &Second| {
+        let known = it.ack.count > 0 && it.ack.mean_ms > 0.0 && it.seconds > 0.1;
+        known.then(|| it.ack.count as f64 * it.ack.mean_ms / 1e3 / it.seconds)
+    };
+    let measured = |it: &Second| (it.in_flight > 0.0).then_some(it.in_flight);
+    let title = "Sends on their way to their ack: looked at, and by L = \u{3bb}W";
+    chart(
+        run,
+        ["in-flight", title, "sends"],
+        &[("measured", Thin::Mean, &measured), ("L = \u{3bb}W", Thin::Mean, &law)],
+    )
+}
+
+fn work(run: &Folder) -> Option<Chart> {
+    let counted = run.seconds.iter().find(|it| !it.counted.work.is_empty())?;
+    let names: Vec<&str> =
+        counted.counted.work.iter().map(|it| it.0.as_str()).take(STAGES_MAX).collect();
+    let stage = |name: &str| {
+        let value = |it: &Second| {
+            let work = it.counted.work.iter().find(|(stage, _)| stage == name);
+            work.map(|(_, seconds)| *seconds)
+        };
+        let values = chunks(run).map(|chunk| put_together(Thin::Mean, chunk, value)).collect();
+        Series { name: name.to_owned(), values }
+    };
+    let title =
+        "Work of each stage: seconds of it in a second, which is how many were in it at once";
+    let mut chart = chart(run, ["work", title, "seconds a second"], &[]);
+    if let Kind::Lines { series, .. } = &mut chart.kind {
+        series.extend(names.into_iter().map(stage));
+    }
+    Some(chart)
+}
+
+fn overflows(run: &Folder) -> Chart {
+    let connect = |it: &Second| (it.listen_overflows > 0).then_some(it.listen_overflows as f64);
+    chart(
+        run,
+        ["overflows", "Connections refused by the kernel for a full backlog", "in the second"],
+        &[("listen overflows", Thin::Worst, &connect)],
+    )
+}

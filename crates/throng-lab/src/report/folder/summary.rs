@@ -1,0 +1,258 @@
+//! `summary.json` as it is read: whatever a writer left out has its default.
+//!
+//! Neighbours: `folder` reads it; the fields are described in `docs/reference/lab-run.md`. Nothing is
+//! computed here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Ending, Percentiles};
+
+/// `summary.json`; described in `docs/reference/lab-run.md`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Summary`")]
+pub struct Summary {
+    pub schema: u32,
+    pub scenario: String,
+    pub ending: Ending,
+    pub reasons: Vec<String>,
+    pub model: String,
+    pub load_seconds: f64,
+    pub server: String,
+    pub ledger: Ledger,
+    pub rates: Rates,
+    pub latency: Latencies,
+    pub latency_by_rooms: BTreeMap<String, OfRooms>,
+    pub phases: Vec<Phase>,
+    pub goal: Option<GoalMet>,
+    pub thresholds: Vec<Threshold>,
+    pub rows: Vec<Row>,
+    pub in_flight: InFlight,
+    pub server_work: Option<ServerWork>,
+    pub disk_bytes_per_send: Option<f64>,
+    pub grade: Option<String>,
+    pub cost: Option<Cost>,
+    pub generator: Generator,
+    pub fsync: Option<[Fsync; 2]>,
+    pub farewells: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `ledger::Verdict`")]
+pub struct Ledger {
+    pub sends: u64,
+    pub acked: u64,
+    pub refused: u64,
+    pub unanswered: u64,
+    pub repeats: u64,
+    pub deliveries: u64,
+    pub deliveries_due: u64,
+    pub notices: u64,
+    pub resumed: u64,
+    pub doubted: u64,
+    pub away: u64,
+    pub history: u64,
+    pub rooms_read: u64,
+    pub rooms: u64,
+    pub send_faults: Tally,
+    pub delivery_faults: Tally,
+    pub described: Vec<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `ledger::Tally`")]
+pub struct Tally {
+    pub lost: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    pub foreign: u64,
+}
+
+impl Tally {
+    /// Each kind by its name.
+    pub fn kinds(&self) -> [(&'static str, u64); 4] {
+        [
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("foreign", self.foreign),
+        ]
+    }
+}
+
+/// One of the first faults.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Fault {
+    /// `sends` or `deliveries`.
+    pub side: String,
+    /// As in [`Tally`].
+    pub kind: String,
+    /// In words.
+    pub what: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "each second")]
+pub struct Rates {
+    pub sends: f64,
+    pub deliveries: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Latencies`")]
+pub struct Latencies {
+    pub ack: Percentiles,
+    pub delivery: Percentiles,
+    pub first: Percentiles,
+    pub median: Percentiles,
+    pub last: Percentiles,
+    pub catch_up: Percentiles,
+    pub resume: Percentiles,
+    pub arrive: Percentiles,
+    pub enter: Percentiles,
+    pub login: Percentiles,
+    pub login_refused: Percentiles,
+    pub connect: Percentiles,
+}
+
+/// p90, p95 and p99 of one kind of room against their bounds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::GoalMet`")]
+pub struct GoalMet {
+    pub rooms: String,
+    pub percentiles: Vec<(String, f64, f64)>,
+    pub met: bool,
+}
+
+/// What the scenario wanted, and what came of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Judged`")]
+pub struct Threshold {
+    pub name: String,
+    pub says: String,
+    pub was: String,
+    pub came: Came,
+}
+
+/// As `summary::Came`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words are those of `summary::Came`")]
+pub enum Came {
+    Met,
+    Missed,
+    Unsure,
+    #[default]
+    Unmeasured,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::PhaseSummary`")]
+pub struct Phase {
+    pub name: String,
+    pub at: f64,
+    pub seconds: f64,
+    pub sends: u64,
+    pub deliveries: u64,
+    pub server_cpu_mean: f64,
+    pub server_cpu_deviation: f64,
+    pub late: u64,
+    pub ack: Percentiles,
+    pub delivery: Percentiles,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::RowSummary`")]
+pub struct Row {
+    pub name: String,
+    pub clients: u64,
+    pub messages: u64,
+    pub connect_p50_us: u32,
+    pub connect_p99_us: u32,
+    pub connect_max_us: u32,
+    pub rtt_p50_us: u32,
+    pub rtt_slope_us_per_client: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::InFlight`")]
+pub struct InFlight {
+    pub measured: f64,
+    pub by_littles_law: f64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `witness::ServerWork`")]
+pub struct ServerWork {
+    pub sends: u64,
+    pub fsyncs_per_1000_sends: f64,
+    pub turns_per_1000_sends: f64,
+    pub reads_per_1000_sends: f64,
+    pub writes_per_1000_sends: f64,
+    pub proc_reads_per_1000_sends: Option<f64>,
+    pub proc_writes_per_1000_sends: Option<f64>,
+    pub passwords_hashed: Option<u64>,
+    pub stages: BTreeMap<String, StageWork>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `witness::StageWork`")]
+pub struct StageWork {
+    pub per_second: f64,
+    pub mean_us: f64,
+    pub in_flight: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::OfRooms`")]
+pub struct OfRooms {
+    pub ack: Percentiles,
+    pub delivery: Percentiles,
+    pub last: Percentiles,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Cost`")]
+pub struct Cost {
+    pub cpu_seconds: f64,
+    pub cpu_share: f64,
+    pub cpu_share_deviation: f64,
+    pub cpu_us_per_delivery: f64,
+    pub rss_max_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Generator`")]
+pub struct Generator {
+    pub cpu_share: f64,
+    pub lag: Percentiles,
+    pub dropped: u64,
+    pub deliveries_per_cpu_second: f64,
+    pub frames_per_read: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Fsync`")]
+pub struct Fsync {
+    pub p50_us: f64,
+    pub p99_us: f64,
+}
