@@ -12,6 +12,7 @@
 //! - [`scenario`], [`plan`]: what is to be done, as data, and as deeds with their times.
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
+//! - [`abuse`]: users who mean ill, beside those who are measured.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`capacity`]: how many a server holds, and what ran out first.
 //! - [`compare`]: two runs, settings, protocols or builds against each other.
@@ -20,6 +21,7 @@
 //!   against it.
 #![forbid(unsafe_code)]
 
+pub mod abuse;
 pub mod arms;
 pub mod bench;
 pub mod capacity;

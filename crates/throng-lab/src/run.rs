@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock;
+use crate::abuse::Abused;
+use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::monitor::{self, Machine, Steal};
 use crate::recorder::Sample;
@@ -24,7 +25,7 @@ use crate::scenario::{Figure, Scenario, ScenarioError};
 use crate::summary::{Ending, Evidence, SCHEMA, Summary};
 use crate::target::{self, Start, Target, TargetError};
 use crate::witness::{ServerWork, Told, Witness};
-use crate::{hashing, kernel};
+use crate::{abuse, hashing, kernel};
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
 const SAMPLES_WAITING_MAX: usize = 600;
@@ -133,8 +134,10 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         stop: &args.stop,
         tell: None,
         kernel_of: asks,
+        begin: None,
     };
-    let (outcome, work) = measure(&scenario, started, accounts, watcher, witness, say)?;
+    let Measured { outcome, work, abused } =
+        measure(&scenario, started, accounts, watcher, witness, say)?;
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
     write_clients(&out, &outcome.row_clients).map_err(failed)?;
@@ -146,6 +149,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.server_work = work;
+    summary.abused(abused);
     let [before, after] = hashing;
     let hashing_alone = before.zip(after).map(|(before, after)| f64::midpoint(before, after));
     summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
@@ -167,27 +171,39 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
 fn measure(
     scenario: &Scenario,
     started: u64,
-    accounts: Vec<runner::Account>,
+    mut accounts: Vec<runner::Account>,
     mut watcher: Watcher<'_>,
     witness: Witness,
     say: &mut (dyn Write + Send),
-) -> Result<(runner::Outcome, Option<ServerWork>), RunError> {
+) -> Result<Measured, RunError> {
     let (tell, told) = sync_channel::<Told>(SAMPLES_WAITING_MAX);
     let seconds = scenario.seconds;
     let door = watcher.target.door.clone();
     watcher.tell = Some(tell.clone());
+    let ill = accounts.split_off(accounts.len().min(scenario.users.count as usize));
+    let (begin, begun) = sync_channel::<Nanos>(1);
+    watcher.begin = Some(begin);
+    let over = AtomicBool::new(false);
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
         let watching = scope.spawn(move || {
             witness.watch(told, |sample| drop(writeln!(say, "{}", line_of(sample, seconds))))
+        });
+        let (gate, over) = (door.clone(), &over);
+        let abusing = scope.spawn(move || match begun.recv() {
+            Ok(begun) if !ill.is_empty() => abuse::run(scenario, ill, &gate, begun, over),
+            _ => Ok(Abused::default()),
         });
         // A sample that finds no room is one of many that nobody could write.
         let mut recorded =
             |sample: &Sample| drop(tell.try_send(Told::Sample(Box::new(sample.clone()))));
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
         drop((tell, watcher));
+        over.store(true, Ordering::Relaxed);
         let work = watching.join().ok().flatten();
-        Ok((outcome?, work))
+        let abused =
+            abusing.join().map_err(|_| RunError::Trouble("the abusers panicked".into()))??;
+        Ok(Measured { outcome: outcome?, work, abused })
     })
 }
 
@@ -239,7 +255,7 @@ fn start(
     out: &Path,
     data: &Path,
 ) -> Result<Started, LabError> {
-    let count = scenario.users.count;
+    let count = scenario.users.count + scenario.abusers_count();
     if let Some(url) = &args.target {
         let Some(tokens) = &args.tokens else {
             return Err(LabError::Arguments("--target needs --tokens FILE of its accounts".into()));
@@ -291,6 +307,15 @@ struct Watcher<'a> {
     stop: &'a AtomicBool,
     /// The server's port, where the memory of its sockets is asked for.
     kernel_of: Option<u16>,
+    /// Told once, when load begins.
+    begin: Option<SyncSender<Nanos>>,
+}
+
+/// What was measured.
+struct Measured {
+    outcome: runner::Outcome,
+    work: Option<ServerWork>,
+    abused: Abused,
 }
 
 impl Watch for Watcher<'_> {
@@ -303,6 +328,9 @@ impl Watch for Watcher<'_> {
     }
 
     fn load_begins(&mut self) {
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.try_send(clock::now());
+        }
         if let Some(tell) = &self.tell {
             let _ = tell.try_send(Told::Begins);
         }

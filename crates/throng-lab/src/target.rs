@@ -108,8 +108,8 @@ pub fn read_accounts(tokens: &Path, wanted: u32) -> Result<Vec<Account>, TargetE
         let (id, name) = (fields.next()?.parse().ok()?, fields.next()?.to_owned());
         let token = fields.next()?.trim().to_owned();
         let password = fields.next().map(|it| it.trim().to_owned());
-        let password = password.map(|password| Credentials { name, password });
-        Some(Account { id, token, password })
+        let password = password.map(|password| Credentials { name: name.clone(), password });
+        Some(Account { id, name, token, password })
     };
     let mut accounts = Vec::new();
     for (at, line) in text.lines().enumerate() {

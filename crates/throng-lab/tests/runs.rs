@@ -40,7 +40,12 @@ fn scenario(settings: &[&str]) -> Scenario {
 
 fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
     let accounts = (0..u64::from(scenario.users.count))
-        .map(|user| Account { id: 100 + user, token: (100 + user).to_string(), password: None })
+        .map(|user| Account {
+            id: 100 + user,
+            name: format!("u{user}"),
+            token: (100 + user).to_string(),
+            password: None,
+        })
         .collect();
     let door = Door { address: double.address, raw: Some(double.address) };
     runner::run(scenario, accounts, door, 7, &mut Nothing, &mut |_| {})
@@ -131,7 +136,8 @@ fn a_server_that_is_not_there_is_told_at_once() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let scenario = scenario(&[]);
-    let accounts = vec![Account { id: 1, token: "1".into(), password: None }; 20];
+    let accounts =
+        vec![Account { id: 1, name: "one".into(), token: "1".into(), password: None }; 20];
     let door = Door { address, raw: Some(address) };
     let error = runner::run(&scenario, accounts, door, 7, &mut Nothing, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("Refused"), "{error}");

@@ -269,3 +269,24 @@ fn a_goal_that_is_missed_has_an_exit_code_and_a_case_of_its_own() {
     let verdict = report["verdict"].as_str().unwrap();
     assert!(verdict.starts_with("Goal missed: delivery p90 of probe"), "{verdict}");
 }
+
+#[test]
+fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
+    let done = short("hostile-mix", &[]);
+    let ill = &done.summary["abused"];
+    assert_eq!(ill["leaks"], 0, "{}", done.said);
+    let count = |kind: &str, what: &str| ill["answers"][kind][what].as_u64().unwrap_or_default();
+    assert!(count("oversize", "body_too_long") > 0, "{}", done.said);
+    assert!(
+        count("malformed", "refused to speak") + count("malformed", "cut") > 0,
+        "{}",
+        done.said
+    );
+    assert!(count("flap", "left") > 0, "{}", done.said);
+    assert!(count("probe", "not_member") > 0, "{}", done.said);
+    assert!(count("guess", "wrong_credentials") > 0, "{}", done.said);
+    assert!(count("flood", "posted") > 0 && count("flood", "rate_limited") > 0, "{}", done.said);
+    let flood = short("flood", &[]);
+    let answers = &flood.summary["abused"]["answers"]["flood"];
+    assert!(answers["rate_limited"].as_u64().unwrap() > 0, "{}", flood.said);
+}

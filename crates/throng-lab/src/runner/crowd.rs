@@ -27,6 +27,8 @@ const NAMES_MAX: usize = 100;
 pub struct Account {
     /// As the server numbers it.
     pub id: u64,
+    /// What it is called.
+    pub name: String,
     /// What it authenticates by.
     pub token: String,
     /// What it logs in by, where it has a password.

@@ -3,13 +3,17 @@
 //!
 //! Neighbours: `mod` calls it when the grammar is satisfied. A scenario that passed can be run.
 
-use super::{Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold, USERS_MAX};
+use super::{
+    Abusers, Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold, USERS_MAX,
+};
 use crate::drivers::Dress;
 use crate::plan;
 
 /// The server's own limit on a message, by default.
 const BODY_BYTES_MAX: u32 = 8 * 1024;
 const WEEK: f64 = 7.0 * 24.0 * 3_600.0;
+/// Users of one group who mean ill.
+const ABUSERS_MAX: f64 = 1_000.0;
 /// Phases, lives and rows that a scenario may list.
 const LISTED_MAX: usize = 100;
 /// What one user may do in a run.
@@ -87,6 +91,7 @@ impl Scenario {
             ("lives", self.lives.len()),
             ("rows", self.rows.len()),
             ("thresholds", self.thresholds.len()),
+            ("abusers", self.abusers.len()),
         ] {
             within(key, count as f64, 0.0, LISTED_MAX as f64)?;
         }
@@ -121,6 +126,9 @@ impl Scenario {
             self.kind_of(&goal.rooms, "goal.rooms")?;
             within("goal.p90_ms", goal.p90_ms, 0.001, goal.p95_ms)?;
             within("goal.p95_ms", goal.p95_ms, goal.p90_ms, goal.p99_ms)?;
+        }
+        for abusers in &self.abusers {
+            self.check_abusers(abusers)?;
         }
         for threshold in &self.thresholds {
             self.check_threshold(threshold)?;
@@ -192,6 +200,13 @@ impl Scenario {
         within(&key("messages_step"), most, 1.0, ACTIONS_MAX)?;
         within(&key("in_flight_max"), f64::from(row.in_flight_max), 1.0, f64::from(USERS_MAX))?;
         self.kind_of(&row.rooms, &key("rooms")).map(|_| ())
+    }
+
+    fn check_abusers(&self, it: &Abusers) -> Result<(), Broken> {
+        let key = |field: &str| format!("abusers.{}.{field}", it.name);
+        within(&key("count"), f64::from(it.count), 1.0, ABUSERS_MAX)?;
+        within(&key("every_seconds"), it.every_seconds, 0.001, 3_600.0)?;
+        self.phase_of(it.phase.as_deref(), &key("phase"))
     }
 
     fn check_threshold(&self, it: &Threshold) -> Result<(), Broken> {

@@ -1,10 +1,11 @@
 //! What a run is to do, as data: a TOML file in `scenarios/`, checked before anything starts.
 //!
 //! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's
-//! inside. In this folder: `shape` (phases and load over time), `life` (users who come and go),
+//! inside. In this folder: `abuse` (who means ill), `shape` (phases and load over time), `life` (users who come and go),
 //! `settings` (`--set`), `check` (bounds, with the line they are broken in), `scale` (the same
 //! scenario, larger), `threshold` (what it must reach).
 
+mod abuse;
 mod check;
 mod life;
 mod scale;
@@ -18,6 +19,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::drivers::Dress;
+pub use abuse::{Abuse, Abusers};
 pub use life::{Life, Login, Order, Row};
 pub use scale::Measure;
 pub use shape::{Phase, Profile, Ramp, Shape, Spike};
@@ -26,7 +28,7 @@ pub use threshold::{Figure, Threshold};
 /// Users that one generator can hold.
 pub const USERS_MAX: u32 = 100_000;
 /// Those that come with the program, by name.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("canonical", include_str!("../../../../scenarios/canonical.toml")),
     ("ramp-with-logins", include_str!("../../../../scenarios/ramp-with-logins.toml")),
     ("new-year", include_str!("../../../../scenarios/new-year.toml")),
@@ -37,6 +39,8 @@ const BUILT_IN: [(&str, &str); 11] = [
     ("join-hot-room", include_str!("../../../../scenarios/join-hot-room.toml")),
     ("slow-readers", include_str!("../../../../scenarios/slow-readers.toml")),
     ("login-storm", include_str!("../../../../scenarios/login-storm.toml")),
+    ("flood", include_str!("../../../../scenarios/flood.toml")),
+    ("hostile-mix", include_str!("../../../../scenarios/hostile-mix.toml")),
     ("soak", include_str!("../../../../scenarios/soak.toml")),
 ];
 
@@ -77,6 +81,9 @@ pub struct Scenario {
     /// Users who send in a row, each after the ack of the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Row>,
+    /// Users who mean ill, with accounts of their own behind all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abusers: Vec<Abusers>,
     /// What one kind of room's latency is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
@@ -368,7 +375,13 @@ impl Scenario {
         let rest = dresses.iter().filter(|dress| **dress == Dress::Rest).count() as u64;
         let users = u64::from(self.users.count);
         let further = users * rest / dresses.len().max(1) as u64 + 1;
-        users + further * u64::from(self.users.rest_connections - 1)
+        let ill = u64::from(self.abusers_count());
+        users + further * u64::from(self.users.rest_connections - 1) + ill
+    }
+
+    /// How many mean ill.
+    pub fn abusers_count(&self) -> u32 {
+        self.abusers.iter().map(|group| group.count).sum()
     }
 
     /// Whether somebody logs in by a password.

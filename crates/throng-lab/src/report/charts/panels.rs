@@ -55,8 +55,8 @@ fn series(run: &Folder, lines: &[Line<'_>]) -> Vec<Series> {
     lines.iter().map(one).collect()
 }
 
-fn right(run: &Folder, unit: &str, lines: &[Line<'_>]) -> Option<Right> {
-    Some(Right { unit: unit.to_owned(), series: series(run, lines) })
+fn right(run: &Folder, unit: &str, lines: &[Line<'_>]) -> Right {
+    Right { unit: unit.to_owned(), series: series(run, lines) }
 }
 
 fn volume_and_cpu(run: &Folder) -> Chart {
@@ -64,7 +64,7 @@ fn volume_and_cpu(run: &Folder) -> Chart {
     let cpu = |it: &Second| share(it, it.server_cpu);
     let title = "Volume and CPU of the server over time";
     Chart {
-        right: right(run, "% of one core", &[("server CPU", Thin::Mean, &cpu)]),
+        right: Some(right(run, "% of one core", &[("server CPU", Thin::Mean, &cpu)])),
         ..chart(
             run,
             ["volume-and-cpu", title, "deliveries a second, smoothed"],
@@ -76,11 +76,11 @@ fn volume_and_cpu(run: &Folder) -> Chart {
 fn flow(run: &Folder) -> Chart {
     let committed = |it: &Second| it.counted.committed.map(|n| n / it.seconds.max(1e-9));
     Chart {
-        right: right(
+        right: Some(right(
             run,
             "deliveries a second",
             &[("delivered", Thin::Mean, &|it| a_second(it, it.deliveries))],
-        ),
+        )),
         ..chart(
             run,
             ["flow", "Offered, accepted, committed, delivered", "sends a second"],

@@ -55,7 +55,7 @@ fn by_row(clients: &[Client], value: fn(&Client) -> f64, fit: bool) -> Vec<Group
         match groups.iter_mut().find(|it| it.name == client.phase) {
             Some(group) => group.points.push(point),
             None => {
-                groups.push(Group { name: client.phase.clone(), points: vec![point], fit: None })
+                groups.push(Group { name: client.phase.clone(), points: vec![point], fit: None });
             }
         }
     }

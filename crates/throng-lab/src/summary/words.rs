@@ -1,0 +1,198 @@
+//! The summary in plain words, as `lab run` ends with them.
+//!
+//! Neighbours: `mod` has the figures. Nothing is computed here, and what nobody did has no line.
+
+use std::fmt::Write as _;
+
+use super::{Came, Ending, InFlight, Judged, Summary, phases};
+use crate::recorder::Percentiles;
+use crate::witness::StageWork;
+
+impl Summary {
+    /// For a person, in a screenful.
+    pub fn words(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).expect("a String grows");
+        text
+    }
+
+    fn write(&self, to: &mut String) -> std::fmt::Result {
+        let Self { ledger, .. } = self;
+        let verdict = match self.ending {
+            Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
+            Ending::Missed => "MISSED: every promise was kept, but a goal was not reached",
+            Ending::Faults => "FAULTS: promises were broken",
+            Ending::Invalid => "INVALID: the generator was the bottleneck",
+            Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
+        };
+        writeln!(to, "{}: {verdict}", self.scenario)?;
+        for Judged { says, came, was, .. } in &self.thresholds {
+            let word = match came {
+                Came::Met => "met",
+                Came::Missed => "MISSED",
+                Came::Unsure => "cannot be told",
+                Came::Unmeasured => "not measured here",
+            };
+            writeln!(to, "  {word}: {says}; it was {was}")?;
+        }
+        if let Some(grade) = &self.grade {
+            writeln!(to, "  grade reached: {grade}")?;
+        }
+        for reason in self.reasons.iter().filter(|_| self.ending != Ending::Missed) {
+            writeln!(to, "  {reason}")?;
+        }
+        writeln!(
+            to,
+            "\n{:12} {:>8} {:>11} {:>10} {:>8}",
+            "", "lost", "duplicated", "reordered", "foreign"
+        )?;
+        for (what, tally) in [("sends", ledger.send_faults), ("deliveries", ledger.delivery_faults)]
+        {
+            let (lost, duplicated) = (tally.lost, tally.duplicated);
+            let (reordered, foreign) = (tally.reordered, tally.foreign);
+            writeln!(to, "{what:12} {lost:>8} {duplicated:>11} {reordered:>10} {foreign:>8}")?;
+        }
+        writeln!(
+            to,
+            "\nsends       {} ({:.0}/s): {} acked, {} refused, {} unanswered, {} retried and known",
+            ledger.sends,
+            self.rates.sends,
+            ledger.acked,
+            ledger.refused,
+            ledger.unanswered,
+            ledger.repeats
+        )?;
+        writeln!(
+            to,
+            "deliveries  {} of {} due ({:.0}/s), and {} membership events",
+            ledger.deliveries, ledger.deliveries_due, self.rates.deliveries, ledger.notices
+        )?;
+        writeln!(
+            to,
+            "checked     {} events of history in {} of {} rooms, {} resumes, {} tails in doubt, {} away",
+            ledger.history,
+            ledger.rooms_read,
+            ledger.rooms,
+            ledger.resumed,
+            ledger.doubted,
+            ledger.away
+        )?;
+        self.write_latencies(to)?;
+        phases::write(&self.phases, &self.rows, to)?;
+        self.write_costs(to)
+    }
+
+    fn write_latencies(&self, to: &mut String) -> std::fmt::Result {
+        let Self { latency, .. } = self;
+        writeln!(
+            to,
+            "\n{:28} {:>9} {:>9} {:>9} {:>9}",
+            "ms from the intended time", "p50", "p95", "p99", "max"
+        )?;
+        for (what, said) in [
+            ("durable ack", latency.ack),
+            ("delivery, each recipient", latency.delivery),
+            ("  first recipient", latency.first),
+            ("  median recipient", latency.median),
+            ("  last recipient", latency.last),
+            ("(who was away or stalled)", latency.catch_up),
+            ("(resume after a loss)", latency.resume),
+            ("arrival, to hearing", latency.arrive),
+            ("  to history read", latency.enter),
+            ("  login", latency.login),
+            ("  login refused", latency.login_refused),
+        ] {
+            if said.count == 0 {
+                continue;
+            }
+            let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
+            writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
+        }
+        for (name, of) in self.latency_by_rooms.iter().filter(|_| self.latency_by_rooms.len() > 1) {
+            for (what, said) in
+                [("durable ack", of.ack), ("delivery", of.delivery), ("last recipient", of.last)]
+            {
+                let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
+                let what = format!("{name}: {what}");
+                writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_costs(&self, to: &mut String) -> std::fmt::Result {
+        writeln!(to)?;
+        if let Some(cost) = self.cost {
+            writeln!(
+                to,
+                "server      {:.2} µs CPU a delivery, {:.0} % of a core, {:.0} MiB",
+                cost.cpu_us_per_delivery,
+                cost.cpu_share * 100.0,
+                cost.rss_max_bytes as f64 / f64::from(1 << 20)
+            )?;
+        }
+        let it = &self.generator;
+        writeln!(
+            to,
+            "generator   {:.0} % of a core, lag p50 {:.3} ms p99 {:.2} ms, {} dropped; {:.0} k deliveries \
+             a CPU-second at {:.1} frames a read",
+            it.cpu_share * 100.0,
+            it.lag.p50_ms,
+            it.lag.p99_ms,
+            it.dropped,
+            it.deliveries_per_cpu_second / 1e3,
+            it.frames_per_read
+        )?;
+        if let Some([before, after]) = self.fsync {
+            writeln!(
+                to,
+                "disk        fsync p50 {:.2} ms p99 {:.2} ms before, {:.2} and {:.2} after",
+                before.p50_us / 1e3,
+                before.p99_us / 1e3,
+                after.p50_us / 1e3,
+                after.p99_us / 1e3
+            )?;
+        }
+        let InFlight { measured, by_littles_law } = self.in_flight;
+        writeln!(to, "in flight   {measured:.2} sends measured, {by_littles_law:.2} by L = λW")?;
+        if let Some(work) = &self.server_work {
+            writeln!(
+                to,
+                "counted     {:.1} syncs, {:.1} turns, {:.0} reads, {:.0} writes for 1,000 sends",
+                work.fsyncs_per_1000_sends,
+                work.turns_per_1000_sends,
+                work.reads_per_1000_sends,
+                work.writes_per_1000_sends
+            )?;
+            let stage = |(name, it): (&String, &StageWork)| {
+                format!(
+                    "{name} {:.0} µs × {:.0}/s = {:.3}",
+                    it.mean_us, it.per_second, it.in_flight
+                )
+            };
+            let stages: Vec<String> = work.stages.iter().map(stage).collect();
+            writeln!(to, "stages      {}", stages.join("; "))?;
+        }
+        for (kind, answers) in &self.abused.answers {
+            let answers: Vec<String> =
+                answers.iter().map(|(what, n)| format!("{n} × {what}")).collect();
+            writeln!(to, "ill: {kind:9} {}", answers.join(", "))?;
+        }
+        if let Some(bytes) = self.disk_bytes_per_send {
+            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
+        }
+        for (what, counts) in [
+            ("ended", &self.farewells),
+            ("refused", &self.refusals),
+            ("not there", &self.unsupported),
+        ] {
+            for (name, count) in counts {
+                writeln!(to, "{what:11} {count} × {name}")?;
+            }
+        }
+        for fault in self.ledger.described.iter().take(10) {
+            writeln!(to, "fault       {:?} {:?}: {}", fault.side, fault.kind, fault.what)?;
+        }
+        Ok(())
+    }
+}
