@@ -24,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The longest answer taken.
 const ANSWER_LEN_MAX: u64 = 1024 * 1024;
 
+/// Stages that a send passes before its ack.
+const ACK_STAGES: [&str; 6] = ["decode", "authorize", "queue", "decide", "commit", "fanout"];
 /// Of the smoothed volume, in seconds.
 const VOLUME_HALF_LIFE: f64 = 2.0;
 
@@ -62,6 +64,9 @@ pub struct ServerWork {
     pub passwords_hashed: Option<u64>,
     /// Its stages, by name.
     pub stages: BTreeMap<String, StageWork>,
+    /// What each stage on the way to the ack took of one command, microseconds: of a turn, each waits for
+    /// all.
+    pub ack_us: BTreeMap<String, f64>,
 }
 
 /// One stage of the server.
@@ -283,7 +288,15 @@ impl Witness {
             };
             Some((stage.clone(), work))
         };
+        let stages: BTreeMap<String, StageWork> = self.stages.iter().filter_map(stage).collect();
+        let commands = grown("stage_seconds_count{stage=\"queue\"}").filter(|count| *count > 0.0);
+        let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
+        // Writing is a part of the fan-out.
+        let on_the_way = ACK_STAGES.into_iter().filter_map(|name| {
+            Some((name.to_owned(), waited(name).or(stages.get(name).map(|it| it.mean_us))?))
+        });
         Some(ServerWork {
+            ack_us: on_the_way.collect(),
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
@@ -292,7 +305,7 @@ impl Witness {
             proc_reads_per_1000_sends: each("proc_syscr"),
             proc_writes_per_1000_sends: each("proc_syscw"),
             passwords_hashed: grown("hashes_total").map(|count| count as u64),
-            stages: self.stages.iter().filter_map(stage).collect(),
+            stages,
         })
     }
 }
@@ -341,6 +354,7 @@ mod tests {
         assert!((commit.mean_us - 20_000.0).abs() < 1e-6 && (commit.in_flight - 0.5).abs() < 1e-9);
         assert!((commit.per_second - 25.0).abs() < 1e-9);
         assert_eq!(work.proc_reads_per_1000_sends, None);
+        assert!((work.ack_us["commit"] - 20_000.0).abs() < 1e-6, "by its passages");
     }
 
     #[test]

@@ -186,7 +186,10 @@ impl Sequencer {
         self.fetch(now);
         let turn = self.shard.apply(&self.scratch.requests, &self.scratch.facts, now);
         let decided = clock.now();
-        self.around.metrics.stages.observe(Stage::Decide, decided.since(begun));
+        let waiting = answers.len() as u64;
+        let metrics = Arc::clone(&self.around.metrics);
+        metrics.stages.observe(Stage::Decide, decided.since(begun));
+        metrics.decide_waited_micros.inc_by(decided.since(begun).as_micros() as u64 * waiting);
         for (answered, outcome) in answers.iter_mut().zip(&turn.outcomes) {
             answered.outcome = *outcome;
         }
@@ -200,7 +203,9 @@ impl Sequencer {
         }
         match self.commit(&turn) {
             Ok(()) => {
-                self.around.metrics.stages.observe(Stage::Commit, clock.now().since(decided));
+                let took = clock.now().since(decided);
+                metrics.stages.observe(Stage::Commit, took);
+                metrics.commit_waited_micros.inc_by(took.as_micros() as u64 * waiting);
                 let told = planted(Fault::TellBeforeCommit);
                 Ok(if told { Vec::new() } else { turn.events })
             }

@@ -12,6 +12,7 @@ mod html;
 mod list;
 mod paper_font;
 mod pdf;
+mod stages;
 mod svg;
 mod tables;
 mod verdict;

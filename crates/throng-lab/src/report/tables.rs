@@ -3,6 +3,7 @@
 //! Neighbours: `html` and `pdf` set them.
 
 use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold};
+use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
@@ -29,6 +30,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     }
     tables.extend(rows(run));
     tables.push(counts(run));
+    tables.extend(ack_path(run));
     tables.extend(stages(run));
     tables.push(costs(run));
     tables.push(machine(run));
@@ -102,6 +104,19 @@ fn rows(run: &Folder) -> Option<Table> {
     let title = "Rows: connecting (\u{b5}s, and what the kernel refused), median round trip (\u{b5}s) and its slope over \
                  the clients' numbers";
     (!rows.is_empty()).then(|| table(title, &head, rows))
+}
+
+/// The mean ack: the server's stages, and what is neither of them.
+fn ack_path(run: &Folder) -> Option<Table> {
+    let path = path(run)?;
+    let row = |name: &str, us: f64| {
+        vec![name.to_owned(), format!("{us:.1}"), percent(us / path.client_us)]
+    };
+    let mut rows: Vec<Vec<String>> = path.parts.iter().map(|(name, us)| row(name, *us)).collect();
+    rows.push(row("all stages", path.sum_us));
+    rows.push(row("kernel and client", path.rest_us()));
+    rows.push(row("the ack, as the client saw it", path.client_us));
+    Some(table("Where the mean ack's time went", &["", "\u{b5}s", "of it"], rows))
 }
 
 /// What the server says of its stages; by Little's law, its seconds of work a second are how many were in

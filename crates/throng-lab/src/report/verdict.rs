@@ -5,6 +5,7 @@
 //! nearest to its limit.
 
 use super::folder::{Came, Ending, Folder, Second};
+use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 
 /// A run that used more of the machine than this was near its end.
@@ -124,6 +125,7 @@ pub fn causes(run: &Folder) -> Vec<String> {
         causes.push(format!("{} {}: {}", fault.side, fault.kind, fault.what));
     }
     causes.push(nearest_limit(run));
+    causes.extend(stages_of_ack(run));
     causes.extend(slowest_second(&run.seconds));
     causes.extend(disk(run));
     let steal = mean(run.seconds.iter().map(|it| it.steal));
@@ -164,6 +166,27 @@ fn nearest_limit(run: &Folder) -> String {
         format!("; the server took {each:.2} µs of CPU a delivery and {most} at most")
     });
     format!("{word} {what}, {} used{of_server}.", percent(share))
+}
+
+/// Where the mean ack's time went, and which of the server's threads has least left.
+fn stages_of_ack(run: &Folder) -> Option<String> {
+    let path = path(run)?;
+    let us = |us: f64| ms(us / 1e3);
+    let (name, longest) = path.parts.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let nearest = path.nearest.map_or(String::new(), |(thread, busy)| {
+        format!(
+            " Of its threads {thread} is nearest to its limit: busy {} of the time.",
+            percent(busy)
+        )
+    });
+    Some(format!(
+        "Of the mean ack's {} the server's stages took {} (most of it {name}, {}); the rest, {}, is kernel \
+         and client.{nearest}",
+        us(path.client_us),
+        us(path.sum_us),
+        us(*longest),
+        us(path.rest_us()),
+    ))
 }
 
 /// A second that was much slower than the median one, and what else it had.

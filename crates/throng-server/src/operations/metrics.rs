@@ -104,6 +104,10 @@ pub struct Metrics {
     pub rejections: Count,
     /// Turns committed.
     pub turns: Count,
+    /// Microseconds that commands waited while their turn was decided: each waits for all of it.
+    pub decide_waited_micros: Count,
+    /// The same while it was committed.
+    pub commit_waited_micros: Count,
     /// Turns that could not be committed and were taken back.
     pub turns_reverted: Count,
     /// Syncs of the log.
@@ -207,6 +211,8 @@ impl Metrics {
             requests: Count::default(),
             rejections: Count::default(),
             turns: Count::default(),
+            decide_waited_micros: Count::default(),
+            commit_waited_micros: Count::default(),
             turns_reverted: Count::default(),
             fsyncs: Count::default(),
             slow_syncs: Count::default(),
@@ -243,6 +249,8 @@ impl Metrics {
             ("rejections", "Requests refused", &self.rejections),
             ("turns", "Turns committed", &self.turns),
             ("turns_reverted", "Turns taken back", &self.turns_reverted),
+            ("decide_waited_micros", "Decide, times commands", &self.decide_waited_micros),
+            ("commit_waited_micros", "Commit, times commands", &self.commit_waited_micros),
             ("fsyncs", "Syncs of the log", &self.fsyncs),
             ("slow_syncs", "Writes of the log that took a second or longer", &self.slow_syncs),
             ("log_bytes", "Bytes of turns synced", &self.log_bytes),

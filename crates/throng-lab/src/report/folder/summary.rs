@@ -207,6 +207,7 @@ pub struct ServerWork {
     pub proc_writes_per_1000_sends: Option<f64>,
     pub passwords_hashed: Option<u64>,
     pub stages: BTreeMap<String, StageWork>,
+    pub ack_us: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -1,0 +1,100 @@
+//! Where the time of an ack went: the server's stages by its own clock, and the rest, which is the
+//! kernel's and the client's; and which of the server's threads has least left.
+//!
+//! Neighbours: the witness asked the server; `tables` and `verdict` set it. A stage's mean is of one
+//! command: of a turn, each of its commands waits for all of it.
+
+use super::folder::Folder;
+
+/// The order in which a send passes them.
+const ORDER: [&str; 6] = ["decode", "authorize", "queue", "decide", "commit", "fanout"];
+/// The server's parts that work one after the other, and the stages that keep them busy.
+const THREADS: [(&str, &[&str]); 2] = [
+    ("the sequencer (decide and commit)", &["decide", "commit"]),
+    ("the fan-out (write)", &["write"]),
+];
+
+/// One ack on average, microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// Each stage.
+    pub parts: Vec<(String, f64)>,
+    /// All of them.
+    pub sum_us: f64,
+    /// From the intended time to the ack, as the client saw it.
+    pub client_us: f64,
+    /// The thread that has least left: its name and how busy it is.
+    pub nearest: Option<(&'static str, f64)>,
+}
+
+impl Path {
+    /// What the server does not see: sockets, wake-ups, the client's own reading; never less than
+    /// nothing.
+    pub fn rest_us(&self) -> f64 {
+        (self.client_us - self.sum_us).max(0.0)
+    }
+}
+
+/// Of a run whose server told.
+pub fn path(run: &Folder) -> Option<Path> {
+    let work = run.summary.server_work.as_ref()?;
+    let ack = run.summary.latency.ack;
+    if ack.count == 0 || ack.mean_ms <= 0.0 || work.ack_us.is_empty() {
+        return None;
+    }
+    let part = |name: &str| Some((name.to_owned(), *work.ack_us.get(name)?));
+    let parts: Vec<(String, f64)> = ORDER.into_iter().filter_map(part).collect();
+    let shards = shards(run);
+    let busy = |stages: &[&str]| {
+        let work = stages.iter().filter_map(|name| work.stages.get(*name));
+        work.map(|it| it.in_flight).sum::<f64>() / shards
+    };
+    let threads = THREADS.into_iter().map(|(name, stages)| (name, busy(stages)));
+    Some(Path {
+        sum_us: parts.iter().map(|it| it.1).sum(),
+        parts,
+        client_us: ack.mean_ms * 1e3,
+        nearest: threads.max_by(|a, b| a.1.total_cmp(&b.1)),
+    })
+}
+
+/// Units of order that the server had: as it was told, else one for two cores.
+fn shards(run: &Folder) -> f64 {
+    let set = run.manifest.server_settings_raised.get("shards");
+    let set: Option<f64> = set.and_then(|it| it.parse().ok()).filter(|it| *it >= 1.0);
+    set.unwrap_or_else(|| (run.manifest.machine.cores / 2).max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::folder::{Machine, Manifest, ServerWork, StageWork, Summary};
+
+    #[test]
+    fn what_the_server_does_not_see_is_the_kernels_and_the_clients() {
+        let mut summary = Summary::default();
+        (summary.latency.ack.count, summary.latency.ack.mean_ms) = (10, 2.0);
+        let us = |name: &str, us: f64| (name.to_owned(), us);
+        let work = |in_flight: f64| StageWork { in_flight, ..StageWork::default() };
+        summary.server_work = Some(ServerWork {
+            ack_us: [us("commit", 1_200.0), us("decode", 100.0), us("queue", 300.0)].into(),
+            stages: [("commit".to_owned(), work(0.8)), ("write".to_owned(), work(0.6))].into(),
+            ..ServerWork::default()
+        });
+        let machine = Machine { cores: 4, ..Machine::default() };
+        let mut run = Folder {
+            manifest: Manifest { machine, ..Manifest::default() },
+            seconds: Vec::new(),
+            lines: Vec::new(),
+            clients: Vec::new(),
+            summary,
+        };
+        let path = path(&run).unwrap();
+        let names: Vec<&str> = path.parts.iter().map(|it| it.0.as_str()).collect();
+        assert_eq!(names, ["decode", "queue", "commit"]);
+        assert!((path.sum_us - 1_600.0).abs() < 1e-9 && (path.rest_us() - 400.0).abs() < 1e-9);
+        assert_eq!(path.nearest, Some(("the sequencer (decide and commit)", 0.4)), "two shards");
+        run.summary.latency.ack.count = 0;
+        assert_eq!(super::path(&run), None);
+    }
+}
