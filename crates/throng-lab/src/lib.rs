@@ -34,6 +34,7 @@ pub mod floor;
 pub mod hashing;
 pub mod kernel;
 pub mod ledger;
+pub mod live;
 pub mod monitor;
 pub mod plan;
 pub mod recorder;

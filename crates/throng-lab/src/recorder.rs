@@ -160,6 +160,10 @@ pub struct Sample {
     pub connect: Percentiles,
     /// From asking to be somebody to being it.
     pub login: Percentiles,
+    /// Requests that were refused in it.
+    pub refusals: u64,
+    /// Connections that ended in it without our doing.
+    pub farewells: u64,
     /// Users who came in it, more than a second after they should have.
     pub late_arrivals: u64,
     /// Connections that the machine's kernel refused for a full backlog.

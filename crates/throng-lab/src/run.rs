@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::abuse::Abused;
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
+use crate::live::Live;
 use crate::monitor::{self, Machine, Steal};
 use crate::recorder::Sample;
 use crate::runner::{self, RunError, Watch};
@@ -59,6 +60,8 @@ pub struct RunArgs {
     pub seconds: Option<f64>,
     /// The command as it was given, for the manifest.
     pub command: String,
+    /// Drawn in place each second, for a terminal; plain lines else.
+    pub live: bool,
     /// Set from outside (a signal) to end the run before its time, in order.
     pub stop: Arc<AtomicBool>,
 }
@@ -137,7 +140,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         begin: None,
     };
     let Measured { outcome, work, abused } =
-        measure(&scenario, started, accounts, watcher, witness, say)?;
+        measure(&scenario, started, accounts, watcher, witness, (args.live, say))?;
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
     write_clients(&out, &outcome.row_clients).map_err(failed)?;
@@ -174,10 +177,11 @@ fn measure(
     mut accounts: Vec<runner::Account>,
     mut watcher: Watcher<'_>,
     witness: Witness,
-    say: &mut (dyn Write + Send),
+    (live, say): (bool, &mut (dyn Write + Send)),
 ) -> Result<Measured, RunError> {
     let (tell, told) = sync_channel::<Told>(SAMPLES_WAITING_MAX);
     let seconds = scenario.seconds;
+    let mut live = live.then(|| Live::new(&scenario.name, seconds));
     let door = watcher.target.door.clone();
     watcher.tell = Some(tell.clone());
     let ill = accounts.split_off(accounts.len().min(scenario.users.count as usize));
@@ -187,7 +191,14 @@ fn measure(
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
         let watching = scope.spawn(move || {
-            witness.watch(told, |sample| drop(writeln!(say, "{}", line_of(sample, seconds))))
+            witness.watch(told, |sample| {
+                let shown = match &mut live {
+                    Some(live) => live.draw(sample),
+                    None => line_of(sample, seconds) + "\n",
+                };
+                // One who does not look must not end a run.
+                let _ = say.write_all(shown.as_bytes()).and_then(|()| say.flush());
+            })
         });
         let (gate, over) = (door.clone(), &over);
         let abusing = scope.spawn(move || match begun.recv() {

@@ -6,7 +6,7 @@
 mod capacity;
 mod compare;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
@@ -108,6 +108,9 @@ pub struct Run {
     /// How long load is offered.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Draw the run in place as it goes; without a terminal, a line a second as ever.
+    #[arg(long)]
+    live: bool,
 }
 
 /// Arguments of `throng lab client`.
@@ -205,6 +208,7 @@ impl Run {
             tokens: self.tokens,
             seed: self.seed,
             seconds: self.seconds,
+            live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             stop: signals::flag().map_err(|error| Failure::other(&error))?,
         };

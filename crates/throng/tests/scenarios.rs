@@ -290,3 +290,13 @@ fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
     let answers = &flood.summary["abused"]["answers"]["flood"];
     assert!(answers["rate_limited"].as_u64().unwrap() > 0, "{}", flood.said);
 }
+
+#[test]
+fn each_price_is_that_of_one_thing_switched() {
+    for arm in ["plain", "history", "passwords"] {
+        let done = short("prices", &["--arm", arm]);
+        let count = |of: &str| done.summary["latency"][of]["count"].as_u64().unwrap();
+        assert_eq!(count("arrive"), 20, "{}", done.said);
+        assert_eq!(count("enter"), if arm == "history" { 20 } else { 0 }, "{}", done.said);
+    }
+}

@@ -11,7 +11,7 @@ use crate::scenario::Abuse;
 const FLOOD_AT_ONCE: usize = 64;
 const FLOOD_BYTES_MAX: usize = 128 * 1024;
 /// Beyond any limit on a body, and on a frame.
-const BODY_LEN: usize = 64 * 1024;
+const BODY_LEN: usize = 9 * 1024;
 const FRAME_LEN: usize = 512 * 1024;
 /// Bytes of nonsense.
 const NONSENSE_LEN: usize = 100;

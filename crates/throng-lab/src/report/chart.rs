@@ -331,8 +331,14 @@ impl Drawing {
         for (name, x) in marks.iter().take(MARKS_MAX) {
             let x = self.across.at(*x);
             self.shapes.push(Shape::Path(Ink::Mark, vec![(x, TOP), (x, HEIGHT - BOTTOM)]));
-            let at = (x + 3.0, TOP + 9.0);
-            self.shapes.push(Shape::Text(Ink::Mark, at, 9.0, Anchor::Start, name.clone()));
+            // What would stand beyond the plot stands before its line, below the others.
+            let fits = x + 3.0 + name.chars().count() as f64 * 5.0 <= self.across.places[1];
+            let (at, anchor) = if fits {
+                ((x + 3.0, TOP + 9.0), Anchor::Start)
+            } else {
+                ((x - 3.0, TOP + 19.0), Anchor::End)
+            };
+            self.shapes.push(Shape::Text(Ink::Mark, at, 9.0, anchor, name.clone()));
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Figures {
     pub seconds_over: u64,
     pub phase: String,
     pub overflows_before: u64,
+    /// Refusals and farewells until then.
+    pub trouble_before: [u64; 2],
     /// Sends on their way, added up over `looks` looks.
     pub in_flight: u64,
     pub looks: u64,
@@ -111,6 +113,10 @@ impl Runner<'_> {
         let overflows = self.watch.listen_overflows();
         sample.listen_overflows = overflows - figures.overflows_before.min(overflows);
         figures.overflows_before = overflows;
+        let trouble = [&self.crowd.refusals, &self.crowd.farewells].map(|it| it.values().sum());
+        let before = std::mem::replace(&mut figures.trouble_before, trouble);
+        [sample.refusals, sample.farewells] =
+            [0, 1].map(|at| trouble[at] - before[at].min(trouble[at]));
         let present = |it: &&User| it.link == Link::Up && it.row.is_none();
         sample.users = self.crowd.users.iter().filter(present).count() as u64;
         figures.load_deliveries += sample.deliveries;

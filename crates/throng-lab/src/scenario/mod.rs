@@ -28,7 +28,7 @@ pub use threshold::{Figure, Threshold};
 /// Users that one generator can hold.
 pub const USERS_MAX: u32 = 100_000;
 /// Those that come with the program, by name.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("canonical", include_str!("../../../../scenarios/canonical.toml")),
     ("ramp-with-logins", include_str!("../../../../scenarios/ramp-with-logins.toml")),
     ("new-year", include_str!("../../../../scenarios/new-year.toml")),
@@ -39,6 +39,7 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("join-hot-room", include_str!("../../../../scenarios/join-hot-room.toml")),
     ("slow-readers", include_str!("../../../../scenarios/slow-readers.toml")),
     ("login-storm", include_str!("../../../../scenarios/login-storm.toml")),
+    ("prices", include_str!("../../../../scenarios/prices.toml")),
     ("flood", include_str!("../../../../scenarios/flood.toml")),
     ("hostile-mix", include_str!("../../../../scenarios/hostile-mix.toml")),
     ("soak", include_str!("../../../../scenarios/soak.toml")),

@@ -17,8 +17,8 @@ use crate::stats::{median, quantile};
 const DRAWINGS: usize = 1_000;
 /// An interval that leaves out one in twenty.
 const TAIL: f64 = 0.025;
-/// Fewer seconds of a phase than this give no interval, and a ratio of nothing.
-const SECONDS_MIN: usize = 2;
+/// Fewer seconds of a phase than this give no interval.
+const SECONDS_MIN: usize = 4;
 
 /// What came of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -98,6 +98,8 @@ fn one(threshold: &Threshold, is: &Is) -> Judged {
             (false, false) => Came::Met,
             _ => Came::Unsure,
         },
+        // Too few seconds for an interval: nothing is told of a ratio.
+        (Some(_), None) if threshold.against.is_some() => Came::Unsure,
         (Some(value), None) if beyond(value) => Came::Missed,
         (Some(_), None) => Came::Met,
     };
@@ -293,6 +295,7 @@ mod tests {
         assert!(missed.was.starts_with("1.50 × ("), "{missed:?}");
         assert_eq!(came(&[4.0, 5.5, 3.9, 5.6, 4.1, 5.0], None).came, Came::Unsure);
         assert_eq!(came(&[6.0, 6.2, 5.9, 6.1, 6.0, 6.0], Some(3.0)).came, Came::Met);
+        assert_eq!(came(&[9.0, 9.0, 9.0], None).came, Came::Unsure, "three seconds are too few");
         assert_eq!(came(&[], None).came, Came::Missed, "a latency that was not there");
     }
 

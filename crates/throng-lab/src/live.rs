@@ -1,0 +1,181 @@
+//! A run as it goes, on a terminal: a block of lines that is drawn again each second.
+//!
+//! Neighbours: `run` shows a sample at a time, by this or by plain lines where there is no terminal.
+//! Lines are narrower than any terminal, so that none is broken and the block stays in its place.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use crate::recorder::{Percentiles, Sample};
+
+/// Seconds that the curve shows.
+const CURVE: usize = 60;
+/// Of the bar of progress.
+const BAR: usize = 30;
+/// Heights of the curve.
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// No line is wider.
+const WIDTH: usize = 79;
+
+/// What has been seen so far.
+#[derive(Debug)]
+pub struct Live {
+    name: String,
+    seconds: f64,
+    curve: VecDeque<f64>,
+    dropped: u64,
+    late: u64,
+    refused: u64,
+    ended: u64,
+    overflows: u64,
+    /// Lines of the block that stands on the screen.
+    lines: usize,
+}
+
+impl Live {
+    /// Of a scenario of this name that lasts so long.
+    pub fn new(name: &str, seconds: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            seconds,
+            curve: VecDeque::with_capacity(CURVE),
+            dropped: 0,
+            late: 0,
+            refused: 0,
+            ended: 0,
+            overflows: 0,
+            lines: 0,
+        }
+    }
+
+    /// The block for this second, with what takes the one before away.
+    pub fn draw(&mut self, sample: &Sample) -> String {
+        let mut text = String::new();
+        if self.lines > 0 {
+            write!(text, "\u{1b}[{}A\u{1b}[J", self.lines).expect("a String grows");
+        }
+        let lines = self.block(sample);
+        self.lines = lines.len();
+        for line in lines {
+            text.extend(line.chars().take(WIDTH));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn block(&mut self, it: &Sample) -> Vec<String> {
+        self.dropped += it.dropped;
+        self.late += it.late_arrivals;
+        self.refused += it.refusals;
+        self.ended += it.farewells;
+        self.overflows += it.listen_overflows;
+        if self.curve.len() == CURVE {
+            self.curve.pop_front();
+        }
+        self.curve.push_back(it.delivery.p99_ms.max(it.ack.p99_ms));
+        let a_second = |count: u64| count as f64 / it.seconds.max(1e-9);
+        let share = |cpu: f64| cpu / it.seconds.max(1e-9) * 100.0;
+        let over = it.at + it.seconds;
+        let full = ((over / self.seconds.max(1e-9)).clamp(0.0, 1.0) * BAR as f64) as usize;
+        let phase = if it.phase.is_empty() { "load" } else { &it.phase };
+        let latency = |name: &str, it: &Percentiles| {
+            let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = it;
+            format!(
+                "{name:12} p50 {p50_ms:>8.2}  p95 {p95_ms:>8.2}  p99 {p99_ms:>8.2}  max {max_ms:>8.2} ms"
+            )
+        };
+        vec![
+            format!("{}: {phase}, {over:.0} of {:.0} s", self.name, self.seconds),
+            format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full)),
+            format!(
+                "sends        target {:>8.0}/s  achieved {:>8.0}/s  acked {:>8.0}/s",
+                a_second(it.intended),
+                a_second(it.sent),
+                a_second(it.acked)
+            ),
+            format!(
+                "deliveries   {:>15.0}/s  in flight {:>7.1}    backlog {:>6}",
+                a_second(it.deliveries),
+                it.in_flight,
+                it.backlog
+            ),
+            latency("ack", &it.ack),
+            latency("delivery", &it.delivery),
+            format!("p99          {}", curve(&self.curve)),
+            format!(
+                "here         {:>8} connections  {:>8} users  {:>6} came late",
+                it.connections, it.users, self.late
+            ),
+            format!(
+                "server       CPU {:>5.0} % of a core  memory {:>8.1} MiB",
+                share(it.server_cpu),
+                it.server_rss_bytes as f64 / f64::from(1 << 20)
+            ),
+            format!(
+                "generator    CPU {:>5.0} % of a core  lag p99 {:>8.2} ms  steal {:>3.0} %",
+                share(it.generator_cpu),
+                it.lag.p99_ms,
+                it.steal * 100.0
+            ),
+            format!(
+                "errors       {} refused, {} connections ended, {} given up, {} by the kernel",
+                self.refused, self.ended, self.dropped, self.overflows
+            ),
+        ]
+    }
+}
+
+/// The last seconds as heights of the highest, which is named.
+fn curve(values: &VecDeque<f64>) -> String {
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let height = |value: &f64| {
+        let share = if most > 0.0 { value / most } else { 0.0 };
+        BLOCKS[((share * 8.0) as usize).min(7)]
+    };
+    let line: String = values.iter().map(height).collect();
+    // The newest stands at the same place from the beginning.
+    format!("{line:>CURVE$} {most:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_takes_the_place_of_the_one_before_and_no_line_is_broken() {
+        let mut live = Live::new("canonical", 60.0);
+        let sample = Sample {
+            at: 29.0,
+            seconds: 1.0,
+            intended: 120,
+            sent: 120,
+            acked: 119,
+            dropped: 1,
+            deliveries: u64::MAX / 2,
+            ack: Percentiles { p99_ms: 123_456.7, ..Percentiles::default() },
+            ..Sample::default()
+        };
+        let first = live.draw(&sample);
+        assert!(!first.contains('\u{1b}'), "there is nothing to take away yet");
+        assert!(first.contains("canonical: load, 30 of 60 s"), "{first}");
+        assert!(first.contains(&format!("[{}{}]", "#".repeat(15), ".".repeat(15))), "{first}");
+        assert!(first.contains("target      120/s  achieved      120/s"), "{first}");
+        assert!(first.lines().all(|line| line.chars().count() <= WIDTH));
+        let second = live.draw(&sample);
+        let away = format!("\u{1b}[{}A\u{1b}[J", first.lines().count());
+        assert!(second.starts_with(&away) && second.contains("2 given up"), "{second}");
+    }
+
+    #[test]
+    fn a_curve_rises_to_its_highest_and_forgets_what_is_long_ago() {
+        let mut live = Live::new("soak", 600.0);
+        for at in 0..100_u32 {
+            let ack = Percentiles { p99_ms: f64::from(at), ..Percentiles::default() };
+            live.draw(&Sample { ack, seconds: 1.0, ..Sample::default() });
+        }
+        assert_eq!(live.curve.len(), CURVE);
+        let drawn = curve(&live.curve);
+        assert!(drawn.contains('█') && drawn.ends_with(" 99"), "{drawn}");
+        assert!(curve(&VecDeque::from([0.0])).contains('▁'));
+    }
+}
