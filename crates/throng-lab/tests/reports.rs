@@ -207,6 +207,10 @@ fn reports_are_written_where_they_are_asked_for() {
     let written = report::write(&old_run(), &forms, &to).unwrap();
     assert_eq!(written.len(), 4);
     assert!(written.iter().all(|it| it.metadata().unwrap().len() > 500));
+    let pictures = report::pictures(&old_run(), &to).unwrap();
+    let ack = pictures.iter().find(|it| it.ends_with("ack.svg")).unwrap();
+    let ack = std::fs::read_to_string(ack).unwrap();
+    assert!(ack.starts_with("<svg xmlns=") && ack.contains("<style>"), "it stands by itself");
     let missing = report::write(&folder.path().join("nowhere"), &forms, &to).unwrap_err();
     assert!(missing.to_string().contains("manifest.json"), "{missing}");
 }

@@ -159,6 +159,9 @@ pub struct Report {
     /// The page on paper.
     #[arg(long)]
     pdf: bool,
+    /// Each chart as a picture of its own.
+    #[arg(long)]
+    svg: bool,
     /// Where to; the run's own folder if absent.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -263,14 +266,18 @@ impl Report {
         ];
         let mut forms: Vec<Form> =
             asked.into_iter().filter_map(|(asked, form)| asked.then_some(form)).collect();
-        if forms.is_empty() {
+        if forms.is_empty() && !self.svg {
             forms.push(Form::Html);
         }
         let to = self.out.as_ref().unwrap_or(&self.run);
-        let written = report::write(&self.run, &forms, to).map_err(|error| match error {
+        let failed = |error| match error {
             ReportError::Folder(_) => Failure::new(Code::Arguments, &error),
             ReportError::Unwritable(..) => Failure::new(Code::Unwritable, &error),
-        })?;
+        };
+        let mut written = report::write(&self.run, &forms, to).map_err(failed)?;
+        if self.svg {
+            written.extend(report::pictures(&self.run, to).map_err(failed)?);
+        }
         let said = written.iter().try_for_each(|it| writeln!(io::stdout(), "{}", it.display()));
         said.map_err(|error| Failure::other(&error))
     }

@@ -3,6 +3,7 @@
 //! Neighbours: `charts` makes them of a run; `svg` and `pdf` put the same drawing on a page. Nothing
 //! here knows either.
 
+use super::paper_font::{encode, width};
 use super::words::number;
 
 /// Of the drawing, in points.
@@ -352,7 +353,7 @@ impl Drawing {
                 Anchor::End,
                 (*name).to_owned(),
             ));
-            x -= name.chars().count() as f64 * 5.6 + 14.0;
+            x -= width(&encode(name)) * 10.0 + 14.0;
             self.shapes.push(Shape::Rect(Ink::Series(at), [x, 21.0, 9.0, 5.0]));
             x -= 12.0;
         }

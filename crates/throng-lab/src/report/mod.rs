@@ -63,6 +63,20 @@ impl Form {
     }
 }
 
+/// Writes each chart of a run as a picture of its own to `to`; the files written.
+pub fn pictures(run: &Path, to: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let folder = Folder::read(run)?;
+    std::fs::create_dir_all(to).map_err(|e| ReportError::Unwritable(to.to_owned(), e))?;
+    let mut written = Vec::new();
+    for chart in charts::of(&folder) {
+        let path = to.join(format!("{}.svg", chart.id));
+        std::fs::write(&path, svg::picture(&chart))
+            .map_err(|error| ReportError::Unwritable(path.clone(), error))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {

@@ -34,6 +34,34 @@ pub fn figure(chart: &Chart) -> String {
     svg
 }
 
+/// The style of a picture by itself: that of the page on paper.
+const STYLE: &str = "\
+svg{background:#fff;font-family:system-ui,sans-serif}polyline{fill:none;stroke-width:1.6;\
+stroke-linejoin:round}polyline.g{stroke:#d8d8d8;stroke-width:1}polyline.m{stroke:#5a3ea0;stroke-width:1;\
+stroke-dasharray:3 3}text.h{fill:#000;font-weight:600}text.t{fill:#444}text.m{fill:#5a3ea0}\
+.s0{stroke:#0b69c7}.s1{stroke:#c75a00}.s2{stroke:#b0257e}.s3{stroke:#1a7f4b}.s4{stroke:#6b6f76}\
+.s5{stroke:#7a5cc0}.s0.f{fill:#0b69c7}.s1.f{fill:#c75a00}.s2.f{fill:#b0257e}.s3.f{fill:#1a7f4b}\
+.s4.f{fill:#6b6f76}.s5.f{fill:#7a5cc0}.f{stroke:none}circle.f{fill-opacity:.65}";
+
+/// One chart as a picture that needs nothing else.
+pub fn picture(chart: &Chart) -> String {
+    let mut svg = String::new();
+    let to = &mut svg;
+    let title = escape(&chart.title);
+    write(
+        to,
+        format_args!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+             height=\"{HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n<style>{STYLE}</style>\n"
+        ),
+    );
+    for shape in &chart.draw().shapes {
+        draw(to, shape);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
 fn write(to: &mut String, what: std::fmt::Arguments<'_>) {
     to.write_fmt(what).expect("a String grows");
 }
