@@ -80,6 +80,9 @@ impl Live {
         let phase = if it.phase.is_empty() { "load" } else { &it.phase };
         let latency = |name: &str, it: &Percentiles| {
             let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = it;
+            if it.count == 0 {
+                return format!("{name:12} none in this second");
+            }
             format!(
                 "{name:12} p50 {p50_ms:>8.2}  p95 {p95_ms:>8.2}  p99 {p99_ms:>8.2}  max {max_ms:>8.2} ms"
             )
@@ -152,7 +155,7 @@ mod tests {
             acked: 119,
             dropped: 1,
             deliveries: u64::MAX / 2,
-            ack: Percentiles { p99_ms: 123_456.7, ..Percentiles::default() },
+            ack: Percentiles { count: 1, p99_ms: 123_456.7, ..Percentiles::default() },
             ..Sample::default()
         };
         let first = live.draw(&sample);

@@ -114,7 +114,7 @@ fn ack_path(run: &Folder) -> Option<Table> {
     };
     let mut rows: Vec<Vec<String>> = path.parts.iter().map(|(name, us)| row(name, *us)).collect();
     rows.push(row("all stages", path.sum_us));
-    rows.push(row("kernel and client", path.rest_us()));
+    rows.extend(path.rest_us().map(|rest| row("kernel and client", rest)));
     rows.push(row("the ack, as the client saw it", path.client_us));
     Some(table("Where the mean ack's time went", &["", "\u{b5}s", "of it"], rows))
 }

@@ -179,13 +179,16 @@ fn stages_of_ack(run: &Folder) -> Option<String> {
             percent(busy)
         )
     });
+    let rest = path
+        .rest_us()
+        .map_or("more than the ack: its clock is that of other commands too".to_owned(), |rest| {
+            format!("the rest, {}, is kernel and client", us(rest))
+        });
     Some(format!(
-        "Of the mean ack's {} the server's stages took {} (most of it {name}, {}); the rest, {}, is kernel \
-         and client.{nearest}",
+        "Of the mean ack's {} the server's stages took {} (most of it {name}, {}); {rest}.{nearest}",
         us(path.client_us),
         us(path.sum_us),
         us(*longest),
-        us(path.rest_us()),
     ))
 }
 
