@@ -173,13 +173,18 @@ impl Summary {
             let stages: Vec<String> = work.stages.iter().map(stage).collect();
             writeln!(to, "stages      {}", stages.join("; "))?;
         }
+        if let Some(bytes) = self.disk_bytes_per_send {
+            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
+        }
+        self.write_counts(to)
+    }
+
+    /// What was answered to those who mean ill, what was refused, what ended, what went wrong.
+    fn write_counts(&self, to: &mut String) -> std::fmt::Result {
         for (kind, answers) in &self.abused.answers {
             let answers: Vec<String> =
                 answers.iter().map(|(what, n)| format!("{n} × {what}")).collect();
             writeln!(to, "ill: {kind:9} {}", answers.join(", "))?;
-        }
-        if let Some(bytes) = self.disk_bytes_per_send {
-            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
         }
         for (what, counts) in [
             ("ended", &self.farewells),
