@@ -2,7 +2,7 @@
 //! sender hears *unavailable*, no receiver hears anything, the next turn works. And a turn full of
 //! good requests with bad ones among them.
 
-mod gate;
+pub mod gate;
 
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;

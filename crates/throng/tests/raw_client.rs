@@ -74,6 +74,31 @@ impl Client {
         Ok(self.requests)
     }
 
+    /// Asks the same again and again without reading an answer, until the other side takes no more,
+    /// or has taken so many bytes: whether it stopped. The last request may be cut short.
+    pub fn floods(&mut self, request: &Request, bytes_max: usize) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        for _ in 0..1_000 {
+            self.requests += 1;
+            let frame = ClientFrame { id: self.requests, request: Some(request.clone()) };
+            raw::encode_with(&mut bytes, |out| protobuf::encode_client(&frame, out));
+        }
+        self.stream.set_nonblocking(true)?;
+        let mut taken = 0;
+        let stopped = loop {
+            match self.stream.write(&bytes[taken % bytes.len()..]) {
+                Ok(len) => taken += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
+                Err(error) => return Err(error),
+            }
+            if taken > bytes_max {
+                break false;
+            }
+        };
+        self.stream.set_nonblocking(false)?;
+        Ok(stopped)
+    }
+
     /// The next frame, when it has come.
     pub fn read(&mut self) -> io::Result<Frame> {
         loop {

@@ -7,6 +7,7 @@ mod kill;
 mod lab;
 mod planted;
 mod process;
+mod queues;
 mod raw_client;
 mod raw_server;
 mod scenarios;

@@ -42,6 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Without any byte for so long, whoever waits for one waits in vain; longer than a disk's worst
 /// sync.
 const STILL: Duration = Duration::from_secs(5);
+/// The same for who is on its way back: a connection that hangs in the kernel is tried again after 1,
+/// 3 and 7 s, while nothing else moves. Less than the patience with a whole phase.
+const COMES_BACK: Duration = Duration::from_secs(10);
 /// Between looks at whether a join was answered, where a reconnect waits for it.
 const MOVED_WITHIN: Duration = Duration::from_millis(1);
 /// Before a connection that could not be made is tried again, times the failures in a row.
@@ -254,6 +257,11 @@ impl Handler for Runner<'_> {
         let deed = deed.filter(|_| self.phase == Phase::Load);
         wake.into_iter().chain(deed).min().map_or(Next::Idle, Next::At)
     }
+}
+
+/// Whoever still misses something when nothing has moved for so long will not hear of it.
+fn is_over(still: Duration, all_back: bool) -> bool {
+    still > if all_back { STILL } else { COMES_BACK }
 }
 
 impl Runner<'_> {
@@ -487,8 +495,8 @@ impl Runner<'_> {
         if !finished {
             self.since = now;
         }
-        // Whoever still misses something when nothing moves any more will not hear of it.
-        let given_up = now.since(self.progress.1) > STILL;
+        let all_back = self.everybody(|it| matches!(it.link, Link::Up | Link::Away));
+        let given_up = is_over(now.since(self.progress.1), all_back);
         if finished && waited > SETTLE && self.call_readers(sockets, now) {
             return;
         }
@@ -550,5 +558,19 @@ impl Runner<'_> {
             work: [reads, writes, hits, misses],
             incomplete,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_on_its_way_back_is_waited_for_longer_than_a_delivery_and_not_for_ever() {
+        assert!(!is_over(STILL, true) && is_over(STILL + LOOK_EVERY, true));
+        // The third try of a connection that the kernel did not get through.
+        assert!(!is_over(Duration::from_secs(7) + SETTLE, false));
+        assert!(is_over(COMES_BACK + LOOK_EVERY, false));
+        assert!(COMES_BACK + SETTLE < PATIENCE, "the books are closed, the run is not broken off");
     }
 }

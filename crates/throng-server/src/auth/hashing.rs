@@ -79,6 +79,12 @@ enum Work {
     Panic {
         reply: oneshot::Sender<Result<Phc, Rejection>>,
     },
+    /// Says that it has begun, and goes on when it is told to.
+    #[cfg(test)]
+    Wait {
+        begun: std::sync::mpsc::Sender<()>,
+        go: oneshot::Receiver<()>,
+    },
 }
 
 /// What came of a try, with the new hash to keep when the old one is stale.
@@ -298,6 +304,8 @@ impl Work {
             Self::Verify { reply, .. } => reply.is_closed(),
             #[cfg(test)]
             Self::Panic { reply } => reply.is_closed(),
+            #[cfg(test)]
+            Self::Wait { .. } => false,
         }
     }
 
@@ -308,6 +316,8 @@ impl Work {
             Self::Verify { reply, .. } => Box::new(move || drop(reply.send(Err(rejection)))),
             #[cfg(test)]
             Self::Panic { reply } => Box::new(move || drop(reply.send(Err(rejection)))),
+            #[cfg(test)]
+            Self::Wait { .. } => Box::new(|| {}),
         }
     }
 
@@ -326,6 +336,12 @@ impl Work {
             }
             #[cfg(test)]
             Self::Panic { .. } => panic!("planted in a test"),
+            #[cfg(test)]
+            Self::Wait { begun, go } => {
+                begun.send(()).unwrap();
+                drop(go.blocking_recv());
+                Box::new(|| {})
+            }
         }
     }
 }
@@ -443,6 +459,31 @@ mod tests {
         let state = pool.shared.lock();
         assert_eq!((state.taken, state.running.len()), (0, 0));
         assert_eq!(pool.shared.metrics.hashes.get(), 3);
+    }
+
+    #[test]
+    fn so_many_passwords_are_hashed_at_once_and_the_next_waits_for_its_turn() {
+        for threads in 1..=3 {
+            let limits = Limits { hash_threads: threads, ..Limits::default() };
+            let pool = Hashing::start(&limits, Clock::system(), Metrics::new()).unwrap();
+            assert_eq!(pool.threads(), threads);
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let mut gos = Vec::new();
+            for _ in 0..=threads {
+                let (go, waits) = oneshot::channel();
+                pool.place().unwrap().submit(Work::Wait { begun: begun.clone(), go: waits });
+                gos.push(go);
+            }
+            (0..threads).for_each(|_| has_begun.recv().unwrap());
+            {
+                let state = pool.shared.lock();
+                assert_eq!((state.running.len(), state.queue.len()), (threads, 1));
+            }
+            gos.remove(0).send(()).unwrap();
+            has_begun.recv().unwrap();
+            // Dropped, the others are let go.
+            drop(gos);
+        }
     }
 
     #[test]

@@ -111,6 +111,11 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With these settings.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let log = MemoryLog::new(throng_core::Epoch(7), MEMORY);
         let gate = Arc::new(Gate { log, state: Mutex::default(), changed: Condvar::new() });
         let disk = Disk::new(Arc::clone(&gate) as _, Arc::new(MemoryStore::new(MEMORY)));
@@ -119,6 +124,7 @@ impl Server {
             Settings { listen: here, raw_listen: Some(here), shards: 1, ..Settings::default() };
         settings.memory = true;
         (settings.limits.sends_burst, settings.limits.sends_per_second) = (10_000, 10_000);
+        change(&mut settings);
         let (say, last_word) = sync_channel(1);
         let fatal = Fatal::new(move |code, why| drop(say.try_send((code, why.to_owned()))));
         let runtime = Runtime::new().expect("threads can be started");
@@ -133,6 +139,17 @@ impl Server {
     /// Somebody new.
     pub fn register(&self, name: &str) -> Client {
         Client::register(self.raw, name).expect("the server is there")
+    }
+
+    /// Turns that were committed.
+    pub fn turns(&self) -> u64 {
+        self.app.metrics.turns.get()
+    }
+
+    /// Places left in the queue of a room's shard.
+    pub fn places(&self, room: u32) -> usize {
+        let room = throng_core::RoomId::new(room).expect("a room has a number");
+        self.app.queue_of(room).capacity()
     }
 
     pub fn turns_reverted(&self) -> u64 {
