@@ -24,6 +24,7 @@ let following = true;
 let shownRoom = null;
 let waiting = false;
 let ticking = null;
+const given = takeLink();
 
 /** One painting for all changes of a moment; a page in the background paints too, but seldom. */
 function soon() {
@@ -37,6 +38,14 @@ function soon() {
   else requestAnimationFrame(paint);
 }
 
+/** What the address brought: an invitation or a password's link. It leaves the address bar at once. */
+function takeLink() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const found = { link: said.get("link"), reset: said.get("reset") };
+  if (found.link || found.reset) history.replaceState(null, "", location.pathname);
+  return found;
+}
+
 /** `crypto.randomUUID` exists only where the page is served securely; this does everywhere. */
 function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -44,9 +53,11 @@ function newId() {
 }
 
 function render() {
-  const inside = client.user !== null || (client.token !== null && client.credentials === null);
+  const inside = client.user !== null || (client.token !== null && client.credentials === null && !given.reset);
   $("entry").hidden = inside;
   $("chat").hidden = !inside;
+  // Once somebody is in, what the address brought has done its work.
+  if (client.user) Object.assign(given, { link: null, reset: null });
   if (inside) renderChat();
   else renderEntry();
 }
@@ -55,6 +66,12 @@ function renderEntry() {
   const { is } = client.connection.state;
   const busy = is === "connecting" || is === "open";
   for (const one of $("entry-form").querySelectorAll("button")) one.disabled = busy;
+  const { link, reset } = given;
+  $("entry-says").hidden = !link && !reset;
+  $("entry-says").textContent = reset ? "Choose a new password." : "You are invited: choose a name and a password.";
+  $("name").required = !reset;
+  for (const id of ["name", "name-label", "do-login", "do-signup"]) $(id).hidden = Boolean(reset);
+  $("do-reset").hidden = !reset;
   $("entry-notice").textContent = client.notice?.text ?? (is === "off" ? "" : stateText());
   shownRoom = null;
   document.title = "Throng";
@@ -194,12 +211,40 @@ $("entry-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim();
   const password = $("password").value;
-  if (event.submitter?.value === "signup") client.signUp(name, password);
+  if (given.reset) client.resetPassword(given.reset, password);
+  else if (event.submitter?.value === "signup") client.signUp(name, password, given.link ?? "");
   else client.logIn(name, password);
   $("password").value = "";
 });
 
 $("log-out").addEventListener("click", () => client.logOut());
+
+async function renderSessions() {
+  const when = (at) => new Date(at).toLocaleString();
+  const rows = (await client.sessions()).map((one) => {
+    const text = `Since ${when(one.began_at)}, used ${when(one.used_at)}`;
+    const item = element("li", {}, one.current ? `${text} (here)` : text);
+    if (one.current) return item;
+    item.append(button("End", async () => {
+      if (await client.endSession(one.id)) item.remove();
+    }));
+    return item;
+  });
+  $("sessions").replaceChildren(...rows);
+}
+
+$("account").addEventListener("click", () => {
+  $("account-notice").textContent = "";
+  $("account-dialog").showModal();
+  renderSessions();
+});
+$("account-close").addEventListener("click", () => $("account-dialog").close());
+$("password-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  $("account-notice").textContent = await client.changePassword($("old-password").value, $("new-password").value);
+  event.target.reset();
+  renderSessions();
+});
 $("hurry").addEventListener("click", () => client.connection.hurry());
 
 $("rooms-toggle").addEventListener("click", () => {
@@ -284,5 +329,6 @@ document.addEventListener("visibilitychange", () => {
   soon();
 });
 
-client.start();
+// Who comes with a link for a password has none that is good.
+if (!given.reset) client.start();
 render();

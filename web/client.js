@@ -48,8 +48,14 @@ export class Client {
     if (this.token) this.connection.start();
   }
 
-  signUp(name, password) {
-    this.#comeIn({ register: { name, password } });
+  /** `link`: an invitation to this server, where one is needed. */
+  signUp(name, password, link = "") {
+    this.#comeIn({ register: link ? { name, password, link } : { name, password } });
+  }
+
+  /** Sets a password by the link of an administrator. */
+  resetPassword(link, password) {
+    this.#comeIn({ reset_password: { link, password } });
   }
 
   logIn(name, password) {
@@ -60,6 +66,25 @@ export class Client {
     this.notice = null;
     this.credentials = credentials;
     this.connection.start();
+  }
+
+  /** The account's sessions, or none while they cannot be asked for. */
+  async sessions() {
+    const reply = await this.#guard(this.connection.request({ list_sessions: {} }));
+    return reply?.sessions?.sessions ?? [];
+  }
+
+  /** Ends another session of the account; whether it is gone. */
+  async endSession(session) {
+    const reply = await this.#guard(this.connection.request({ end_session: { session } }));
+    return reply !== undefined && (!reply.rejected || reply.rejected.name === "no_such_session");
+  }
+
+  /** What came of it, for a person. */
+  async changePassword(password, new_password) {
+    const reply = await this.#guard(this.connection.request({ change_password: { password, new_password } }));
+    if (!reply) return "The server could not be reached. Please try again.";
+    return reply.rejected ? capital(reply.rejected.text) : "The password is changed. All other devices are logged out.";
   }
 
   async logOut() {

@@ -196,6 +196,29 @@ test("wrong credentials are told and nothing is kept of them", async () => {
   assert.equal(page.client.connection.state.is, "off");
 });
 
+test("a link signs up, another sets a password, and both are sent as they came", async () => {
+  const server = new Server();
+  const page = new Page(server);
+  page.client.signUp("ada", "correct horse", "an invitation");
+  await settle();
+  assert.equal(page.client.user.name, "ada");
+  assert.equal(server.requests[0].register.link, "an invitation");
+  await page.client.logOut();
+  server.links.set("a link", "ada");
+  page.client.resetPassword("a link", "staple horse");
+  await settle();
+  assert.equal(page.client.user.name, "ada");
+});
+
+test("an account's sessions are shown, ended, and its password changed", async () => {
+  const { server, page } = await inLobby();
+  assert.deepEqual((await page.client.sessions()).map((one) => one.id), [1]);
+  assert.equal(await page.client.endSession(7), true, "what is gone is ended");
+  assert.match(await page.client.changePassword("correct horse", "staple horse"), /changed/);
+  server.instead = (request) => (request.change_password ? refused(201, "wrong_credentials") : undefined);
+  assert.equal(await page.client.changePassword("wrong horse", "staple horse"), "Wrong credentials.");
+});
+
 test("unread is what was posted after the last line a person saw, also over a reload", async () => {
   const { server, page, lobby } = await inLobby();
   server.say(lobby, "ben", "one");

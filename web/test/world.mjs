@@ -56,6 +56,7 @@ export class Storage extends Map {
 export class Server {
   epoch = 7;
   users = new Map();
+  links = new Map();
   rooms = new Map();
   sockets = new Set();
   /** Nobody can connect. */
@@ -145,6 +146,10 @@ class Socket {
       return server.users.has(name) ? this.#comeIn(name) : refused(202, "bad_token");
     }
     if (kind === "ping") return { pong: {} };
+    if (kind === "reset_password") return this.#comeIn(server.links.get(asked.link));
+    if (kind === "list_sessions") return { sessions: { sessions: [{ id: 1, began_at: 1, used_at: 2, current: true }] } };
+    if (kind === "change_password") return { done: {} };
+    if (kind === "end_session") return refused(262, "no_such_session");
     if (kind === "logout") return { done: {} };
     if (kind === "list_rooms") return this.#list(asked);
     if (kind === "create_room") return this.#join(server.room(asked.name));

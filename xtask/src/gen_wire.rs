@@ -19,7 +19,16 @@ pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
         }
     }
     // Theirs is in `native/redacted.rs`.
-    let secret = ["Register", "Login", "Authenticate", "Session"];
+    let secret = [
+        "Register",
+        "Login",
+        "Authenticate",
+        "Session",
+        "ChangePassword",
+        "ResetPassword",
+        "Invitation",
+        "DeleteAccount",
+    ];
     config.skip_debug(secret.map(|name| format!(".throng.v1.{name}")));
     config.skip_protoc_run();
     config.out_dir(std::env::temp_dir());

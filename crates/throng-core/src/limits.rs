@@ -41,6 +41,15 @@ pub const PAGE_EVENTS_MAX: usize = 100;
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// One page of the room list.
 pub const ROOM_LIST_MAX: usize = 100;
+/// An invitation to the server: by how many it may be used at most, in hours how long it may be good
+/// for, and how long it is when nothing is said: a crowd's, a month's, a long weekend's.
+pub const INVITATION_USES_MAX: u32 = 1_000;
+/// See above.
+pub const INVITATION_HOURS_MAX: u32 = 720;
+/// See above.
+pub const INVITATION_HOURS: u32 = 72;
+/// How long a link is good for that sets a password or makes the first administrator.
+pub const PASSWORD_LINK_HOURS: u32 = 24;
 /// What a client is told to wait after `unavailable`.
 pub const UNAVAILABLE_RETRY_AFTER_MS: u32 = 1_000;
 

@@ -90,7 +90,7 @@ rejections! {
     AlreadyAuthenticated = 209, "already_authenticated",
         "this connection is logged in; open another one";
     /// The room's rules or the asker's role do not allow it.
-    Forbidden = 210, "forbidden", "your role in this room does not allow that";
+    Forbidden = 210, "forbidden", "your role does not allow that";
     /// The asker was muted.
     Muted = 211, "muted", "you are muted in this room";
     /// Only some may speak there, and the asker is not one of them.
@@ -107,6 +107,12 @@ rejections! {
     NoSuchReport = 251, "no_such_report", "no report of that number waits here";
     /// The other does not want to hear from the asker.
     NotAccepted = 252, "not_accepted", "that user takes no messages from you";
+    /// This server takes no sign-ups, or none without an invitation.
+    SignUpClosed = 260, "sign_up_closed", "signing up here needs an invitation";
+    /// The link is not known, used up, expired, or for something else.
+    BadLink = 261, "bad_link", "the link is not valid any more; ask for another one";
+    /// The account has no such session.
+    NoSuchSession = 262, "no_such_session", "there is no such session";
     /// Sent faster than allowed; retry after the time given.
     RateLimited { retry_after_ms } = 300, "rate_limited",
         "too fast; try again after the time given";

@@ -4,6 +4,7 @@
 //! directory, the sessions and the history. `start.rs` builds it. It decides nothing about a room:
 //! the shard does.
 
+mod leaving;
 mod moderation;
 mod start;
 
@@ -85,10 +86,15 @@ impl App {
     /// Asks a room's order and waits until the answer is durable. Posts count against the rate of
     /// the account.
     pub async fn ask(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
-        let now = self.clock.now();
         if command.is_send() {
-            self.sessions.permit_send(from.id, now)?;
+            self.sessions.permit_send(from.id, self.clock.now())?;
         }
+        self.carry(from, command).await
+    }
+
+    /// The same, whatever the account's rate: for what one request asks many times.
+    async fn carry(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
+        let now = self.clock.now();
         let room = command.room();
         let (caller, answer) = oneshot::channel();
         let submission = self.submission(from, command, ReplyTo::Caller(caller), now)?;

@@ -28,7 +28,10 @@ fn request() -> impl Strategy<Value = Request> {
     let names = || (text(), text());
     Union::new([
         names()
-            .prop_map(|(name, password)| Request::Register(v1::Register { name, password }))
+            .prop_map(|(name, password)| {
+                let link = name.clone();
+                Request::Register(v1::Register { name, password, link })
+            })
             .boxed(),
         names().prop_map(|(name, password)| Request::Login(v1::Login { name, password })).boxed(),
         text().prop_map(|token| Request::Authenticate(v1::Authenticate { token })).boxed(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use throng_server::accounts;
-use throng_server::accounts::bulk::{self, BulkError, Keys, Wanted};
+use throng_server::accounts::bulk::{self, BulkError, Keys, PASSWORD_LINK_HOURS, Wanted};
 use throng_server::auth::token::Token;
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
@@ -28,6 +28,8 @@ pub enum Admin {
 pub enum Users {
     /// Make accounts that have a token, for a load test.
     Create(Create),
+    /// Print a link by which an account's password can be set, once, within a day.
+    Reset(Reset),
     /// End all sessions of an account: its tokens are refused, its connections closed.
     Logout(Logout),
 }
@@ -35,6 +37,15 @@ pub enum Users {
 /// The account whose sessions end.
 #[derive(Args, Debug)]
 pub struct Logout {
+    /// Its name, in any case.
+    name: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// The account whose password was forgotten.
+#[derive(Args, Debug)]
+pub struct Reset {
     /// Its name, in any case.
     name: String,
     #[command(flatten)]
@@ -65,6 +76,7 @@ impl Admin {
         match self {
             Self::Users(Users::Create(create)) => create.run(outer),
             Self::Users(Users::Logout(logout)) => logout.run(outer),
+            Self::Users(Users::Reset(reset)) => reset.run(outer),
         }
     }
 }
@@ -132,6 +144,30 @@ impl Logout {
             .ok_or_else(unknown)?;
         writeln!(io::stdout(), "ended {ended} sessions of {}", self.name)
             .map_err(|error| Failure::other(&error))
+    }
+}
+
+impl Reset {
+    fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
+        let settings = read(outer, self.settings)?;
+        let link = Token::generate().map_err(|error| Failure::other(&error))?;
+        let now = Clock::system().wall();
+        let folder = settings.data.as_path();
+        let made = folder.join(accounts::FILE).is_file()
+            && bulk::offer_password(folder, &self.name, &link, now)
+                .map_err(|error| super::serve::of_accounts(&error))?;
+        if !made {
+            let data = settings.data.display();
+            let none = format!("there is no account named {} in {data}", self.name);
+            return Err(Failure::settings(&none));
+        }
+        let (http, link) = (settings.listen, link.reveal());
+        writeln!(
+            io::stdout(),
+            "within {PASSWORD_LINK_HOURS} hours, once: http://{http}/#reset={link}\n\
+             (where a proxy serves it, put that address in place of {http})"
+        )
+        .map_err(|error| Failure::other(&error))
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use throng_lab::target::UNTIL_STDIN_ENDS;
 use throng_server::accounts::AccountsError;
 use throng_server::app::{App, StartError};
-use throng_server::auth::AuthError;
+use throng_server::auth::token::Token;
+use throng_server::auth::{AuthError, SignUp};
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
 use throng_server::fanout::Offered;
@@ -40,7 +41,9 @@ async fn serve(settings: Settings, clock: Clock, offered: Offered) -> Result<(),
     let app = app.map_err(|error| Failure::new(of_start(&error), &error))?;
     let open =
         listeners::open(&app).map_err(|error: ListenError| Failure::new(Code::Port, &error))?;
-    announce(&open).map_err(|error| Failure::other(&error))?;
+    // A server without an administrator works; that it cannot be given one now is said in its log.
+    let link = app.auth.offer_administrator().await.unwrap_or_default();
+    announce(&open, app.settings.sign_up(), link.as_ref()).map_err(|e| Failure::other(&e))?;
     tokio::select! {
         () = stop.next() => tracing::info!("draining; a second signal ends at once"),
         () = input_ended => tracing::info!("the standard input has ended; draining"),
@@ -51,13 +54,26 @@ async fn serve(settings: Settings, clock: Clock, offered: Offered) -> Result<(),
     }
 }
 
-/// Where to connect, for people and for programs that started this one with a port of 0.
-fn announce(open: &Open) -> std::io::Result<()> {
+/// Where to connect, for people and for programs that started this one with a port of 0; and who may
+/// come in. All at once: a program that has read its line may listen no longer.
+fn announce(open: &Open, sign_up: SignUp, link: Option<&Token>) -> std::io::Result<()> {
+    let raw = open.raw.map(|raw| format!("throng: raw tcp {raw}\n")).unwrap_or_default();
+    let may = match sign_up {
+        SignUp::Open => "anyone who reaches this server",
+        SignUp::Invite => "who has an invitation",
+        SignUp::Closed => "nobody",
+    };
+    let http = open.http;
+    let first = |link: &Token| {
+        let link = link.reveal();
+        format!("throng: the first administrator signs up at http://{http}/#link={link}\n")
+    };
+    let first = link.map(first).unwrap_or_default();
+    let said = format!(
+        "throng: open http://{http}/\n{raw}throng: {may} may sign up (sign_up in the settings)\n{first}"
+    );
     let mut out = std::io::stdout().lock();
-    writeln!(out, "throng: open http://{}/", open.http)?;
-    if let Some(raw) = open.raw {
-        writeln!(out, "throng: raw tcp {raw}")?;
-    }
+    out.write_all(said.as_bytes())?;
     out.flush()
 }
 

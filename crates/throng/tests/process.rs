@@ -31,6 +31,8 @@ pub struct Server {
     address: String,
     /// Where it serves length-prefixed Protobuf, if it was asked to.
     pub raw: Option<SocketAddr>,
+    /// What it said besides its address.
+    pub said: String,
     log: PathBuf,
 }
 
@@ -50,8 +52,12 @@ impl Server {
             .stderr(File::create(log).unwrap())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        said.read_line(&mut first).unwrap();
+        let first = first.trim_end();
+        // It says all of it at once.
+        let said = String::from_utf8(said.buffer().to_vec()).unwrap();
         let address = first.strip_prefix("throng: open http://");
         let Some(address) = address.and_then(|rest| rest.strip_suffix('/')) else {
             let _ = child.kill();
@@ -59,10 +65,10 @@ impl Server {
         };
         let address = address.to_owned();
         let raw = command.get_args().any(|argument| argument == "--raw-listen").then(|| {
-            let second = lines.next().unwrap().unwrap();
-            second.strip_prefix("throng: raw tcp ").unwrap().parse().unwrap()
+            let raw = said.lines().find_map(|line| line.strip_prefix("throng: raw tcp "));
+            raw.unwrap().parse().unwrap()
         });
-        Self { child, address, raw, log: log.to_owned() }
+        Self { child, address, raw, said, log: log.to_owned() }
     }
 
     pub fn address(&self) -> &str {

@@ -37,7 +37,10 @@ impl Client {
     /// Connects and makes an account.
     pub fn register(address: SocketAddr, name: &str) -> io::Result<Self> {
         let password = format!("{name}'s password");
-        Self::enter(address, Request::Register(Register { name: name.into(), password }))
+        Self::enter(
+            address,
+            Request::Register(Register { name: name.into(), password, ..Register::default() }),
+        )
     }
 
     fn enter(address: SocketAddr, request: Request) -> io::Result<Self> {

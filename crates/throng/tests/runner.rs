@@ -5,6 +5,7 @@ mod commits;
 mod endings;
 mod kill;
 mod lab;
+mod people;
 mod planted;
 mod process;
 mod queues;

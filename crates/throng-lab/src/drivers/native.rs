@@ -368,7 +368,8 @@ fn request(action: &Action<'_>) -> Request {
             Request::Login(v1::Login { name: name.into(), password: password.into() })
         }
         Action::Register { name, password } => {
-            Request::Register(v1::Register { name: name.into(), password: password.into() })
+            let (name, password) = (name.into(), password.into());
+            Request::Register(v1::Register { name, password, ..v1::Register::default() })
         }
         Action::Latest { room, before, limit } => {
             Request::History(v1::History { room, before: Some(before), after: None, limit })

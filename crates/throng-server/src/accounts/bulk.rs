@@ -5,8 +5,10 @@
 //! Neighbours: `throng admin` alone. It writes beside a running server, which hears of new accounts
 //! when they first authenticate, and of ended sessions when it looks (`Accounts::look_outside`).
 
+pub use throng_core::limits::PASSWORD_LINK_HOURS;
 use throng_core::{Author, Timestamp, Username};
 
+use super::links::{LinkKind, NewLink};
 use super::tables::Tables;
 use super::{AccountsError, Location};
 use crate::auth::password::{Arena, Password, Phc};
@@ -109,6 +111,27 @@ pub fn end_sessions<'a>(
     let Ok(name) = Username::parse(name) else { return Ok(None) };
     let mut tables = Tables::open(location.into())?;
     tables.write(|writes| writes.end_all(&name.fold()))
+}
+
+/// Keeps a link by which the account's password can be set once, for `PASSWORD_LINK_HOURS`; `false` when there
+/// is no such account. Links given out before are good for nothing from then on. Blocks.
+pub fn offer_password<'a>(
+    location: impl Into<Location<'a>>,
+    name: &str,
+    link: &Token,
+    now: Timestamp,
+) -> Result<bool, AccountsError> {
+    let Ok(name) = Username::parse(name) else { return Ok(false) };
+    let mut tables = Tables::open(location.into())?;
+    tables.write(|writes| {
+        let Some(user) = writes.user_of(&name.fold())? else { return Ok(false) };
+        writes.end_password_links(user)?;
+        let (token, kind) = (link.hash(), LinkKind::Password);
+        let lasts = u64::from(PASSWORD_LINK_HOURS) * 60 * 60 * 1_000;
+        let expires_at = Timestamp(now.0.saturating_add(lasts));
+        let link = NewLink { token, kind, user: Some(user), uses: 1, expires_at };
+        writes.add_link(&link, now).map(|()| true)
+    })
 }
 
 /// Random passwords with their hashes, made on all cores. A password is written as a token is.

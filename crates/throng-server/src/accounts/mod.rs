@@ -6,6 +6,8 @@
 
 pub mod bulk;
 mod cache;
+pub mod life;
+pub mod links;
 mod tables;
 mod thread;
 
@@ -22,6 +24,7 @@ use crate::auth::token::TokenHash;
 use crate::clock::Clock;
 use crate::faults::{Fault, planted};
 use cache::Cache;
+use links::LinkKind;
 use tables::Tables;
 use thread::{Job, Keeper};
 
@@ -163,15 +166,16 @@ impl Accounts {
         self.ask(|reply| Job::Known { user, reply }).await
     }
 
-    /// Makes an account and its first session.
+    /// Makes an account and its first session; with a link, uses that, and does what it is good for.
     pub async fn register(
         &self,
         name: Username,
         phc: Phc,
         token: TokenHash,
+        link: Option<(TokenHash, LinkKind)>,
     ) -> Result<Authenticated, Rejection> {
         let at = self.clock.wall();
-        self.ask(|reply| Job::Register { name, phc, token, at, reply }).await
+        self.ask(|reply| Job::Register { name, phc, token, link, at, reply }).await
     }
 
     /// Makes a session. Beyond the account's bound the one used longest ago is ended.

@@ -1,4 +1,4 @@
-//! The two tables of accounts and what can be asked of them, in SQLite.
+//! The tables of accounts and sessions and what can be asked of them, in SQLite.
 //!
 //! Neighbours: `thread.rs` and `bulk.rs` open transactions around these calls. Nothing here waits
 //! for a client, and nothing else in the server knows these tables.
@@ -11,13 +11,17 @@ use rusqlite::{
 };
 use throng_core::{Author, SessionId, Timestamp, UserId, Username};
 
+use super::life::SessionInfo;
 use super::{AccountsError, Authenticated, FILE, Found, Location};
 use crate::auth::password::Phc;
 use crate::auth::token::{Token, TokenHash};
 use crate::sqlite::{never_checkpoint_again, set_wal};
 
 /// Version of the tables, in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// "ThrA": so that another program's file is not taken for ours. Version 1 did not have it.
+const APPLICATION_ID: i32 = 0x5468_7241;
 
 /// How long a write waits for another process's write (`throng admin` commits some thousand rows at
 /// a time, tens of milliseconds).
@@ -36,7 +40,7 @@ const LAST_USED_PRECISION_MS: u64 = 60 * 60 * 1_000;
 
 /// `AUTOINCREMENT`: a number is never given twice, not even after a deletion, because messages name
 /// their authors by it.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS users (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL,
@@ -54,11 +58,28 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS sessions_by_user ON sessions (user, last_used);
 ";
 
+/// What makes version 2 of version 1: links (`links.rs`), and who is an administrator (rank 1)
+/// or was deleted (rank -1).
+const STEP_2: &str = "
+    ALTER TABLE users ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX administrators ON users (rank) WHERE rank = 1;
+    CREATE TABLE links (
+        token BLOB PRIMARY KEY,
+        kind INTEGER NOT NULL,
+        user INTEGER REFERENCES users (id),
+        uses INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX links_by_user ON links (user, kind);
+    CREATE INDEX links_by_kind ON links (kind, expires_at);
+    CREATE INDEX links_by_expiry ON links (expires_at);
+";
+
 /// An open table file.
 #[derive(Debug)]
 pub struct Tables {
-    connection: Connection,
-    path: String,
+    pub(super) connection: Connection,
+    pub(super) path: String,
     /// Estimate of the pages written to the journal since the last checkpoint…
     journal_pages: u64,
     /// …and at how many the next one is due.
@@ -120,15 +141,10 @@ impl Tables {
             // Checkpoints are called for by name, so that a failed one is seen.
             c.pragma_update(None, "wal_autocheckpoint", 0)?;
             c.pragma_update(None, "foreign_keys", true)?;
-            let version = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if version < VERSION {
-                let steps =
-                    format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT");
-                c.execute_batch(&steps)?;
-            }
+            let version = bring_up_to_date(c)?;
             if version <= VERSION {
-                // Touches both, so that a file without them is found out now.
-                c.prepare("SELECT phc, token FROM users, sessions LIMIT 1")?.exists([])?;
+                // Touches all, so that a file without them is found out now.
+                c.prepare("SELECT 1 FROM users, sessions, links LIMIT 1")?.exists([])?;
             }
             Ok((version, mode))
         };
@@ -202,7 +218,7 @@ impl Tables {
     /// The account of that folded name.
     pub fn find(&self, folded: &str) -> Result<Option<Found>, AccountsError> {
         let find = || {
-            let sql = "SELECT id, name, phc FROM users WHERE folded = ?1";
+            let sql = "SELECT id, name, phc FROM users WHERE folded = ?1 AND rank >= 0";
             let mut statement = self.connection.prepare_cached(sql)?;
             statement
                 .query_row([folded], |row| {
@@ -217,7 +233,7 @@ impl Tables {
     /// The account of that number.
     pub fn known(&self, user: UserId) -> Result<Option<Author>, AccountsError> {
         let find = || {
-            let sql = "SELECT id, name FROM users WHERE id = ?1";
+            let sql = "SELECT id, name FROM users WHERE id = ?1 AND rank >= 0";
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_row([user.get() as i64], |row| author(row, 0)).optional()
         };
@@ -244,6 +260,28 @@ impl Tables {
                     })
                 })
                 .optional()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+
+    /// The account's sessions, those used last first.
+    pub fn sessions_of(
+        &self,
+        user: UserId,
+        limit: usize,
+    ) -> Result<Vec<SessionInfo>, AccountsError> {
+        let find = || {
+            let sql = "SELECT id, created_at, last_used FROM sessions WHERE user = ?1
+                       ORDER BY last_used DESC, id DESC LIMIT ?2";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![user.get() as i64, limit as i64], |row| {
+                Ok(SessionInfo {
+                    session: SessionId(number(row, 0)?),
+                    began_at: Timestamp(number(row, 1)?),
+                    used_at: Timestamp(number(row, 2)?),
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         find().map_err(|error| explain(&error, &self.path))
     }
@@ -275,7 +313,7 @@ impl Tables {
 
 /// An open transaction.
 #[derive(Debug)]
-pub struct Writes<'a>(&'a rusqlite::Transaction<'a>);
+pub struct Writes<'a>(pub(super) &'a rusqlite::Transaction<'a>);
 
 impl Writes<'_> {
     /// Adds an account. As accounts are never deleted, the greatest number is their count.
@@ -380,6 +418,18 @@ impl Writes<'_> {
             .optional()
     }
 
+    /// Ends a session, if it is this account's.
+    pub fn end_of(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> rusqlite::Result<Option<(SessionId, TokenHash)>> {
+        self.0
+            .prepare_cached("DELETE FROM sessions WHERE id = ?1 AND user = ?2 RETURNING id, token")?
+            .query_row([session.0 as i64, user.get() as i64], ended)
+            .optional()
+    }
+
     /// Ends all sessions of the account of that folded name; `None` when there is no such account.
     pub fn end_all(&self, folded: &str) -> rusqlite::Result<Option<usize>> {
         let user: Option<i64> = self
@@ -408,12 +458,35 @@ impl Writes<'_> {
     }
 }
 
+/// Makes the tables, or what they lack; the version that was found, where that is of a newer build, or
+/// ours. In one transaction, which looks again: another process may have done it meanwhile.
+fn bring_up_to_date(c: &Connection) -> rusqlite::Result<i64> {
+    let version = || c.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let found = version()?;
+    if found >= VERSION {
+        return Ok(found);
+    }
+    c.execute_batch("BEGIN IMMEDIATE")?;
+    let steps = match version()? {
+        0 => format!("{SCHEMA}{STEP_2}"),
+        1 => STEP_2.to_owned(),
+        _ => String::new(),
+    };
+    let stamps =
+        format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};");
+    let done = c.execute_batch(&format!("{steps}{stamps}COMMIT"));
+    if done.is_err() {
+        crate::sqlite::roll_back(c);
+    }
+    done.map(|()| VERSION)
+}
+
 /// SQLite's integers are signed; ours are stored as the same bits.
-fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|number| number as u64)
 }
 
-fn author(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Author> {
+pub(super) fn author(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Author> {
     let id =
         UserId::new(number(row, first)?).ok_or_else(|| not_of_an_account(first, Type::Integer))?;
     let name = Username::parse(&row.get::<_, String>(first + 1)?)
@@ -425,12 +498,12 @@ fn not_of_an_account(column: usize, kind: Type) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, kind, "not of an account".into())
 }
 
-fn ended(row: &rusqlite::Row<'_>) -> rusqlite::Result<(SessionId, TokenHash)> {
+pub(super) fn ended(row: &rusqlite::Row<'_>) -> rusqlite::Result<(SessionId, TokenHash)> {
     Ok((SessionId(number(row, 0)?), TokenHash(row.get(1)?)))
 }
 
 /// What the operator is told. The texts of SQLite name files and tables, never values.
-fn explain(error: &rusqlite::Error, path: &str) -> AccountsError {
+pub(super) fn explain(error: &rusqlite::Error, path: &str) -> AccountsError {
     let (path, cause) = (path.to_owned(), error.to_string());
     let Some(code) = error.sqlite_error() else {
         return AccountsError::Corrupt { path, cause };

@@ -40,7 +40,7 @@ fn in_both_forms(claim: &impl AsyncFn(&Accounts, Limits)) {
 
 async fn register(accounts: &Accounts, who: &str) -> (Authenticated, Token) {
     let token = Token::generate().unwrap();
-    let made = accounts.register(name(who), phc("p"), token.hash()).await.unwrap();
+    let made = accounts.register(name(who), phc("p"), token.hash(), None).await.unwrap();
     (made, token)
 }
 
@@ -64,12 +64,14 @@ fn a_registered_account_is_found_in_any_case_and_its_token_is_its_session() {
 fn a_name_is_taken_once_whatever_its_case_and_a_full_server_takes_none() {
     in_both_forms(&async |accounts, limits| {
         register(accounts, "anna").await;
-        let again = accounts.register(name("ANNA"), phc("p"), Token::generate().unwrap().hash());
+        let again =
+            accounts.register(name("ANNA"), phc("p"), Token::generate().unwrap().hash(), None);
         assert_eq!(again.await, Err(Rejection::UsernameTaken));
         for number in 2..=limits.users_max {
             register(accounts, &format!("user{number}")).await;
         }
-        let full = accounts.register(name("late"), phc("p"), Token::generate().unwrap().hash());
+        let full =
+            accounts.register(name("late"), phc("p"), Token::generate().unwrap().hash(), None);
         assert_eq!(full.await, Err(Rejection::LimitReached));
     });
 }
@@ -142,12 +144,33 @@ fn what_waits_together_is_answered_together_and_each_by_its_own_outcome() {
         let (a, b, c) = (Token::generate(), Token::generate(), Token::generate());
         let (a, b, c) = (a.unwrap().hash(), b.unwrap().hash(), c.unwrap().hash());
         let (first, second, third) = tokio::join!(
-            accounts.register(name("anna"), phc("p"), a),
-            accounts.register(name("anna"), phc("p"), b),
-            accounts.register(name("bert"), phc("p"), c),
+            accounts.register(name("anna"), phc("p"), a, None),
+            accounts.register(name("anna"), phc("p"), b, None),
+            accounts.register(name("bert"), phc("p"), c, None),
         );
         assert!(first.is_ok() && third.is_ok());
         assert_eq!(second, Err(Rejection::UsernameTaken));
+    });
+}
+
+#[test]
+fn an_invitation_is_used_up_by_accounts_that_were_made_and_by_nothing_else() {
+    in_both_forms(&async |accounts, _| {
+        let token = || Token::generate().unwrap().hash();
+        let administrator = token();
+        assert_eq!(accounts.offer_administrator(administrator, 1_000).await, Ok(true));
+        let link = Some((administrator, LinkKind::Administrator));
+        let admin = accounts.register(name("admin"), phc("p"), token(), link).await.unwrap();
+        let invitation = token();
+        assert!(accounts.invite(admin.user.id, invitation, 2, 1_000).await.is_ok());
+        let link = Some((invitation, LinkKind::Invitation));
+        let sign_up = |who| accounts.register(name(who), phc("p"), token(), link);
+        // Two want one name at the same moment; one gets it.
+        let (first, second) = tokio::join!(sign_up("anna"), sign_up("anna"));
+        assert!(first.is_ok() && second == Err(Rejection::UsernameTaken));
+        assert!(sign_up("bert").await.is_ok());
+        assert_eq!(sign_up("carl").await, Err(Rejection::BadLink));
+        assert_eq!(accounts.link(invitation).await, Err(Rejection::BadLink));
     });
 }
 
@@ -200,6 +223,33 @@ fn a_file_that_is_none_of_ours_is_refused_by_name() {
 }
 
 #[test]
+fn accounts_of_version_1_are_brought_up_to_date_and_keep_their_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = Token::generate().unwrap();
+    let old = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+    old.execute_batch(tables::SCHEMA).unwrap();
+    old.execute(
+        "INSERT INTO users (name, folded, phc, created_at) VALUES ('Anna', 'anna', 'p', 1)",
+        [],
+    )
+    .unwrap();
+    let session = "INSERT INTO sessions (user, token, created_at, last_used) VALUES (1, ?1, 1, 1)";
+    old.execute(session, [token.hash().0.as_slice()]).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..2 {
+        let form = Form::Folder(folder.path().into());
+        let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+        let known = runtime.block_on(accounts.authenticate(token.hash())).unwrap();
+        assert_eq!(known.user.name.as_str(), "Anna");
+        let link = Token::generate().unwrap().hash();
+        assert_eq!(runtime.block_on(accounts.offer_administrator(link, 1_000)), Ok(true));
+        assert_eq!(runtime.block_on(accounts.link(link)), Ok(LinkKind::Administrator));
+    }
+}
+
+#[test]
 fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -211,7 +261,8 @@ fn what_cannot_be_written_is_unavailable_was_not_done_and_can_be_asked_again() {
     let broken = "CREATE TRIGGER broken BEFORE INSERT ON sessions
                   BEGIN SELECT RAISE(ABORT, 'broken'); END";
     other.execute_batch(broken).unwrap();
-    let refused = accounts.register(name("bert"), phc("p"), Token::generate().unwrap().hash());
+    let refused =
+        accounts.register(name("bert"), phc("p"), Token::generate().unwrap().hash(), None);
     assert_eq!(runtime.block_on(refused), Err(Rejection::Unavailable));
     assert!(runtime.block_on(accounts.find(&name("bert"))).unwrap().is_none());
     assert_eq!(runtime.block_on(accounts.authenticate(token.hash())), Ok(made));
@@ -271,7 +322,7 @@ fn sign_ups_that_wait_together_are_committed_together() {
         let mut all = Vec::new();
         for number in 0..100 {
             let token = Token::generate().unwrap().hash();
-            all.push(accounts.register(name(&format!("user{number}")), phc("p"), token));
+            all.push(accounts.register(name(&format!("user{number}")), phc("p"), token, None));
         }
         let mut waiting: Vec<_> = all.into_iter().map(Box::pin).collect();
         let mut lock = Some(lock);

@@ -11,6 +11,7 @@ use throng_core::{Author, Limits, Rejection, SessionId, Timestamp, UserId, Usern
 use tokio::sync::{mpsc, oneshot};
 
 use super::cache::Cache;
+use super::links::LinkKind;
 use super::tables::{Ended, Refusal, Tables, Writes};
 use super::{AccountsError, Authenticated, Found, Watch};
 use crate::auth::password::Phc;
@@ -59,6 +60,8 @@ pub enum Job {
         name: Username,
         phc: Phc,
         token: TokenHash,
+        /// To be used for it.
+        link: Option<(TokenHash, LinkKind)>,
         at: Timestamp,
         reply: Reply<Authenticated>,
     },
@@ -78,7 +81,18 @@ pub enum Job {
         new: Phc,
         reply: Reply<()>,
     },
+    /// Another read, which answers by itself; `Err` is for the operator.
+    Look {
+        look: Box<Look>,
+    },
+    /// Another write.
+    Change {
+        change: Box<Change>,
+    },
 }
+
+pub type Look = dyn FnOnce(&Tables) -> Result<(), AccountsError> + Send;
+pub type Change = dyn FnOnce(&Writes<'_>, &mut Ended) -> rusqlite::Result<Answer> + Send;
 
 impl Job {
     /// Whether it may be passed over: nobody would learn of the session it begins.
@@ -91,7 +105,7 @@ impl Job {
 }
 
 /// An answer that waits for the commit.
-type Answer = Box<dyn FnOnce(Result<(), Rejection>)>;
+pub type Answer = Box<dyn FnOnce(Result<(), Rejection>)>;
 
 /// The state of the thread.
 #[derive(Debug)]
@@ -161,6 +175,11 @@ impl Keeper {
                 _ = reply.send(version);
             }
             Job::Recheck { sessions, reply } => drop(reply.send(self.recheck(&sessions))),
+            Job::Look { look } => {
+                if let Err(error) = look(&self.tables) {
+                    self.trouble(&error);
+                }
+            }
             write => {
                 if !write.asker_has_gone() {
                     writes.push(write);
@@ -263,10 +282,21 @@ fn carry_out(
     ended: &mut Ended,
 ) -> rusqlite::Result<Answer> {
     match job {
-        Job::Register { name, phc, token, at, reply } => {
+        Job::Register { name, phc, token, link, at, reply } => {
+            if let Some((link, kind)) = link
+                && !writes.is_good(&link, kind, at)?
+            {
+                return Ok(after_commit(reply, Err(Rejection::BadLink)));
+            }
             let made = match writes.add_user(&name, Some(&phc), at, bounds.users_max)? {
                 Ok(id) => {
                     let session = writes.add_session(id, &token, at)?;
+                    if let Some((link, kind)) = link {
+                        writes.use_link(&link, kind, at)?;
+                        if kind == LinkKind::Administrator {
+                            writes.make_administrator(id)?;
+                        }
+                    }
                     Ok(Authenticated { user: Author { id, name }, session })
                 }
                 Err(Refusal::Taken) => Err(Rejection::UsernameTaken),
@@ -287,7 +317,9 @@ fn carry_out(
             writes.renew(user, &old, &new)?;
             Ok(after_commit(reply, Ok(())))
         }
-        Job::Find { .. }
+        Job::Change { change } => change(writes, ended),
+        Job::Look { .. }
+        | Job::Find { .. }
         | Job::Known { .. }
         | Job::Authenticate { .. }
         | Job::Version { .. }
@@ -297,7 +329,7 @@ fn carry_out(
     }
 }
 
-fn after_commit<T: 'static>(reply: Reply<T>, outcome: Result<T, Rejection>) -> Answer {
+pub fn after_commit<T: 'static>(reply: Reply<T>, outcome: Result<T, Rejection>) -> Answer {
     // One who has gone needs no answer.
     Box::new(move |committed| drop(reply.send(committed.and(outcome))))
 }

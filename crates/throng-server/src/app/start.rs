@@ -374,7 +374,7 @@ fn open_auth(
     } else {
         accounts::Form::Folder(settings.data.as_path().into())
     };
-    Ok(Auth::open(form, &settings.limits, clock.clone(), Arc::clone(metrics))?)
+    Ok(Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), Arc::clone(metrics))?)
 }
 
 /// The shards while their rooms are put back.

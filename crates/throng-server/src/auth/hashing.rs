@@ -82,7 +82,7 @@ enum Work {
     /// Says that it has begun, and goes on when it is told to.
     #[cfg(test)]
     Wait {
-        begun: std::sync::mpsc::Sender<()>,
+        begun: std::sync::mpsc::SyncSender<()>,
         go: oneshot::Receiver<()>,
     },
 }
@@ -467,7 +467,7 @@ mod tests {
             let limits = Limits { hash_threads: threads, ..Limits::default() };
             let pool = Hashing::start(&limits, Clock::system(), Metrics::new()).unwrap();
             assert_eq!(pool.threads(), threads);
-            let (begun, has_begun) = std::sync::mpsc::channel();
+            let (begun, has_begun) = std::sync::mpsc::sync_channel(8);
             let mut gos = Vec::new();
             for _ in 0..=threads {
                 let (go, waits) = oneshot::channel();

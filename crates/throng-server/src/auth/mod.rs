@@ -4,6 +4,7 @@
 //! exist is answered like a wrong password, by the same path and after the same work. Nothing here
 //! writes a password, a token or a name into a log line.
 
+pub mod account;
 pub mod hashing;
 pub mod password;
 mod throttle;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use throng_core::{Author, Limits, Rejection, SessionId, Username};
 
+use crate::accounts::links::LinkKind;
 use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
 use crate::address::AddressKey;
 use crate::clock::Clock;
@@ -31,6 +33,18 @@ pub struct Auth {
     /// What is tried in place of an account that does not exist.
     dummy: Phc,
     clock: Clock,
+    sign_up: SignUp,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Anyone.
+    Open,
+    /// Who has an invitation.
+    Invite,
+    /// Nobody, but for the first administrator.
+    Closed,
 }
 
 /// A login that went well.
@@ -63,6 +77,7 @@ impl Auth {
     pub fn open(
         form: Form<'_>,
         limits: &Limits,
+        sign_up: SignUp,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AuthError> {
@@ -72,6 +87,7 @@ impl Auth {
             throttles: Throttles::new(limits),
             dummy: Phc::dummy().map_err(AuthError::Chance)?,
             clock,
+            sign_up,
         })
     }
 
@@ -80,25 +96,42 @@ impl Auth {
         &self.accounts
     }
 
-    /// Makes an account and logs it in.
+    /// Makes an account and logs it in. `link`: an invitation, or the first administrator's; empty for
+    /// none.
     pub async fn register(
         &self,
         name: &str,
         password: impl Into<Box<str>>,
+        link: &str,
         from: AddressKey,
     ) -> Result<Login, Rejection> {
         let name = Username::parse(name)?;
         let password = Password::parse(password)?;
         let place = self.hashing.place()?;
         self.throttles.sign_up(from, self.clock.now())?;
+        let link = self.may_sign_up(link).await?;
         // Asked before hashing, to spare the work; decided by the insert.
         if self.accounts.find(&name).await?.is_some() {
             return Err(Rejection::UsernameTaken);
         }
         let phc = place.hash(password).await?;
         let token = new_token()?;
-        let made = self.accounts.register(name, phc, token.hash()).await?;
+        let made = self.accounts.register(name, phc, token.hash(), link).await?;
         Ok(Login { user: made.user, session: made.session, token })
+    }
+
+    /// What a link is good for here, where one is given or needed.
+    async fn may_sign_up(&self, link: &str) -> Result<Option<(TokenHash, LinkKind)>, Rejection> {
+        if link.is_empty() {
+            let open = self.sign_up == SignUp::Open;
+            return if open { Ok(None) } else { Err(Rejection::SignUpClosed) };
+        }
+        let link = TokenHash::of(link).ok_or(Rejection::BadLink)?;
+        match self.accounts.link(link).await? {
+            LinkKind::Password => Err(Rejection::BadLink),
+            LinkKind::Invitation if self.sign_up == SignUp::Closed => Err(Rejection::SignUpClosed),
+            kind @ (LinkKind::Administrator | LinkKind::Invitation) => Ok(Some((link, kind))),
+        }
     }
 
     /// Logs in by password. A place in the pool is taken first, so that a full pool refuses at once
@@ -182,12 +215,17 @@ mod tests {
     fn auth(change: impl FnOnce(&mut Limits)) -> Auth {
         let mut limits = Limits { hash_threads: 1, ..Limits::default() };
         change(&mut limits);
-        Auth::open(Form::Memory, &limits, Clock::manual(), Metrics::new()).unwrap()
+        Auth::open(Form::Memory, &limits, SignUp::Open, Clock::manual(), Metrics::new()).unwrap()
     }
 
     fn wanted(count: usize, keys: bulk::Keys) -> bulk::Wanted<'static> {
         let at = throng_core::Timestamp(1);
         bulk::Wanted { prefix: "u", count, at, users_max: 10, keys }
+    }
+
+    fn on(form: Form<'_>) -> Auth {
+        let limits = Limits::default();
+        Auth::open(form, &limits, SignUp::Open, Clock::manual(), Metrics::new()).unwrap()
     }
 
     fn here() -> AddressKey {
@@ -197,21 +235,21 @@ mod tests {
     #[tokio::test]
     async fn one_who_signed_up_logs_in_by_password_in_any_case_of_the_name() {
         let auth = auth(|_| {});
-        let made = auth.register("Anna", "correct horse", here()).await.unwrap();
+        let made = auth.register("Anna", "correct horse", "", here()).await.unwrap();
         let login = auth.login("anna", "correct horse", here()).await.unwrap();
         assert_eq!(login.user, made.user);
         assert_ne!(login.session, made.session);
         assert_ne!(login.token, made.token);
         let known = auth.authenticate(login.token.reveal()).await.unwrap();
         assert_eq!((known.user, known.session), (login.user, login.session));
-        let again = auth.register("ANNA", "another horse", here()).await;
+        let again = auth.register("ANNA", "another horse", "", here()).await;
         assert_eq!(again.unwrap_err(), Rejection::UsernameTaken);
     }
 
     #[tokio::test]
     async fn an_unknown_name_costs_the_same_work_and_hears_the_same_as_a_wrong_password() {
         let auth = auth(|_| {});
-        auth.register("anna", "correct horse", here()).await.unwrap();
+        auth.register("anna", "correct horse", "", here()).await.unwrap();
         let mut heard = Vec::new();
         for name in ["anna", "nobody"] {
             let before = auth.hashes();
@@ -227,7 +265,7 @@ mod tests {
         let wanted = wanted(1, bulk::Keys::Token);
         bulk::create(folder.path(), &wanted, Token::generate, |_, _, _| Ok(())).unwrap();
         let form = Form::Folder(folder.path().into());
-        let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
+        let auth = on(form);
         let tried = auth.login("u1", "whatever it is", here()).await;
         assert_eq!(tried.unwrap_err(), Rejection::WrongCredentials);
         assert_eq!(auth.hashes(), 1);
@@ -245,7 +283,7 @@ mod tests {
         .unwrap();
         assert!(pool[0].1 != pool[1].1 && pool[1].1 != pool[2].1);
         let form = Form::Folder(folder.path().into());
-        let auth = Auth::open(form, &Limits::default(), Clock::manual(), Metrics::new()).unwrap();
+        let auth = on(form);
         for (name, password) in &pool {
             auth.login(name, password.as_str(), here()).await.unwrap();
         }
@@ -256,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_of_an_ended_session_and_one_that_never_was_are_refused_alike() {
         let auth = auth(|_| {});
-        let login = auth.register("anna", "correct horse", here()).await.unwrap();
+        let login = auth.register("anna", "correct horse", "", here()).await.unwrap();
         auth.logout(login.session).await.unwrap();
         for token in [login.token.reveal(), Token::generate().unwrap().reveal(), "", "x"] {
             let refused = auth.authenticate(token).await.unwrap_err();
@@ -273,7 +311,7 @@ mod tests {
         let long = "x".repeat(throng_core::limits::PASSWORD_LEN_MAX + 1);
         let refused = auth.login("anna", long, here()).await.unwrap_err();
         assert_eq!(refused, Rejection::BadPassword);
-        let refused = auth.register("a b", "correct horse", here()).await.unwrap_err();
+        let refused = auth.register("a b", "correct horse", "", here()).await.unwrap_err();
         assert_eq!(refused, Rejection::BadUsername);
         assert_eq!(auth.hashes(), 0);
         for expected in
@@ -283,7 +321,7 @@ mod tests {
             assert_eq!(refused, expected);
         }
         assert_eq!(auth.hashes(), 1);
-        assert!(auth.register("bert", "correct horse", here()).await.is_ok());
+        assert!(auth.register("bert", "correct horse", "", here()).await.is_ok());
     }
 
     #[tokio::test]
@@ -313,7 +351,7 @@ mod tests {
         let name = Username::parse("anna").unwrap();
         let token = Token::generate().unwrap();
         let phc = Phc::stored(old.to_string());
-        auth.accounts().register(name.clone(), phc, token.hash()).await.unwrap();
+        auth.accounts().register(name.clone(), phc, token.hash(), None).await.unwrap();
         assert!(auth.login("anna", "correct horse", here()).await.is_ok());
         let renewed = auth.accounts().find(&name).await.unwrap().unwrap().phc.unwrap();
         assert!(renewed.as_str().contains("m=19456,t=2,p=1"));

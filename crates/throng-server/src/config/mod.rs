@@ -16,6 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::address::TrustedProxies;
+use crate::auth::SignUp;
 pub use table::{SETTINGS, Setting, Value};
 
 /// Everything that can be set.
@@ -37,12 +38,26 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Who may make an account; `None`: anyone, where only this machine can reach the server, else
+    /// nobody.
+    pub sign_up: Option<SignUp>,
+    /// What becomes of the messages of an account that is deleted.
+    pub deleted_messages: Fate,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written.
     pub log_level: String,
     /// The limits.
     pub limits: Limits,
+}
+
+/// What becomes of messages whose account is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They stay, under the name they were said by.
+    Kept,
+    /// Their texts are deleted, in the order of their rooms.
+    Erased,
 }
 
 /// How log lines are written.
@@ -65,6 +80,8 @@ impl Default for Settings {
             websocket_deflate: false,
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
+            sign_up: None,
+            deleted_messages: Fate::Kept,
             log_format: LogFormat::Text,
             log_level: "info".into(),
             limits: Limits::default(),
@@ -127,6 +144,13 @@ impl Settings {
     pub fn set(&mut self, key: &str, value: &Value) -> Result<(), String> {
         let setting = table::find(key).ok_or_else(|| unknown(key))?;
         (setting.set)(self, value).map_err(|got| format!("{key} is {}; got {got}", setting.allowed))
+    }
+
+    /// Who may make an account: as set, or as the listeners are.
+    pub fn sign_up(&self) -> SignUp {
+        let here = |address: &SocketAddr| address.ip().is_loopback();
+        let only_here = here(&self.listen) && self.raw_listen.as_ref().is_none_or(here);
+        self.sign_up.unwrap_or(if only_here { SignUp::Open } else { SignUp::Closed })
     }
 
     /// Shards to run: as set, or one for two cores: the other reads, decodes and folds for it.
@@ -267,6 +291,22 @@ mod tests {
         assert!(refused("trusted_proxies = ['10.0.0.0/40']").contains("10.0.0.0/40"));
         assert!(refused("a = \n").starts_with("cannot use the settings: throng.toml:1: "));
         assert!(refused("[limits]\nturn_max = 1.5").contains("throng.toml:2"));
+    }
+
+    #[test]
+    fn whoever_reaches_a_server_may_sign_up_only_where_nobody_else_can_reach_it() {
+        let settings = |text: &str| {
+            let mut settings = Settings::default();
+            settings.merge_toml("throng.toml", text).unwrap();
+            settings.sign_up()
+        };
+        assert_eq!(settings(""), SignUp::Open);
+        assert_eq!(settings("listen = '[::1]:80'\nraw_listen = '127.0.0.2:81'"), SignUp::Open);
+        assert_eq!(settings("listen = '0.0.0.0:80'"), SignUp::Closed);
+        assert_eq!(settings("raw_listen = '10.0.0.1:81'"), SignUp::Closed);
+        assert_eq!(settings("listen = '0.0.0.0:80'\nsign_up = 'open'"), SignUp::Open);
+        assert_eq!(settings("sign_up = 'invite'"), SignUp::Invite);
+        assert!(refused("sign_up = 'sometimes'").contains("got 'sometimes'"));
     }
 
     #[test]

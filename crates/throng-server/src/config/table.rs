@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 
 use throng_core::limits::SETTABLE;
 
-use super::{LogFormat, Settings};
+use super::{Fate, LogFormat, Settings};
 use crate::address::{Cidr, TrustedProxies};
+use crate::auth::SignUp;
 
 /// More shards than cores only add turns to sync.
 pub(super) const SHARDS_MAX: usize = 64;
@@ -99,6 +100,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
 
 fn own() -> Vec<Setting> {
     let mut settings = places();
+    settings.extend(accounts());
     settings.extend(doors());
     settings.extend(logging());
     settings
@@ -216,6 +218,54 @@ fn doors() -> Vec<Setting> {
                 let parse = |text: &String| text.parse::<Cidr>().map_err(|_| format!("'{text}'"));
                 let ranges = value.list()?.iter().map(parse).collect::<Result<_, _>>()?;
                 settings.trusted_proxies = TrustedProxies(ranges);
+                Ok(())
+            },
+        ),
+    ]
+}
+
+/// Who may have an account, and what becomes of it.
+fn accounts() -> Vec<Setting> {
+    vec![
+        setting(
+            "sign_up",
+            "Who may make an account: anyone, who has an invitation of an administrator, or nobody. \
+             Empty: `open` while all addresses that are listened on are of this machine alone, else \
+             `closed`, because what the world can reach should be opened to it on purpose.",
+            "'open', 'invite', 'closed' or empty",
+            |settings| match settings.sign_up {
+                None => "\"\"".into(),
+                Some(SignUp::Open) => "\"open\"".into(),
+                Some(SignUp::Invite) => "\"invite\"".into(),
+                Some(SignUp::Closed) => "\"closed\"".into(),
+            },
+            |settings, value| {
+                settings.sign_up = match value.text()? {
+                    "" => None,
+                    "open" => Some(SignUp::Open),
+                    "invite" => Some(SignUp::Invite),
+                    "closed" => Some(SignUp::Closed),
+                    _ => return Err(value.to_string()),
+                };
+                Ok(())
+            },
+        ),
+        setting(
+            "deleted_messages",
+            "What becomes of the messages of an account that is deleted: kept, under the name they \
+             were said by, or erased, their texts deleted as their sender would, in the rooms that \
+             the account is in. Kept by default, because a talk of two is of two.",
+            "'kept' or 'erased'",
+            |settings| match settings.deleted_messages {
+                Fate::Kept => "\"kept\"".into(),
+                Fate::Erased => "\"erased\"".into(),
+            },
+            |settings, value| {
+                settings.deleted_messages = match value.text()? {
+                    "kept" => Fate::Kept,
+                    "erased" => Fate::Erased,
+                    _ => return Err(value.to_string()),
+                };
                 Ok(())
             },
         ),

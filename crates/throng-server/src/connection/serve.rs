@@ -19,7 +19,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{Connection, UNREAD_MAX};
+use crate::address::AddressKey;
 use crate::app::App;
+use crate::auth::account::{AccountAsk, Secret};
 use crate::clock::Moment;
 use crate::directory::Reading;
 use crate::fanout::{Attach, Attached, Order, ReplyTo};
@@ -106,9 +108,10 @@ impl<P: Protocol + Unpin> Connection<P> {
 
     fn permit(&mut self, what: &What, now: Moment) -> Result<(), Rejection> {
         let kind = match what {
-            What::Register { .. } | What::Login { .. } | What::Authenticate { .. } => {
-                Sort::Identity
-            }
+            What::Register { .. }
+            | What::ResetPassword { .. }
+            | What::Login { .. }
+            | What::Authenticate { .. } => Sort::Identity,
             What::Command { command, .. } if command.is_send() => Sort::Send,
             What::Moderate { .. } => Sort::Send,
             _ => Sort::Request,
@@ -175,16 +178,11 @@ impl<P: Protocol + Unpin> Connection<P> {
         let app = Arc::clone(&self.app);
         let address = self.address;
         match what {
-            What::Register { name, password } => Box::pin(async move {
-                let endings = app.auth.accounts().endings();
-                let made = app.auth.register(&name, password, address).await;
-                entered(re, made.map(|login| (login, endings)))
-            }),
-            What::Login { name, password } => Box::pin(async move {
-                let endings = app.auth.accounts().endings();
-                let made = app.auth.login(&name, password, address).await;
-                entered(re, made.map(|login| (login, endings)))
-            }),
+            What::Register { .. } | What::ResetPassword { .. } | What::Login { .. } => {
+                come_in(app, re, what, address)
+            }
+            What::Account(ask) => self.account(app, re, ask),
+            What::DeleteAccount { password } => self.delete_account(app, re, password),
             What::Authenticate { token } => Box::pin(async move {
                 match authenticate(&app, token).await {
                     Ok(entered) => Slow::Entered(Box::new(Entered { re: Some(re), ..entered })),
@@ -249,6 +247,45 @@ impl<P: Protocol + Unpin> Connection<P> {
                 Err(rejection) => Err(rejection),
             };
             Slow::Answer(re, told.map_or_else(Answer::Rejected, Answer::Moderation))
+        })
+    }
+
+    fn account(&self, app: Arc<App>, re: u32, ask: AccountAsk) -> Future_ {
+        let who = self.session.identity().cloned();
+        let own = who.as_ref().map(|who| who.session);
+        if matches!(ask, AccountAsk::EndSession { session } if Some(session) == own) {
+            return self.log_out(app, re);
+        }
+        let address = self.address;
+        Box::pin(async move {
+            let answer = match who {
+                Some(who) => app.auth.account(&who, address, ask).await,
+                None => Err(Rejection::NotAuthenticated),
+            };
+            Slow::Answer(re, answer.map_or_else(Answer::Rejected, Answer::Account))
+        })
+    }
+
+    fn delete_account(&self, app: Arc<App>, re: u32, password: Secret) -> Future_ {
+        let (who, address) = (self.session.identity().cloned(), self.address);
+        let outbox = Arc::clone(&self.outbox);
+        Box::pin(async move {
+            let Some(who) = who else {
+                return Slow::Answer(re, Answer::Rejected(Rejection::NotAuthenticated));
+            };
+            // Its end closes this connection too, with the answer before the farewell.
+            let ends = || {
+                let mut bytes = Vec::new();
+                outbox.form.answer(re, &Answer::Done, &mut bytes);
+                outbox.set_last_word(Some(bytes));
+            };
+            match app.delete_account(&who, address, password.0, ends).await {
+                Ok(()) => Slow::Done,
+                Err(rejection) => {
+                    outbox.set_last_word(None);
+                    Slow::Answer(re, Answer::Rejected(rejection))
+                }
+            }
         })
     }
 
@@ -328,8 +365,11 @@ fn needs_quiet(what: &What) -> bool {
         | What::ListRooms { .. }
         | What::ListWords { .. }
         | What::Moderation(_)
+        | What::DeleteAccount { .. }
         | What::Logout => true,
         What::Register { .. }
+        | What::ResetPassword { .. }
+        | What::Account(_)
         | What::Login { .. }
         | What::Authenticate { .. }
         | What::CreateRoom { .. }
@@ -338,6 +378,24 @@ fn needs_quiet(what: &What) -> bool {
         | What::Ping
         | What::Refused(_) => false,
     }
+}
+
+/// By a password, old or new.
+fn come_in(app: Arc<App>, re: u32, what: What, address: AddressKey) -> Future_ {
+    Box::pin(async move {
+        let (auth, endings) = (&app.auth, app.auth.accounts().endings());
+        let made = match what {
+            What::Register { name, password, link } => {
+                auth.register(&name, password, &link, address).await
+            }
+            What::ResetPassword { link, password } => {
+                auth.reset_password(&link, password, address).await
+            }
+            What::Login { name, password } => auth.login(&name, password, address).await,
+            _ => unreachable!("nobody comes in by it"),
+        };
+        entered(re, made.map(|login| (login, endings)))
+    })
 }
 
 fn entered(re: u32, made: Result<(crate::auth::Login, u64), Rejection>) -> Slow {

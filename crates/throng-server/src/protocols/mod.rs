@@ -16,6 +16,7 @@ use throng_core::{
     Words,
 };
 
+use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
 use crate::pages::{Page, RoomList, Span};
 pub use form::{FORMS, Form};
 
@@ -80,7 +81,23 @@ pub enum What {
         name: String,
         /// As given.
         password: String,
+        /// An invitation, as given; empty for none.
+        link: String,
     },
+    /// Set a password by a link, and log in.
+    ResetPassword {
+        /// As given.
+        link: String,
+        /// As given.
+        password: String,
+    },
+    /// The end of one's account.
+    DeleteAccount {
+        /// As given.
+        password: Secret,
+    },
+    /// About one's account, or the server's.
+    Account(AccountAsk),
     /// Log in by password.
     Login {
         /// As given.
@@ -203,6 +220,8 @@ pub enum Answer {
         /// The new token, if the client did not give one.
         token: Option<String>,
     },
+    /// About an account.
+    Account(AccountAnswer),
     /// A page of the rooms.
     Rooms(RoomList),
     /// A member.

@@ -1,4 +1,4 @@
-//! `POST /api/v1/accounts` `{"name":…,"password":…}` → 201 `session`: makes an account and logs in.
+//! `POST /api/v1/accounts` `{"name":…,"password":…,"link":…}` → 201 `session`: makes an account and logs in.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::app::App;
 pub async fn create(
     State(app): State<Arc<App>>,
     Address(address): Address,
-    Asked(v1::Register { name, password }): Asked<v1::Register>,
+    Asked(v1::Register { name, password, link }): Asked<v1::Register>,
 ) -> Result<(StatusCode, Answer<v1::Session>), Refusal> {
-    let login = app.auth.register(&name, password, address).await?;
+    let login = app.auth.register(&name, password, &link, address).await?;
     Ok((StatusCode::CREATED, Answer(session(&login))))
 }

@@ -4,6 +4,7 @@
 //! goes in and out are the wire's own messages, bare: `{"room":1,"seq":7,…}`, and a refusal is
 //! `{"rejected":{"code":…,"name":…,"text":…}}` with a status that fits. Nothing here decides.
 
+mod account;
 mod accounts;
 mod audit;
 mod blocked;
@@ -51,8 +52,12 @@ pub struct Peer(pub IpAddr);
 pub fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/accounts", post(accounts::create))
-        .route("/sessions", post(sessions::create))
+        .route("/sessions", get(sessions::list).post(sessions::create))
         .route("/sessions/current", delete(sessions::end))
+        .route("/sessions/{session}", delete(sessions::end_one))
+        .route("/account", delete(account::end))
+        .route("/password", put(account::change_password).post(account::reset_password))
+        .route("/invitations", post(account::invite).delete(account::end_invitations))
         .route("/rooms", get(rooms::list).post(rooms::create))
         .route("/rooms/{room}", patch(room::set))
         .route("/rooms/{room}/messages/{seq}/report", post(reports::create))

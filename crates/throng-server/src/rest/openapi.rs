@@ -25,6 +25,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::accounts::life::SESSIONS_LISTED_MAX;
     use crate::moderation::{PAGE_MAX, REASON_LEN_MAX};
     use crate::rest::tests::Server;
 
@@ -59,7 +60,7 @@ mod tests {
 
     /// What a router answers to a method that nobody has is which methods it has.
     async fn methods(server: &Server, path: &str) -> BTreeSet<String> {
-        let named = ["{room}", "{seq}", "{report}", "{user}", "{text}"];
+        let named = ["{room}", "{seq}", "{report}", "{session}", "{user}", "{text}"];
         let path = named.iter().fold(path.to_owned(), |path, name| path.replace(name, "1"));
         let asked = Request::builder().method(Method::from_bytes(b"BREW").unwrap());
         let asked = asked.uri(format!("/api/v1{path}")).body(Body::empty()).unwrap();
@@ -228,6 +229,9 @@ mod tests {
             ("/Reports/properties/reports/maxItems", PAGE_MAX as u64),
             ("/Audit/properties/entries/maxItems", PAGE_MAX as u64),
             ("/Blocked/properties/users/maxItems", PAGE_MAX as u64),
+            ("/InvitePeople/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
+            ("/InvitePeople/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
+            ("/Sessions/properties/sessions/maxItems", SESSIONS_LISTED_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
             ("/Page/properties/events/maxItems", limits::PAGE_EVENTS_MAX as u64),
         ];

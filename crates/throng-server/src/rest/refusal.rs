@@ -52,11 +52,14 @@ impl Refusal {
             | Rejection::NoVoice
             | Rejection::WordRefused
             | Rejection::NotAccepted
-            | Rejection::Banned => StatusCode::FORBIDDEN,
+            | Rejection::Banned
+            | Rejection::SignUpClosed
+            | Rejection::BadLink => StatusCode::FORBIDDEN,
             Rejection::NoSuchRoom
             | Rejection::NoSuchUser
             | Rejection::NoSuchMessage
-            | Rejection::NoSuchReport => StatusCode::NOT_FOUND,
+            | Rejection::NoSuchReport
+            | Rejection::NoSuchSession => StatusCode::NOT_FOUND,
             Rejection::UsernameTaken | Rejection::RoomNameTaken => StatusCode::CONFLICT,
             Rejection::TooOld => StatusCode::GONE,
             Rejection::RateLimited { .. } | Rejection::SlowMode { .. } => {

@@ -124,7 +124,11 @@ impl Client {
 
     pub fn register(&mut self, name: &str) {
         let (name, password) = (name.to_owned(), "correct horse".to_owned());
-        match self.ask(Request::Register(v1::Register { name, password })) {
+        match self.ask(Request::Register(v1::Register {
+            name,
+            password,
+            ..v1::Register::default()
+        })) {
             Outcome::Session(session) => {
                 self.user = session.user.unwrap().id;
                 self.token = session.token;

@@ -1,6 +1,7 @@
 //! The server in memory behind real sockets, spoken to in every form.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod accounts;
 mod client;
 mod delivery;
 mod descriptors;

@@ -73,7 +73,7 @@ fn code(outcome: &Outcome) -> u32 {
 
 /// One request over HTTP, and the code of the refusal; its whole answer too, without what names no
 /// room.
-fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) -> (u32, String) {
+pub fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) -> (u32, String) {
     let mut stream = TcpStream::connect(server.http).unwrap();
     let head = format!(
         "{method} /api/v1{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\

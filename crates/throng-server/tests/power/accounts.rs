@@ -131,7 +131,9 @@ impl<'a> Life<'a> {
         let phc = || Phc::stored("p".into());
         let mut all: Vec<_> = asked
             .iter()
-            .map(|(name, token)| Box::pin(self.accounts.register(name.clone(), phc(), *token)))
+            .map(|(name, token)| {
+                Box::pin(self.accounts.register(name.clone(), phc(), *token, None))
+            })
             .collect();
         let mut outcomes: Vec<Option<Result<Authenticated, Rejection>>> = vec![None; all.len()];
         self.runtime.block_on(std::future::poll_fn(|context| {

@@ -85,7 +85,10 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins,
     list_words => ListWords, report => Report, list_reports => ListReports,
     settle_report => SettleReport, list_audit => ListAudit, block => Block, unblock => Unblock,
-    list_blocked => ListBlocked
+    list_blocked => ListBlocked,
+    list_sessions => ListSessions, end_session => EndSession, change_password => ChangePassword,
+    reset_password => ResetPassword, invite_people => InvitePeople,
+    end_invitations => EndInvitations, delete_account => DeleteAccount
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -96,7 +99,8 @@ oneof!(Reply [re] outcome: reply::Outcome [
     rejected => Rejected, session => Session, rooms => Rooms, joined => Joined, left => Left,
     posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
     applied => Applied, words => Words, reported => Reported, reports => Reports,
-    audit => Audit, blocked => Blocked
+    audit => Audit, blocked => Blocked,
+    sessions => Sessions, invitation => Invitation
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

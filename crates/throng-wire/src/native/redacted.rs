@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use super::v1::{Authenticate, Login, Register, Session};
+use super::v1::{
+    Authenticate, ChangePassword, DeleteAccount, Invitation, Login, Register, ResetPassword,
+    Session,
+};
 
 const SECRET: &str = "…";
 
 impl fmt::Debug for Register {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Register").field("name", &self.name).field("password", &SECRET).finish()
+        f.debug_struct("Register").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -30,6 +33,32 @@ impl fmt::Debug for Session {
     }
 }
 
+impl fmt::Debug for ChangePassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangePassword").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResetPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResetPassword").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DeleteAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeleteAccount").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uses, expires_at, .. } = self;
+        let mut shown = f.debug_struct("Invitation");
+        shown.field("link", &SECRET).field("uses", uses).field("expires_at", expires_at).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::native::json;
@@ -40,10 +69,17 @@ mod tests {
             r#"{"register":{"name":"ada","password":"hunter22"}}"#,
             r#"{"login":{"name":"ada","password":"hunter22"}}"#,
             r#"{"authenticate":{"token":"hunter22"}}"#,
+            r#"{"register":{"name":"ada","link":"hunter22"}}"#,
+            r#"{"change_password":{"password":"hunter22","new_password":"hunter22"}}"#,
+            r#"{"delete_account":{"password":"hunter22"}}"#,
+            r#"{"reset_password":{"link":"hunter22","password":"hunter22"}}"#,
         ] {
             let told = format!("{:?}", json::decode_client(frame.as_bytes()).unwrap());
             assert!(!told.contains("hunter22"), "{told}");
         }
+        let frame = br#"{"reply":{"invitation":{"link":"hunter22"}}}"#;
+        let told = format!("{:?}", json::decode_server(frame).unwrap());
+        assert!(!told.contains("hunter22"), "{told}");
         let frame = br#"{"reply":{"session":{"user":{"name":"ada"},"token":"hunter22"}}}"#;
         let told = format!("{:?}", json::decode_server(frame).unwrap());
         assert!(told.contains("ada") && !told.contains("hunter22"), "{told}");

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 51, 52, 53, 54, 55, 56, 57, 58")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -73,6 +73,20 @@ pub mod client_frame {
         Unblock(super::Unblock),
         #[prost(message, tag = "58")]
         ListBlocked(super::ListBlocked),
+        #[prost(message, tag = "60")]
+        ListSessions(super::ListSessions),
+        #[prost(message, tag = "61")]
+        EndSession(super::EndSession),
+        #[prost(message, tag = "62")]
+        ChangePassword(super::ChangePassword),
+        #[prost(message, tag = "63")]
+        ResetPassword(super::ResetPassword),
+        #[prost(message, tag = "64")]
+        InvitePeople(super::InvitePeople),
+        #[prost(message, tag = "65")]
+        EndInvitations(super::EndInvitations),
+        #[prost(message, tag = "66")]
+        DeleteAccount(super::DeleteAccount),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -85,6 +99,9 @@ pub struct Register {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
+    /// An invitation to this server, where that is needed, or the first administrator's link.
+    #[prost(string, tag = "60")]
+    pub link: ::prost::alloc::string::String,
 }
 /// Log in by password. Replied with `session`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -112,6 +129,73 @@ pub struct Authenticate {
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Logout {
+}
+/// The account's sessions, at most 100, those used last first. Replied with `sessions`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessions {
+}
+/// End one of the account's sessions: its token is revoked and its connections are closed. Replied with
+/// `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndSession {
+    #[prost(uint64, tag = "1")]
+    pub session: u64,
+}
+/// Another password. All other sessions of the account end. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ChangePassword {
+    /// What it is now.
+    #[prost(string, tag = "1")]
+    pub password: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub new_password: ::prost::alloc::string::String,
+}
+/// Set the password of an account by the link that an administrator gave out, and log in; all sessions
+/// of the account end. Replied with `session`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResetPassword {
+    #[prost(string, tag = "1")]
+    pub link: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
+}
+/// The end of the account: it leaves all its rooms, what becomes of its messages is the server's policy,
+/// and its name is never given again. Replied with `done`, then its connections are closed.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DeleteAccount {
+    #[prost(string, tag = "1")]
+    pub password: ::prost::alloc::string::String,
+}
+/// A link by which others may sign up; for administrators. Replied with `invitation`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InvitePeople {
+    /// By how many, at most 1,000; 0 for one.
+    #[prost(uint32, tag = "1")]
+    pub uses: u32,
+    /// For how long, at most 720; 0 for 72.
+    #[prost(uint32, tag = "2")]
+    pub hours: u32,
+}
+/// No invitation to this server is good any more; for administrators. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndInvitations {
 }
 /// Make a room and join it, as its owner. Replied with `joined`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -582,7 +666,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 50, 51, 52, 53, 54")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 50, 51, 52, 53, 54, 60, 61")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -621,6 +705,10 @@ pub mod reply {
         Audit(super::Audit),
         #[prost(message, tag = "54")]
         Blocked(super::Blocked),
+        #[prost(message, tag = "60")]
+        Sessions(super::Sessions),
+        #[prost(message, tag = "61")]
+        Invitation(super::Invitation),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -650,6 +738,45 @@ pub struct Session {
     #[prost(string, tag = "2")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Sessions {
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<SessionInfo>,
+}
+/// A session as its owner sees it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionInfo {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "2")]
+    pub began_at: u64,
+    /// The same, to the hour.
+    #[prost(uint64, tag = "3")]
+    pub used_at: u64,
+    /// It is the one that asks.
+    #[prost(bool, tag = "4")]
+    pub current: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Invitation {
+    /// Opaque; for those who are invited.
+    #[prost(string, tag = "1")]
+    pub link: ::prost::alloc::string::String,
+    /// How many may use it.
+    #[prost(uint32, tag = "2")]
+    pub uses: u32,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "3")]
+    pub expires_at: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

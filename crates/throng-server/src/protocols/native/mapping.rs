@@ -3,6 +3,7 @@
 //! Neighbours: `native` decodes frames and asks here what they mean; `form` and REST render what
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
+pub mod account;
 pub mod moderation;
 pub mod oversight;
 
@@ -13,6 +14,7 @@ use throng_core::{
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
+use crate::auth::account::AccountAsk;
 use crate::pages::{Page, RoomList, RoomSummary, Span};
 use crate::protocols::{Ack, Answer, What};
 
@@ -23,7 +25,7 @@ pub fn what(request: Option<Request>) -> What {
 
 fn asked(request: Option<Request>) -> Result<What, Rejection> {
     Ok(match request.ok_or(Rejection::UnknownRequest)? {
-        Request::Register(v1::Register { name, password }) => What::Register { name, password },
+        Request::Register(asked) => account::register(asked),
         Request::Login(v1::Login { name, password }) => What::Login { name, password },
         Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
         Request::Logout(v1::Logout {}) => What::Logout,
@@ -42,9 +44,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Subscribe(v1::Subscribe { room, from }) => {
             What::Subscribe { room: room_id(room)?, from: from.map(position_of) }
         }
-        Request::Unsubscribe(v1::Unsubscribe { room }) => {
-            What::Unsubscribe { room: room_id(room)? }
-        }
+        Request::Unsubscribe(asked) => What::Unsubscribe { room: room_id(asked.room)? },
         Request::Ping(v1::Ping {}) => What::Ping,
         Request::Edit(v1::Edit { room, seq, body }) => {
             durable(Command::Edit { room: room_id(room)?, of: Seq(seq), body: Body::parse(body)? })
@@ -80,6 +80,13 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Block(asked) => What::Moderation(oversight::block(asked)?),
         Request::Unblock(asked) => What::Moderation(oversight::unblock(asked)?),
         Request::ListBlocked(asked) => What::Moderation(oversight::list_blocked(asked)),
+        Request::ResetPassword(asked) => account::reset_password(asked),
+        Request::DeleteAccount(asked) => account::delete(asked),
+        Request::ListSessions(_) => What::Account(AccountAsk::ListSessions),
+        Request::EndSession(asked) => What::Account(account::end_session(asked.session)),
+        Request::ChangePassword(asked) => What::Account(account::change_password(asked)),
+        Request::InvitePeople(asked) => What::Account(account::invite(asked)?),
+        Request::EndInvitations(_) => What::Account(AccountAsk::EndInvitations),
         Request::SetRoom(asked) => {
             let room = room_id(asked.room)?;
             durable(Command::Set { room, settings: Box::new(moderation::settings(asked)?) })
@@ -160,6 +167,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
             user: Some(user(author)),
             token: token.clone().unwrap_or_default(),
         }),
+        Answer::Account(answer) => account::outcome(answer),
         Answer::Rooms(list) => Outcome::Rooms(rooms(list)),
         Answer::Joined { room, seq, position, already } => Outcome::Joined(v1::Joined {
             room: room.get(),
