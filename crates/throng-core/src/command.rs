@@ -29,6 +29,14 @@ pub enum Command {
         /// For whom it is.
         kind: Kind,
     },
+    /// Open the direct room of two, which is made if it is not there; the number was reserved for the
+    /// two by the directory.
+    Direct {
+        /// The reserved number.
+        room: RoomId,
+        /// The other one.
+        with: Author,
+    },
     /// Become a member. Joining twice is answered alike and adds no event.
     Join {
         /// Which room.
@@ -109,6 +117,7 @@ impl Command {
     pub fn room(&self) -> RoomId {
         match self {
             Self::Create { room, .. }
+            | Self::Direct { room, .. }
             | Self::Join { room }
             | Self::Leave { room }
             | Self::Post { room, .. }
@@ -124,7 +133,9 @@ impl Command {
     /// Whether it counts as a send against its account's rate: whatever is told to a whole room.
     pub fn is_send(&self) -> bool {
         match self {
-            Self::Create { .. } | Self::Join { .. } | Self::Leave { .. } => false,
+            Self::Create { .. } | Self::Direct { .. } | Self::Join { .. } | Self::Leave { .. } => {
+                false
+            }
             Self::Post { .. }
             | Self::Edit { .. }
             | Self::Delete { .. }

@@ -23,6 +23,8 @@ pub const REACTION_LEN_MAX: usize = 64;
 /// Different reactions on one message, however many people give each: beyond it nobody can tell them
 /// apart, and a page of such messages stays a page.
 pub const REACTIONS_MAX: usize = 50;
+/// Mentions of one account in one room that are counted; beyond it there are as many, at least.
+pub const MENTIONS_COUNTED_MAX: usize = 1_000;
 /// Messages that one room may have pinned: a list that is read, not searched.
 pub const PINS_MAX: usize = 50;
 /// A line above a room, in bytes.

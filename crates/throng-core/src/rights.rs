@@ -129,6 +129,8 @@ pub enum Kind {
     Public,
     /// For those who were invited; to others it is as if it were not there.
     Private,
+    /// Of two, for ever; to others it is as if it were not there.
+    Direct,
 }
 
 /// Who may speak.
@@ -375,6 +377,9 @@ operations! {
 pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(), Rejection> {
     use Operation as O;
     let Some(role) = who.role() else { return permit_outside(operation, who, policy) };
+    if policy.kind == Kind::Direct {
+        return permit_one_of_two(operation);
+    }
     let allowed = match operation {
         O::See
         | O::Join
@@ -412,13 +417,37 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
 /// One who does not belong: a room that is not for it must look like one that is not there.
 fn permit_outside(operation: Operation, who: Standing, policy: Policy) -> Result<(), Rejection> {
     let banned = who.has(Standing::BANNED);
-    let seen = policy.kind == Kind::Public || (who.has(Standing::INVITED) && !banned);
+    let seen = match policy.kind {
+        Kind::Public => true,
+        Kind::Private => who.has(Standing::INVITED) && !banned,
+        Kind::Direct => false,
+    };
     match operation {
         _ if !seen => Err(Rejection::NoSuchRoom),
         Operation::Join | Operation::History if banned => Err(Rejection::Banned),
         Operation::See | Operation::Join => Ok(()),
         Operation::History if policy.history == Visibility::All => Ok(()),
         _ => Err(Rejection::NotMember),
+    }
+}
+
+/// The two of a direct room are alike, and neither is above the other. Neither goes: that nothing more
+/// is to come is said by who may write to one.
+fn permit_one_of_two(operation: Operation) -> Result<(), Rejection> {
+    use Operation as O;
+    match operation {
+        O::See
+        | O::Join
+        | O::Subscribe
+        | O::History
+        | O::Post
+        | O::EditOwn
+        | O::DeleteOwn
+        | O::React
+        | O::Unreact
+        | O::Pin
+        | O::Unpin => Ok(()),
+        _ => Err(Rejection::Forbidden),
     }
 }
 

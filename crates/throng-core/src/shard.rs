@@ -4,10 +4,12 @@
 //! commits the turn's events, and tells them; or takes the turn back (`revert`). Start-up puts rooms
 //! back (`restore`, `replay`). A room's state is a fold over its events (`room`); which `origin_id`s
 //! it has seen, and for how long, is in `origins` and `window`; who may do what is asked of `rights`;
-//! what is done to messages, people and settings is decided in `moderation` and `answered`. It never reads the store
+//! what is done to messages, people and settings is decided in `moderation` and `answered`, and what is
+//! between two in `direct`. It never reads the store
 //! and never sees a connection.
 
 mod answered;
+mod direct;
 mod facts;
 mod moderation;
 
@@ -145,6 +147,8 @@ pub struct Shard {
     rooms: Vec<Room>,
     /// Where a room stands in `rooms`.
     index: HashMap<RoomId, u32, FixedState>,
+    /// Some room is a direct one, or was for a turn: others need not be asked.
+    has_direct: bool,
     window: Window,
     /// The time of the newest turn.
     at: Timestamp,
@@ -165,6 +169,7 @@ impl Shard {
         Self {
             rooms: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
+            has_direct: false,
             window: Window::new(limits),
             at: Timestamp::default(),
             sweeping: (0, 0),
@@ -188,6 +193,7 @@ impl Shard {
             room.restore(user, person);
         }
         room.settle(restored.policy, restored.words);
+        self.has_direct |= restored.policy.kind == Kind::Direct;
         restored.pins.into_iter().for_each(|of| _ = room.pin(of, true));
         room.origins = Origins::unloaded(restored.head);
         self.at = self.at.max(restored.at);
@@ -217,6 +223,9 @@ impl Shard {
         let from = wants.len();
         let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for request in batch {
+            if self.has_direct {
+                self.wanted_consent(request, wants);
+            }
             let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
                 self.wanted_message(request, wants);
                 continue;
@@ -377,6 +386,7 @@ impl Shard {
         let who = &request.from;
         match &request.command {
             Command::Create { room, name, kind } => Ok(self.create(*room, name, *kind, who, turn)),
+            Command::Direct { room, with } => self.direct(*room, who, with, turn),
             Command::Join { room } => self.join(*room, who, turn),
             Command::Leave { room } => self.leave(*room, who, turn),
             Command::Post { room, .. } => self.post(*room, request, facts, turn),
@@ -405,6 +415,7 @@ impl Shard {
             unreachable!("a post is asked for")
         };
         let slot = self.permitted(room, Operation::Post, who.id)?;
+        direct::consented(&self.rooms[slot], who.id, facts)?;
         if let Some(origin_id) = origin_id
             && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
         {
@@ -544,6 +555,9 @@ impl Shard {
         posts_total: u64,
     ) -> Result<Option<Before>, Misfit> {
         let before = self.rooms[slot].fold(event)?;
+        if let EventKind::Created { kind: Kind::Direct, .. } = &event.kind {
+            self.has_direct = true;
+        }
         if let EventKind::Posted { author, origin_id: Some(origin_id), .. } = &event.kind {
             let fingerprint = self.fingerprint(author.id, origin_id.as_str());
             self.remember(slot, fingerprint, event.seq, event.at, posts_total);

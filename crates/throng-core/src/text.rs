@@ -60,6 +60,18 @@ impl RoomName {
         }
     }
 
+    /// Of a direct room: the names of the two, who made it first. Longer than others by one character
+    /// at most.
+    pub fn of_two(maker: &Username, other: &Username) -> Self {
+        Self([maker.as_str(), other.as_str()].join(" ").into())
+    }
+
+    /// A text that `of_two` gave.
+    pub fn parse_two(text: &str) -> Result<Self, Rejection> {
+        let (maker, other) = text.split_once(' ').ok_or(Rejection::BadRoomName)?;
+        Ok(Self::of_two(&Username::parse(maker)?, &Username::parse(other)?))
+    }
+
     /// The name as it was given, trimmed.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -217,6 +229,17 @@ mod tests {
             RoomName::parse("FÜSSE").unwrap().fold(),
             RoomName::parse("füsse").unwrap().fold()
         );
+    }
+
+    #[test]
+    fn a_direct_room_is_named_after_its_two_however_long_their_names_are() {
+        let (one, other) = ("a".repeat(USERNAME_LEN_MAX), "b".repeat(USERNAME_LEN_MAX));
+        let parse = |name: &str| Username::parse(name).unwrap();
+        let name = RoomName::of_two(&parse(&one), &parse(&other));
+        assert_eq!(RoomName::parse_two(name.as_str()), Ok(name));
+        for text in ["", "ada", "ada ", " ada", "a da", "ada b\u{202e}en", "ada ben eve"] {
+            assert!(RoomName::parse_two(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -103,7 +103,17 @@ impl World {
                 command: Command::Create { room: room(self.rooms), name, kind },
             };
         }
-        let room = room(rng.random_range(1..=self.rooms + 1));
+        let opened = room(100 + rng.random_range(0..3));
+        if rng.random_bool(0.05) {
+            // The two of a direct room are always the same, and the directory knows its number.
+            let first = u64::from(opened.get()) % 100 * 2 + 1;
+            let second = user(first + 1);
+            let from = if rng.random_bool(0.5) { user(first) } else { second.clone() };
+            let with = if from == second { user(first) } else { second };
+            return Request { from, command: Command::Direct { room: opened, with } };
+        }
+        let others = room(rng.random_range(1..=self.rooms + 1));
+        let room = if rng.random_bool(0.2) { opened } else { others };
         let head = self.model.head(room).0;
         let of = Seq(rng.random_range(0..head + 3));
         let command = match rng.random_range(0..20) {
@@ -183,6 +193,8 @@ impl World {
                         let shown = self.model.shown(room, seq);
                         facts.add_message(shown.expect("it wants what there is"));
                     }
+                    // Everybody wants everything here.
+                    Want::Consent { .. } => {}
                     Want::Tallies { room, seq, user } => {
                         let tallies = self.model.tallies(room, seq, user);
                         facts.add_tallies(room, seq, user, tallies);
@@ -243,7 +255,7 @@ impl World {
         let mut shard = Shard::new(rng.next_u64(), &self.model.limits);
         let folded = rng.random_range(0..=self.model.events.len());
         let begins = rng.random_range(0..=folded);
-        for number in 1..=self.rooms {
+        for number in self.all_rooms() {
             let mut part = self.model.clone();
             part.events.truncate(folded);
             let room = room(number);
@@ -276,9 +288,15 @@ impl World {
         }
     }
 
+    /// The numbers of the rooms that there are, the direct ones behind the others.
+    fn all_rooms(&self) -> Vec<u32> {
+        let direct = (100..103).filter(|number| self.model.head(room(*number)) > Seq(0));
+        (1..=self.rooms).chain(direct).collect()
+    }
+
     fn check(&self) {
-        assert_eq!(self.shard.rooms_len() as u32, self.rooms);
-        for number in 1..=self.rooms {
+        assert_eq!(self.shard.rooms_len(), self.all_rooms().len());
+        for number in self.all_rooms() {
             let state = self.shard.room(room(number)).expect("it was made");
             assert_eq!(state.head(), self.model.head(room(number)));
             assert_eq!(state.pushed(), self.model.pushed(room(number)));
@@ -293,7 +311,7 @@ impl World {
 
     /// The laws of a room's order, from its events alone.
     fn check_order(&self) {
-        for number in 1..=self.rooms {
+        for number in self.all_rooms() {
             let mut members = BTreeSet::new();
             let (mut seq, mut n, mut pushed, mut at) = (0, 0, Seq(0), Timestamp(0));
             for event in self.model.room(room(number)) {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
-    Act, Author, Body, Command, Event, EventKind, Limits, OriginId, Person, Policy, Reaction,
-    Rejection, Reply, Request, Role, RoomId, Seq, Standing, Tally, Timestamp, UserId, Words,
+    Act, Author, Body, Command, Event, EventKind, Kind, Limits, OriginId, Person, Policy, Reaction,
+    Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Standing, Tally, Timestamp, UserId,
+    Words,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -156,11 +157,14 @@ impl Model {
             let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
             return Ok(Reply::Created { seq });
         }
+        if let Command::Direct { with, .. } = &request.command {
+            return self.direct(room, who, with);
+        }
         if self.head(room) == Seq(0) {
             return Err(Rejection::NoSuchRoom);
         }
         let operation = match &request.command {
-            Command::Create { .. } => unreachable!("answered above"),
+            Command::Create { .. } | Command::Direct { .. } => unreachable!("answered above"),
             Command::Join { .. } => Operation::Join,
             Command::Leave { .. } => Operation::Leave,
             Command::Post { .. } => Operation::Post,
@@ -207,8 +211,25 @@ impl Model {
                 let (by, settings) = (who.clone(), settings.clone());
                 self.applied(room, EventKind::Set { by, settings })
             }
-            (Command::Create { .. }, _) => unreachable!("answered above"),
+            (Command::Create { .. } | Command::Direct { .. }, _) => {
+                unreachable!("answered above")
+            }
         }
+    }
+
+    fn direct(&mut self, room: RoomId, who: &Author, with: &Author) -> Outcome {
+        if self.head(room) > Seq(0) {
+            permit(Operation::Join, self.standing(room, who.id), self.policy(room))?;
+            let seq = *self.members(room).get(&who.id).ok_or(Rejection::NoSuchRoom)?;
+            return Ok(Reply::Joined { seq, already: true });
+        }
+        let name = RoomName::of_two(&who.name, &with.name);
+        self.happen(room, EventKind::Created { by: who.clone(), name, kind: Kind::Direct }, true);
+        for (members, one) in [who, with].into_iter().enumerate() {
+            let pushed = members < self.limits.pushed_members_max;
+            self.happen(room, EventKind::Joined { who: one.clone() }, pushed);
+        }
+        Ok(Reply::Created { seq: Seq(3) })
     }
 
     fn post(&mut self, request: &Request, joined: Option<Seq>, actual: Outcome) -> Outcome {

@@ -53,6 +53,7 @@ struct Document {
     members: BTreeMap<&'static str, Vec<&'static str>>,
     speaking: Vec<Vec<&'static str>>,
     outside: BTreeMap<&'static str, Vec<&'static str>>,
+    of_two: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
 impl Document {
@@ -65,6 +66,7 @@ impl Document {
             members: by_name("Members"),
             speaking: table("Speaking", 0),
             outside: by_name("Outside"),
+            of_two: by_name("Direct rooms"),
         }
     }
 
@@ -82,6 +84,10 @@ impl Document {
         who: Standing,
         policy: Policy,
     ) -> Result<(), Rejection> {
+        if policy.kind == Kind::Direct {
+            let row = self.of_two.get(operation.name()).unwrap_or(&self.of_two["any other"]);
+            return said(row[0]);
+        }
         match self.members[operation.name()][role as usize - 1] {
             "speaks" => {
                 let speak = match policy.speak {
@@ -117,6 +123,7 @@ impl Document {
             (Kind::Private, false, false) => 2,
             (Kind::Private, false, true) => 3,
             (Kind::Private, true, _) => 4,
+            (Kind::Direct, ..) => 5,
         };
         match row[column] {
             "reads" if policy.history == Visibility::All => Ok(()),
@@ -132,7 +139,7 @@ fn every_cell_of_the_table_of_rights_is_what_the_code_answers() {
     let mut cells = 0;
     for operation in Operation::ALL {
         for who in (0..=u8::MAX).filter_map(Standing::from_byte) {
-            for kind in [Kind::Public, Kind::Private] {
+            for kind in [Kind::Public, Kind::Private, Kind::Direct] {
                 for speak in [Speak::Everyone, Speak::Members, Speak::Voiced] {
                     for history in [Visibility::Members, Visibility::Joining, Visibility::All] {
                         let policy = Policy { kind, speak, history, slow_seconds: 0 };
@@ -145,14 +152,15 @@ fn every_cell_of_the_table_of_rights_is_what_the_code_answers() {
             }
         }
     }
-    assert_eq!(cells, Operation::ALL.len() * 80 * 18);
+    assert_eq!(cells, Operation::ALL.len() * 80 * 27);
 }
 
 #[test]
 fn no_row_stands_for_an_operation_that_there_is_not() {
     let document = Document::read();
     assert_eq!(document.members.len(), Operation::ALL.len());
-    for name in document.members.keys().chain(document.outside.keys()) {
+    for name in document.members.keys().chain(document.outside.keys()).chain(document.of_two.keys())
+    {
         if *name != "any other" {
             operation(name);
         }

@@ -6,6 +6,7 @@
 
 mod leaving;
 mod moderation;
+mod reading;
 mod start;
 
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::auth::Auth;
 use crate::clock::{Clock, Moment};
 use crate::config::Settings;
+use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::fanout::{Fanout, Order, ReplyTo};
 use crate::history::{Gap, History};
@@ -31,6 +33,7 @@ use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::outbox::ConnectionId;
 use crate::pages::{Page, RoomList, Span, show_among};
+use crate::personal::Personal;
 use crate::protocols::Target;
 use crate::sequencer::{Item, Submission};
 use crate::sessions::Sessions;
@@ -59,6 +62,10 @@ pub struct App {
     pub moderation: Arc<Moderation>,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
+    /// What accounts keep for themselves.
+    pub personal: Arc<Personal>,
+    /// Who may write to whom.
+    pub contacts: Arc<Contacts>,
     /// What has happened.
     pub history: History,
     /// What is not folded yet.
@@ -119,6 +126,19 @@ impl App {
             Reply::Created { seq } => Ok((room, seq)),
             other => unreachable!("a room that was asked for is created, not {other:?}"),
         }
+    }
+
+    /// Finds who is to be written to and the direct room with it, or a number for that.
+    pub async fn direct(&self, from: &Author, target: Target) -> Result<Command, Rejection> {
+        let with = self.whom(target).await?;
+        if with.id == from.id {
+            return Err(Rejection::BadArgument);
+        }
+        if !self.contacts.may_write(from.id, with.id) {
+            return Err(Rejection::NotAccepted);
+        }
+        let room = self.directory.open(from.id, with.id)?;
+        Ok(Command::Direct { room, with })
     }
 
     /// A page of the rooms above `after`; `limit` 0 is the page's own size, above it is cut to it.
@@ -255,6 +275,7 @@ impl App {
                 }
             },
             Command::Leave { .. }
+            | Command::Direct { .. }
             | Command::Post { .. }
             | Command::Edit { .. }
             | Command::Delete { .. }
@@ -274,6 +295,9 @@ impl App {
         }
         if let Command::Create { room, name, kind } = &submission.request.command {
             self.directory.give_back(*room, name, *kind);
+        }
+        if let Command::Direct { room, .. } = &submission.request.command {
+            self.directory.opened(*room);
         }
     }
 

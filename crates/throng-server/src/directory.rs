@@ -6,6 +6,8 @@
 //! decides an order: whether a post is taken is the shard's to say. Of an account it knows as much as
 //! reading depends on: where it is a member and since when, where it is banned or invited.
 
+mod direct;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,6 +21,7 @@ use throng_core::{
 };
 
 use crate::pages::{RoomList, RoomSummary};
+use direct::Direct;
 
 /// Locks of the accounts' rooms; each guards the accounts whose number falls to it.
 const STRIPES: usize = 16;
@@ -42,6 +45,7 @@ struct Rooms {
     by_name: HashMap<String, RoomId>,
     /// Public rooms, ascending.
     public: Vec<RoomId>,
+    direct: Direct,
     /// Rooms, and reserved numbers.
     len: usize,
 }
@@ -93,6 +97,8 @@ struct Belongs {
     marks: Vec<(RoomId, Standing)>,
     /// Joins that were let through and are not decided yet.
     joining: u32,
+    /// Of the rooms, those of two.
+    direct: u32,
 }
 
 /// What may be read of a room.
@@ -131,11 +137,14 @@ impl Directory {
         people: impl Iterator<Item = (UserId, Person)>,
     ) {
         let mut count = 0;
-        for (user, person) in people {
+        let people: Vec<_> = people.collect();
+        let direct = settled.policy.kind == Kind::Direct;
+        for (user, person) in people.iter().copied() {
             let mut belonging = self.belonging(user);
             let belongs = belonging.entry(user).or_default();
             if let Some(joined) = person.joined() {
                 count += 1;
+                belongs.direct += u32::from(direct);
                 belongs.add(room, joined);
             }
             belongs.mark(room, person.standing());
@@ -152,6 +161,9 @@ impl Directory {
         let mut rooms = self.write();
         rooms.len += 1;
         rooms.put(room, entry);
+        if direct {
+            rooms.direct.restore(room, &people);
+        }
     }
 
     /// Takes the next number for a room of this name, or says why not. Given back by `give_back`.
@@ -164,12 +176,7 @@ impl Directory {
         if rooms.len >= self.rooms_max as usize {
             return Err(Rejection::LimitReached);
         }
-        // Number 0 is no room, so that the first place of the table stays empty.
-        let number = rooms.by_number.len().max(1);
-        let room = u32::try_from(number).ok().and_then(RoomId::new);
-        let room = room.ok_or(Rejection::LimitReached)?;
-        rooms.by_number.resize_with(number + 1, || None);
-        rooms.len += 1;
+        let room = rooms.next_number()?;
         if kind == Kind::Public {
             rooms.by_name.insert(folded, room);
         }
@@ -192,7 +199,7 @@ impl Directory {
         let mut belonging = self.belonging(user);
         let belongs = belonging.entry(user).or_default();
         let member = room.is_some_and(|room| belongs.joined(room).is_some());
-        let count = belongs.rooms.len() + belongs.joining as usize;
+        let count = belongs.rooms.len() - belongs.direct as usize + belongs.joining as usize;
         if !member && count >= self.rooms_per_user_max {
             return Err(Rejection::LimitReached);
         }
@@ -261,8 +268,11 @@ impl Directory {
 
     /// An event about an account; whether it belonged before and after.
     fn take_in(&self, user: UserId, event: &Event) -> (bool, bool) {
+        // The two of a direct room are there at its second and third place, and stay.
+        let direct = event.seq <= Seq(3) && self.is_direct(event.room);
         let mut belonging = self.belonging(user);
         let belongs = belonging.entry(user).or_default();
+        belongs.direct += u32::from(direct);
         let joined = belongs.joined(event.room);
         let was = joined.map(|seq| Person::new(seq, belongs.standing(event.room)));
         let marks = belongs.standing(event.room);
@@ -316,6 +326,11 @@ impl Directory {
         self.reading(user, room, Operation::Subscribe).map(|reading| reading.head)
     }
 
+    /// Where an account joined a room that it belongs to.
+    pub fn joined(&self, user: UserId, room: RoomId) -> Option<Seq> {
+        self.stands(user, room).1
+    }
+
     /// The newest durable event of a room; 0 for none.
     pub fn head_of(&self, room: RoomId) -> Seq {
         self.read().get(room).map_or(Seq::ZERO, |entry| Seq(entry.head.load(Ordering::Acquire)))
@@ -366,6 +381,9 @@ impl Directory {
             if member && mark.role().is_none() { mark.as_role(Role::Member) } else { mark }
         };
         let mut page = rooms.summaries(&numbers, stands, limit + 1);
+        for room in page.iter_mut().filter(|room| room.policy.kind == Kind::Direct) {
+            room.with = rooms.with(room.room, asker);
+        }
         let more = page.len() > limit;
         page.truncate(limit);
         RoomList { rooms: page, more }
@@ -386,6 +404,16 @@ impl Directory {
 }
 
 impl Rooms {
+    /// Takes the next number. 0 is no room, so that the first place of the table stays empty.
+    fn next_number(&mut self) -> Result<RoomId, Rejection> {
+        let number = self.by_number.len().max(1);
+        let room = u32::try_from(number).ok().and_then(RoomId::new);
+        let room = room.ok_or(Rejection::LimitReached)?;
+        self.by_number.resize_with(number + 1, || None);
+        self.len += 1;
+        Ok(room)
+    }
+
     fn get(&self, room: RoomId) -> Option<&Entry> {
         self.by_number.get(room.get() as usize)?.as_deref()
     }
@@ -427,6 +455,7 @@ impl Rooms {
                 invited: standing.has(Standing::INVITED),
                 policy,
                 topic,
+                with: None,
             })
         };
         numbers.iter().filter_map(summary).take(limit).collect()
@@ -495,93 +524,4 @@ fn lock(settled: &Mutex<Settled>) -> MutexGuard<'_, Settled> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use throng_core::{Author, Timestamp, Username};
-
-    fn author(id: u64) -> Author {
-        let name = Username::parse(&format!("user{id}")).unwrap();
-        Author { id: UserId::new(id).unwrap(), name }
-    }
-
-    fn event(room: RoomId, seq: u64, kind: EventKind) -> Arc<Event> {
-        let (seq, prev) = (Seq(seq), Seq(seq - 1));
-        Arc::new(Event { room, seq, prev, pushed: true, at: Timestamp(1), kind })
-    }
-
-    fn make(directory: &Directory, name: &str, by: u64) -> RoomId {
-        let name = RoomName::parse(name).unwrap();
-        let room = directory.reserve(&name, Kind::Public).unwrap();
-        let created = EventKind::Created { by: author(by), name, kind: Kind::Public };
-        let joined = EventKind::Joined { who: author(by) };
-        directory.update(&[event(room, 1, created), event(room, 2, joined)]);
-        room
-    }
-
-    fn user(id: u64) -> UserId {
-        UserId::new(id).unwrap()
-    }
-
-    #[test]
-    fn a_reserved_name_is_taken_until_it_is_given_back() {
-        let directory = Directory::new(&Limits::default());
-        let (name, same) = (RoomName::parse("Tea").unwrap(), RoomName::parse("tEA").unwrap());
-        let first = directory.reserve(&name, Kind::Public).unwrap();
-        assert_eq!(directory.reserve(&same, Kind::Public), Err(Rejection::RoomNameTaken));
-        directory.give_back(first, &name, Kind::Public);
-        let second = directory.reserve(&same, Kind::Public).unwrap();
-        assert_ne!(first, second, "a number is not used twice");
-        assert!(!directory.exists(second), "it exists once it is committed");
-    }
-
-    #[test]
-    fn the_limit_of_rooms_holds_from_both_sides() {
-        let limits = Limits { rooms_max: 2, ..Limits::default() };
-        let directory = Directory::new(&limits);
-        make(&directory, "one", 1);
-        make(&directory, "two", 1);
-        let third = RoomName::parse("three").unwrap();
-        assert_eq!(directory.reserve(&third, Kind::Public), Err(Rejection::LimitReached));
-    }
-
-    #[test]
-    fn joins_under_way_count_against_an_accounts_rooms() {
-        let limits = Limits { rooms_per_user_max: 2, ..Limits::default() };
-        let directory = Directory::new(&limits);
-        let room = make(&directory, "one", 1);
-        let reserved = directory.may_join(user(1), None).unwrap();
-        assert!(matches!(directory.may_join(user(1), None), Err(Rejection::LimitReached)));
-        let again = directory.may_join(user(1), Some(room)).unwrap();
-        directory.settle(&again);
-        directory.settle(&reserved);
-        assert!(directory.may_join(user(1), None).is_ok());
-    }
-
-    #[test]
-    fn who_left_reads_no_more() {
-        let directory = Directory::new(&Limits::default());
-        let room = make(&directory, "one", 1);
-        assert_eq!(directory.head(user(1), room), Ok(Seq(2)));
-        assert_eq!(directory.head(user(2), room), Err(Rejection::NotMember));
-        directory.update(&[event(room, 3, EventKind::Left { who: author(1) })]);
-        assert_eq!(directory.head(user(1), room), Err(Rejection::NotMember));
-        let list = directory.list(user(1), 0, 0, false);
-        assert_eq!((list.rooms[0].members, list.rooms[0].head), (0, Seq(3)));
-    }
-
-    #[test]
-    fn the_list_comes_in_pages_by_number() {
-        let directory = Directory::new(&Limits::default());
-        for number in 0..5 {
-            make(&directory, &format!("room {number}"), 1 + number % 2);
-        }
-        let page = directory.list(user(1), 0, 2, false);
-        let numbers: Vec<u32> = page.rooms.iter().map(|room| room.room.get()).collect();
-        assert_eq!((numbers, page.more), (vec![1, 2], true));
-        let page = directory.list(user(1), 2, 3, false);
-        assert_eq!((page.rooms.len(), page.more), (3, false));
-        let mine = directory.list(user(1), 0, 0, true);
-        assert_eq!(mine.rooms.len(), 3);
-        assert!(mine.rooms.iter().all(|room| room.member));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use throng_core::id::SEQ_MAX;
+use throng_core::limits::MENTIONS_COUNTED_MAX;
 use throng_core::reaction::take_in;
 use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
@@ -173,6 +174,45 @@ impl History {
             }
         }
         Ok(tallies)
+    }
+
+    /// The posts that a room has had since this account joined it at this place, where it has `posts`
+    /// now. Blocks on the store.
+    pub fn posts_since_joining(
+        &self,
+        room: RoomId,
+        (user, joined): (UserId, Seq),
+        posts: u64,
+    ) -> Result<u64, StoreError> {
+        let look = self.tail.look(room, Span::After(joined), usize::MAX);
+        if joined >= look.first {
+            let posted = |event: &&Arc<Event>| matches!(event.kind, EventKind::Posted { .. });
+            return Ok(look.events.iter().filter(posted).count() as u64);
+        }
+        let then = self.store.posts_at_joining(room, user)?.unwrap_or(0);
+        Ok(posts.saturating_sub(then))
+    }
+
+    /// How many messages above a place mention this account, up to what is counted. Blocks on the
+    /// store.
+    pub fn mentions(&self, room: RoomId, user: UserId, after: Seq) -> Result<usize, StoreError> {
+        let newer = self.tail.look(room, Span::After(after), usize::MAX).events;
+        let changes = self.tail.changes(room, after.next(), Seq(SEQ_MAX));
+        let older = self.store.mentions(room, user, after, MENTIONS_COUNTED_MAX)?;
+        let mut found: BTreeSet<Seq> = older.into_iter().collect();
+        for event in newer {
+            if let EventKind::Posted { extras: Some(extras), .. } = &event.kind
+                && extras.mentions.binary_search(&user).is_ok()
+            {
+                found.insert(event.seq);
+            }
+        }
+        for event in changes {
+            if let EventKind::Deleted { of, .. } = &event.kind {
+                found.remove(of);
+            }
+        }
+        Ok(found.len().min(MENTIONS_COUNTED_MAX))
     }
 
     /// The places of the messages that are pinned, ascending. Blocks on the store.

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic, UserId};
+use crate::personal::{Level, Marker};
+use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic, UserId, Username};
 
 /// Which events of a room, and from which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,32 @@ pub struct RoomSummary {
     pub policy: Policy,
     /// What it is about.
     pub topic: Topic,
+    /// Of a direct room: the other one of its two.
+    pub with: Option<(UserId, Username)>,
+}
+
+/// What of a room its member has not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Which room.
+    pub room: RoomId,
+    /// How far it has read; nothing before it said so.
+    pub read: Marker,
+    /// Posts after that.
+    pub unread: u64,
+    /// Of them, those that mention it, up to what is counted.
+    pub mentions: usize,
+    /// What it wants to be told of.
+    pub level: Level,
+}
+
+/// One page of what was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreads {
+    /// Ascending by the rooms' numbers.
+    pub rooms: Vec<Unread>,
+    /// There are more after the last of these.
+    pub more: bool,
 }
 
 /// One page of the list of rooms.

@@ -9,7 +9,8 @@ pub mod moderation;
 use std::sync::Arc;
 
 use moderation::{
-    KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_PINNED, KIND_REACTED, KIND_SET, Told,
+    KIND_CREATED_DIRECT, KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_PINNED, KIND_REACTED,
+    KIND_SET, Told,
 };
 use throng_core::{
     Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp,
@@ -230,6 +231,12 @@ impl<'a> Raw<'a> {
                 name: RoomName::parse(self.text).map_err(|_| RecordError::Field("room name"))?,
                 kind: if self.kind == KIND_CREATED { Kind::Public } else { Kind::Private },
             },
+            KIND_CREATED_DIRECT => EventKind::Created {
+                by: author,
+                name: RoomName::parse_two(self.text)
+                    .map_err(|_| RecordError::Field("room name"))?,
+                kind: Kind::Direct,
+            },
             KIND_JOINED => EventKind::Joined { who: author },
             KIND_LEFT => EventKind::Left { who: author },
             KIND_POSTED => EventKind::Posted {
@@ -292,6 +299,9 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         EventKind::Created { by, name, kind: Kind::Private } => {
             (KIND_CREATED_PRIVATE, by, name.as_str())
         }
+        EventKind::Created { by, name, kind: Kind::Direct } => {
+            (KIND_CREATED_DIRECT, by, name.as_str())
+        }
         EventKind::Joined { who } => (KIND_JOINED, who, ""),
         EventKind::Left { who } => (KIND_LEFT, who, ""),
         EventKind::Posted { author, body, .. } => (KIND_POSTED, author, body.as_str()),
@@ -341,7 +351,7 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
 }
 
 fn has_text(kind: u8) -> bool {
-    matches!(kind, KIND_CREATED | KIND_CREATED_PRIVATE | KIND_POSTED)
+    matches!(kind, KIND_CREATED | KIND_CREATED_PRIVATE | KIND_CREATED_DIRECT | KIND_POSTED)
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -407,7 +417,7 @@ impl<'a> Reader<'a> {
         let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
         let kind = if nibble == KIND_MORE { self.byte("kind")? } else { nibble };
         let is_kind = match nibble {
-            KIND_MORE => matches!(kind, KIND_REACTED | KIND_PINNED),
+            KIND_MORE => matches!(kind, KIND_REACTED | KIND_PINNED | KIND_CREATED_DIRECT),
             _ => kind <= KIND_LAST,
         };
         let of_another = kind == KIND_DELETED && tag & TAG_WHOSE != 0;

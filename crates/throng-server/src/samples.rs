@@ -91,6 +91,8 @@ pub fn every_kind() -> Vec<Arc<Event>> {
     events.push(Arc::new(far));
     let kind = Kind::Private;
     events.push(event(room(2), 1, EventKind::Created { by: author(2), name: name(room(2)), kind }));
+    let (name, kind) = (RoomName::of_two(&author(2).name, &author(3).name), Kind::Direct);
+    events.push(event(room(3), 1, EventKind::Created { by: author(2), name, kind }));
     let by = || author(1);
     let mut kinds = vec![
         EventKind::Edited { by: by(), of: Seq(3), body: Body::parse("better").unwrap() },

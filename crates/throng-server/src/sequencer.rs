@@ -14,6 +14,7 @@ use throng_core::{Command, Event, EventKind, Rejection, Reply, Request, UserId};
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Moment};
+use crate::contacts::Contacts;
 use crate::directory::{Directory, Reserved};
 use crate::fanout::{Answered, Fanout, ReplyTo, Told};
 use crate::faults::{Fault, planted};
@@ -79,6 +80,8 @@ pub struct Around {
     pub tail: Arc<Tail>,
     /// Who belongs where.
     pub directory: Arc<Directory>,
+    /// Who may write to whom.
+    pub contacts: Arc<Contacts>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -238,6 +241,11 @@ impl Sequencer {
                         Ok(None) => {}
                         Err(error) => tracing::error!(%error, "cannot look up a message"),
                     },
+                    Want::Consent { room, from, to } => {
+                        if !self.around.contacts.may_write(*from, *to) {
+                            self.scratch.facts.refuse(*room, *from);
+                        }
+                    }
                     Want::Tallies { room, seq, user } => {
                         match self.around.history.tallies(*room, *seq, *user) {
                             Ok(tallies) => {
@@ -304,6 +312,9 @@ impl Sequencer {
                 && !matches!(answered.outcome, Ok(Reply::Created { .. }))
             {
                 self.around.directory.give_back(*room, name, *kind);
+            }
+            if let Command::Direct { room, .. } = &request.command {
+                self.around.directory.opened(*room);
             }
         }
     }

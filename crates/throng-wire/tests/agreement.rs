@@ -82,6 +82,7 @@ fn request() -> impl Strategy<Value = Request> {
         room.prop_map(|room| Request::Unsubscribe(v1::Unsubscribe { room })).boxed(),
         Just(Request::Ping(v1::Ping {})).boxed(),
         about_messages().boxed(),
+        about_oneself().boxed(),
         oversight().boxed(),
     ])
 }
@@ -144,6 +145,24 @@ fn about_messages() -> impl Strategy<Value = Request> {
         (room, any::<u64>(), any::<u32>())
             .prop_map(|(room, after, limit)| Request::Pins(v1::Pins { room, after, limit }))
             .boxed(),
+    ])
+}
+
+fn about_oneself() -> impl Strategy<Value = Request> {
+    let room = any::<u32>();
+    Union::new([
+        (any::<u64>(), text())
+            .prop_map(|(user, name)| Request::OpenDirect(v1::OpenDirect { user, name }))
+            .boxed(),
+        (room, any::<u64>()).prop_map(|(room, seq)| Request::Read(v1::Read { room, seq })).boxed(),
+        (room, 0..=2)
+            .prop_map(|(room, level)| Request::SetLevel(v1::SetLevel { room, level }))
+            .boxed(),
+        any::<[u32; 2]>()
+            .prop_map(|[after, limit]| Request::Unread(v1::Unread { after, limit }))
+            .boxed(),
+        Just(Request::Contacts(v1::Contacts {})).boxed(),
+        (0..=2).prop_map(|writers| Request::SetContacts(v1::SetContacts { writers })).boxed(),
     ])
 }
 
@@ -220,6 +239,9 @@ fn event() -> impl Strategy<Value = v1::Event> {
         .prop_map(|(room, [seq, prev, at], what)| v1::Event { room, seq, prev, at, what })
 }
 
+/// What an unread room is made of.
+type Counts = ([u64; 3], [u32; 2], i32);
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     let (room, flag) = (any::<u32>(), any::<bool>());
     Union::new([
@@ -258,6 +280,30 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (room, any_position())
             .prop_map(|(room, position)| Outcome::Subscribed(v1::Subscribed { room, position }))
             .boxed(),
+        overseen().boxed(),
+        (prop::collection::vec((any::<[u64; 3]>(), any::<[u32; 2]>(), 0..=2), 0..4), flag)
+            .prop_map(|(rooms, more)| {
+                let room = |([seq, n, unread], [room, mentions], level): Counts| v1::UnreadRoom {
+                    room,
+                    seq,
+                    n,
+                    unread,
+                    mentions,
+                    level,
+                };
+                let rooms = rooms.into_iter().map(room).collect();
+                Outcome::Unread(v1::UnreadRooms { rooms, more })
+            })
+            .boxed(),
+        (0..=2).prop_map(|writers| Outcome::Contacts(v1::ContactsAre { writers })).boxed(),
+        Just(Outcome::Done(v1::Done {})).boxed(),
+        Just(Outcome::Pong(v1::Pong {})).boxed(),
+    ])
+}
+
+fn overseen() -> impl Strategy<Value = Outcome> {
+    let (room, flag) = (any::<u32>(), any::<bool>());
+    Union::new([
         (room, prop::collection::vec(text(), 0..4))
             .prop_map(|(room, list)| Outcome::Words(v1::RoomWords { room, list }))
             .boxed(),
@@ -278,8 +324,6 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 Outcome::Blocked(v1::Blocked { users, more })
             })
             .boxed(),
-        Just(Outcome::Done(v1::Done {})).boxed(),
-        Just(Outcome::Pong(v1::Pong {})).boxed(),
     ])
 }
 
@@ -324,10 +368,19 @@ fn any_entry() -> impl Strategy<Value = v1::AuditEntry> {
 }
 
 fn any_room() -> impl Strategy<Value = v1::Room> {
-    (any::<[u32; 3]>(), text(), text(), any::<[u64; 2]>(), any::<[bool; 2]>(), 0..=1, 0..=3, 0..=3)
+    (
+        (any::<[u32; 3]>(), any_user()),
+        text(),
+        text(),
+        any::<[u64; 2]>(),
+        any::<[bool; 2]>(),
+        0..=2,
+        0..=3,
+        0..=3,
+    )
         .prop_map(
             |(
-                [id, members, slow_seconds],
+                ([id, members, slow_seconds], with),
                 name,
                 topic,
                 [head, posts],
@@ -349,6 +402,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
                     slow_seconds,
                     history,
                     invited,
+                    with,
                 }
             },
         )
@@ -387,6 +441,12 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(re, outcome)| Frame::Reply(v1::Reply { re, outcome }))
             .boxed(),
         event().prop_map(Frame::Event).boxed(),
+        (any::<u32>(), any::<[u64; 2]>())
+            .prop_map(|(room, [seq, n])| Frame::Read(v1::ReadTo { room, seq, n }))
+            .boxed(),
+        (any::<u32>(), any_user())
+            .prop_map(|(room, with)| Frame::Opened(v1::Opened { room, with }))
+            .boxed(),
         (any::<u32>(), any::<u64>())
             .prop_map(|(room, seq)| Frame::Left(v1::Left { room, seq, act: 0 }))
             .boxed(),

@@ -14,6 +14,7 @@ use throng_server::fanout::Offered;
 use throng_server::lifecycle::{self, EXIT_HARD, Fatal};
 use throng_server::listeners::{self, ListenError, Open};
 use throng_server::log::LogError;
+use throng_server::personal::Trouble;
 use throng_server::recovery::RecoveryError;
 use throng_server::store::StoreError;
 use tokio::sync::oneshot;
@@ -106,6 +107,12 @@ fn of_start(error: &StartError) -> Code {
         StartError::Store(error) | StartError::Recovery(RecoveryError::Store(error)) => {
             of_store(error)
         }
+        StartError::Personal(trouble) => match trouble {
+            Trouble::Full => Code::Unwritable,
+            Trouble::Corrupt(_) => Code::Corrupt,
+            Trouble::SyncFailed(_) => Code::SyncFailed,
+            Trouble::Io(_) => Code::Other,
+        },
         StartError::Auth(AuthError::Accounts(error)) => accounts_code(error),
         StartError::Auth(_) | StartError::Thread(_) | StartError::Chance(_) => Code::System,
     }

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::direct::consented;
 use super::moderation::{in_sight, is_deleted, message};
 use super::{Facts, Shard, Turn, Want};
 use crate::command::{Command, Reply, Request};
@@ -52,6 +53,9 @@ impl Shard {
         let operation = if on { Operation::React } else { Operation::Unreact };
         let slot = self.permitted(room, operation, who.id)?;
         let state = &self.rooms[slot];
+        if on {
+            consented(state, who.id, facts)?;
+        }
         in_sight(state, who.id, of)?;
         standing(room, of, facts, turn)?;
         let tallies = tallies(room, of, who.id, facts, turn)?;

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::event::Event;
 use crate::id::{RoomId, Seq, Timestamp, UserId};
@@ -48,6 +48,15 @@ pub enum Want {
         /// Who is to answer it.
         user: UserId,
     },
+    /// Something is to be said in a direct room: `Facts::refuse`, if the other does not want it.
+    Consent {
+        /// Which room.
+        room: RoomId,
+        /// Who is to say it.
+        from: UserId,
+        /// To whom.
+        to: UserId,
+    },
 }
 
 /// The events that a batch wanted.
@@ -56,6 +65,7 @@ pub struct Facts {
     pub(super) events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
     pub(super) messages: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
     pub(super) tallies: HashMap<(RoomId, Seq, UserId), Vec<Tally>, FixedState>,
+    pub(super) refused: HashSet<(RoomId, UserId), FixedState>,
 }
 
 impl Facts {
@@ -74,10 +84,16 @@ impl Facts {
         self.tallies.insert((room, seq, user), tallies);
     }
 
+    /// The other of a direct room takes no messages from this one.
+    pub fn refuse(&mut self, room: RoomId, from: UserId) {
+        self.refused.insert((room, from));
+    }
+
     /// Forgets all, to be used for another batch.
     pub fn clear(&mut self) {
         self.events.clear();
         self.messages.clear();
         self.tallies.clear();
+        self.refused.clear();
     }
 }

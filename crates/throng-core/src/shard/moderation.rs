@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use super::direct::consented;
 use super::{Facts, Shard, Turn};
 use crate::command::Reply;
 use crate::event::{Author, Event, EventKind};
@@ -56,6 +57,9 @@ impl Shard {
         };
         let slot = self.permitted(room, own, who.id)?;
         let state = &self.rooms[slot];
+        if body.is_some() {
+            consented(state, who.id, facts)?;
+        }
         let asker = state.standing(who.id);
         in_sight(state, who.id, of)?;
         let message = message(room, of, facts, turn)?;

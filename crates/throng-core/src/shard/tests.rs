@@ -1,6 +1,7 @@
 //! What a shard decides, case by case. Random histories against a model are in `tests/`.
 
 mod answered;
+mod direct;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -71,11 +72,13 @@ fn left(seq: u64) -> Outcome {
 struct Kept {
     shard: Shard,
     events: Vec<Arc<Event>>,
+    /// Who takes nothing from whom.
+    unwanted: Vec<(UserId, UserId)>,
 }
 
 impl Kept {
     fn new(limits: &Limits) -> Self {
-        Self { shard: Shard::new(7, limits), events: Vec::new() }
+        Self { shard: Shard::new(7, limits), events: Vec::new(), unwanted: Vec::new() }
     }
 
     fn facts(&self, batch: &[Request], now: Now) -> Facts {
@@ -98,6 +101,11 @@ impl Kept {
                     let deleted = self.events.iter().find(deletes).is_some();
                     let shown = if deleted { Arc::new(found.erased()) } else { found.clone() };
                     facts.add_message(shown);
+                }
+                Want::Consent { room, from, to } => {
+                    if self.unwanted.contains(&(to, from)) {
+                        facts.refuse(room, from);
+                    }
                 }
                 Want::Tallies { room, seq, user } => {
                     let about = |e: &&Arc<Event>| e.room == room && e.kind.changes() == Some(seq);

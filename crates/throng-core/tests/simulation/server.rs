@@ -137,7 +137,7 @@ impl Server {
             for want in &wants {
                 match *want {
                     Want::Origins { room, .. } => self.load_origins(room),
-                    Want::Message { .. } | Want::Tallies { .. } => {
+                    Want::Message { .. } | Want::Tallies { .. } | Want::Consent { .. } => {
                         unreachable!("nobody touches messages here")
                     }
                     Want::Event { room, seq } => {

@@ -245,7 +245,8 @@ impl Sink<'_> {
         let frame = decoded.map_err(|error| Broken(error.to_string()))?;
         match frame.frame {
             // A kind of frame that came after this version of the protocol.
-            None => {}
+            // Outside of every order: nothing that a load counts.
+            None | Some(Frame::Opened(_) | Frame::Read(_)) => {}
             Some(Frame::Welcome(welcome)) => {
                 (self.observe)(Observation::Ready {
                     server: &welcome.server,

@@ -22,6 +22,7 @@ use crate::accounts::{self, AccountsError, Watch};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::contacts::Contacts;
 use crate::directory::{Directory, Settled};
 use crate::fanout::{self, Deliver, Fanout, Offered};
 use crate::fold::{Fold, FoldEnded, Folder};
@@ -31,6 +32,7 @@ use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
 use crate::moderation::Moderation;
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
+use crate::personal::Personal;
 use crate::recovery::{RecoveryError, recover};
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
@@ -82,6 +84,9 @@ pub enum StartError {
     /// The accounts or the hashing threads.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The accounts' own notes.
+    #[error("cannot open personal.db: {0:?}; put back a backup, or move it away to begin anew")]
+    Personal(crate::sqlite::Trouble),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(io::Error),
@@ -96,6 +101,7 @@ pub struct Stop {
     sequencers: Vec<JoinHandle<()>>,
     fanouts: Vec<JoinHandle<()>>,
     fold: Option<Fold>,
+    personal: Option<(Arc<Personal>, JoinHandle<()>)>,
     /// Given back last.
     _lock: Option<File>,
 }
@@ -153,9 +159,9 @@ impl App {
         let sessions = Arc::new(Sessions::new(&limits));
         let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
         let auth = open_auth(&settings, &clock, &metrics)?;
-        let watch = SessionsWatch { sessions: Arc::clone(&sessions), fatal: fatal.clone() };
-        auth.accounts().watch(Arc::new(watch));
+        auth.accounts().watch(Arc::new(SessionsWatch::new(&sessions, &fatal)));
         let moderation = open_moderation(&settings, &fatal)?;
+        let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let fold = start_fold(&tail, &disk, &moderation, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let around = Threads {
@@ -165,6 +171,7 @@ impl App {
                 store: disk.store,
                 tail: Arc::clone(&tail),
                 directory: Arc::clone(&directory),
+                contacts: Arc::clone(&contacts),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
             },
@@ -178,7 +185,7 @@ impl App {
             fatal: fatal.clone(),
             offered: offered.clone(),
         };
-        let mut stop = Stop { fold: Some(fold), _lock: disk.lock, ..Stop::default() };
+        let mut stop = Stop::of(fold, &personal, &fatal, disk.lock)?;
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Arc::new(Self {
             requests: Rate::requests(&limits),
@@ -193,6 +200,8 @@ impl App {
             directory,
             moderation,
             sessions,
+            personal,
+            contacts,
             history,
             tail,
             syncs,
@@ -200,9 +209,7 @@ impl App {
             shards,
         });
         app.start_sweep();
-        if !app.settings.memory {
-            app.start_looking_outside();
-        }
+        app.start_looking_outside();
         Ok(app)
     }
 
@@ -236,6 +243,9 @@ impl App {
     /// Closes the connections of sessions that another process ended; ends with the runtime.
     #[expect(clippy::disallowed_methods, reason = "nobody waits for it to end")]
     fn start_looking_outside(self: &Arc<Self>) {
+        if self.settings.memory {
+            return;
+        }
         let app = Arc::downgrade(self);
         let mut ticks = tokio::time::interval(LOOK_OUTSIDE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -270,6 +280,18 @@ impl App {
 }
 
 impl Stop {
+    /// Starts the thread of the accounts' notes, which ends last.
+    fn of(
+        fold: Fold,
+        personal: &Arc<Personal>,
+        fatal: &Fatal,
+        lock: Option<File>,
+    ) -> Result<Self, StartError> {
+        let thread = personal.start(fatal.clone()).map_err(StartError::Thread)?;
+        let personal = Some((Arc::clone(personal), thread));
+        Ok(Self { fold: Some(fold), personal, _lock: lock, ..Self::default() })
+    }
+
     fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) {
         for thread in self.sequencers.drain(..) {
             _ = thread.join();
@@ -284,6 +306,10 @@ impl Stop {
             && let Err(error) = fold.finish()
         {
             tracing::warn!(%error, "not all was folded; it is in the log, the next start reads it");
+        }
+        if let Some((personal, thread)) = self.personal.take() {
+            personal.stop();
+            _ = thread.join();
         }
     }
 }
@@ -362,6 +388,21 @@ fn open_moderation(settings: &Settings, fatal: &Fatal) -> Result<Arc<Moderation>
     let fatal = fatal.clone();
     let sync_failed = move |cause: &str| fatal.sync_failed(&StoreError::SyncFailed(cause.into()));
     Ok(Arc::new(Moderation::open(folder, Box::new(sync_failed))?))
+}
+
+/// Who was blocked may not write, whatever else was settled.
+fn open_personal(
+    settings: &Settings,
+    directory: &Arc<Directory>,
+    moderation: &Arc<Moderation>,
+) -> Result<(Arc<Personal>, Arc<Contacts>), StartError> {
+    let path = settings.data.join("personal.db");
+    let path = (!settings.memory).then_some(path.as_path());
+    let personal = Personal::open(path).map_err(StartError::Personal)?;
+    let contacts = Contacts::new(Arc::clone(&personal), Arc::clone(directory));
+    let moderation = Arc::clone(moderation);
+    contacts.ask_blocks(Box::new(move |who, whom| moderation.blocks(who, whom)));
+    Ok((personal, Arc::new(contacts)))
 }
 
 fn open_auth(
@@ -496,6 +537,12 @@ impl Threads {
 struct SessionsWatch {
     sessions: Arc<Sessions>,
     fatal: Fatal,
+}
+
+impl SessionsWatch {
+    fn new(sessions: &Arc<Sessions>, fatal: &Fatal) -> Self {
+        Self { sessions: Arc::clone(sessions), fatal: fatal.clone() }
+    }
 }
 
 impl Watch for SessionsWatch {

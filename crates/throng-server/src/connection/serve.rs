@@ -64,7 +64,7 @@ pub struct Entered {
     endings: u64,
 }
 
-type Future_ = Pin<Box<dyn Future<Output = Slow> + Send>>;
+pub(super) type Future_ = Pin<Box<dyn Future<Output = Slow> + Send>>;
 
 impl<P: Protocol + Unpin> Connection<P> {
     /// Serves one ask.
@@ -93,6 +93,10 @@ impl<P: Protocol + Unpin> Connection<P> {
                 let answer = words.map(|words| Answer::Words { room, words });
                 Served::Answer(answer.unwrap_or_else(Answer::Rejected))
             }
+            What::Contacts => match self.user() {
+                Ok(user) => Served::Answer(Answer::Contacts(self.app.personal.writers(user.id))),
+                Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
+            },
             What::Ping => Served::Answer(Answer::Pong),
             What::Unsubscribe { room } => {
                 let outbox = Arc::clone(&self.outbox);
@@ -126,7 +130,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         Ok(())
     }
 
-    fn user(&self) -> Result<&Author, Rejection> {
+    pub(super) fn user(&self) -> Result<&Author, Rejection> {
         let identity = self.session.identity().ok_or(Rejection::NotAuthenticated)?;
         Ok(&identity.user)
     }
@@ -200,16 +204,6 @@ impl<P: Protocol + Unpin> Connection<P> {
                     Slow::Answer(re, page.map_or_else(Answer::Rejected, Answer::Page))
                 })
             }
-            What::Pins { room, after, limit } => {
-                let user = self.user().map(|user| user.id);
-                Box::pin(async move {
-                    let page = match user {
-                        Ok(user) => app.pins(user, room, after, limit).await,
-                        Err(rejection) => Err(rejection),
-                    };
-                    Slow::Answer(re, page.map_or_else(Answer::Rejected, Answer::Page))
-                })
-            }
             What::Subscribe { room, from } => {
                 let user = self.user().cloned();
                 let outbox = Arc::clone(&self.outbox);
@@ -225,6 +219,12 @@ impl<P: Protocol + Unpin> Connection<P> {
                 })
             }
             What::Moderation(asked) => self.oversee(re, asked),
+            what @ (What::Pins { .. }
+            | What::Read { .. }
+            | What::SetLevel { .. }
+            | What::Unread { .. }
+            | What::SetContacts { .. }
+            | What::OpenDirect { .. }) => self.begin_personal(re, what),
             What::Moderate { room, act, target } => {
                 let from = self.user().cloned();
                 let outbox = Arc::clone(&self.outbox);
@@ -360,6 +360,8 @@ fn needs_quiet(what: &What) -> bool {
     match what {
         What::History { .. }
         | What::Pins { .. }
+        | What::Read { .. }
+        | What::Unread { .. }
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }
         | What::ListRooms { .. }
@@ -375,6 +377,10 @@ fn needs_quiet(what: &What) -> bool {
         | What::CreateRoom { .. }
         | What::Command { .. }
         | What::Moderate { .. }
+        | What::OpenDirect { .. }
+        | What::Contacts
+        | What::SetContacts { .. }
+        | What::SetLevel { .. }
         | What::Ping
         | What::Refused(_) => false,
     }
@@ -433,7 +439,7 @@ pub(super) fn authenticate_silently(app: &Arc<App>, token: String) -> Future_ {
     })
 }
 
-/// Finds who is named, and puts the command into its shard's queue, where it waits its turn.
+/// Finds who is named, and asks for what is to be done.
 async fn moderate(
     app: &App,
     outbox: Arc<Outbox>,
@@ -441,11 +447,23 @@ async fn moderate(
     from: Author,
     (room, act, target): (RoomId, Act, Target),
 ) -> Slow {
+    match app.whom(target).await {
+        Ok(who) => submit(app, outbox, re, from, Command::Moderate { room, act, who }).await,
+        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+    }
+}
+
+/// Puts a command that had to wait into its shard's queue.
+pub(super) async fn submit(
+    app: &App,
+    outbox: Arc<Outbox>,
+    re: u32,
+    from: Author,
+    command: Command,
+) -> Slow {
     let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack: Ack::Durable };
-    let submission = app.whom(target).await.and_then(|who| {
-        app.submission(from, Command::Moderate { room, act, who }, to, app.clock.now())
-    });
-    match submission {
+    let room = command.room();
+    match app.submission(from, command, to, app.clock.now()) {
         Ok(submission) => {
             outbox.sent_off();
             // A closed queue is a server that ends; the connection hears of that by itself.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::hub::Hub;
-use throng_core::{Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId};
+use throng_core::{
+    Author, Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId,
+};
 
 use super::pace::{Offered, Pace};
 use super::rendering::Rendering;
@@ -189,6 +191,9 @@ impl Deliver {
         if let Some(removed) = event.kind.removes() {
             self.left(removed, &event, asker);
         }
+        if let EventKind::Joined { who } = &event.kind {
+            self.opened(who.id, &event);
+        }
         let listeners = self.hub.listeners(event.room);
         if !event.pushed || listeners == 0 {
             return;
@@ -204,6 +209,21 @@ impl Deliver {
             } else {
                 self.large.push_back(room);
             }
+        }
+    }
+
+    /// An account whose direct room was opened by the other hears of it on each of its connections,
+    /// outside of any order: it may subscribe.
+    fn opened(&mut self, user: UserId, event: &Event) {
+        if event.seq != Seq(3) {
+            return;
+        }
+        let Some((with, name)) = self.around.directory.with(event.room, user) else { return };
+        let with = Author { id: with, name };
+        for outbox in self.around.sessions.of(user) {
+            let mut bytes = Vec::with_capacity(64);
+            outbox.form.opened(event.room, &with, &mut bytes);
+            self.stage(&outbox, bytes, false);
         }
     }
 

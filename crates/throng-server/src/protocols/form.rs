@@ -3,12 +3,13 @@
 //! Neighbours: the fan-out renders events, connections render their answers. A form has no state, so
 //! that one rendering serves every recipient.
 
-use throng_core::{Act, Disconnect, Epoch, Event, Limits, RoomId, Seq};
+use throng_core::{Act, Author, Disconnect, Epoch, Event, Limits, RoomId, Seq};
 use throng_wire::native::{self, json, protobuf, v1};
 use throng_wire::{raw, ws};
 
 use super::Answer;
 use super::native::mapping;
+use crate::personal::Marker;
 
 /// A rendering. Everything a frame needs is in it: its own header too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +60,18 @@ impl Form {
     /// a request of this connection.
     pub fn left(self, room: RoomId, seq: Seq, act: Option<Act>, out: &mut Vec<u8>) {
         self.frame(v1::server_frame::Frame::Left(mapping::left(room, seq, act)), out);
+    }
+
+    /// To an account whose direct room was opened by the other.
+    pub fn opened(self, room: RoomId, with: &Author, out: &mut Vec<u8>) {
+        let opened = v1::Opened { room: room.get(), with: Some(mapping::user(with)) };
+        self.frame(v1::server_frame::Frame::Opened(opened), out);
+    }
+
+    /// To the other connections of an account that has read up to here.
+    pub fn read_to(self, room: RoomId, marker: Marker, out: &mut Vec<u8>) {
+        let read = v1::ReadTo { room: room.get(), seq: marker.seq.0, n: marker.n };
+        self.frame(v1::server_frame::Frame::Read(read), out);
     }
 
     /// The first frame of a connection.

@@ -17,7 +17,8 @@ use throng_core::{
 };
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
-use crate::pages::{Page, RoomList, Span};
+use crate::pages::{Page, RoomList, Span, Unreads};
+use crate::personal::{Level, Writers};
 pub use form::{FORMS, Form};
 
 /// One way to speak, from the server's side.
@@ -127,6 +128,39 @@ pub enum What {
         act: Act,
         /// To whom.
         target: Target,
+    },
+    /// Open the direct room with somebody, who is to be found first.
+    OpenDirect {
+        /// With whom.
+        target: Target,
+    },
+    /// Who may write to the asker.
+    Contacts,
+    /// Settle who may write to the asker.
+    SetContacts {
+        /// Who.
+        writers: Writers,
+    },
+    /// The asker has read up to a message.
+    Read {
+        /// In which room.
+        room: RoomId,
+        /// The message's place.
+        seq: Seq,
+    },
+    /// What of a room the asker wants to be told of.
+    SetLevel {
+        /// Which room.
+        room: RoomId,
+        /// What.
+        level: Level,
+    },
+    /// What the asker has not read in its rooms.
+    Unread {
+        /// Above this number.
+        after: u32,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
     },
     /// A page of the rooms.
     ListRooms {
@@ -286,6 +320,10 @@ pub enum Answer {
         /// Everything pushed up to here was sent before.
         position: Position,
     },
+    /// What was not read.
+    Unread(Unreads),
+    /// Who may write to the asker.
+    Contacts(Writers),
     /// Done.
     Done,
     /// Still here.

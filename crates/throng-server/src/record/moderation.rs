@@ -17,6 +17,7 @@ pub(super) const KIND_MODERATED: u8 = 6;
 pub(super) const KIND_SET: u8 = 7;
 pub(super) const KIND_REACTED: u8 = 20;
 pub(super) const KIND_PINNED: u8 = 21;
+pub(super) const KIND_CREATED_DIRECT: u8 = 22;
 
 const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;

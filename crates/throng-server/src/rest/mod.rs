@@ -10,6 +10,7 @@ mod audit;
 mod blocked;
 mod body;
 mod caller;
+mod direct;
 mod health;
 mod membership;
 mod message;
@@ -19,6 +20,7 @@ mod moderation;
 mod openapi;
 mod pins;
 mod react;
+mod reading;
 mod refusal;
 mod reports;
 mod room;
@@ -71,6 +73,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/messages/{seq}", patch(message::edit).delete(message::delete))
         .route("/rooms/{room}/messages/{seq}/reactions/{text}", put(react::on).delete(react::off))
         .route("/rooms/{room}/pins", get(pins::list))
+        .route("/rooms/{room}/read/{seq}", put(reading::read))
+        .route("/rooms/{room}/level", put(reading::level))
+        .route("/unread", get(reading::unread))
+        .route("/direct-rooms", post(direct::open))
+        .route("/contacts", get(direct::contacts).put(direct::set_contacts))
         .route("/rooms/{room}/pins/{seq}", put(pins::pin).delete(pins::unpin))
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
-    Event, EventKind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally, Timestamp, Topic,
-    UserId, Words,
+    Event, EventKind, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally, Timestamp,
+    Topic, UserId, Words,
 };
 
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -44,6 +44,9 @@ struct Room {
     /// What messages were answered with, by their places: where that changed last, and by whom.
     reactions: BTreeMap<(Seq, Reaction), (Seq, BTreeSet<UserId>)>,
     pins: BTreeSet<Seq>,
+    /// The posts that there were when somebody joined.
+    joined_posts: BTreeMap<UserId, u64>,
+    mentions: BTreeSet<(UserId, Seq)>,
     /// Dense from `Seq` 1.
     events: Vec<Arc<Event>>,
 }
@@ -56,6 +59,28 @@ impl MemoryStore {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().expect("nothing panics while it holds the rooms")
+    }
+}
+
+impl Room {
+    fn new(name: RoomName, kind: Kind, created_at: Timestamp) -> Self {
+        Self {
+            name,
+            policy: Policy { kind, ..Policy::default() },
+            topic: Topic::default(),
+            words: Words::default(),
+            sweeps: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            reactions: BTreeMap::new(),
+            pins: BTreeSet::new(),
+            joined_posts: BTreeMap::new(),
+            mentions: BTreeSet::new(),
+            created_at,
+            pushed: Seq::ZERO,
+            posts: 0,
+            people: BTreeMap::new(),
+            events: Vec::new(),
+        }
     }
 }
 
@@ -90,21 +115,7 @@ impl Kept {
 
     fn add(&mut self, event: &Arc<Event>) {
         if let EventKind::Created { name, kind, .. } = &event.kind {
-            let room = Room {
-                name: name.clone(),
-                policy: Policy { kind: *kind, ..Policy::default() },
-                topic: Topic::default(),
-                words: Words::default(),
-                sweeps: BTreeMap::new(),
-                notes: BTreeMap::new(),
-                reactions: BTreeMap::new(),
-                pins: BTreeSet::new(),
-                created_at: event.at,
-                pushed: Seq::ZERO,
-                posts: 0,
-                people: BTreeMap::new(),
-                events: Vec::new(),
-            };
+            let room = Room::new(name.clone(), *kind, event.at);
             self.rooms.insert(event.room, room);
         }
         let room = self.rooms.get_mut(&event.room).expect("a room's first event makes it");
@@ -115,7 +126,12 @@ impl Kept {
             }
         }
         match &event.kind {
-            EventKind::Posted { n, .. } => room.posts = *n,
+            EventKind::Posted { n, extras, .. } => {
+                room.posts = *n;
+                let mentioned = extras.iter().flat_map(|extras| extras.mentions.iter());
+                room.mentions.extend(mentioned.map(|user| (*user, event.seq)));
+            }
+            EventKind::Joined { who } => _ = room.joined_posts.insert(who.id, room.posts),
             EventKind::Set { settings, .. } => {
                 room.policy = room.policy.with(settings);
                 room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
@@ -139,6 +155,7 @@ impl Kept {
             EventKind::Deleted { of, .. } => {
                 room.pins.remove(of);
                 room.reactions.retain(|(place, _), _| place != of);
+                room.mentions.retain(|(_, place)| place != of);
             }
             _ => {}
         }
@@ -247,6 +264,26 @@ impl Store for MemoryStore {
         let kept = self.kept();
         let Some(room) = kept.rooms.get(&room) else { return Ok(Vec::new()) };
         Ok(users.iter().filter_map(|user| Some((*user, *room.sweeps.get(user)?))).collect())
+    }
+
+    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+        let kept = self.kept();
+        let Some(room) = kept.rooms.get(&room) else { return Ok(None) };
+        let belongs = room.people.get(&user).is_some_and(|person| person.joined().is_some());
+        Ok(room.joined_posts.get(&user).copied().filter(|_| belongs))
+    }
+
+    fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError> {
+        let kept = self.kept();
+        let Some(room) = kept.rooms.get(&room) else { return Ok(Vec::new()) };
+        let of = room.mentions.range((user, after.next())..=(user, Seq(u64::MAX)));
+        Ok(of.rev().take(limit).map(|(_, seq)| *seq).collect())
     }
 
     fn origins(

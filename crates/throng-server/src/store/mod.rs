@@ -101,6 +101,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// nothing is are left out.
     fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError>;
 
+    /// The posts that a room had when this account, which belongs to it, joined.
+    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError>;
+
+    /// The newest messages above a place that mention this account and stand, at most `limit`.
+    fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError>;
+
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The
     /// order is not promised.

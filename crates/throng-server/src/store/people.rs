@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::{
-    Event, Kind, Person, Policy, RoomId, RoomName, Seq, Settings, Standing, Timestamp, Topic,
-    UserId, Words,
+    Event, EventKind, Kind, Person, Policy, RoomId, RoomName, Seq, Settings, Standing, Timestamp,
+    Topic, UserId, Words,
 };
 
 use super::sqlite::{Failure, first_of, number};
@@ -19,27 +19,37 @@ pub fn kind_number(kind: Kind) -> u8 {
     match kind {
         Kind::Public => 0,
         Kind::Private => 1,
+        Kind::Direct => 2,
     }
 }
 
 fn kind_of(number: u8) -> Option<Kind> {
-    [Kind::Public, Kind::Private].into_iter().nth(usize::from(number))
+    [Kind::Public, Kind::Private, Kind::Direct].into_iter().nth(usize::from(number))
 }
 
 /// Takes in what an event changes of this account.
-pub fn fold(connection: &Connection, user: UserId, event: &Event) -> Result<(), Failure> {
+/// `posts` are those of the room so far.
+pub fn fold(
+    connection: &Connection,
+    user: UserId,
+    event: &Event,
+    posts: u64,
+) -> Result<(), Failure> {
     let (room, id) = (event.room.get(), user.get() as i64);
-    let select = "SELECT seq, standing FROM members WHERE room = ?1 AND user = ?2";
+    let select = "SELECT seq, standing, posts FROM members WHERE room = ?1 AND user = ?2";
     let mut select = connection.prepare_cached(select)?;
     let was = select
-        .query_row(params![room, id], |row| Ok((number(row, 0)?, row.get::<_, u8>(1)?)))
-        .optional()?
-        .map(|(seq, standing)| person(event.room, seq, standing))
-        .transpose()?;
+        .query_row(params![room, id], |row| {
+            Ok((number(row, 0)?, row.get::<_, u8>(1)?, row.get::<_, i64>(2)?))
+        })
+        .optional()?;
+    let joins = matches!(event.kind, EventKind::Joined { .. });
+    let posts = was.filter(|_| !joins).map_or(posts as i64, |(.., posts)| posts);
+    let was = was.map(|(seq, standing, _)| person(event.room, seq, standing)).transpose()?;
     if let Some(person) = Person::after(event, was) {
-        let insert = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4)";
+        let insert = "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4, ?5)";
         let seq = person.joined().unwrap_or(Seq::ZERO).0 as i64;
-        let row = params![room, id, seq, person.standing().byte()];
+        let row = params![room, id, seq, person.standing().byte(), posts];
         connection.prepare_cached(insert)?.execute(row)?;
     } else {
         let delete = "DELETE FROM members WHERE room = ?1 AND user = ?2";
@@ -144,7 +154,6 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
     let bad = |what| Failure::Refused(StoreError::Corrupt(format!("room {id}: {what}")));
     let room = RoomId::new(id).ok_or_else(|| bad("no such number"))?;
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-    let name = RoomName::parse(text(1)?).map_err(|_| bad("its name breaks the rules"))?;
     let topic = Topic::parse(text(8)?).map_err(|_| bad("its topic breaks the rules"))?;
     let words = text(12)?.split('\n').filter(|word| !word.is_empty()).map(str::to_owned);
     let words = Words::parse(words.collect()).map_err(|_| bad("its filter breaks the rules"))?;
@@ -155,6 +164,11 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         history: history_of(row.get(10)?).ok_or_else(unknown)?,
         slow_seconds: row.get(11)?,
     };
+    let name = match policy.kind {
+        Kind::Direct => RoomName::parse_two(text(1)?),
+        Kind::Public | Kind::Private => RoomName::parse(text(1)?),
+    };
+    let name = name.map_err(|_| bad("its name breaks the rules"))?;
     Ok(RoomSnapshot {
         room,
         name,
@@ -194,7 +208,7 @@ fn next_pin(pins: &mut rusqlite::Rows<'_>) -> Result<Option<(u32, Seq)>, Failure
 mod tests {
     use std::sync::Arc;
 
-    use throng_core::{EventKind, Role};
+    use throng_core::Role;
 
     use super::*;
     use crate::record::OpenBlock;

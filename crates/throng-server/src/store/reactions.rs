@@ -1,9 +1,10 @@
-//! Reactions and pins in SQLite: who gave which, how many that makes, and what is pinned.
+//! Reactions, pins and mentions in SQLite: who gave which, how many that makes, what is pinned, and who
+//! is mentioned where.
 //!
 //! Neighbours: `sqlite.rs`, whose fold writes them in the transaction of the blocks they follow from,
 //! and whose readers ask. The counts stand beside the givers, so that a page counts nothing.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use throng_core::id::SEQ_MAX;
 use throng_core::{Event, EventKind, Reaction, RoomId, Seq, Tally, UserId};
 
@@ -15,6 +16,12 @@ pub fn fold(connection: &Connection, event: &Event) -> Result<(), Failure> {
         connection.prepare_cached(statement)?.execute(row).map(|_| ())
     };
     match &event.kind {
+        EventKind::Posted { extras: Some(extras), .. } => {
+            for user in &extras.mentions {
+                let mention = "INSERT OR REPLACE INTO mentions VALUES (?1, ?2)";
+                execute(mention, params![user.get() as i64, key(event.room, event.seq)])?;
+            }
+        }
         EventKind::Reacted { by, of, reaction, on, count } => {
             let (id, text, user) = (key(event.room, *of), reaction.as_str(), by.id.get() as i64);
             let given = if *on {
@@ -43,6 +50,7 @@ pub fn fold(connection: &Connection, event: &Event) -> Result<(), Failure> {
                 "DELETE FROM reactions WHERE id = ?1",
                 "DELETE FROM tallies WHERE id = ?1",
                 "DELETE FROM pins WHERE id = ?1",
+                "DELETE FROM mentions WHERE id = ?1",
             ] {
                 execute(gone, params![key(event.room, *of)])?;
             }
@@ -75,6 +83,36 @@ pub fn reactions(
         tallies.push((first_of(row.get(0)?), tally));
     }
     Ok(tallies)
+}
+
+/// The posts that a room had when an account joined it.
+pub fn posts_at_joining(
+    connection: &Connection,
+    room: RoomId,
+    user: UserId,
+) -> Result<Option<u64>, Failure> {
+    let select = "SELECT posts FROM members WHERE room = ?1 AND user = ?2 AND seq > 0";
+    let mut statement = connection.prepare_cached(select)?;
+    let posts = statement
+        .query_row(params![room.get(), user.get() as i64], |row| number(row, 0))
+        .optional()?;
+    Ok(posts)
+}
+
+/// The newest messages above a place that mention an account.
+pub fn mentions(
+    connection: &Connection,
+    room: RoomId,
+    user: UserId,
+    (after, limit): (Seq, usize),
+) -> Result<Vec<Seq>, Failure> {
+    let select = "SELECT id FROM mentions WHERE user = ?1 AND id BETWEEN ?2 AND ?3
+                  ORDER BY id DESC LIMIT ?4";
+    let mut statement = connection.prepare_cached(select)?;
+    let (lowest, highest) = (key(room, after.next()), key(room, Seq(SEQ_MAX)));
+    let row = params![user.get() as i64, lowest, highest, limit as i64];
+    let ids = statement.query_map(row, |row| row.get(0))?;
+    Ok(ids.map(|id| id.map(first_of)).collect::<Result<_, _>>()?)
 }
 
 /// What is pinned in a room.

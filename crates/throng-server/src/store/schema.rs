@@ -8,7 +8,7 @@ use crate::sqlite::Kind;
 pub const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 4,
+    version: 5,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -22,7 +22,12 @@ pub const KIND: Kind = Kind {
                  PRIMARY KEY (room, user)) WITHOUT ROWID;
              CREATE TABLE members (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
-                 standing INTEGER NOT NULL DEFAULT 2, PRIMARY KEY (room, user)) WITHOUT ROWID;
+                 standing INTEGER NOT NULL DEFAULT 2, posts INTEGER NOT NULL DEFAULT 0,
+                 PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE mentions (
+                 user INTEGER NOT NULL, id INTEGER NOT NULL,
+                 PRIMARY KEY (user, id)) WITHOUT ROWID;
+             CREATE INDEX mentions_by_id ON mentions (id);
              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
              CREATE TABLE reactions (
                  id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
@@ -51,7 +56,12 @@ pub const KIND: Kind = Kind {
              "ALTER TABLE rooms ADD COLUMN words TEXT NOT NULL DEFAULT '';
               CREATE TABLE sweeps (
                   room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
-                  PRIMARY KEY (room, user)) WITHOUT ROWID"],
+                  PRIMARY KEY (room, user)) WITHOUT ROWID",
+             "ALTER TABLE members ADD COLUMN posts INTEGER NOT NULL DEFAULT 0;
+              CREATE TABLE mentions (
+                  user INTEGER NOT NULL, id INTEGER NOT NULL,
+                  PRIMARY KEY (user, id)) WITHOUT ROWID;
+              CREATE INDEX mentions_by_id ON mentions (id)"],
     exclusive: false,
 };
 

@@ -159,6 +159,24 @@ impl Store for SqliteStore {
         people::sweeps(&lease, room, users).map_err(|failure| failure.named("read deletions"))
     }
 
+    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+        let lease = self.readers.lease();
+        let read = reactions::posts_at_joining(&lease, room, user);
+        read.map_err(|failure| failure.named("read the members"))
+    }
+
+    fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError> {
+        let lease = self.readers.lease();
+        let read = reactions::mentions(&lease, room, user, (after, limit));
+        read.map_err(|failure| failure.named("read mentions"))
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -297,13 +315,14 @@ impl Writer {
                 let row = params![room, name.as_str(), event.at.0 as i64, kind];
                 self.connection.prepare_cached(insert)?.execute(row)?;
             }
-            EventKind::Joined { who } | EventKind::Left { who } => {
-                people::fold(&self.connection, who.id, event)?;
-            }
             EventKind::Moderated { who, act: Act::DeleteAll, .. } => {
                 people::sweep(&self.connection, room, who.id, event.seq)?;
             }
-            EventKind::Moderated { who, .. } => people::fold(&self.connection, who.id, event)?,
+            EventKind::Joined { who }
+            | EventKind::Left { who }
+            | EventKind::Moderated { who, .. } => {
+                people::fold(&self.connection, who.id, event, cursor.posts)?;
+            }
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
             EventKind::Edited { of, body, .. } => self.note(event.room, *of, seq, Some(body))?,
             EventKind::Deleted { of, .. } => {
@@ -313,7 +332,10 @@ impl Writer {
             EventKind::Reacted { .. } | EventKind::Pinned { .. } => {
                 reactions::fold(&self.connection, event)?;
             }
-            EventKind::Posted { n, .. } => cursor.posts = *n,
+            EventKind::Posted { n, .. } => {
+                cursor.posts = *n;
+                reactions::fold(&self.connection, event)?;
+            }
         }
         Ok(())
     }
@@ -504,54 +526,4 @@ impl StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::samples;
-    use crate::store::suite;
-
-    fn open(folder: &Path) -> SqliteStore {
-        SqliteStore::open(&folder.join("store.db"), &StoreOptions::default()).unwrap()
-    }
-
-    #[test]
-    fn it_passes_the_suite() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut folders = samples::folders(folder.path());
-        suite::run(&mut || Arc::new(open(&folders())));
-    }
-
-    #[test]
-    fn a_reopened_store_goes_on_in_the_middle_of_a_block() {
-        let folder = tempfile::tempdir().unwrap();
-        let room = samples::room(3);
-        let history = samples::history(room, 1, 200);
-        for (from, to) in [(0, 10), (10, 70), (70, 71), (71, 200)] {
-            let store = open(folder.path());
-            let events = history[from..to].to_vec();
-            store.fold(&[RoomBatch { room, events }]).unwrap();
-            store.sync().unwrap();
-        }
-        let store = open(folder.path());
-        assert_eq!(store.page(room, Span::After(Seq(0)), 1000).unwrap(), history);
-        let blocks: i64 = store
-            .writer()
-            .connection
-            .query_row("SELECT count(*) FROM blocks", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(blocks, 200_i64.div_euclid(64) + 1, "and filled the blocks it found");
-    }
-
-    #[test]
-    fn a_block_that_was_damaged_is_named_and_other_rooms_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path());
-        suite::fold(&store, samples::history(samples::room(1), 1, 5));
-        suite::fold(&store, samples::history(samples::room(2), 1, 5));
-        let damage = "UPDATE blocks SET bytes = zeroblob(length(bytes)) WHERE id >> 40 = 1";
-        store.writer().connection.execute(damage, []).unwrap();
-        let refused = store.page(samples::room(1), Span::After(Seq(0)), 10).unwrap_err();
-        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
-        assert!(refused.to_string().contains("room 1"), "{refused}");
-        assert_eq!(store.page(samples::room(2), Span::After(Seq(0)), 10).unwrap().len(), 5);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Kind, Person, Policy, Reaction, Role, RoomId, Seq,
+    Act, Author, Body, Event, EventKind, Extras, Kind, Person, Policy, Reaction, Role, RoomId, Seq,
     Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
@@ -108,6 +108,22 @@ impl Store for Failing {
         self.store.sweeps(room, users)
     }
 
+    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+        self.refuse("read the members")?;
+        self.store.posts_at_joining(room, user)
+    }
+
+    fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError> {
+        self.refuse("read mentions")?;
+        self.store.mentions(room, user, after, limit)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -143,6 +159,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     what_became_of_messages_is_kept_beside_them(&*make());
     reactions_are_counted_and_pins_kept_until_their_message_is_deleted(&*make());
     all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(&*make());
+    mentions_are_found_by_whom_they_mention_until_they_are_deleted(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -381,6 +398,41 @@ fn all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(store
     assert_eq!(of(samples::room(6), &[7]), []);
 }
 
+fn mentions_are_found_by_whom_they_mention_until_they_are_deleted(store: &dyn Store) {
+    let room = samples::room(3);
+    fold(store, samples::history(room, 1, 9));
+    let post = |seq, mentions: &[u64]| {
+        let mut event = Event::clone(&samples::post(room, seq));
+        if let EventKind::Posted { extras, .. } = &mut event.kind {
+            *extras = Extras::parse(3, mentions).unwrap();
+        }
+        Arc::new(event)
+    };
+    fold(store, vec![post(10, &[7, 8]), post(11, &[7]), post(12, &[]), post(13, &[7])]);
+    fold(store, vec![samples::event(room, 14, EventKind::Joined { who: samples::author(9) })]);
+    let mentions = |user, after, limit| -> Vec<u64> {
+        let user = UserId::new(user).unwrap();
+        let found = store.mentions(room, user, Seq(after), limit).unwrap();
+        found.into_iter().map(|seq| seq.0).collect()
+    };
+    assert_eq!((mentions(7, 0, 9), mentions(7, 10, 9)), (vec![13, 11, 10], vec![13, 11]));
+    assert_eq!((mentions(7, 0, 2), mentions(8, 0, 9)), (vec![13, 11], vec![10]));
+    assert_eq!((mentions(7, 13, 9), mentions(9, 0, 9)), (vec![], vec![]));
+    fold(
+        store,
+        vec![samples::event(
+            room,
+            15,
+            EventKind::Deleted { by: samples::author(1), of: Seq(11), whose: None },
+        )],
+    );
+    assert_eq!(mentions(7, 0, 9), [13, 10]);
+    let joined = |user| store.posts_at_joining(room, UserId::new(user).unwrap()).unwrap();
+    assert_eq!((joined(1), joined(9), joined(8)), (Some(0), Some(11), None));
+    fold(store, vec![samples::event(room, 16, EventKind::Left { who: samples::author(9) })]);
+    assert_eq!(joined(9), None);
+}
+
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
     let room = samples::room(2);
     let history = samples::history(room, 1, 200);
@@ -430,6 +482,10 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     assert!(failing.pins(room).is_err());
     once();
     assert!(failing.sweeps(room, &[]).is_err());
+    once();
+    assert!(failing.posts_at_joining(room, samples::author(1).id).is_err());
+    once();
+    assert!(failing.mentions(room, samples::author(1).id, Seq(0), 9).is_err());
     once();
     assert!(failing.rooms(&mut |_| ()).is_err());
     assert_eq!(rooms(&failing).len(), 1);

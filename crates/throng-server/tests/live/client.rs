@@ -40,6 +40,8 @@ pub struct Client {
     pub events: VecDeque<v1::Event>,
     /// Rooms that it was told it has left.
     pub left: VecDeque<v1::Left>,
+    /// How far it was told that another connection of its account has read.
+    pub read_to: VecDeque<v1::ReadTo>,
     requests: u32,
     /// Bytes that were read off the socket.
     pub received: usize,
@@ -78,6 +80,7 @@ impl Client {
             closed: None,
             events: VecDeque::new(),
             left: VecDeque::new(),
+            read_to: VecDeque::new(),
             requests: 0,
             received: 0,
             epoch: 0,
@@ -247,6 +250,8 @@ impl Client {
                 }
                 Came::Frame(Frame::Event(event)) => self.events.push_back(event),
                 Came::Frame(Frame::Left(left)) => self.left.push_back(left),
+                Came::Frame(Frame::Read(read)) => self.read_to.push_back(read),
+                Came::Frame(Frame::Opened(_)) => {}
                 other => panic!("{other:?} while waiting for the answer to {id}"),
             }
         }

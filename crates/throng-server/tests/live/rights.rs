@@ -407,6 +407,41 @@ fn every_protocol_answers_every_operation_of_everybody_as_the_table_says() {
     assert!(cells > 3_500, "{cells}");
 }
 
+#[test]
+fn the_two_of_a_direct_room_and_one_who_is_not_are_answered_as_the_table_says() {
+    let server = server();
+    let mut people = vec![
+        Person::new(&server, "ada", 4),
+        Person::new(&server, "ben", 2),
+        Person::new(&server, "eve", 0),
+    ];
+    let nobody = server.join_in(Speak::Raw, "nobody").user;
+    let with = v1::OpenDirect { user: people[1].user, name: String::new() };
+    let Outcome::Joined(v1::Joined { room, .. }) = people[0].ask(Request::OpenDirect(with)) else {
+        panic!("no room")
+    };
+    // One of each, and one more that nobody takes away.
+    let own = [0, 1].map(|i| people[i].connections[0].post(room, "mine").seq);
+    let others = [1, 0].map(|i: usize| people[i].connections[0].post(room, "for all").seq);
+    let policy = Policy { kind: Kind::Direct, ..Policy::default() };
+    let people = &mut people;
+    let mut scene = Scene { server: &server, people, policy, room, nobody, cells: 0 };
+    for i in 0..3 {
+        let (own, other) = if i < 2 { (own[i], others[i]) } else { (own[0], own[1]) };
+        for operation in Operation::ALL {
+            let mut expected = permit(*operation, scene.people[i].standing, policy);
+            if *operation == Operation::EditOther {
+                expected =
+                    permit(Operation::EditOwn, scene.people[i].standing, policy).and(expected);
+            }
+            if let Some(asked) = asked(*operation, room, own, other, nobody) {
+                scene.ask(i, &asked, expected);
+            }
+        }
+    }
+    assert!(scene.cells > 200, "{}", scene.cells);
+}
+
 /// Everything that one may say about a room, to which there is an answer.
 fn about(room: u32, user: u64) -> Vec<Asked> {
     let all = Operation::ALL.iter();

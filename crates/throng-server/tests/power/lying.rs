@@ -53,6 +53,20 @@ impl Store for Lying {
         self.0.sweeps(room, users)
     }
 
+    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+        self.0.posts_at_joining(room, user)
+    }
+
+    fn mentions(
+        &self,
+        room: RoomId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, StoreError> {
+        self.0.mentions(room, user, after, limit)
+    }
+
     fn origins(
         &self,
         room: RoomId,

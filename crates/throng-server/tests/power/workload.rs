@@ -144,6 +144,8 @@ impl Server {
                             facts.add_message(event);
                         }
                     }
+                    // Everybody wants everything here.
+                    Want::Consent { .. } => {}
                     Want::Tallies { room, seq, user } => {
                         if let Ok(tallies) = self.history.tallies(room, seq, user) {
                             facts.add_tallies(room, seq, user, tallies);

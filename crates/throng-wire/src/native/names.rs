@@ -56,7 +56,9 @@ macro_rules! names {
 
 names! {
     ack Ack [Durable = "durable", Accepted = "accepted"];
-    room_kind RoomKind [Public = "public", Private = "private"];
+    room_kind RoomKind [Public = "public", Private = "private", Direct = "direct"];
+    level Level [All = "all", Mentions = "mentions", Nothing = "nothing"];
+    writers Writers [Everyone = "everyone", Shared = "shared", Nobody = "nobody"];
     act Act [
         None = "none", Kick = "kick", Ban = "ban", Unban = "unban", Mute = "mute",
         Unmute = "unmute", Voice = "voice", Unvoice = "unvoice", Invite = "invite",

@@ -83,6 +83,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     history => History, subscribe => Subscribe, unsubscribe => Unsubscribe, ping => Ping,
     edit => Edit, delete => Delete, moderate => Moderate, set_room => SetRoom,
     react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins,
+    open_direct => OpenDirect, contacts => Contacts, set_contacts => SetContacts,
+    read => Read, unread => Unread, set_level => SetLevel,
     list_words => ListWords, report => Report, list_reports => ListReports,
     settle_report => SettleReport, list_audit => ListAudit, block => Block, unblock => Unblock,
     list_blocked => ListBlocked,
@@ -92,7 +94,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
-    welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left
+    welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left,
+    opened => Opened, read => Read
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [
@@ -100,7 +103,7 @@ oneof!(Reply [re] outcome: reply::Outcome [
     posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
     applied => Applied, words => Words, reported => Reported, reports => Reports,
     audit => Audit, blocked => Blocked,
-    sessions => Sessions, invitation => Invitation
+    contacts => Contacts, unread => Unread, sessions => Sessions, invitation => Invitation
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

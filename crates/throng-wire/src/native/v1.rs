@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -57,6 +57,18 @@ pub mod client_frame {
         Unpin(super::Unpin),
         #[prost(message, tag = "26")]
         Pins(super::Pins),
+        #[prost(message, tag = "27")]
+        OpenDirect(super::OpenDirect),
+        #[prost(message, tag = "28")]
+        Contacts(super::Contacts),
+        #[prost(message, tag = "29")]
+        SetContacts(super::SetContacts),
+        #[prost(message, tag = "32")]
+        Read(super::Read),
+        #[prost(message, tag = "33")]
+        Unread(super::Unread),
+        #[prost(message, tag = "34")]
+        SetLevel(super::SetLevel),
         #[prost(message, tag = "51")]
         ListWords(super::ListWords),
         #[prost(message, tag = "52")]
@@ -562,6 +574,69 @@ pub struct Pins {
     #[prost(uint32, tag = "3")]
     pub limit: u32,
 }
+/// Open the direct room with somebody, who is named by number or by name, not both; it is made if it
+/// is not there. This connection hears it from the place told. Replied with `joined`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenDirect {
+    #[prost(uint64, tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub user: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Who may write to the asker. Replied with `contacts`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Contacts {
+}
+/// Settle that. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetContacts {
+    #[prost(enumeration = "Writers", tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::writers")]
+    pub writers: i32,
+}
+/// The asker has read up to this message; what was read before stays so. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Read {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The message's place.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// What the asker has not read, room by room in the order of their numbers. Replied with `unread`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unread {
+    /// Rooms with a greater number than this.
+    #[prost(uint32, tag = "1")]
+    pub after: u32,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+/// What of a room the asker wants to be told of: kept for its clients. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLevel {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(enumeration = "Level", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::level")]
+    pub level: i32,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -577,7 +652,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -597,6 +672,12 @@ pub mod server_frame {
         /// hears nothing of it any more.
         #[prost(message, tag = "5")]
         Left(super::Left),
+        /// Somebody opened the direct room with this account; it may subscribe. Comes outside of any order.
+        #[prost(message, tag = "22")]
+        Opened(super::Opened),
+        /// Another connection of this account has read up to here, or REST has. Comes outside of any order.
+        #[prost(message, tag = "23")]
+        Read(super::ReadTo),
     }
 }
 /// The first frame on every connection.
@@ -666,7 +747,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 50, 51, 52, 53, 54, 60, 61")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 50, 51, 52, 53, 54, 60, 61")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -695,6 +776,10 @@ pub mod reply {
         Pong(super::Pong),
         #[prost(message, tag = "12")]
         Applied(super::Applied),
+        #[prost(message, tag = "22")]
+        Contacts(super::ContactsAre),
+        #[prost(message, tag = "23")]
+        Unread(super::UnreadRooms),
         #[prost(message, tag = "50")]
         Words(super::RoomWords),
         #[prost(message, tag = "51")]
@@ -835,6 +920,10 @@ pub struct Room {
     /// The asker is invited and has not joined.
     #[prost(bool, tag = "12")]
     pub invited: bool,
+    /// Of a direct room: the other one of its two, whose name is the room's for the asker.
+    #[prost(message, optional, tag = "22")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with: ::core::option::Option<User>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1253,6 +1342,71 @@ pub struct RoomSet {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opened {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Who opened it.
+    #[prost(message, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with: ::core::option::Option<User>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadTo {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The last message read.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Its number among the room's posts.
+    #[prost(uint64, tag = "3")]
+    pub n: u64,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UnreadRooms {
+    #[prost(message, repeated, tag = "1")]
+    pub rooms: ::prost::alloc::vec::Vec<UnreadRoom>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnreadRoom {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The last message read, and its number among the posts; 0 for none yet.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(uint64, tag = "3")]
+    pub n: u64,
+    /// Posts after it; of one that has read nothing, since it joined.
+    #[prost(uint64, tag = "4")]
+    pub unread: u64,
+    /// Of them, those that mention one and stand; 1,000 are that many at least.
+    #[prost(uint32, tag = "5")]
+    pub mentions: u32,
+    #[prost(enumeration = "Level", tag = "6")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::level")]
+    pub level: i32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContactsAre {
+    #[prost(enumeration = "Writers", tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::writers")]
+    pub writers: i32,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reaction {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -1308,6 +1462,8 @@ pub enum RoomKind {
     Public = 0,
     /// For those who were invited; to others it is as if it were not there.
     Private = 1,
+    /// Of two, for ever; made by `open_direct`.
+    Direct = 2,
 }
 impl RoomKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1318,6 +1474,7 @@ impl RoomKind {
         match self {
             Self::Public => "ROOM_KIND_PUBLIC",
             Self::Private => "ROOM_KIND_PRIVATE",
+            Self::Direct => "ROOM_KIND_DIRECT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1325,6 +1482,7 @@ impl RoomKind {
         match value {
             "ROOM_KIND_PUBLIC" => Some(Self::Public),
             "ROOM_KIND_PRIVATE" => Some(Self::Private),
+            "ROOM_KIND_DIRECT" => Some(Self::Direct),
             _ => None,
         }
     }
@@ -1514,6 +1672,68 @@ impl HistoryFor {
             "HISTORY_FOR_MEMBERS" => Some(Self::Members),
             "HISTORY_FOR_JOINING" => Some(Self::Joining),
             "HISTORY_FOR_ALL" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Level {
+    All = 0,
+    /// What mentions one.
+    Mentions = 1,
+    Nothing = 2,
+}
+impl Level {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::All => "LEVEL_ALL",
+            Self::Mentions => "LEVEL_MENTIONS",
+            Self::Nothing => "LEVEL_NOTHING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEVEL_ALL" => Some(Self::All),
+            "LEVEL_MENTIONS" => Some(Self::Mentions),
+            "LEVEL_NOTHING" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+/// Who may open a direct room with one, and say something there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Writers {
+    /// Who likes.
+    Everyone = 0,
+    /// Those one shares a room with that is not direct.
+    Shared = 1,
+    Nobody = 2,
+}
+impl Writers {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Everyone => "WRITERS_EVERYONE",
+            Self::Shared => "WRITERS_SHARED",
+            Self::Nobody => "WRITERS_NOBODY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WRITERS_EVERYONE" => Some(Self::Everyone),
+            "WRITERS_SHARED" => Some(Self::Shared),
+            "WRITERS_NOBODY" => Some(Self::Nobody),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What can be read as Protobuf is written and read again as the same, also by way of JSON.
 
 use throng_wire::native::v1::client_frame::Request;
-use throng_wire::native::v1::{Ack, Act, HistoryFor, Role, RoomKind, Speak};
+use throng_wire::native::v1::{Ack, Act, HistoryFor, Level, Role, RoomKind, Speak, Writers};
 use throng_wire::native::{json, protobuf};
 
 const SEEDS: [&[u8]; 6] = [
@@ -24,6 +24,8 @@ fn has_names(request: Option<&Request>) -> bool {
         Some(Request::SetRoom(set)) => {
             Speak::try_from(set.speak).is_ok() && HistoryFor::try_from(set.history).is_ok()
         }
+        Some(Request::SetLevel(set)) => Level::try_from(set.level).is_ok(),
+        Some(Request::SetContacts(set)) => Writers::try_from(set.writers).is_ok(),
         _ => true,
     }
 }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod moderation;
 pub mod oversight;
+pub mod personal;
 
 use throng_core::id::SEQ_MAX;
 use throng_core::{
@@ -64,14 +65,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Unpin(v1::Unpin { room, seq }) => {
             durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on: false })
         }
-        Request::Pins(v1::Pins { room, after, limit }) => {
-            What::Pins { room: room_id(room)?, after: pinned_after(after)?, limit }
-        }
-        Request::Moderate(asked) => {
-            let room = room_id(asked.room)?;
-            let (act, target) = moderation::act(asked)?;
-            What::Moderate { room, act, target }
-        }
+        Request::Moderate(asked) => moderation::moderate(asked)?,
         Request::ListWords(v1::ListWords { room }) => What::ListWords { room: room_id(room)? },
         Request::Report(asked) => What::Moderation(oversight::report(asked)?),
         Request::ListReports(asked) => What::Moderation(oversight::reports(&asked)?),
@@ -87,10 +81,14 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::ChangePassword(asked) => What::Account(account::change_password(asked)),
         Request::InvitePeople(asked) => What::Account(account::invite(asked)?),
         Request::EndInvitations(_) => What::Account(AccountAsk::EndInvitations),
-        Request::SetRoom(asked) => {
-            let room = room_id(asked.room)?;
-            durable(Command::Set { room, settings: Box::new(moderation::settings(asked)?) })
-        }
+        Request::SetRoom(asked) => moderation::set_room(asked)?,
+        asked @ (Request::Pins(_)
+        | Request::OpenDirect(_)
+        | Request::Contacts(_)
+        | Request::SetContacts(_)
+        | Request::Read(_)
+        | Request::Unread(_)
+        | Request::SetLevel(_)) => personal::asked(asked)?,
     })
 }
 
@@ -134,6 +132,8 @@ pub fn kind_of(kind: i32) -> Result<Kind, Rejection> {
     match v1::RoomKind::try_from(kind).map_err(|_| Rejection::BadArgument)? {
         v1::RoomKind::Public => Ok(Kind::Public),
         v1::RoomKind::Private => Ok(Kind::Private),
+        // It is opened, with somebody.
+        v1::RoomKind::Direct => Err(Rejection::BadArgument),
     }
 }
 
@@ -197,6 +197,8 @@ pub fn outcome(answer: &Answer) -> Outcome {
             room: room.get(),
             position: Some(self::position(*position)),
         }),
+        Answer::Unread(unreads) => Outcome::Unread(personal::unread(unreads)),
+        Answer::Contacts(writers) => Outcome::Contacts(personal::contacts(*writers)),
         Answer::Done => Outcome::Done(v1::Done {}),
         Answer::Pong => Outcome::Pong(v1::Pong {}),
     }
@@ -226,7 +228,10 @@ pub fn rooms(list: &RoomList) -> v1::Rooms {
 fn room(room: &RoomSummary) -> v1::Room {
     v1::Room {
         id: room.room.get(),
-        name: room.name.as_str().to_owned(),
+        name: match &room.with {
+            Some((_, name)) => name.as_str().to_owned(),
+            None => room.name.as_str().to_owned(),
+        },
         members: room.members,
         head: room.head.0,
         posts: room.posts,
@@ -237,6 +242,10 @@ fn room(room: &RoomSummary) -> v1::Room {
         slow_seconds: room.policy.slow_seconds,
         history: moderation::history(room.policy.history) as i32,
         invited: room.invited,
+        with: room.with.as_ref().map(|(id, name)| {
+            let name = name.as_str().to_owned();
+            v1::User { id: id.get(), name }
+        }),
     }
 }
 

@@ -3,10 +3,26 @@
 //! Neighbours: `mapping.rs`, and REST, which asks with the same messages. A number that no enum has
 //! is refused; none is taken for another.
 
-use throng_core::{Act, Kind, Rejection, Role, RoomId, Settings, Speak, Topic, Visibility, Words};
+use throng_core::{
+    Act, Command, Kind, Rejection, Role, RoomId, Settings, Speak, Topic, Visibility, Words,
+};
 use throng_wire::native::v1;
 
-use crate::protocols::Target;
+use super::{durable, room_id};
+use crate::protocols::{Target, What};
+
+/// An act on somebody.
+pub fn moderate(asked: v1::Moderate) -> Result<What, Rejection> {
+    let room = room_id(asked.room)?;
+    let (act, target) = act(asked)?;
+    Ok(What::Moderate { room, act, target })
+}
+
+/// Other settings of a room.
+pub fn set_room(asked: v1::SetRoom) -> Result<What, Rejection> {
+    let room = room_id(asked.room)?;
+    Ok(durable(Command::Set { room, settings: Box::new(settings(asked)?) }))
+}
 
 /// What is asked of whom.
 pub fn act(asked: v1::Moderate) -> Result<(Act, Target), Rejection> {
@@ -27,7 +43,7 @@ pub fn act(asked: v1::Moderate) -> Result<(Act, Target), Rejection> {
     Ok((act, target(user, name)?))
 }
 
-/// Who is named.
+/// Somebody, named by number or by name and not by both.
 pub fn target(user: u64, name: String) -> Result<Target, Rejection> {
     match (user, name.as_str()) {
         (0, "") => Err(Rejection::BadArgument),
@@ -81,6 +97,7 @@ pub fn kind(kind: Kind) -> v1::RoomKind {
     match kind {
         Kind::Public => v1::RoomKind::Public,
         Kind::Private => v1::RoomKind::Private,
+        Kind::Direct => v1::RoomKind::Direct,
     }
 }
 

@@ -1,0 +1,150 @@
+//! Direct rooms by the two whose they are.
+//!
+//! Neighbours: `directory.rs`, whose rooms they are like others. A pair has one room, also while two
+//! open it at the same time: its number is given back when nobody who asked for it made it.
+
+use std::sync::PoisonError;
+
+use throng_core::{Person, Rejection, RoomId, Seq, UserId, Username};
+
+use super::{Directory, Place, Rooms};
+
+/// Direct rooms, and those about to be.
+#[derive(Debug, Default)]
+pub(super) struct Direct {
+    /// By the two, the lesser number first.
+    by_pair: std::collections::HashMap<(UserId, UserId), Opened>,
+    /// Who made it, and the other one.
+    pairs: std::collections::HashMap<RoomId, (UserId, UserId)>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    room: RoomId,
+    /// Who asked for it and is not answered.
+    asking: u32,
+}
+
+fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
+    (one.min(other), one.max(other))
+}
+
+impl Direct {
+    fn put(&mut self, room: RoomId, maker: UserId, other: UserId) {
+        self.by_pair.entry(pair(maker, other)).or_insert(Opened { room, asking: 0 });
+        self.pairs.insert(room, (maker, other));
+    }
+
+    /// Start-up: who made a room joined it at its second place, the other at its third.
+    pub fn restore(&mut self, room: RoomId, people: &[(UserId, Person)]) {
+        let at = |seq| people.iter().find(|(_, person)| person.joined() == Some(Seq(seq)));
+        if let (Some((maker, _)), Some((other, _))) = (at(2), at(3)) {
+            self.put(room, *maker, *other);
+        }
+    }
+
+    /// The other one of a room's two, and whether it made the room.
+    pub fn other(&self, room: RoomId, one: UserId) -> Option<(UserId, bool)> {
+        let (maker, other) = *self.pairs.get(&room)?;
+        Some(if one == maker { (other, false) } else { (maker, true) })
+    }
+}
+
+impl Rooms {
+    /// The other one of a direct room's two with the name that it had when the room was made.
+    pub(super) fn with(&self, room: RoomId, one: UserId) -> Option<(UserId, Username)> {
+        let (other, made_it) = self.direct.other(room, one)?;
+        let (maker, invited) = self.get(room)?.name.as_str().split_once(' ')?;
+        let name = if made_it { maker } else { invited };
+        Some((other, Username::parse(name).ok()?))
+    }
+}
+
+impl Directory {
+    /// The direct room of these two, or a number for it; to be answered by `opened`.
+    pub fn open(&self, maker: UserId, other: UserId) -> Result<RoomId, Rejection> {
+        let full =
+            [maker, other].iter().any(|user| self.direct_of(*user) >= self.rooms_per_user_max);
+        let mut rooms = self.write();
+        if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
+            opened.asking += 1;
+            return Ok(opened.room);
+        }
+        if full || rooms.len >= self.rooms_max as usize {
+            return Err(Rejection::LimitReached);
+        }
+        let room = rooms.next_number()?;
+        rooms.direct.put(room, maker, other);
+        if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
+            opened.asking = 1;
+        }
+        Ok(room)
+    }
+
+    /// Whoever asked for a direct room is answered. One that was not made gives its number back.
+    pub fn opened(&self, room: RoomId) {
+        let mut rooms = self.write();
+        let Some((maker, other)) = rooms.direct.pairs.get(&room).copied() else { return };
+        let made = rooms.get(room).is_some();
+        let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) else { return };
+        opened.asking = opened.asking.saturating_sub(1);
+        if opened.asking == 0 && !made {
+            rooms.direct.by_pair.remove(&pair(maker, other));
+            rooms.direct.pairs.remove(&room);
+            rooms.len -= 1;
+        }
+    }
+
+    /// The other one of a direct room's two, as one of them is shown it.
+    pub fn with(&self, room: RoomId, one: UserId) -> Option<(UserId, Username)> {
+        self.read().with(room, one)
+    }
+
+    /// Whether a room is of two.
+    pub fn is_direct(&self, room: RoomId) -> bool {
+        self.read().direct.pairs.contains_key(&room)
+    }
+
+    /// Whether two belong to one room that is not theirs alone.
+    pub fn share_a_room(&self, one: UserId, other: UserId) -> bool {
+        let of = |user| -> Vec<Place> {
+            let belonging = self.belonging(user);
+            belonging.get(&user).map(|it| it.rooms.clone()).unwrap_or_default()
+        };
+        let (few, many) = (of(one), of(other));
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        few.iter().map(|place| place.room()).any(|room| {
+            let shared = many.binary_search_by_key(&room, |place| place.room()).is_ok();
+            shared && !rooms.direct.pairs.contains_key(&room)
+        })
+    }
+
+    fn direct_of(&self, user: UserId) -> usize {
+        let belonging = self.belonging(user);
+        belonging.get(&user).map_or(0, |it| it.direct as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throng_core::Limits;
+
+    use super::*;
+
+    fn user(number: u64) -> UserId {
+        UserId::new(number).unwrap()
+    }
+
+    #[test]
+    fn two_have_one_room_however_they_ask_and_a_number_that_nobody_made_is_given_back() {
+        let directory = Directory::new(&Limits { rooms_max: 1, ..Limits::default() });
+        let room = directory.open(user(1), user(2)).unwrap();
+        assert_eq!(directory.open(user(2), user(1)), Ok(room));
+        assert_eq!(directory.open(user(1), user(3)), Err(Rejection::LimitReached));
+        directory.opened(room);
+        assert!(directory.is_direct(room), "somebody still asks for it");
+        directory.opened(room);
+        assert!(!directory.is_direct(room));
+        assert!(directory.open(user(1), user(3)).is_ok(), "there is place again");
+    }
+}

@@ -1,0 +1,90 @@
+//! What the directory lets through, and what it tells.
+
+use super::*;
+use throng_core::{Author, Timestamp, Username};
+
+fn author(id: u64) -> Author {
+    let name = Username::parse(&format!("user{id}")).unwrap();
+    Author { id: UserId::new(id).unwrap(), name }
+}
+
+fn event(room: RoomId, seq: u64, kind: EventKind) -> Arc<Event> {
+    let (seq, prev) = (Seq(seq), Seq(seq - 1));
+    Arc::new(Event { room, seq, prev, pushed: true, at: Timestamp(1), kind })
+}
+
+fn make(directory: &Directory, name: &str, by: u64) -> RoomId {
+    let name = RoomName::parse(name).unwrap();
+    let room = directory.reserve(&name, Kind::Public).unwrap();
+    let created = EventKind::Created { by: author(by), name, kind: Kind::Public };
+    let joined = EventKind::Joined { who: author(by) };
+    directory.update(&[event(room, 1, created), event(room, 2, joined)]);
+    room
+}
+
+fn user(id: u64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+#[test]
+fn a_reserved_name_is_taken_until_it_is_given_back() {
+    let directory = Directory::new(&Limits::default());
+    let (name, same) = (RoomName::parse("Tea").unwrap(), RoomName::parse("tEA").unwrap());
+    let first = directory.reserve(&name, Kind::Public).unwrap();
+    assert_eq!(directory.reserve(&same, Kind::Public), Err(Rejection::RoomNameTaken));
+    directory.give_back(first, &name, Kind::Public);
+    let second = directory.reserve(&same, Kind::Public).unwrap();
+    assert_ne!(first, second, "a number is not used twice");
+    assert!(!directory.exists(second), "it exists once it is committed");
+}
+
+#[test]
+fn the_limit_of_rooms_holds_from_both_sides() {
+    let limits = Limits { rooms_max: 2, ..Limits::default() };
+    let directory = Directory::new(&limits);
+    make(&directory, "one", 1);
+    make(&directory, "two", 1);
+    let third = RoomName::parse("three").unwrap();
+    assert_eq!(directory.reserve(&third, Kind::Public), Err(Rejection::LimitReached));
+}
+
+#[test]
+fn joins_under_way_count_against_an_accounts_rooms() {
+    let limits = Limits { rooms_per_user_max: 2, ..Limits::default() };
+    let directory = Directory::new(&limits);
+    let room = make(&directory, "one", 1);
+    let reserved = directory.may_join(user(1), None).unwrap();
+    assert!(matches!(directory.may_join(user(1), None), Err(Rejection::LimitReached)));
+    let again = directory.may_join(user(1), Some(room)).unwrap();
+    directory.settle(&again);
+    directory.settle(&reserved);
+    assert!(directory.may_join(user(1), None).is_ok());
+}
+
+#[test]
+fn who_left_reads_no_more() {
+    let directory = Directory::new(&Limits::default());
+    let room = make(&directory, "one", 1);
+    assert_eq!(directory.head(user(1), room), Ok(Seq(2)));
+    assert_eq!(directory.head(user(2), room), Err(Rejection::NotMember));
+    directory.update(&[event(room, 3, EventKind::Left { who: author(1) })]);
+    assert_eq!(directory.head(user(1), room), Err(Rejection::NotMember));
+    let list = directory.list(user(1), 0, 0, false);
+    assert_eq!((list.rooms[0].members, list.rooms[0].head), (0, Seq(3)));
+}
+
+#[test]
+fn the_list_comes_in_pages_by_number() {
+    let directory = Directory::new(&Limits::default());
+    for number in 0..5 {
+        make(&directory, &format!("room {number}"), 1 + number % 2);
+    }
+    let page = directory.list(user(1), 0, 2, false);
+    let numbers: Vec<u32> = page.rooms.iter().map(|room| room.room.get()).collect();
+    assert_eq!((numbers, page.more), (vec![1, 2], true));
+    let page = directory.list(user(1), 2, 3, false);
+    assert_eq!((page.rooms.len(), page.more), (3, false));
+    let mine = directory.list(user(1), 0, 0, true);
+    assert_eq!(mine.rooms.len(), 3);
+    assert!(mine.rooms.iter().all(|room| room.member));
+}
