@@ -15,6 +15,7 @@
 //! - [`abuse`]: users who mean ill, beside those who are measured.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`capacity`]: how many a server holds, and what ran out first.
+//! - [`beside`]: what a bare floor does with a run's sockets.
 //! - [`compare`]: two runs, settings, protocols or builds against each other.
 //! - [`stats`]: medians, intervals, fits, for few and noisy numbers.
 //! - [`floor`], [`bench`](mod@bench): the machine itself, and the performance table that is read
@@ -24,6 +25,7 @@
 pub mod abuse;
 pub mod arms;
 pub mod bench;
+pub mod beside;
 pub mod capacity;
 pub mod client;
 pub mod clock;

@@ -219,8 +219,7 @@ fn measure(
 }
 
 fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, LabError> {
-    let default = || Path::new("lab-runs").join(format!("{}-{started}", scenario.name));
-    let out = args.out.clone().unwrap_or_else(default);
+    let out = args.out.clone().unwrap_or_else(|| default_folder(scenario, started));
     if out.join("manifest.json").exists() {
         let text = format!("{} holds a run already; name another --out", out.display());
         return Err(LabError::Arguments(text));
@@ -229,6 +228,11 @@ fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, 
         Ok(()) => Ok(out),
         Err(error) => Err(LabError::Folder(out, error)),
     }
+}
+
+/// Where a run goes that nobody gave a folder.
+pub(crate) fn default_folder(scenario: &Scenario, started: u64) -> PathBuf {
+    Path::new("lab-runs").join(format!("{}-{started}", scenario.name))
 }
 
 fn announce(scenario: &Scenario, ours: bool, say: &mut dyn Write) -> io::Result<()> {
@@ -244,7 +248,7 @@ const HASHING: Duration = Duration::from_secs(1);
 /// Long enough for a thousand syncs of a quick disk, and for twenty of a slow one.
 const PROBE: Duration = Duration::from_millis(300);
 
-fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
+pub(crate) fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     let mut settings = args.settings.clone();
     settings.extend(args.seed.map(|seed| format!("seed={seed}")));
     settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
@@ -394,7 +398,7 @@ fn write_clients(out: &Path, clients: &[runner::RowClient]) -> io::Result<()> {
     file.flush()
 }
 
-fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
+pub(crate) fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     serde_json::to_writer_pretty(&mut file, what)?;
     file.write_all(b"\n")?;

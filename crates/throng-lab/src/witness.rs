@@ -56,6 +56,10 @@ pub struct ServerWork {
     pub reads_per_1000_sends: f64,
     /// Writes to sockets, for a thousand, by its own counter.
     pub writes_per_1000_sends: f64,
+    /// Frames in a write, on average, where it counts them.
+    pub frames_per_write: Option<f64>,
+    /// Bytes of a frame on the wire, on average, likewise.
+    pub bytes_per_frame: Option<f64>,
     /// `read` calls of the process, for a thousand, by `/proc`: files, and sockets read as files.
     pub proc_reads_per_1000_sends: Option<f64>,
     /// `write` calls, likewise.
@@ -277,6 +281,10 @@ impl Witness {
         let grown = |name: &str| self.last.since(&self.began, name);
         let sends = grown("sends_total")?;
         let each = |name: &str| grown(name).map(|count| count * 1e3 / sends.max(1.0));
+        let over = |name: &str, of: &str| {
+            let of = grown(of).filter(|count| *count > 0.0)?;
+            Some(grown(name)? / of)
+        };
         let stage = |stage: &String| {
             let of = |what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
             let (sum, count) = (of("sum")?, of("count")?);
@@ -302,6 +310,8 @@ impl Witness {
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
             reads_per_1000_sends: each("reads_total").unwrap_or_default(),
             writes_per_1000_sends: each("writes_total").unwrap_or_default(),
+            frames_per_write: over("frames_written_total", "writes_total"),
+            bytes_per_frame: over("bytes_written_total", "frames_written_total"),
             proc_reads_per_1000_sends: each("proc_syscr"),
             proc_writes_per_1000_sends: each("proc_syscw"),
             passwords_hashed: grown("hashes_total").map(|count| count as u64),

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use throng_lab::arms;
 use throng_lab::bench::{self, Options, process};
+use throng_lab::beside;
 use throng_lab::client::{self, ClientArgs, ClientDone, ClientError};
 use throng_lab::floor;
 use throng_lab::report::{self, Form, ReportError};
@@ -108,6 +109,18 @@ pub struct Run {
     /// How long load is offered.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Then say what a bare floor does with the same sockets: this many slices of server and floor in
+    /// turn.
+    #[arg(
+        long,
+        value_name = "PAIRS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "3",
+        value_parser = clap::value_parser!(u8).range(1..=20),
+        conflicts_with = "arms"
+    )]
+    floor: Option<u8>,
     /// Draw the run in place as it goes; without a terminal, a line a second as ever.
     #[arg(long)]
     live: bool,
@@ -222,6 +235,8 @@ impl Run {
         let done = if self.arms {
             let done = arms::run(&args, &mut io::stdout()).map_err(failed)?;
             done.into_iter().map(|(_, summary)| summary).collect()
+        } else if let Some(pairs) = self.floor {
+            vec![beside::run(&args, usize::from(pairs), &mut io::stdout()).map_err(failed)?]
         } else {
             vec![run::run(&args, &mut io::stdout()).map_err(failed)?]
         };

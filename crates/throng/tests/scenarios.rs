@@ -241,6 +241,49 @@ fn readers_that_stall_and_passwords_that_wait_hold_nobody_up_for_good() {
     short("soak", &[]);
 }
 
+/// A generator that may be as late as it likes: the figures are of a machine that compiles.
+const PATIENT: [&str; 5] = [
+    "self_check.cpu_max=100",
+    "self_check.lag_p50_ms=60000",
+    "self_check.lag_p99_ms=60000",
+    "self_check.dropped_max=1000",
+    "self_check.late_ms=60000",
+];
+
+#[test]
+fn a_bare_floor_does_what_the_run_did_and_its_price_stands_beside_the_servers() {
+    let patient = PATIENT.iter().flat_map(|it| ["--set", it]);
+    let done = short("canonical", &["--floor=1"].into_iter().chain(patient).collect::<Vec<_>>());
+    let floor = &done.summary["floor"];
+    assert!(!done.out.join("floor").exists(), "slices leave no folder");
+    let void = floor["void"].as_u64().unwrap();
+    if floor["unmeasured"].is_string() {
+        // Pairs are thrown away while others compile; it says so and stops.
+        assert!(void > 3 && done.said.contains("not measured: of "), "{floor}");
+        return;
+    }
+    let pair = &floor["pairs"][0];
+    let figure = |name: &str| pair[name].as_f64().unwrap();
+    let ratio = figure("floor_us") / figure("server_us");
+    assert!((floor["ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{floor}");
+    // Whoever keeps, orders and encodes pays more than one who does not, and not a hundredfold.
+    assert!((0.01..1.5).contains(&ratio), "{floor}");
+    assert!(figure("frames_per_write") >= 1.0 && figure("frame_bytes") > 60.0, "{floor}");
+    assert_eq!(floor["sockets"], 60);
+    run(["lab", "report", done.out.to_str().unwrap(), "--html"]);
+    let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
+    assert!(page.contains("of the bare floor"), "the page has it");
+}
+
+#[test]
+fn where_the_floor_cannot_follow_it_says_so_and_the_run_stands() {
+    let done = short("spammers", &["--floor"]);
+    let why = done.summary["floor"]["unmeasured"].as_str().unwrap();
+    let no_run = why == "the run itself says nothing of the server";
+    assert!(no_run || why.contains("over REST"), "{why}");
+    assert!(done.said.contains("floor       not measured: "), "{}", done.said);
+}
+
 /// Nobody's probe is heard within a microsecond.
 #[test]
 fn a_goal_that_is_missed_has_an_exit_code_and_a_case_of_its_own() {
@@ -248,15 +291,8 @@ fn a_goal_that_is_missed_has_an_exit_code_and_a_case_of_its_own() {
     let out = folder.path().join("run");
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     command.args(["lab", "run", "ramp-with-logins", "--short", "--out"]).arg(&out);
-    let patient = [
-        "goal.p90_ms=0.001",
-        "self_check.cpu_max=100",
-        "self_check.lag_p50_ms=60000",
-        "self_check.lag_p99_ms=60000",
-        "self_check.dropped_max=1000",
-        "self_check.late_ms=60000",
-    ];
-    command.args(patient.iter().flat_map(|setting| ["--set", setting]));
+    command.args(["--set", "goal.p90_ms=0.001"]);
+    command.args(PATIENT.iter().flat_map(|setting| ["--set", setting]));
     let done = command.output().unwrap();
     let told = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(13), "{told}");

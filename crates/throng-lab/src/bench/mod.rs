@@ -3,12 +3,13 @@
 //!
 //! - [`process`]: child processes, and what the system says of them.
 //! - `crowd`, `load`, `book`, `tally`, `text`, `scene`, `window`: the clients, what they send, and the account.
-//! - `cores`: who runs where.
+//! - `beside`: the floor with the sockets of a lab's run.
 //! - `rows`: one file a kind of row; `pairs` alternates server and floor; `table` prints.
 //!
 //! Neighbours: `floor` is the other side of each ratio; `cargo xtask bench` is the command.
 //! It never links the server, and nothing here decides whether a test passes.
 
+mod beside;
 mod book;
 mod crowd;
 mod load;
@@ -23,6 +24,7 @@ mod tally;
 mod text;
 mod window;
 
+pub use beside::{FloorSlice, Work, floor_slice};
 pub use rows::{Options, machine, run};
 
 /// A floor in a thread, one room of `members`, so many posts: what it says it did.

@@ -23,7 +23,7 @@ const FLOORS_APART_MAX: f64 = 0.15;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
 /// The server's cap of `SO_SNDBUF`, by its default.
-const SEND_BUFFER_BYTES: usize = 32 * 1024;
+pub const SEND_BUFFER_BYTES: usize = 32 * 1024;
 /// Events still on their way when the last send is out.
 const SETTLE: Duration = Duration::from_secs(5);
 pub const BODY_BYTES: usize = 200;

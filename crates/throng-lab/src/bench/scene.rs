@@ -53,6 +53,25 @@ impl Scene {
         Ok(scene)
     }
 
+    /// One connection for each user, in these rooms; the first of each makes it. For a floor, which
+    /// takes any token.
+    pub fn of_rooms(
+        to: SocketAddr,
+        form: Form,
+        users: usize,
+        rooms: &[&[usize]],
+    ) -> io::Result<Self> {
+        let mut scene = Self::nobody(form)?;
+        scene.enter(to, &vec!["floor".to_owned(); users])?;
+        let numbers = scene.create_all(rooms.iter().map(|members| members[0]), "floor")?;
+        for (room, members) in numbers.into_iter().zip(rooms) {
+            let joins = members[1..].iter().map(|&link| (link, join(room)));
+            scene.crowd.ask_all(joins.collect::<Vec<_>>(), WINDOW)?;
+            scene.rooms.push((room, members.to_vec()));
+        }
+        Ok(scene)
+    }
+
     /// One room of this name with one connection for each token.
     pub fn enter_room(
         to: SocketAddr,

@@ -2,6 +2,8 @@
 //!
 //! Neighbours: `crowd` reads, `load` sends; `book` is the one for a server.
 
+use std::collections::BTreeMap;
+
 use super::book::Sent;
 use super::crowd::Hears;
 use super::load::Account;
@@ -9,7 +11,10 @@ use super::load::Account;
 /// Counts.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Deliveries of a send in each room; in any other, `fanout`.
+    fanouts: BTreeMap<u32, u64>,
     fanout: u64,
+    due: u64,
     sends: u64,
     acked: u64,
     delivered: u64,
@@ -22,6 +27,11 @@ impl Tally {
     /// Each send has so many deliveries.
     pub fn new(fanout: u64) -> Self {
         Self { fanout, ..Self::default() }
+    }
+
+    /// Each send has as many deliveries as its room has members.
+    pub fn of_rooms(fanouts: BTreeMap<u32, u64>) -> Self {
+        Self { fanouts, ..Self::default() }
     }
 }
 
@@ -41,8 +51,9 @@ impl Hears for Tally {
 }
 
 impl Account for Tally {
-    fn sends(&mut self, _: Sent) -> usize {
+    fn sends(&mut self, sent: Sent) -> usize {
         self.sends += 1;
+        self.due += self.fanouts.get(&sent.room).copied().unwrap_or(self.fanout);
         self.sends as usize - 1
     }
 
@@ -53,6 +64,6 @@ impl Account for Tally {
     }
 
     fn settled(&self) -> bool {
-        self.acked == self.sends && self.delivered == self.sends * self.fanout
+        self.acked == self.sends && self.delivered == self.due
     }
 }

@@ -368,6 +368,13 @@ impl Iterator for Plan {
     }
 }
 
+/// The mean length of a scenario's bodies, as drawn.
+pub fn mean_body_bytes(scenario: &Scenario) -> usize {
+    const DRAWS: usize = 10_000;
+    let (lengths, mut chance) = (Lengths::new(&scenario.bodies), stream(scenario.seed, 9 << 32));
+    (0..DRAWS).map(|_| lengths.draw(&mut chance) as usize).sum::<usize>() / DRAWS
+}
+
 /// A generator of its own for each source, so that one more room changes nothing for the others.
 fn stream(seed: u64, source: u64) -> StdRng {
     let mut bytes = [0; 32];

@@ -110,6 +110,7 @@ pub fn json(run: &Folder) -> String {
             "last": latency(&summary.latency.last),
         },
         "server_cpu_us_per_delivery": summary.cost.map(|it| it.cpu_us_per_delivery),
+        "floor": summary.floor,
         "server_rss_max_bytes": summary.cost.map(|it| it.rss_max_bytes),
         "phases": run.phases().iter().map(|(name, at)| json!({ "name": name, "second": at }))
             .collect::<Vec<_>>(),

@@ -5,6 +5,7 @@
 use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold};
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
+use crate::beside::FloorRatio;
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -250,6 +251,7 @@ fn counts(run: &Folder) -> Table {
                     number(rates.deliveries.round())
                 ),
             ),
+            ("beside a bare floor", beside(run)),
             ("membership events told", n(it.notices)),
             (
                 "read back and compared",
@@ -271,6 +273,12 @@ fn counts(run: &Folder) -> Table {
             ),
         ],
     )
+}
+
+/// The deliveries a CPU-second of the server, as a share of a program that does nothing else.
+fn beside(run: &Folder) -> String {
+    let asked = run.summary.floor.as_ref();
+    asked.map_or("not measured; `lab run … --floor` does".to_owned(), FloorRatio::words)
 }
 
 fn costs(run: &Folder) -> Table {

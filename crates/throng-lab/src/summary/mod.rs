@@ -14,6 +14,7 @@ use std::process::ExitStatus;
 use serde::Serialize;
 
 use crate::abuse::Abused;
+use crate::beside::FloorRatio;
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
 use crate::recorder::{OfKind, Percentiles, Recorder, Sample};
@@ -81,6 +82,8 @@ pub struct Summary {
     pub thresholds: Vec<Judged>,
     /// The server's cost; absent where its process is not ours to see.
     pub cost: Option<Cost>,
+    /// Its CPU a delivery as a share of a bare floor's, where that was asked for.
+    pub floor: Option<FloorRatio>,
     /// What the server itself counted, where it tells.
     pub server_work: Option<ServerWork>,
     /// Sends on their way to their ack: what looks at them found, and what Little's law makes of rate
@@ -299,6 +302,7 @@ impl Summary {
             goal: goal(scenario, &outcome.recorder.kinds),
             thresholds: Vec::new(),
             cost,
+            floor: None,
             server_work: None,
             in_flight: in_flight(&outcome.samples),
             disk_bytes_per_send: None,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Ending, Percentiles};
+use crate::beside::FloorRatio;
 
 /// `summary.json`; described in `docs/reference/lab-run.md`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +35,7 @@ pub struct Summary {
     pub disk_bytes_per_send: Option<f64>,
     pub grade: Option<String>,
     pub cost: Option<Cost>,
+    pub floor: Option<FloorRatio>,
     pub generator: Generator,
     pub fsync: Option<[Fsync; 2]>,
     pub farewells: BTreeMap<String, u64>,
