@@ -27,7 +27,7 @@ const FLOORS_APART_MAX: f64 = 0.15;
 /// Pairs that may be thrown away for it.
 const VOID_MAX: usize = 3;
 /// No pair is begun after so long.
-const WITHIN: Duration = Duration::from_secs(300);
+const WITHIN: Duration = Duration::from_mins(5);
 /// Fewer deliveries say nothing of their price.
 const DELIVERIES_MIN: u64 = 1_000;
 /// Sockets that a floor is set up with.
@@ -86,15 +86,15 @@ pub fn run(
     let failed = |error| LabError::Folder(out.clone(), error);
     let why = why_not(&args, &scenario, summary.ending, summary.ledger.deliveries);
     let untold = || "the server does not tell its frames a write".to_owned();
-    let floor = match why.or_else(|| work(&scenario, &summary).is_none().then(untold)) {
-        Some(why) => FloorRatio::none(&scenario, why),
-        None => {
-            writeln!(say, "floor       slices of server and floor in turn …").map_err(failed)?;
-            let slices = out.join("floor");
-            let floor = measure(&args, &scenario, &summary, (&slices, pairs));
-            std::fs::remove_dir_all(&slices).map_err(failed)?;
-            floor.unwrap_or_else(|error| FloorRatio::none(&scenario, error.to_string()))
-        }
+    let why = why.or_else(|| work(&scenario, &summary).is_none().then(untold));
+    let floor = if let Some(why) = why {
+        FloorRatio::none(&scenario, why)
+    } else {
+        writeln!(say, "floor       slices of server and floor in turn …").map_err(failed)?;
+        let slices = out.join("floor");
+        let floor = measure(&args, &scenario, &summary, (&slices, pairs));
+        std::fs::remove_dir_all(&slices).map_err(failed)?;
+        floor.unwrap_or_else(|error| FloorRatio::none(&scenario, error.to_string()))
     };
     writeln!(say, "floor       {}", floor.words()).map_err(failed)?;
     summary.floor = Some(floor);
