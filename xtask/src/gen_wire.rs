@@ -64,7 +64,7 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             // Most messages were never touched, and most requests name nobody.
             (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned")
             | (Type::Message, "reactions")
-            | (Type::Bool, "deleted" | "removed") => "crate::native::names::is_unsaid",
+            | (Type::Bool, "deleted" | "removed" | "matched") => "crate::native::names::is_unsaid",
             (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
                 "crate::native::names::is_unsaid"
             }

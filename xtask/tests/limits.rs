@@ -42,6 +42,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("logins_per_minute_account", "server/src/auth/throttle.rs", "an_account_is_tried_up_to_its_limit_and_again_when_the_told_time_has_passed"),
     ("logins_per_minute_address", "server/src/auth/throttle.rs", "an_address_tries_up_to_its_limit_over_all_accounts_and_sign_ups"),
     ("refusals_max", "server/src/outbox.rs", "refusals_of_the_shard_end_a_connection_at_the_limit_whatever_ack_was_asked_for"),
+    ("search_queue_max", "server/src/app/search.rs", "searches_wait_up_to_their_limit_and_one_more_is_told_to_come_back"),
+    ("search_time_max_ms", "server/src/app/search.rs", "a_search_whose_time_is_up_tells_what_it_has"),
     ("tail_bytes_max", "server/src/app/start.rs", "a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room"),
 ];
 

@@ -169,6 +169,7 @@ fn the_servers_arrows_go_down_only() {
         ("tail", &["fanout", "sequencer", "connection", "rest", "app", "listeners"]),
         ("fold", &["fanout", "sequencer", "connection", "rest", "app", "listeners"]),
         ("history", &["fanout", "sequencer", "connection", "rest", "app", "listeners"]),
+        ("search", &["fanout", "sequencer", "connection", "rest", "app", "listeners"]),
         ("fanout", &["connection", "rest", "app", "listeners"]),
         ("sequencer", &["connection", "rest", "app", "listeners"]),
     ];

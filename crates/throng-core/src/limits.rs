@@ -52,6 +52,16 @@ pub const INVITATION_HOURS_MAX: u32 = 720;
 pub const INVITATION_HOURS: u32 = 72;
 /// How long a link is good for that sets a password or makes the first administrator.
 pub const PASSWORD_LINK_HOURS: u32 = 24;
+/// What is typed to search for, in bytes: more is pasted by mistake.
+pub const SEARCH_LEN_MAX: usize = 256;
+/// Words of one search: each is looked up by itself.
+pub const SEARCH_WORDS_MAX: usize = 32;
+/// A beginning of a word, in characters: a single letter begins a good part of all words.
+pub const SEARCH_PREFIX_CHARS_MIN: usize = 2;
+/// Hits of one answer: each is read as it is now.
+pub const SEARCH_HITS_MAX: usize = 50;
+/// Hits that are ranked, the newest of all rooms searched: each is read from the index.
+pub const SEARCH_RANKED_MAX: usize = 1_000;
 /// What a client is told to wait after `unavailable`.
 pub const UNAVAILABLE_RETRY_AFTER_MS: u32 = 1_000;
 
@@ -176,6 +186,10 @@ settable_limits! {
     logins_per_minute_address: u32 = 20, 1..=1_000_000;
     /// Refusals in a row after which a connection is ended.
     refusals_max: u32 = 100, 1..=1_000_000;
+    /// Searches that wait while others are answered, two at a time; beyond it `busy`.
+    search_queue_max: usize = 64, 1..=65_536;
+    /// Time of one search, milliseconds; what was found by then is the answer.
+    search_time_max_ms: u64 = 500, 1..=60_000;
     /// Unfolded events kept in memory before sends must wait, bytes.
     tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
 }

@@ -67,6 +67,11 @@ rejections! {
     BadReaction = 120, "bad_reaction", "a reaction is 1 to 64 bytes without spaces";
     /// A word filter that is too long, or an entry that is no word.
     BadWords = 150, "bad_words", "a filter has at most 200 words of at most 64 bytes each";
+    /// A search that names nothing to look for.
+    EmptyQuery = 145, "empty_query", "name at least one word to look for";
+    /// A search that is not of the grammar, or too long.
+    BadQuery = 146, "bad_query",
+        "search for words, \"phrases\", beginnings* of two letters or more and -without; not so many";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.
@@ -113,6 +118,8 @@ rejections! {
     BadLink = 261, "bad_link", "the link is not valid any more; ask for another one";
     /// The account has no such session.
     NoSuchSession = 262, "no_such_session", "there is no such session";
+    /// This server keeps no search index.
+    SearchOff = 245, "search_off", "search is switched off on this server";
     /// Sent faster than allowed; retry after the time given.
     RateLimited { retry_after_ms } = 300, "rate_limited",
         "too fast; try again after the time given";

@@ -318,6 +318,8 @@ operations! {
     Subscribe = "subscribe";
     /// To read pages.
     History = "history";
+    /// To find its messages by their words.
+    Search = "search";
     /// To say something.
     Post = "post";
     /// To change one's own message.
@@ -386,6 +388,7 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::Leave
         | O::Subscribe
         | O::History
+        | O::Search
         | O::DeleteOwn
         | O::Unreact
         | O::Report => true,

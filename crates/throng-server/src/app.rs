@@ -7,6 +7,7 @@
 mod leaving;
 mod moderation;
 mod reading;
+mod search;
 mod start;
 
 use std::sync::{Arc, Mutex};
@@ -78,6 +79,8 @@ pub struct App {
     pub fatal: Fatal,
     /// The rate of a connection's requests.
     pub requests: Rate,
+    /// Finding messages by their words, unless it is switched off or could not be opened.
+    search: Option<search::Door>,
     shards: Box<[ShardDoor]>,
     stop: Mutex<Option<Stop>>,
 }

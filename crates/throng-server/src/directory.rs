@@ -341,6 +341,19 @@ impl Directory {
         self.read().get(room).is_some()
     }
 
+    /// The rooms that an account may search, and from which place on; ascending.
+    pub fn searchable(&self, user: UserId) -> Vec<(RoomId, Seq)> {
+        let own = {
+            let belonging = self.belonging(user);
+            belonging.get(&user).map(|belongs| belongs.rooms.clone()).unwrap_or_default()
+        };
+        let may = |place: Place| {
+            let reading = self.reading(user, place.room(), Operation::Search).ok()?;
+            Some((place.room(), reading.from))
+        };
+        own.into_iter().filter_map(may).collect()
+    }
+
     /// Rooms that exist.
     pub fn rooms_len(&self) -> usize {
         self.read().len

@@ -32,6 +32,7 @@ pub mod recovery;
 pub mod rest;
 #[cfg(test)]
 mod samples;
+pub mod search;
 pub mod sequencer;
 pub mod sessions;
 mod sqlite;

@@ -1,7 +1,9 @@
 //! Opening a SQLite file of ours, and what its errors mean to us.
 //!
-//! Neighbours: `log/sqlite.rs`, `store/sqlite.rs` and the accounts, each with a file of its own. It knows no table
+//! Neighbours: `log/sqlite.rs`, `store/sqlite.rs`, `search/index.rs` and the accounts, each with a file of its own. It knows no table
 //! but what it is given to create, and never decides what to do about trouble.
+
+pub mod readers;
 
 use std::path::Path;
 
@@ -93,6 +95,14 @@ pub fn open_reader(path: &Path, vfs: Option<&str>, kind: &Kind) -> Result<Connec
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, vfs, flags, kind)?;
     connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// The same in memory, on one connection.
+pub fn open_in_memory(kind: &Kind) -> Result<Connection, Trouble> {
+    let connection = Connection::open_in_memory()?;
+    connection.pragma_update(None, "cache_size", -i64::from(kind.cache_kib))?;
+    create(&connection, kind)?;
     Ok(connection)
 }
 

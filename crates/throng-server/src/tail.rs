@@ -49,6 +49,8 @@ struct Lane {
     rooms: Vec<RoomTail>,
     /// Rooms that hold events; may name some that do no more.
     unfolded: Vec<RoomId>,
+    /// Rooms that something happened in since `take_changed`, each once.
+    changed: Vec<RoomId>,
     /// The events among them that change how a message is shown, each behind the message's place, of
     /// the rooms that have any; those that take all of a sender away behind no place.
     changes: HashMap<RoomId, BTreeSet<(Seq, Seq)>>,
@@ -59,6 +61,8 @@ struct RoomTail {
     head: Seq,
     /// Stands in the lane's `unfolded`.
     listed: bool,
+    /// Stands in the lane's `changed`.
+    changed: bool,
     /// The newest ones, dense up to `head`.
     events: VecDeque<Arc<Event>>,
 }
@@ -146,6 +150,12 @@ impl Lane {
         });
     }
 
+    fn note_changed(&mut self, room: RoomId) {
+        if !std::mem::replace(&mut self.room(room).changed, true) {
+            self.changed.push(room);
+        }
+    }
+
     fn known(&self, room: RoomId) -> Option<&RoomTail> {
         self.rooms.get(room.get() as usize / LANES)
     }
@@ -172,7 +182,23 @@ impl Tail {
 
     /// Start-up: the store has this room up to `head`.
     pub fn restore(&self, room: RoomId, head: Seq) {
-        self.lane(room).room(room).head = head;
+        let mut lane = self.lane(room);
+        lane.room(room).head = head;
+        lane.note_changed(room);
+    }
+
+    /// Gives each room that something happened in since the last call, and at the first call each
+    /// that there is. For one taker.
+    pub fn take_changed(&self, mut give: impl FnMut(RoomId)) {
+        for lane in &self.lanes {
+            let mut lane = lock(lane);
+            let changed = std::mem::take(&mut lane.changed);
+            for room in &changed {
+                lane.room(*room).changed = false;
+            }
+            drop(lane);
+            changed.into_iter().for_each(&mut give);
+        }
     }
 
     /// Takes a turn that is durable. Each room's events come in the order of their places, whoever
@@ -211,9 +237,13 @@ impl Tail {
         tail.events.push_back(event.clone());
         let swept = event.kind.sweeps().map(|_| Seq::ZERO);
         let changes = event.kind.changes().or(swept);
-        if !tail.listed {
-            tail.listed = true;
+        let listed = std::mem::replace(&mut tail.listed, true);
+        let changed = std::mem::replace(&mut tail.changed, true);
+        if !listed {
             lane.unfolded.push(room);
+        }
+        if !changed {
+            lane.changed.push(room);
         }
         if let Some(of) = changes {
             lane.changes.entry(room).or_default().insert((of, seq));

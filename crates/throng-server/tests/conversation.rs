@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMITS: ws::Limits = ws::Limits { frame_len_max: 1 << 20, message_len_max: 1 << 20 };
 /// What a run chooses for itself and nobody compares.
-const CHOSEN: [&str; 8] =
-    ["server", "limits", "text", "token", "link", "expires_at", "began_at", "used_at"];
+const CHOSEN: [&str; 9] =
+    ["server", "limits", "text", "token", "link", "expires_at", "began_at", "used_at", "behind"];
 /// In place of the link that a server without an administrator prints.
 const FIRST_LINK: &str = "TGluayBvZiB0aGUgZmlyc3QgYWRtaW5pc3RyYXRvci4";
 

@@ -145,6 +145,20 @@ fn about_messages() -> impl Strategy<Value = Request> {
         (room, any::<u64>(), any::<u32>())
             .prop_map(|(room, after, limit)| Request::Pins(v1::Pins { room, after, limit }))
             .boxed(),
+        (text(), any::<[u32; 3]>(), any::<[u64; 3]>(), any::<bool>())
+            .prop_map(|(query, [room, skip, limit], [sender, since, until], newest)| {
+                Request::Search(v1::Search {
+                    query,
+                    room,
+                    sender,
+                    since,
+                    until,
+                    newest,
+                    skip,
+                    limit,
+                })
+            })
+            .boxed(),
     ])
 }
 
@@ -277,6 +291,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (room, prop::collection::vec(event(), 0..4), flag)
             .prop_map(|(room, events, more)| Outcome::Page(v1::Page { room, events, more }))
             .boxed(),
+        (prop::collection::vec(hit(), 0..3), any::<[u32; 2]>(), any::<[bool; 2]>())
+            .prop_map(|(hits, [total, next], [more, behind])| {
+                Outcome::Found(v1::Found { hits, total, more, next, behind })
+            })
+            .boxed(),
         (room, any_position())
             .prop_map(|(room, position)| Outcome::Subscribed(v1::Subscribed { room, position }))
             .boxed(),
@@ -365,6 +384,12 @@ fn any_entry() -> impl Strategy<Value = v1::AuditEntry> {
             seq,
         },
     )
+}
+
+fn hit() -> impl Strategy<Value = v1::Hit> {
+    let piece = (text(), any::<bool>()).prop_map(|(text, matched)| v1::Piece { text, matched });
+    (prop::option::of(event()), prop::collection::vec(piece, 0..3))
+        .prop_map(|(event, pieces)| v1::Hit { event, pieces })
 }
 
 fn any_room() -> impl Strategy<Value = v1::Room> {

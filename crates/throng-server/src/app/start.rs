@@ -17,7 +17,7 @@ use throng_core::shard::{Restored, Shard};
 use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId, Topic};
 use tokio::sync::mpsc;
 
-use super::{App, ShardDoor, shard_of};
+use super::{App, ShardDoor, search, shard_of};
 use crate::accounts::{self, AccountsError, Watch};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
@@ -34,6 +34,7 @@ use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::personal::Personal;
 use crate::recovery::{RecoveryError, recover};
+use crate::search::Indexing;
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
 use crate::store::{MemoryStore, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
@@ -100,6 +101,7 @@ pub enum StartError {
 pub struct Stop {
     sequencers: Vec<JoinHandle<()>>,
     fanouts: Vec<JoinHandle<()>>,
+    indexing: Option<Indexing>,
     fold: Option<Fold>,
     personal: Option<(Arc<Personal>, JoinHandle<()>)>,
     /// Given back last.
@@ -151,19 +153,18 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let limits = settings.limits.clone();
         let metrics = Metrics::new();
-        let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(&metrics)));
-        disk.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
+        let syncs = disk.watch_syncs(&clock, &metrics);
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
         let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
-        let auth = open_auth(&settings, &clock, &metrics)?;
-        auth.accounts().watch(Arc::new(SessionsWatch::new(&sessions, &fatal)));
+        let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let fold = start_fold(&tail, &disk, &moderation, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
+        let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
             sequencer: sequencer::Around {
                 log: disk.log,
@@ -185,7 +186,7 @@ impl App {
             fatal: fatal.clone(),
             offered: offered.clone(),
         };
-        let mut stop = Stop::of(fold, &personal, &fatal, disk.lock)?;
+        let mut stop = Stop { indexing, ..Stop::of(fold, &personal, &fatal, disk.lock)? };
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Arc::new(Self {
             requests: Rate::requests(&limits),
@@ -206,6 +207,7 @@ impl App {
             tail,
             syncs,
             fatal,
+            search,
             shards,
         });
         app.start_sweep();
@@ -236,6 +238,9 @@ impl App {
                 let since =
                     app.tail.since().map_or(0, |since| app.clock.wall().0.saturating_sub(since.0));
                 app.metrics.fold_lag_millis.set(since as i64);
+                if let Some(search) = &app.search {
+                    search.count_into(&app.metrics);
+                }
             }
         });
     }
@@ -293,6 +298,7 @@ impl Stop {
     }
 
     fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) {
+        drop(self.indexing.take());
         for thread in self.sequencers.drain(..) {
             _ = thread.join();
         }
@@ -315,6 +321,12 @@ impl Stop {
 }
 
 impl Disk {
+    fn watch_syncs(&self, clock: &Clock, metrics: &Arc<Metrics>) -> Arc<Syncs> {
+        let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(metrics)));
+        self.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
+        syncs
+    }
+
     /// Of these two, which nobody else writes.
     pub fn new(log: Arc<dyn Log>, store: Arc<dyn Store>) -> Self {
         Self { log, store, lock: None }
@@ -407,6 +419,7 @@ fn open_personal(
 
 fn open_auth(
     settings: &Settings,
+    (sessions, fatal): (&Arc<Sessions>, &Fatal),
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> Result<Auth, StartError> {
@@ -415,7 +428,20 @@ fn open_auth(
     } else {
         accounts::Form::Folder(settings.data.as_path().into())
     };
-    Ok(Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), Arc::clone(metrics))?)
+    let metrics = Arc::clone(metrics);
+    let auth = Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), metrics)?;
+    auth.accounts().watch(Arc::new(SessionsWatch::new(sessions, fatal)));
+    Ok(auth)
+}
+
+fn open_search(
+    disk: &Disk,
+    settings: &Settings,
+    events: (&Arc<Tail>, &History),
+    clock: &Clock,
+) -> Option<search::Opened> {
+    let folder = disk.lock.as_ref().map(|_| settings.data.as_path());
+    search::open(settings, (folder, disk.log.epoch()), events, clock)
 }
 
 /// The shards while their rooms are put back.

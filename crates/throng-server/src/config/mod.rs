@@ -32,6 +32,8 @@ pub struct Settings {
     pub memory: bool,
     /// Units of order; 0 for one for two cores.
     pub shards: usize,
+    /// Keep an index of all messages, so that they can be found by their words.
+    pub search: bool,
     /// Long messages over WebSocket are compressed for clients that offer it.
     pub websocket_deflate: bool,
     /// Pages of other hosts that may open a WebSocket, as `https://chat.example`.
@@ -77,6 +79,7 @@ impl Default for Settings {
             data: PathBuf::from("throng-data"),
             memory: false,
             shards: 0,
+            search: true,
             websocket_deflate: false,
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),

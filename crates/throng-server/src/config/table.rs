@@ -100,6 +100,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
 
 fn own() -> Vec<Setting> {
     let mut settings = places();
+    settings.push(search());
     settings.extend(accounts());
     settings.extend(doors());
     settings.extend(logging());
@@ -171,6 +172,22 @@ fn places() -> Vec<Setting> {
             },
         ),
     ]
+}
+
+/// Whether messages are found by their words.
+fn search() -> Setting {
+    setting(
+        "search",
+        "Keep an index of all messages in a file of its own (search.db), so that they can be found \
+         by their words. Switched off, searches are refused and the file is left as it is; switched \
+         on again, what is missing is taken in.",
+        "true or false",
+        |settings| settings.search.to_string(),
+        |settings, value| {
+            settings.search = value.flag()?;
+            Ok(())
+        },
+    )
 }
 
 /// Who may come in.

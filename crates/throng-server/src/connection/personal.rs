@@ -1,5 +1,5 @@
 //! Carries out what an account asks about itself: markers, levels, who may write to it; the opening of
-//! a direct room, which asks that of another; and what is pinned.
+//! a direct room, which asks that of another; what is pinned; and searches.
 //!
 //! Neighbours: `serve.rs` has it done beside the connection's other slow things; `app` does it.
 
@@ -51,6 +51,9 @@ async fn note(
         }
         What::Unread { after, limit } => {
             return app.unread(user.id, after, limit).await.map(Answer::Unread);
+        }
+        What::Search { room, sought } => {
+            return app.search(user.id, room, *sought).await.map(Answer::Found);
         }
         _ => unreachable!("not about the account itself"),
     };

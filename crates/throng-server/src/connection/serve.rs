@@ -224,6 +224,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::SetLevel { .. }
             | What::Unread { .. }
             | What::SetContacts { .. }
+            | What::Search { .. }
             | What::OpenDirect { .. }) => self.begin_personal(re, what),
             What::Moderate { room, act, target } => {
                 let from = self.user().cloned();
@@ -362,6 +363,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Pins { .. }
         | What::Read { .. }
         | What::Unread { .. }
+        | What::Search { .. }
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }
         | What::ListRooms { .. }

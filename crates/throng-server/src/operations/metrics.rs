@@ -86,6 +86,8 @@ pub struct Metrics {
     pub frames_per_write: Shared<Histogram>,
     /// One sync of the log, microseconds.
     pub fsync: Shared<Histogram>,
+    /// One search, from asked to found, microseconds.
+    pub search: Shared<Histogram>,
     /// Messages posted and committed; a repeat is not counted.
     pub sends: Count,
     /// Events written or queued, one for each recipient.
@@ -130,12 +132,18 @@ pub struct Metrics {
     pub hashes_refused: Count,
     /// Passwords passed over because the one who asked had gone.
     pub hashes_passed_over: Count,
+    /// Searches asked.
+    pub searches: Count,
     /// Connections now.
     pub connections: Level,
     /// Events committed and not folded yet.
     pub fold_lag_events: Level,
     /// Age of the oldest of them, milliseconds.
     pub fold_lag_millis: Level,
+    /// Age of the oldest event of the index's newest batch when it was taken in, milliseconds.
+    pub search_lag_millis: Level,
+    /// 1 while the index has not caught up.
+    pub search_behind: Level,
     /// How long the log's write that is under way has taken so far, milliseconds; 0 for none.
     pub fsync_under_way_millis: Level,
 }
@@ -202,6 +210,7 @@ impl Metrics {
             turn_size: Held::new(Histogram::new(1.0)),
             frames_per_write: Held::new(Histogram::new(1.0)),
             fsync: Held::new(Histogram::new(MICROS)),
+            search: Held::new(Histogram::new(MICROS)),
             sends: Count::default(),
             deliveries: Count::default(),
             writes: Count::default(),
@@ -224,9 +233,12 @@ impl Metrics {
             hashes: Count::default(),
             hashes_refused: Count::default(),
             hashes_passed_over: Count::default(),
+            searches: Count::default(),
             connections: Level::default(),
             fold_lag_events: Level::default(),
             fold_lag_millis: Level::default(),
+            search_lag_millis: Level::default(),
+            search_behind: Level::default(),
             fsync_under_way_millis: Level::default(),
         };
         Arc::new(metrics.registered())
@@ -238,6 +250,7 @@ impl Metrics {
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
         r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
+        r.register("search_seconds", "Time of one search", self.search.share());
         let counts = [
             ("sends", "Messages committed", &self.sends),
             ("deliveries", "Events handed to recipients", &self.deliveries),
@@ -261,6 +274,7 @@ impl Metrics {
             ("hashes", "Passwords hashed", &self.hashes),
             ("hashes_refused", "Passwords refused, too many waited", &self.hashes_refused),
             ("hashes_passed_over", "Passwords whose asker had gone", &self.hashes_passed_over),
+            ("searches", "Searches asked", &self.searches),
         ];
         for (name, help, count) in counts {
             r.register(name, help, count.clone());
@@ -268,6 +282,8 @@ impl Metrics {
         r.register("connections", "Connections now", self.connections.clone());
         r.register("fold_lag_events", "Events not folded yet", self.fold_lag_events.clone());
         r.register("fold_lag_millis", "Age of the oldest unfolded", self.fold_lag_millis.clone());
+        r.register("search_lag_millis", "Age when indexed", self.search_lag_millis.clone());
+        r.register("search_behind", "1 while the index catches up", self.search_behind.clone());
         let under_way = self.fsync_under_way_millis.clone();
         r.register("fsync_under_way_millis", "Age of the log's write under way", under_way);
         self

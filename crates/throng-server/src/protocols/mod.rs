@@ -19,6 +19,7 @@ use throng_core::{
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
 use crate::pages::{Page, RoomList, Span, Unreads};
 use crate::personal::{Level, Writers};
+use crate::search::{Found, Sought};
 pub use form::{FORMS, Form};
 
 /// One way to speak, from the server's side.
@@ -203,6 +204,13 @@ pub enum What {
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
+    /// Find messages by their words.
+    Search {
+        /// In which room; in all of the asker's.
+        room: Option<RoomId>,
+        /// What.
+        sought: Box<Sought>,
+    },
     /// Hear a room on this connection.
     Subscribe {
         /// Which room.
@@ -313,6 +321,8 @@ pub enum Answer {
     Moderation(moderation::Told),
     /// A page of history.
     Page(Page),
+    /// Messages that have the words.
+    Found(Found),
     /// Heard from here on.
     Subscribed {
         /// Which room.

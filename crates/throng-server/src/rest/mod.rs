@@ -25,6 +25,7 @@ mod refusal;
 mod reports;
 mod room;
 mod rooms;
+mod search;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -82,6 +83,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))
         .route("/rooms/{room}/messages", get(messages::page).post(messages::create))
+        .route("/search", get(search::find))
         .route("/openapi.json", get(openapi::show))
         .fallback(nothing_there)
         .method_not_allowed_fallback(other_method);

@@ -233,6 +233,7 @@ mod tests {
             ("/InvitePeople/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
             ("/Sessions/properties/sessions/maxItems", SESSIONS_LISTED_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
+            ("/Found/properties/hits/maxItems", limits::SEARCH_HITS_MAX as u64),
             ("/Page/properties/events/maxItems", limits::PAGE_EVENTS_MAX as u64),
         ];
         for (pointer, limit) in table {

@@ -40,6 +40,8 @@ impl Refusal {
             | Rejection::BadTopic
             | Rejection::BadReaction
             | Rejection::BadWords
+            | Rejection::EmptyQuery
+            | Rejection::BadQuery
             | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
             Rejection::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {
@@ -54,6 +56,7 @@ impl Refusal {
             | Rejection::NotAccepted
             | Rejection::Banned
             | Rejection::SignUpClosed
+            | Rejection::SearchOff
             | Rejection::BadLink => StatusCode::FORBIDDEN,
             Rejection::NoSuchRoom
             | Rejection::NoSuchUser

@@ -7,7 +7,6 @@ mod cursors;
 pub mod memory;
 mod people;
 mod reactions;
-mod readers;
 mod schema;
 pub mod sqlite;
 #[cfg(test)]

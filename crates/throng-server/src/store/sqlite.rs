@@ -16,11 +16,11 @@ use throng_core::{Act, Body, Event, EventKind, RoomId, Seq, Tally, Timestamp, Us
 use super::cursors::{Cursor, Cursors};
 use super::people;
 use super::reactions;
-use super::readers::Readers;
 use super::schema::{KIND, READER};
 use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
+use crate::sqlite::readers::Readers;
 use crate::sqlite::{self, Trouble};
 
 /// Events of a full block: decoding one costs a page of history little, and a busy room's fold

@@ -14,6 +14,7 @@ mod reading;
 mod replies;
 mod resume;
 mod rights;
+mod search;
 mod stopping;
 mod upgrade;
 

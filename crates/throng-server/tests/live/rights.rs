@@ -132,6 +132,12 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::Post => {
             (post(room, "hi"), Some(("POST", at("/messages"), r#"{"body":"hi"}"#.to_owned())))
         }
+        O::Search => {
+            let query = "hi".to_owned();
+            let asked = v1::Search { query, room, ..v1::Search::default() };
+            let rest = ("GET", format!("/search?query=hi&room={room}"), String::new());
+            (Request::Search(asked), Some(rest))
+        }
         O::EditOwn => edit(own),
         O::EditOther => edit(other),
         O::DeleteOwn => delete(own),

@@ -90,7 +90,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     list_blocked => ListBlocked,
     list_sessions => ListSessions, end_session => EndSession, change_password => ChangePassword,
     reset_password => ResetPassword, invite_people => InvitePeople,
-    end_invitations => EndInvitations, delete_account => DeleteAccount
+    end_invitations => EndInvitations, delete_account => DeleteAccount,
+    search => Search
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -103,7 +104,8 @@ oneof!(Reply [re] outcome: reply::Outcome [
     posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
     applied => Applied, words => Words, reported => Reported, reports => Reports,
     audit => Audit, blocked => Blocked,
-    contacts => Contacts, unread => Unread, sessions => Sessions, invitation => Invitation
+    contacts => Contacts, unread => Unread, sessions => Sessions, invitation => Invitation,
+    found => Found
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

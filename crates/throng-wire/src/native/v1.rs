@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -99,6 +99,8 @@ pub mod client_frame {
         EndInvitations(super::EndInvitations),
         #[prost(message, tag = "66")]
         DeleteAccount(super::DeleteAccount),
+        #[prost(message, tag = "45")]
+        Search(super::Search),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -637,6 +639,35 @@ pub struct SetLevel {
     #[serde(with = "crate::native::names::level")]
     pub level: i32,
 }
+/// Find messages by their words, in the rooms that the asker is a member of. Replied with `found`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Search {
+    /// Words, "phrases", beginnings* and -without; at most 256 bytes.
+    #[prost(string, tag = "1")]
+    pub query: ::prost::alloc::string::String,
+    /// Only in this room; 0 for all of the asker's.
+    #[prost(uint32, tag = "2")]
+    pub room: u32,
+    /// Only of this account; 0 for all.
+    #[prost(uint64, tag = "3")]
+    pub sender: u64,
+    /// Not before this time, and before this one, in milliseconds since the Unix epoch; 0 for any.
+    #[prost(uint64, tag = "4")]
+    pub since: u64,
+    #[prost(uint64, tag = "5")]
+    pub until: u64,
+    /// The newest first, not the best.
+    #[prost(bool, tag = "6")]
+    pub newest: bool,
+    /// Hits to pass over: the `next` of the answer before.
+    #[prost(uint32, tag = "7")]
+    pub skip: u32,
+    /// At most this many hits; 0 for the server's page size.
+    #[prost(uint32, tag = "8")]
+    pub limit: u32,
+}
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -747,7 +778,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 50, 51, 52, 53, 54, 60, 61")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 50, 51, 52, 53, 54, 60, 61, 45")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -794,6 +825,8 @@ pub mod reply {
         Sessions(super::Sessions),
         #[prost(message, tag = "61")]
         Invitation(super::Invitation),
+        #[prost(message, tag = "45")]
+        Found(super::Found),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1141,6 +1174,49 @@ pub struct Blocked {
     /// There are more after the last of these.
     #[prost(bool, tag = "2")]
     pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Found {
+    /// In order: the best first, or the newest.
+    #[prost(message, repeated, tag = "1")]
+    pub hits: ::prost::alloc::vec::Vec<Hit>,
+    /// Messages that were counted; of each room the newest ones.
+    #[prost(uint32, tag = "2")]
+    pub total: u32,
+    /// There are more than were counted, or the time was up.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+    /// What to ask as `skip` for the hits after these; 0 when there are none.
+    #[prost(uint32, tag = "4")]
+    pub next: u32,
+    /// The index is catching up: of the newest messages some cannot be found yet.
+    #[prost(bool, tag = "5")]
+    pub behind: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hit {
+    /// The message, as history shows it now.
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: ::core::option::Option<Event>,
+    /// The part of its text that shows why it was found.
+    #[prost(message, repeated, tag = "2")]
+    pub pieces: ::prost::alloc::vec::Vec<Piece>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Piece {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// It is what was looked for.
+    #[prost(bool, tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub matched: bool,
 }
 /// One durable event of a room's order.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -3,11 +3,13 @@
 
 use throng_wire::native::json;
 
-const SEEDS: [&[u8]; 10] = [
+const SEEDS: [&[u8]; 12] = [
     br#"{"id":1,"register":{"name":"ada","password":"correct horse"}}"#,
     br#"{"id":2,"list_rooms":{"after":0,"limit":10,"mine":true}}"#,
     br#"{"id":7,"post":{"room":1,"body":"hi \u00e9 \ud83e\udd80","origin_id":"a-1","ack":"accepted"}}"#,
     br#"{"id":8,"history":{"room":1,"before":50,"after":2,"limit":10}}"#,
+    br#"{"id":8,"search":{"query":"\"a b\" c* -d","room":1,"sender":2,"since":3,"until":4,"newest":true,"skip":5,"limit":6}}"#,
+    br#"{"reply":{"re":8,"found":{"hits":[{"event":{"room":1,"seq":1},"pieces":[{"text":"x","matched":true}]}],"total":1,"more":true,"next":1,"behind":true}}}"#,
     br#"{"id":9,"subscribe":{"room":1,"from":{"epoch":4,"seq":9}}}"#,
     br#"{"welcome":{"server":"throng 0.1.0","epoch":4,"limits":{"frame_bytes":65536}}}"#,
     br#"{"reply":{"re":7,"posted":{"room":1,"seq":5,"n":4,"at":99,"repeat":false,"ack":"durable"}}}"#,

@@ -7,6 +7,7 @@ pub mod account;
 pub mod moderation;
 pub mod oversight;
 pub mod personal;
+pub mod search;
 
 use throng_core::id::SEQ_MAX;
 use throng_core::{
@@ -42,6 +43,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::History(v1::History { room, before, after, limit }) => {
             What::History { room: room_id(room)?, span: span(before, after)?, limit }
         }
+        Request::Search(asked) => search::asked(&asked)?,
         Request::Subscribe(v1::Subscribe { room, from }) => {
             What::Subscribe { room: room_id(room)?, from: from.map(position_of) }
         }
@@ -193,6 +195,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
         Answer::Words { room, words } => Outcome::Words(moderation::words(*room, words)),
         Answer::Moderation(told) => oversight::outcome(told),
         Answer::Page(page) => Outcome::Page(self::page(page)),
+        Answer::Found(found) => Outcome::Found(search::found(found)),
         Answer::Subscribed { room, position } => Outcome::Subscribed(v1::Subscribed {
             room: room.get(),
             position: Some(self::position(*position)),

@@ -1,25 +1,29 @@
 //! Connections that only read, lent one at a time.
 //!
-//! Neighbours: `sqlite.rs`, whose pages, events and rooms are read through them beside the fold. A
-//! caller waits while all are lent: reads are short, and their number is bounded.
+//! Neighbours: the store's pages, events and rooms are read through them beside the fold, the search
+//! index is asked through others. A caller waits while all are lent: reads are short, and their number
+//! is bounded.
 
 use std::sync::{Condvar, Mutex};
 
 use rusqlite::Connection;
 
+/// The connections that are not lent.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub struct Readers {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
 }
 
 /// A connection, until it is dropped.
-pub(super) struct Lease<'a> {
+#[derive(Debug)]
+pub struct Lease<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
 }
 
 impl Readers {
+    /// Of these.
     pub fn new(connections: Vec<Connection>) -> Self {
         Self { idle: Mutex::new(connections), returned: Condvar::new() }
     }
@@ -40,6 +44,12 @@ impl std::ops::Deref for Lease<'_> {
 
     fn deref(&self) -> &Connection {
         self.connection.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease holds its connection until it is dropped")
     }
 }
 

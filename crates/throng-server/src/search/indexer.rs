@@ -1,0 +1,336 @@
+//! Takes what is durable into the search index, behind everybody else.
+//!
+//! Neighbours: the tail says which rooms have changed, the history gives their events as they are
+//! shown now, `index.rs` keeps them. One thread, at low priority: batches are small, each its own
+//! transaction and checkpoint (a large sync anywhere on the disk stalls the log's), and while the
+//! fold is behind it rests. It never holds up a post, and never indexes what is not durable.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throng_core::{RoomId, Seq};
+
+use super::index::{Index, RoomPart};
+use crate::clock::Clock;
+use crate::history::History;
+use crate::pages::Span;
+use crate::sqlite::Trouble;
+use crate::store::StoreError;
+use crate::tail::Tail;
+
+/// How often it looks for what is new: a quarter of the two seconds that it may be behind.
+pub const EVERY: Duration = Duration::from_millis(500);
+/// Events of one transaction: some 2 MB with what the index makes of them.
+const BATCH_EVENTS: usize = 2_048;
+/// Events of one room that are read at a time.
+const PAGE: usize = 256;
+/// Rest while the fold is behind, and after trouble.
+const REST: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(5);
+/// Below the fold, which is below chat.
+const NICE: i32 = 10;
+
+/// How the index is doing.
+#[derive(Debug)]
+pub struct IndexStatus {
+    /// Events taken in.
+    pub events: AtomicU64,
+    /// Transactions.
+    pub batches: AtomicU64,
+    /// Those that failed and were tried again.
+    pub failures: AtomicU64,
+    /// Age of the oldest event of the newest batch when it was taken in, milliseconds.
+    pub lag_millis: AtomicU64,
+    behind: AtomicBool,
+}
+
+impl IndexStatus {
+    /// It has not caught up with what was durable when it last looked.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+}
+
+/// What keeps the indexer from going on.
+#[derive(Debug)]
+enum Halt {
+    /// Of the index.
+    Index(Trouble),
+    /// Of one room's history.
+    Room(RoomId, StoreError),
+}
+
+impl From<Trouble> for Halt {
+    fn from(trouble: Trouble) -> Self {
+        Self::Index(trouble)
+    }
+}
+
+/// The indexer's state; `start` gives it a thread.
+#[derive(Debug)]
+pub struct Indexer {
+    index: Arc<Index>,
+    tail: Arc<Tail>,
+    history: History,
+    clock: Clock,
+    status: Arc<IndexStatus>,
+    stop: AtomicBool,
+    work: Mutex<Work>,
+}
+
+/// What is to be done. One at a time, whoever asks for it.
+#[derive(Debug, Default)]
+struct Work {
+    /// Rooms that may have more than the index has; each once, or twice after it changed again.
+    rooms: VecDeque<RoomId>,
+    /// A text left the index, and the WAL holds it still.
+    scrub: bool,
+}
+
+/// The indexer's thread; ends when it is dropped.
+#[derive(Debug)]
+pub struct Indexing {
+    indexer: Arc<Indexer>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Indexer {
+    /// An indexer without a thread.
+    pub fn new(index: Arc<Index>, tail: Arc<Tail>, history: History, clock: Clock) -> Self {
+        let status = IndexStatus {
+            events: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            lag_millis: AtomicU64::new(0),
+            behind: AtomicBool::new(true),
+        };
+        Self {
+            index,
+            tail,
+            history,
+            clock,
+            status: Arc::new(status),
+            stop: AtomicBool::new(false),
+            work: Mutex::default(),
+        }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Arc<IndexStatus> {
+        Arc::clone(&self.status)
+    }
+
+    #[cfg(test)]
+    pub(super) fn index_for_test(&self) -> &Index {
+        &self.index
+    }
+
+    /// Takes in all that is durable now, without rests; on its own thread, or a test's.
+    pub fn catch_up(&self) -> Result<(), Trouble> {
+        let mut work = self.work.lock().expect("a panic while indexing ends the indexer");
+        self.take_changed(&mut work);
+        while !work.rooms.is_empty() {
+            self.batch(&mut work)?;
+        }
+        self.rested(&mut work)
+    }
+
+    fn take_changed(&self, work: &mut Work) {
+        self.tail.take_changed(|room| work.rooms.push_back(room));
+    }
+
+    /// All was taken in: what left the index leaves its WAL too.
+    fn rested(&self, work: &mut Work) -> Result<(), Trouble> {
+        self.status.behind.store(false, Ordering::Relaxed);
+        if work.scrub && self.index.checkpoint(true)? {
+            work.scrub = false;
+        }
+        Ok(())
+    }
+
+    /// One transaction.
+    fn batch(&self, work: &mut Work) -> Result<(), Trouble> {
+        let (mut parts, mut events) = (Vec::new(), 0);
+        // Not one room after the other: a busy one does not keep the others waiting.
+        for _ in 0..work.rooms.len() {
+            let Some(room) = work.rooms.pop_front() else { break };
+            let part = match self.part(room) {
+                Ok(part) => part,
+                Err(Halt::Index(trouble)) => {
+                    work.rooms.push_front(room);
+                    self.put_back(work, &parts);
+                    return Err(trouble);
+                }
+                // The next event of the room, or the next start, tries it again.
+                Err(Halt::Room(room, error)) => {
+                    tracing::error!(%error, %room, "cannot index a room");
+                    continue;
+                }
+            };
+            let Some(part) = part else { continue };
+            events += part.events.len();
+            parts.push(part);
+            if events >= BATCH_EVENTS {
+                break;
+            }
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let oldest = parts.iter().filter_map(|part| part.events.first()).map(|event| event.at.0);
+        let oldest = oldest.min().unwrap_or(0);
+        let taken = self.index.take_in(&parts);
+        // Those that have more come again; the others are found to have nothing more.
+        self.put_back(work, &parts);
+        work.scrub |= taken?;
+        self.index.checkpoint(false)?;
+        let lag = self.clock.wall().0.saturating_sub(oldest);
+        self.status.lag_millis.store(lag, Ordering::Relaxed);
+        self.status.batches.fetch_add(1, Ordering::Relaxed);
+        self.status.events.fetch_add(events as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn put_back(&self, work: &mut Work, parts: &[RoomPart]) {
+        work.rooms.extend(parts.iter().map(|part| part.room));
+        if !parts.is_empty() {
+            self.status.behind.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What follows of a room; `None` when the index has all of it.
+    fn part(&self, room: RoomId) -> Result<Option<RoomPart>, Halt> {
+        let mut has = self.index.progress(room)?;
+        let head = self.history.head(room);
+        if has > head {
+            // The folder was put back to an earlier day, and the index was not.
+            self.index.cut(room, Seq::ZERO)?;
+            has = Seq::ZERO;
+        }
+        if has == head {
+            return Ok(None);
+        }
+        let read = || {
+            let mut events = self.history.page(room, Span::After(has), PAGE)?;
+            self.history.show(room, &mut events)?;
+            Ok(events)
+        };
+        let events = read().map_err(|error| Halt::Room(room, error))?;
+        Ok((!events.is_empty()).then_some(RoomPart { room, events }))
+    }
+
+    /// Until it is stopped, or the index cannot be used any more.
+    fn run(&self) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::warn!(%error, "cannot lower the indexer's priority, chat may feel it");
+        }
+        let mut rest = EVERY;
+        while !self.stop.load(Ordering::Acquire) {
+            self.tail.wait_for_stop(rest, &self.stop);
+            rest = match self.round() {
+                Ok(true) => EVERY,
+                Ok(false) => REST,
+                Err(trouble @ (Trouble::Corrupt(_) | Trouble::SyncFailed(_))) => {
+                    tracing::error!(
+                        ?trouble,
+                        "the search index cannot be used any more; the next start makes it again"
+                    );
+                    self.status.behind.store(true, Ordering::Relaxed);
+                    self.index.give_up();
+                    return;
+                }
+                Err(trouble) => {
+                    self.status.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(?trouble, "cannot write the search index, trying again");
+                    RETRY
+                }
+            };
+        }
+    }
+
+    /// Batch after batch, until nothing is left, or (`false`) the fold needs the disk.
+    fn round(&self) -> Result<bool, Trouble> {
+        let mut work = self.work.lock().expect("a panic while indexing ends the indexer");
+        loop {
+            self.take_changed(&mut work);
+            if work.rooms.is_empty() {
+                self.rested(&mut work)?;
+                return Ok(true);
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(true);
+            }
+            if self.tail.is_behind() {
+                self.status.behind.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+            self.batch(&mut work)?;
+        }
+    }
+}
+
+impl Indexing {
+    /// Starts the thread.
+    pub fn start(indexer: Arc<Indexer>) -> std::io::Result<Self> {
+        let running = Arc::clone(&indexer);
+        let thread = std::thread::Builder::new().name("search".into());
+        let thread = thread.spawn(move || {
+            // A bug here takes search down and nothing else; its message is in the log.
+            if catch_unwind(AssertUnwindSafe(|| running.run())).is_err() {
+                running.status.behind.store(true, Ordering::Relaxed);
+                tracing::error!(
+                    "the search indexer panicked; search finds nothing new until a restart"
+                );
+            }
+        })?;
+        Ok(Self { indexer, thread: Some(thread) })
+    }
+
+    /// What it runs.
+    pub fn indexer(&self) -> &Arc<Indexer> {
+        &self.indexer
+    }
+}
+
+impl Drop for Indexing {
+    fn drop(&mut self) {
+        self.indexer.stop.store(true, Ordering::Release);
+        self.indexer.tail.wake_fold();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the indexer's thread had panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throng_core::Epoch;
+
+    use super::*;
+    use crate::log::TurnId;
+    use crate::samples;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn while_the_fold_is_behind_the_indexer_rests_and_says_so() {
+        let tail = Arc::new(Tail::new(1 << 24, 5));
+        let history = History::new(Arc::clone(&tail), Arc::new(MemoryStore::new(1 << 24)));
+        let index = Arc::new(Index::open(None, Epoch(1)).unwrap());
+        let indexer = Indexer::new(index, Arc::clone(&tail), history, Clock::manual());
+        assert!(indexer.status.is_behind(), "until it has looked");
+        let events = samples::history(samples::room(1), 1, 10);
+        tail.insert(TurnId(1), &events[..9]);
+        assert!(indexer.round().unwrap() && !indexer.status.is_behind());
+        tail.insert(TurnId(2), &events[9..]);
+        assert!(tail.is_behind(), "twice what makes a fold due");
+        assert!(!indexer.round().unwrap() && indexer.status.is_behind());
+        assert_eq!(indexer.status.events.load(Ordering::Relaxed), 9);
+        tail.folded(&tail.unfolded().rooms);
+    }
+}

@@ -1,0 +1,265 @@
+//! The search index alone, without sockets: what it costs to fill, how far it is behind, how long a
+//! search takes. Figures go to `docs/reference/performance.md`.
+//!
+//! ```text
+//! cargo run --release -p xtask --example search -- FOLDER MESSAGES [SECONDS]
+//! ```
+//!
+//! A thousand rooms, a vocabulary in which a few words are in most messages and most are in few
+//! (Zipf), an asker that belongs to twenty rooms, or to all. First the store is filled, then the index
+//! is made from it; then each sort of search is asked a hundred times; then for so many seconds (5)
+//! 1,000 messages a second arrive while fold and indexer run.
+#![expect(clippy::print_stdout, reason = "a measurement speaks to the one who runs it")]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+use throng_core::{
+    Author, Body, Epoch, Event, EventKind, Kind, RoomId, RoomName, Seq, Timestamp, UserId, Username,
+};
+use throng_server::clock::Clock;
+use throng_server::fold::{FOLD_EVENTS, Fold, Folder};
+use throng_server::history::History;
+use throng_server::log::{MemoryLog, TurnId};
+use throng_server::search::{Index, Indexer, Indexing, Query, Scope, Search, Sought};
+use throng_server::store::{RoomBatch, SqliteStore, Store, StoreOptions};
+use throng_server::tail::Tail;
+
+const ROOMS: u32 = 1_000;
+const VOCABULARY: usize = 50_000;
+const SEARCHES: usize = 100;
+const TAIL_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    match args[..] {
+        [folder, messages] => measure(Path::new(folder), number(messages), 5),
+        [folder, messages, seconds] => {
+            measure(Path::new(folder), number(messages), number(seconds));
+        }
+        _ => println!("FOLDER MESSAGES [SECONDS]"),
+    }
+}
+
+/// Words by their rank: a common one is short.
+struct Words {
+    chance: SmallRng,
+    zipf: Zipf<f64>,
+}
+
+impl Words {
+    fn word(rank: usize) -> String {
+        const SYLLABLES: [&str; 20] = [
+            "ta", "re", "ko", "mi", "su", "ne", "lo", "va", "di", "pu", "che", "sto", "gra", "fi",
+            "wen", "bo", "jal", "qui", "yor", "zam",
+        ];
+        let mut rest = rank + 20;
+        let mut word = String::new();
+        while rest > 0 {
+            word.push_str(SYLLABLES[rest % SYLLABLES.len()]);
+            rest /= SYLLABLES.len();
+        }
+        word
+    }
+
+    fn rank(&mut self) -> usize {
+        self.zipf.sample(&mut self.chance) as usize
+    }
+
+    fn text(&mut self) -> String {
+        let count = self.chance.random_range(3..=25);
+        let words = (0..count).map(|_| Self::word(self.rank()));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn author(number: u64) -> Author {
+    let name = Username::parse(&format!("user{number}")).expect("a name");
+    Author { id: UserId::new(number).expect("a number"), name }
+}
+
+fn room(number: u32) -> RoomId {
+    RoomId::new(number).expect("a room")
+}
+
+fn next(room: RoomId, head: Seq, at: Timestamp, words: &mut Words) -> Arc<Event> {
+    let seq = head.next();
+    let kind = match seq.0 {
+        1 => EventKind::Created {
+            by: author(1),
+            name: RoomName::parse(&format!("room {room}")).expect("a name"),
+            kind: Kind::Public,
+        },
+        2 => EventKind::Joined { who: author(1) },
+        n => EventKind::Posted {
+            n: n - 2,
+            author: author(1 + n % 50),
+            origin_id: None,
+            body: Body::parse(words.text()).expect("a body"),
+            extras: None,
+        },
+    };
+    Arc::new(Event { room, seq, prev: head, pushed: true, at, kind })
+}
+
+fn measure(folder: &Path, messages: u64, seconds: u64) {
+    std::fs::create_dir_all(folder).expect("the folder");
+    let zipf = Zipf::new(VOCABULARY as f64, 1.05).expect("a distribution");
+    let mut words = Words { chance: SmallRng::seed_from_u64(1), zipf };
+    let clock = Clock::system();
+    let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default());
+    let store = Arc::new(store.expect("the store"));
+    let tail = Arc::new(Tail::new(TAIL_BYTES_MAX, FOLD_EVENTS));
+    fill(&*store, &tail, messages, clock.wall(), &mut words);
+    let history = History::new(Arc::clone(&tail), store.clone());
+    let began = Instant::now();
+    let index = Arc::new(Index::open(Some(folder), Epoch(1)).expect("the index"));
+    let indexer =
+        Indexer::new(Arc::clone(&index), Arc::clone(&tail), history.clone(), clock.clone());
+    indexer.catch_up().expect("caught up");
+    let (took, status) = (began.elapsed(), indexer.status());
+    let events = status.events.load(Ordering::Relaxed);
+    println!("catching up: {events} events, {:.0}/s", events as f64 / took.as_secs_f64());
+    let bytes = |name: &str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    println!(
+        "on disk: history {:.0} B a message, index {:.0}",
+        bytes("store.db") as f64 / messages as f64,
+        bytes("search.db") as f64 / messages as f64
+    );
+    let time_max = Duration::from_secs(5);
+    let search = Search::new(index, history, Arc::clone(&status), clock.clone(), time_max);
+    ask_all(&search, &mut words);
+    let log = Arc::new(MemoryLog::new(Epoch(1), TAIL_BYTES_MAX));
+    let fold = Fold::start(
+        Folder::new(Arc::clone(&tail), log, store),
+        Box::new(|ended| panic!("the fold ended: {ended}")),
+    );
+    let fold = fold.expect("the fold's thread");
+    let indexing = Indexing::start(Arc::new(indexer)).expect("the indexer's thread");
+    trickle(&tail, &clock, seconds, &mut words, || status.lag_millis.load(Ordering::Relaxed));
+    drop(indexing);
+    fold.finish().expect("folded");
+}
+
+fn fill(store: &dyn Store, tail: &Tail, messages: u64, now: Timestamp, words: &mut Words) {
+    let each = messages / u64::from(ROOMS);
+    let began = Instant::now();
+    let mut heads = vec![Seq::ZERO; ROOMS as usize + 1];
+    while heads[1].0 < each {
+        let part = (each - heads[1].0).min(64);
+        for number in 1..=ROOMS {
+            let head = &mut heads[number as usize];
+            let events = (0..part).map(|_| {
+                let at = Timestamp(now.0 - (each - head.0) * 1_000);
+                let event = next(room(number), *head, at, words);
+                *head = event.seq;
+                event
+            });
+            let batch = RoomBatch { room: room(number), events: events.collect() };
+            store.fold(&[batch]).expect("folded");
+        }
+        store.sync().expect("synced");
+    }
+    for number in 1..=ROOMS {
+        tail.restore(room(number), heads[number as usize]);
+    }
+    println!("filled: {messages} messages in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Each sort of search, in twenty rooms and in all.
+fn ask_all(search: &Search, words: &mut Words) {
+    type Make = fn(&mut Words) -> String;
+    let sorts: [(&str, Make); 6] = [
+        ("a common word", |words| Words::word(words.chance.random_range(1..=10))),
+        ("a word as spoken", |words| Words::word(words.rank())),
+        ("a rare word", |words| Words::word(words.chance.random_range(20_000..VOCABULARY))),
+        ("two words", |words| {
+            format!("{} {}", Words::word(words.rank()), Words::word(words.rank()))
+        }),
+        ("a phrase", |words| {
+            format!("\"{} {}\"", Words::word(words.rank()), Words::word(words.rank()))
+        }),
+        ("a beginning of five", |words| {
+            let word = Words::word(words.rank() + 400);
+            format!("{}*", &word[..5.min(word.len())])
+        }),
+    ];
+    println!("{:22} {:>8} {:>8} {:>8} {:>8}  in ms", "search", "p50", "p95", "max", "hits");
+    let mut all = Vec::new();
+    for (name, make) in sorts {
+        for (count, rooms) in [(20, "20 rooms"), (ROOMS, "all rooms")] {
+            let (mut took, mut hits) = (Vec::new(), 0);
+            for _ in 0..SEARCHES {
+                let mut mine: Vec<u32> = (1..=ROOMS).collect();
+                while mine.len() > count as usize {
+                    mine.swap_remove(words.chance.random_range(0..mine.len()));
+                }
+                mine.sort_unstable();
+                let scopes: Vec<Scope> = mine
+                    .into_iter()
+                    .map(|number| Scope { room: room(number), from: Seq(1) })
+                    .collect();
+                let sought = sought(&make(words));
+                let began = Instant::now();
+                let found = search.find(&scopes, &sought).expect("an answer");
+                took.push(began.elapsed().as_secs_f64() * 1e3);
+                hits += found.counts.iter().map(|(_, count)| *count as usize).sum::<usize>();
+            }
+            if count == 20 {
+                all.extend_from_slice(&took);
+            }
+            print(&format!("{name}, {rooms}"), &mut took, hits / SEARCHES);
+        }
+    }
+    print("all in 20 rooms", &mut all, 0);
+}
+
+fn sought(query: &str) -> Sought {
+    Sought {
+        query: Query::parse(query).expect("a query"),
+        sender: None,
+        since: None,
+        until: None,
+        newest: false,
+        skip: 0,
+        limit: 20,
+    }
+}
+
+fn print(name: &str, took: &mut [f64], hits: usize) {
+    took.sort_by(f64::total_cmp);
+    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
+    println!("{name:32} {:8.2} {:8.2} {:8.2} {hits:8}", at(0.5), at(0.95), at(1.0));
+}
+
+/// A thousand messages a second, and how far the index was behind at worst.
+fn trickle(tail: &Tail, clock: &Clock, seconds: u64, words: &mut Words, lag: impl Fn() -> u64) {
+    let (mut worst, mut lags) = (0, Vec::new());
+    let began = Instant::now();
+    for turn in 1..=seconds * 100 {
+        let mut events: Vec<Arc<Event>> = Vec::new();
+        let mut heads = std::collections::HashMap::new();
+        for _ in 0..10 {
+            let room = room(words.chance.random_range(1..=ROOMS));
+            let head = heads.entry(room).or_insert_with(|| tail.head(room));
+            let event = next(room, *head, clock.wall(), words);
+            *head = event.seq;
+            events.push(event);
+        }
+        tail.insert(TurnId(turn), &events);
+        let due = Duration::from_millis(turn * 10);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        worst = worst.max(lag());
+        lags.push(lag());
+    }
+    lags.sort_unstable();
+    println!("behind at 1,000/s: p50 {} ms, max {worst} ms", lags[lags.len() / 2]);
+}
