@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use throng_core::rights::Operation;
-use throng_core::{Author, EventKind, Rejection, RoomId, Seq, UserId};
+use throng_core::{Author, EventKind, Rejection, RoomId, Seq};
 
 use super::App;
 use crate::moderation::{Moderation, Report, Settlement};
@@ -55,11 +55,6 @@ impl App {
                 Ok(Told::Blocked(page))
             }
         }
-    }
-
-    /// Whether one account may write to another of its own accord.
-    pub fn may_write_to(&self, from: UserId, to: UserId) -> Result<(), Rejection> {
-        if self.moderation.blocks(to, from) { Err(Rejection::NotAccepted) } else { Ok(()) }
     }
 
     /// A message is reported with the text that it has now.

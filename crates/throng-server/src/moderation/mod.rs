@@ -41,8 +41,9 @@ pub const REASON_LEN_MAX: usize = 500;
 /// One page of reports, entries or blocked accounts.
 pub const PAGE_MAX: usize = 100;
 
-/// Pages of the journal that are written back at once: 1 MiB.
-const CHECKPOINT_PAGES: u32 = 256;
+/// Rows changed since the last checkpoint at which the next is due: about 1 MiB of the journal, because
+/// a large sync anywhere on the disk holds up the log.
+const CHECKPOINT_ROWS: u64 = 64;
 
 const KIND: Kind = Kind {
     what: "file of moderation",
@@ -81,8 +82,35 @@ pub struct Moderation {
 
 struct Tables {
     connection: Connection,
+    /// Rows changed up to the last checkpoint.
+    checkpointed: u64,
     /// A sync failed: nothing is written any more.
     failed: bool,
+}
+
+impl Tables {
+    /// Writes the journal back when that is due. It is called for by name, because a sync that fails in
+    /// a checkpoint of SQLite's own accord is told to nobody. Other trouble is met again later.
+    fn checkpoint_when_due(&mut self) -> Result<(), Trouble> {
+        let rows = self.connection.total_changes();
+        if rows - self.checkpointed < CHECKPOINT_ROWS {
+            return Ok(());
+        }
+        self.checkpointed = rows;
+        let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+        match self.connection.query_row(checkpoint, [], |_| Ok(())).map_err(Trouble::from) {
+            Err(trouble @ Trouble::SyncFailed(_)) => Err(trouble),
+            Err(trouble) => {
+                let error = told(&trouble);
+                tracing::warn!(
+                    error,
+                    "cannot checkpoint what moderation keeps, trying again later"
+                );
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for Moderation {
@@ -100,10 +128,7 @@ impl Moderation {
     ) -> Result<Self, StoreError> {
         let path = folder.map(|folder| folder.join(FILE));
         let opened = match &path {
-            Some(path) => sqlite::open(path, None, &KIND, "FULL").and_then(|connection| {
-                connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-                Ok(connection)
-            }),
+            Some(path) => sqlite::open(path, None, &KIND, "FULL"),
             None => Connection::open_in_memory().map_err(Trouble::from).and_then(|connection| {
                 connection.execute_batch(KIND.schema)?;
                 Ok(connection)
@@ -119,7 +144,7 @@ impl Moderation {
         });
         let (blocks, connection) = opened?;
         Ok(Self {
-            tables: Mutex::new(Tables { connection, failed: false }),
+            tables: Mutex::new(Tables { connection, checkpointed: 0, failed: false }),
             blocks: RwLock::new(blocks),
             on_sync_failed,
         })
@@ -151,21 +176,20 @@ impl Moderation {
         if tables.failed {
             return Err(Trouble::SyncFailed("a sync failed before".to_owned()));
         }
-        let connection = &tables.connection;
-        let written = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+        let written = tables.checkpoint_when_due().and_then(|()| {
+            let connection = &tables.connection;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
             let outcome = write(connection)?;
             connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
             Ok(outcome)
         });
-        written.map_err(|error| {
+        written.inspect_err(|trouble| {
             sqlite::roll_back(&tables.connection);
-            let trouble = Trouble::from(error);
-            if let Trouble::SyncFailed(cause) = &trouble {
+            if let Trouble::SyncFailed(cause) = trouble {
                 tables.failed = true;
                 sqlite::never_checkpoint_again(&tables.connection);
                 (self.on_sync_failed)(cause);
             }
-            trouble
         })
     }
 

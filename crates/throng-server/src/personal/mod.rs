@@ -141,13 +141,21 @@ impl Personal {
     /// Settles who may write to this account; returns when it is durable.
     pub async fn set_writers(&self, user: UserId, writers: Writers) -> Result<(), Rejection> {
         let written = self.urgently(|waiting| _ = waiting.writers.insert(user, writers));
-        written.await.unwrap_or(Err(Rejection::Unavailable))?;
-        let mut known = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        match writers {
-            Writers::Everyone => _ = known.remove(&user),
-            _ => _ = known.insert(user, writers),
+        written.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    /// It is on disk, and holds from now on, also if who set it did not wait for the answer.
+    fn know(&self, settled: HashMap<UserId, Writers>) {
+        if settled.is_empty() {
+            return;
         }
-        Ok(())
+        let mut known = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+        for (user, writers) in settled {
+            match writers {
+                Writers::Everyone => _ = known.remove(&user),
+                _ => _ = known.insert(user, writers),
+            }
+        }
     }
 
     /// Settles what of a room an account wants to be told of; returns when it is durable.
@@ -224,7 +232,10 @@ impl Personal {
             let (batch, writers, waiters, stop) = self.take();
             let written = self.tables().write(&batch, &writers);
             let answer = match &written {
-                Ok(()) => Ok(()),
+                Ok(()) => {
+                    self.know(writers);
+                    Ok(())
+                }
                 Err(Trouble::SyncFailed(cause)) => {
                     self.failed.store(true, Ordering::Relaxed);
                     return fatal.sync_failed(cause);
@@ -336,6 +347,19 @@ mod tests {
         let next = user(WAITING_MAX as u64 + 1);
         assert_eq!(personal.mark(next, room(1), marker(5)), Err(Rejection::Unavailable));
         assert_eq!(personal.mark(user(1), room(1), marker(6)), Ok(true), "one that waits already");
+    }
+
+    #[tokio::test]
+    async fn what_was_set_holds_also_for_one_who_did_not_wait_for_the_answer() {
+        let personal = Personal::open(None).unwrap();
+        let nobody = |waiting: &mut Waiting| _ = waiting.writers.insert(user(2), Writers::Nobody);
+        drop(personal.urgently(nobody));
+        let thread = personal.start(fatal()).unwrap();
+        // Taken with it or after it; when this is answered, both are written.
+        personal.set_level(user(1), room(1), Level::Mentions).await.unwrap();
+        assert_eq!(personal.writers(user(2)), Writers::Nobody);
+        personal.stop();
+        thread.join().unwrap();
     }
 
     #[tokio::test]
