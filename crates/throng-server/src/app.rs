@@ -25,7 +25,7 @@ use crate::auth::Auth;
 use crate::clock::{Clock, Moment};
 use crate::config::Settings;
 use crate::contacts::Contacts;
-use crate::directory::Directory;
+use crate::directory::{Directory, Held};
 use crate::fanout::{Fanout, Order, ReplyTo};
 use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
@@ -85,6 +85,21 @@ pub struct App {
     stop: Mutex<Option<Stop>>,
 }
 
+/// A command, and what is kept for it in the directory.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is asked.
+    pub command: Command,
+    /// Given back when it comes to nothing.
+    pub held: Vec<Held>,
+}
+
+impl From<Command> for Prepared {
+    fn from(command: Command) -> Self {
+        Self { command, held: Vec::new() }
+    }
+}
+
 /// The way into one shard.
 #[derive(Debug)]
 struct ShardDoor {
@@ -95,23 +110,25 @@ struct ShardDoor {
 impl App {
     /// Asks a room's order and waits until the answer is durable. Posts count against the rate of
     /// the account.
-    pub async fn ask(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
-        if command.is_send() {
+    pub async fn ask(
+        &self,
+        from: Author,
+        prepared: impl Into<Prepared>,
+    ) -> Result<Reply, Rejection> {
+        let prepared = prepared.into();
+        if prepared.command.is_send() {
             self.sessions.permit_send(from.id, self.clock.now())?;
         }
-        self.carry(from, command).await
+        self.carry(from, prepared).await
     }
 
     /// The same, whatever the account's rate: for what one request asks many times.
-    async fn carry(&self, from: Author, command: Command) -> Result<Reply, Rejection> {
+    async fn carry(&self, from: Author, prepared: impl Into<Prepared>) -> Result<Reply, Rejection> {
         let now = self.clock.now();
-        let room = command.room();
         let (caller, answer) = oneshot::channel();
-        let submission = self.submission(from, command, ReplyTo::Caller(caller), now)?;
-        if let Err(refused) = self.queue_of(room).send(Item::Submit(submission)).await {
-            if let Item::Submit(submission) = refused.0 {
-                self.withdraw(&submission);
-            }
+        let submission = self.submission(from, prepared, ReplyTo::Caller(caller), now)?;
+        let queue = self.queue_of(submission.request.command.room());
+        if queue.send(Item::Submit(submission)).await.is_err() {
             return Err(Rejection::Unavailable);
         }
         answer.await.unwrap_or(Err(Rejection::Unavailable))
@@ -124,15 +141,16 @@ impl App {
         name: RoomName,
         kind: Kind,
     ) -> Result<(RoomId, Seq), Rejection> {
-        let room = self.directory.reserve(&name, kind)?;
-        match self.ask(from, Command::Create { room, name, kind }).await? {
+        let (room, held) = self.directory.reserve(&name, kind)?;
+        let prepared = Prepared { command: Command::Create { room, name, kind }, held: vec![held] };
+        match self.ask(from, prepared).await? {
             Reply::Created { seq } => Ok((room, seq)),
             other => unreachable!("a room that was asked for is created, not {other:?}"),
         }
     }
 
     /// Finds who is to be written to and the direct room with it, or a number for that.
-    pub async fn direct(&self, from: &Author, target: Target) -> Result<Command, Rejection> {
+    pub async fn direct(&self, from: &Author, target: Target) -> Result<Prepared, Rejection> {
         let with = self.whom(target).await?;
         if with.id == from.id {
             return Err(Rejection::BadArgument);
@@ -140,8 +158,8 @@ impl App {
         if !self.contacts.may_write(from.id, with.id) {
             return Err(Rejection::NotAccepted);
         }
-        let room = self.directory.open(from.id, with.id)?;
-        Ok(Command::Direct { room, with })
+        let (room, held) = self.directory.open(from.id, with.id)?;
+        Ok(Prepared { command: Command::Direct { room, with }, held: vec![held] })
     }
 
     /// A page of the rooms above `after`; `limit` 0 is the page's own size, above it is cut to it.
@@ -264,19 +282,14 @@ impl App {
     pub fn submission(
         &self,
         from: Author,
-        command: Command,
+        prepared: impl Into<Prepared>,
         to: ReplyTo,
         queued: Moment,
     ) -> Result<Submission, Rejection> {
-        let reserved = match &command {
-            Command::Join { room } => Some(self.directory.may_join(from.id, Some(*room))?),
-            Command::Create { room, name, kind } => match self.directory.may_join(from.id, None) {
-                Ok(reserved) => Some(reserved),
-                Err(rejection) => {
-                    self.directory.give_back(*room, name, *kind);
-                    return Err(rejection);
-                }
-            },
+        let Prepared { command, mut held } = prepared.into();
+        match &command {
+            Command::Join { room } => held.push(self.directory.may_join(from.id, Some(*room))?),
+            Command::Create { .. } => held.push(self.directory.may_join(from.id, None)?),
             Command::Leave { .. }
             | Command::Direct { .. }
             | Command::Post { .. }
@@ -285,23 +298,10 @@ impl App {
             | Command::React { .. }
             | Command::Pin { .. }
             | Command::Moderate { .. }
-            | Command::Set { .. } => None,
-        };
+            | Command::Set { .. } => {}
+        }
         let request = throng_core::Request { from, command };
-        Ok(Submission { request, to, reserved, queued })
-    }
-
-    /// A submission that no queue took gives back what was reserved for it.
-    pub fn withdraw(&self, submission: &Submission) {
-        if let Some(reserved) = &submission.reserved {
-            self.directory.settle(reserved);
-        }
-        if let Command::Create { room, name, kind } = &submission.request.command {
-            self.directory.give_back(*room, name, *kind);
-        }
-        if let Command::Direct { room, .. } = &submission.request.command {
-            self.directory.opened(*room);
-        }
+        Ok(Submission { request, to, held, queued })
     }
 
     fn door(&self, room: RoomId) -> &ShardDoor {

@@ -7,6 +7,7 @@
 //! reading depends on: where it is a member and since when, where it is banned or invited.
 
 mod direct;
+mod held;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use throng_core::{
 
 use crate::pages::{RoomList, RoomSummary};
 use direct::Direct;
+pub use held::Held;
 
 /// Locks of the accounts' rooms; each guards the accounts whose number falls to it.
 const STRIPES: usize = 16;
@@ -110,11 +112,6 @@ pub struct Reading {
     pub from: Seq,
 }
 
-/// Room to grow into for one account; given back by `settle` when the join is decided.
-#[derive(Debug)]
-#[must_use = "a reserved place is settled when the join is decided"]
-pub struct Reserved(UserId);
-
 impl Directory {
     /// No rooms yet.
     pub fn new(limits: &Limits) -> Self {
@@ -166,8 +163,12 @@ impl Directory {
         }
     }
 
-    /// Takes the next number for a room of this name, or says why not. Given back by `give_back`.
-    pub fn reserve(&self, name: &RoomName, kind: Kind) -> Result<RoomId, Rejection> {
+    /// Takes the next number for a room of this name, or says why not.
+    pub fn reserve(
+        self: &Arc<Self>,
+        name: &RoomName,
+        kind: Kind,
+    ) -> Result<(RoomId, Held), Rejection> {
         let mut rooms = self.write();
         let folded = name.fold();
         if kind == Kind::Public && rooms.by_name.contains_key(&folded) {
@@ -180,11 +181,11 @@ impl Directory {
         if kind == Kind::Public {
             rooms.by_name.insert(folded, room);
         }
-        Ok(room)
+        Ok((room, Held::name(self, room, name.clone(), kind)))
     }
 
-    /// The room of a reserved name was not made.
-    pub fn give_back(&self, room: RoomId, name: &RoomName, kind: Kind) {
+    /// Whoever reserved a name is answered. One of which no room was made is free again.
+    fn give_back(&self, room: RoomId, name: &RoomName, kind: Kind) {
         let mut rooms = self.write();
         if rooms.get(room).is_none() {
             rooms.len -= 1;
@@ -195,7 +196,11 @@ impl Directory {
     }
 
     /// Lets an account join one more room, or says that it has enough.
-    pub fn may_join(&self, user: UserId, room: Option<RoomId>) -> Result<Reserved, Rejection> {
+    pub fn may_join(
+        self: &Arc<Self>,
+        user: UserId,
+        room: Option<RoomId>,
+    ) -> Result<Held, Rejection> {
         let mut belonging = self.belonging(user);
         let belongs = belonging.entry(user).or_default();
         let member = room.is_some_and(|room| belongs.joined(room).is_some());
@@ -204,15 +209,15 @@ impl Directory {
             return Err(Rejection::LimitReached);
         }
         belongs.joining += 1;
-        Ok(Reserved(user))
+        Ok(Held::place(self, user))
     }
 
     /// The join is decided, one way or the other.
-    pub fn settle(&self, reserved: &Reserved) {
-        let mut belonging = self.belonging(reserved.0);
-        if let Some(belongs) = belonging.get_mut(&reserved.0) {
+    fn settle(&self, user: UserId) {
+        let mut belonging = self.belonging(user);
+        if let Some(belongs) = belonging.get_mut(&user) {
             belongs.joining -= 1;
-            forget_if_nothing(&mut belonging, reserved.0);
+            forget_if_nothing(&mut belonging, user);
         }
     }
 

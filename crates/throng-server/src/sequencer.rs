@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use throng_core::shard::{Facts, Now, Shard, Turn, Want};
-use throng_core::{Command, Event, EventKind, Rejection, Reply, Request, UserId};
+use throng_core::{Event, EventKind, Rejection, Reply, Request, UserId};
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Moment};
 use crate::contacts::Contacts;
-use crate::directory::{Directory, Reserved};
+use crate::directory::{Directory, Held};
 use crate::fanout::{Answered, Fanout, ReplyTo, Told};
 use crate::faults::{Fault, planted};
 use crate::history::History;
@@ -38,8 +38,8 @@ pub struct Submission {
     pub request: Request,
     /// Who is answered.
     pub to: ReplyTo,
-    /// The place kept for the asker, if it asks to join.
-    pub reserved: Option<Reserved>,
+    /// What is kept for the asker until this is decided.
+    pub held: Vec<Held>,
     /// When it was put into the queue.
     pub queued: Moment,
 }
@@ -152,14 +152,14 @@ impl Sequencer {
         let begun = self.around.clock.now();
         let metrics = Arc::clone(&self.around.metrics);
         let mut answers = Vec::with_capacity(batch.len());
-        let mut reserved = Vec::new();
+        let mut held = Vec::new();
         self.scratch.requests.clear();
         for submission in batch.drain(..) {
             metrics.stages.observe(Stage::Queue, begun.since(submission.queued));
             let room = submission.request.command.room();
             let outcome = Err(Rejection::Unavailable);
             answers.push(Answered { to: submission.to, room, outcome });
-            reserved.extend(submission.reserved);
+            held.extend(submission.held);
             self.scratch.requests.push(submission.request);
         }
         metrics.turn_size.observe(answers.len() as u64);
@@ -169,10 +169,8 @@ impl Sequencer {
             tracing::error!("the fold is far behind, a turn is refused");
             Vec::new()
         };
-        for reserved in &reserved {
-            self.around.directory.settle(reserved);
-        }
-        self.give_back_names(&answers);
+        // What came of it is in the directory: what was not made is free again before anybody is told.
+        drop(held);
         let committed = self.around.clock.now();
         self.fanout.tell(Told { answers, events, committed });
         Ok(())
@@ -303,20 +301,6 @@ impl Sequencer {
         self.around.metrics.sends.inc_by(sends as u64);
         self.around.metrics.turns.inc();
         Ok(())
-    }
-
-    /// A room that was not made gives its name back.
-    fn give_back_names(&self, answers: &[Answered]) {
-        for (request, answered) in self.scratch.requests.iter().zip(answers) {
-            if let Command::Create { room, name, kind } = &request.command
-                && !matches!(answered.outcome, Ok(Reply::Created { .. }))
-            {
-                self.around.directory.give_back(*room, name, *kind);
-            }
-            if let Command::Direct { room, .. } = &request.command {
-                self.around.directory.opened(*room);
-            }
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{Connection, UNREAD_MAX};
 use crate::address::AddressKey;
-use crate::app::App;
+use crate::app::{App, Prepared};
 use crate::auth::account::{AccountAsk, Secret};
 use crate::clock::Moment;
 use crate::directory::Reading;
@@ -137,20 +137,23 @@ impl<P: Protocol + Unpin> Connection<P> {
 
     fn create(&mut self, id: u32, name: RoomName, kind: Kind, now: Moment) -> Served {
         match self.app.directory.reserve(&name, kind) {
-            Ok(room) => self.command(id, Command::Create { room, name, kind }, Ack::Durable, now),
+            Ok((room, held)) => {
+                let command = Command::Create { room, name, kind };
+                self.command(id, Prepared { command, held: vec![held] }, Ack::Durable, now)
+            }
             Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
         }
     }
 
     /// Puts a command into its shard's queue; when that is full, waits, and so does everything that
     /// this connection asks after it.
-    fn command(&mut self, id: u32, command: Command, ack: Ack, now: Moment) -> Served {
+    fn command(&mut self, id: u32, prepared: impl Into<Prepared>, ack: Ack, now: Moment) -> Served {
         let to = ReplyTo::Connection { outbox: Arc::clone(&self.outbox), re: id, ack };
         let user = match self.user() {
             Ok(user) => user.clone(),
             Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
         };
-        let submission = match self.app.submission(user, command, to, now) {
+        let submission = match self.app.submission(user, prepared, to, now) {
             Ok(submission) => submission,
             Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
         };
@@ -167,10 +170,7 @@ impl<P: Protocol + Unpin> Connection<P> {
                 }));
                 Served::Later
             }
-            Err(TrySendError::Closed(item)) => {
-                if let Item::Submit(submission) = item {
-                    self.app.withdraw(&submission);
-                }
+            Err(TrySendError::Closed(_)) => {
                 self.outbox.take_back();
                 Served::Answer(Answer::Rejected(Rejection::Unavailable))
             }
@@ -461,12 +461,12 @@ pub(super) async fn submit(
     outbox: Arc<Outbox>,
     re: u32,
     from: Author,
-    command: Command,
+    prepared: impl Into<Prepared>,
 ) -> Slow {
     let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack: Ack::Durable };
-    let room = command.room();
-    match app.submission(from, command, to, app.clock.now()) {
+    match app.submission(from, prepared, to, app.clock.now()) {
         Ok(submission) => {
+            let room = submission.request.command.room();
             outbox.sent_off();
             // A closed queue is a server that ends; the connection hears of that by itself.
             _ = app.queue_of(room).send(Item::Submit(submission)).await;

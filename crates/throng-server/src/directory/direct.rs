@@ -3,11 +3,11 @@
 //! Neighbours: `directory.rs`, whose rooms they are like others. A pair has one room, also while two
 //! open it at the same time: its number is given back when nobody who asked for it made it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use throng_core::{Person, Rejection, RoomId, Seq, UserId, Username};
 
-use super::{Directory, Place, Rooms};
+use super::{Directory, Held, Place, Rooms};
 
 /// Direct rooms, and those about to be.
 #[derive(Debug, Default)]
@@ -61,14 +61,18 @@ impl Rooms {
 }
 
 impl Directory {
-    /// The direct room of these two, or a number for it; to be answered by `opened`.
-    pub fn open(&self, maker: UserId, other: UserId) -> Result<RoomId, Rejection> {
+    /// The direct room of these two, or a number for it.
+    pub fn open(
+        self: &Arc<Self>,
+        maker: UserId,
+        other: UserId,
+    ) -> Result<(RoomId, Held), Rejection> {
         let full =
             [maker, other].iter().any(|user| self.direct_of(*user) >= self.rooms_per_user_max);
         let mut rooms = self.write();
         if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
             opened.asking += 1;
-            return Ok(opened.room);
+            return Ok((opened.room, Held::direct(self, opened.room)));
         }
         if full || rooms.len >= self.rooms_max as usize {
             return Err(Rejection::LimitReached);
@@ -78,11 +82,11 @@ impl Directory {
         if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
             opened.asking = 1;
         }
-        Ok(room)
+        Ok((room, Held::direct(self, room)))
     }
 
     /// Whoever asked for a direct room is answered. One that was not made gives its number back.
-    pub fn opened(&self, room: RoomId) {
+    pub(super) fn opened(&self, room: RoomId) {
         let mut rooms = self.write();
         let Some((maker, other)) = rooms.direct.pairs.get(&room).copied() else { return };
         let made = rooms.get(room).is_some();
@@ -137,13 +141,14 @@ mod tests {
 
     #[test]
     fn two_have_one_room_however_they_ask_and_a_number_that_nobody_made_is_given_back() {
-        let directory = Directory::new(&Limits { rooms_max: 1, ..Limits::default() });
-        let room = directory.open(user(1), user(2)).unwrap();
-        assert_eq!(directory.open(user(2), user(1)), Ok(room));
-        assert_eq!(directory.open(user(1), user(3)), Err(Rejection::LimitReached));
-        directory.opened(room);
+        let directory = Arc::new(Directory::new(&Limits { rooms_max: 1, ..Limits::default() }));
+        let (room, first) = directory.open(user(1), user(2)).unwrap();
+        let (same, second) = directory.open(user(2), user(1)).unwrap();
+        assert_eq!(room, same);
+        assert!(matches!(directory.open(user(1), user(3)), Err(Rejection::LimitReached)));
+        drop(first);
         assert!(directory.is_direct(room), "somebody still asks for it");
-        directory.opened(room);
+        drop(second);
         assert!(!directory.is_direct(room));
         assert!(directory.open(user(1), user(3)).is_ok(), "there is place again");
     }

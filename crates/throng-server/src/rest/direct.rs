@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use throng_core::{Command, Position, Reply};
+use throng_core::{Position, Reply};
 use throng_wire::native::v1;
 
 use super::body::{Answer, Asked};
@@ -21,9 +21,9 @@ pub async fn open(
     Asked(v1::OpenDirect { user, name }): Asked<v1::OpenDirect>,
 ) -> Result<Answer<v1::Joined>, Refusal> {
     let target = mapping::moderation::target(user, name)?;
-    let command: Command = app.direct(&caller.user, target).await?;
-    let room = command.room();
-    let (seq, already) = match app.ask(caller.user, command).await? {
+    let prepared = app.direct(&caller.user, target).await?;
+    let room = prepared.command.room();
+    let (seq, already) = match app.ask(caller.user, prepared).await? {
         Reply::Created { seq } => (seq, false),
         Reply::Joined { seq, already } => (seq, already),
         other => return Err(unexpected(other)),
