@@ -219,6 +219,7 @@ export class Client {
   #happened(event) {
     const room = this.rooms.get(event.room);
     if (!room || room.resuming) return;
+    room.timeline.me = this.user?.id ?? null;
     const result = room.timeline.apply(event);
     if (result === "gap") return this.#guard(this.#resume(room));
     if (result === "known") return;
@@ -350,6 +351,12 @@ export class Client {
 
   #reads() {
     return JSON.parse(this.storage.kept.getItem(READ) ?? "{}");
+  }
+
+  /** Gives a message a reaction, or takes one's own back. */
+  async react(id, { seq, reaction, on }) {
+    const asked = { room: id, seq, reaction };
+    await this.#ask(on ? { react: asked } : { unreact: asked });
   }
 
   post(id, body) {

@@ -3,7 +3,7 @@
 
 /** The items to show: events, then what is said here and is not yet one. */
 export function items(timeline) {
-  const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...told(event) }));
+  const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...told(event, timeline) }));
   const shown = lines.filter((line) => line.text !== undefined);
   if (!timeline.atHead) return shown;
   const waiting = timeline.pending.map((line) => ({ key: `p${line.origin_id}`, pending: line, text: line.body }));
@@ -11,11 +11,15 @@ export function items(timeline) {
 }
 
 /** What an event says; nothing for kinds that this version does not know. */
-function told({ message, joined, left, created, moderated, set }) {
+function told({ message, joined, left, created, moderated, set }, timeline) {
   if (message?.deleted) return { who: message.from?.name ?? "?", text: "(deleted)", state: "deleted" };
   if (message) {
     const text = message.edited ? `${message.body} (edited)` : message.body;
-    return { who: message.from?.name ?? "?", text, state: `told ${message.edited ?? 0}` };
+    const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline) : undefined;
+    const reactions = message.reactions ?? [];
+    const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
+    const shown = JSON.stringify([message.edited ?? 0, quote, given]);
+    return { who: message.from?.name ?? "?", text, quote, reactions, shown };
   }
   if (joined) return { text: `${joined.user?.name ?? "?"} joined` };
   if (left) return { text: `${left.user?.name ?? "?"} left` };
@@ -28,6 +32,18 @@ function told({ message, joined, left, created, moderated, set }) {
   if (set) return { text: `${set.by?.name ?? "?"} changed the room's settings` };
   return {};
 }
+
+/** What a line answers, as far as it is held here. */
+function quoted(seq, timeline) {
+  const message = timeline.events.find((event) => event.seq === seq)?.message;
+  if (!message) return "an older message";
+  return message.deleted ? "a deleted message" : `${message.from?.name ?? "?"}: ${message.body}`.slice(0, QUOTE_CHARS);
+}
+
+/** So much of a message is shown above its answer. */
+const QUOTE_CHARS = 80;
+/** What a click gives where nobody has reacted. */
+const THUMB = "\u{1F44D}";
 
 const ACTS = {
   kick: "removed",
@@ -58,13 +74,16 @@ export function show(list, wanted, me, act) {
 
 function paint(item, line, me, act) {
   const state = line.pending?.state ?? line.state ?? "told";
-  if (item.dataset.state === state) return;
-  item.dataset.state = state;
+  const shown = `${state} ${line.shown ?? ""}`;
+  if (item.dataset.shown === shown) return;
+  Object.assign(item.dataset, { state, shown });
   const who = line.pending ? me : line.who;
   item.className = who === undefined ? "fact" : who === me ? "line mine" : "line";
   const parts = [];
   if (who !== undefined) parts.push(element("b", {}, who));
+  if (line.quote !== undefined) parts.push(element("q", {}, line.quote));
   parts.push(element("span", {}, line.text));
+  if (line.reactions) parts.push(...reactions(line, act));
   if (line.event) parts.push(time(line.event.at));
   if (state === "pending") parts.push(element("small", {}, "sending…"));
   if (state === "failed") {
@@ -74,6 +93,20 @@ function paint(item, line, me, act) {
     parts.push(button("Discard", () => act("discard", origin_id)));
   }
   item.replaceChildren(...parts);
+}
+
+/** One button for each reaction, pressed where it is one's own; a click gives it or takes it back. */
+function reactions({ event, reactions }, act) {
+  const given = reactions.map(({ reaction, count, mine }) => {
+    const made = button(`${reaction} ${count}`, () => act("react", { seq: event.seq, reaction, on: !mine }));
+    made.setAttribute("aria-pressed", `${mine}`);
+    return made;
+  });
+  if (reactions.some((one) => one.reaction === THUMB)) return given;
+  const first = button(THUMB, () => act("react", { seq: event.seq, reaction: THUMB, on: true }));
+  first.className = "plain react";
+  first.setAttribute("aria-label", "React with a thumb up");
+  return [...given, first];
 }
 
 function time(at) {

@@ -5,12 +5,16 @@
 export const KEPT_LINES = 300;
 /** While somebody reads old lines, more are kept, but not without end. */
 export const KEPT_LINES_READING = 600;
+/** Reactions to lines that are not held, kept for a page that may be on its way. */
+export const KEPT_REACTIONS = 200;
 
 export class Timeline {
   constructor() {
     /** Grows when all lines are forgotten: what was asked for before is of no use then. */
     this.life = 0;
     this.pending = [];
+    /** Who looks: the number of the account, so that its own reactions are known. */
+    this.me = null;
     this.reset(null);
   }
 
@@ -20,6 +24,7 @@ export class Timeline {
     this.pending = this.pending.filter((line) => line.state !== "sent" || line.seq > seen);
     this.life += 1;
     this.events = [];
+    this.unplaced = [];
     this.seen = seen;
     /** There is more history before the first line held. */
     this.more = true;
@@ -43,13 +48,17 @@ export class Timeline {
     return "applied";
   }
 
-  /** An edit or a deletion changes the message it names, if that is held; history tells it changed. */
-  #change({ seq, edited, deleted }) {
-    const of = (edited ?? deleted)?.of;
+  /** An edit, a deletion or a reaction changes the message it names, if that is held; history tells it changed. */
+  #change(event) {
+    const { seq, edited, deleted, reaction } = event;
+    const of = (edited ?? deleted ?? reaction)?.of;
     const at = of === undefined ? -1 : this.events.findIndex((event) => event.seq === of);
     const message = this.events[at]?.message;
+    if (reaction && at < 0) this.unplaced = [...this.unplaced, event].slice(-KEPT_REACTIONS);
     if (!message || message.deleted) return;
-    const now = deleted ? { body: "", deleted: true } : { body: edited.body, edited: seq };
+    let now = { body: "", deleted: true, reactions: [] };
+    if (edited) now = { body: edited.body, edited: seq };
+    if (reaction) now = { reactions: counted(message.reactions ?? [], seq, reaction, this.me) };
     this.events[at] = { ...this.events[at], message: { ...message, ...now } };
   }
 
@@ -60,6 +69,9 @@ export class Timeline {
     this.events = older.concat(this.events);
     this.more = page.more;
     for (const event of older) if (event.message?.origin_id) this.forget(event.message.origin_id);
+    const unplaced = this.unplaced;
+    this.unplaced = [];
+    for (const event of unplaced) this.#change(event);
     if (this.events.length > KEPT_LINES_READING) {
       this.events.length = KEPT_LINES_READING;
       this.atHead = false;
@@ -117,4 +129,15 @@ export class Timeline {
   get next() {
     return this.pending.find((line) => line.state === "pending");
   }
+}
+
+/** The reactions of a message after this event; one that they hold already changes nothing. */
+function counted(reactions, seq, { reaction, by, count, removed }, me) {
+  const known = reactions.find((one) => one.reaction === reaction);
+  if (known && seq <= known.seq) return reactions;
+  const others = reactions.filter((one) => one !== known);
+  if (count === 0) return others;
+  const mine = by?.id === me ? !removed : (known?.mine ?? false);
+  const after = { reaction, count, mine, seq };
+  return known ? reactions.map((one) => (one === known ? after : one)) : [...others, after];
 }

@@ -103,3 +103,34 @@ test("an edit and a deletion change the line they name, once, and a deleted text
   assert.deepEqual([first.body, first.edited], ["four", 6]);
   assert.deepEqual([second.body, second.deleted], ["", true]);
 });
+
+test("reactions are counted by their events, once, and one's own are known", () => {
+  const timeline = live(3);
+  timeline.me = 7;
+  timeline.apply(said(4));
+  const react = (seq, by, count, removed) =>
+    timeline.apply({ seq, prev: seq - 1, reaction: { by: { id: by }, of: 4, reaction: "+1", count, removed } });
+  react(5, 1, 1);
+  react(6, 7, 2);
+  const shown = () => timeline.events[0].message.reactions.map(({ count, mine }) => [count, mine]);
+  assert.deepEqual(shown(), [[2, true]]);
+  react(7, 1, 1, true);
+  assert.deepEqual(shown(), [[1, true]]);
+  react(8, 7, 0, true);
+  assert.deepEqual(shown(), []);
+  react(9, 1, 1);
+  timeline.apply({ seq: 10, prev: 9, deleted: { of: 4 } });
+  assert.deepEqual(shown(), [], "they go with the message");
+});
+
+test("a reaction that came while its page was on its way is counted once the page is here", () => {
+  const timeline = live(9);
+  const react = (seq, count) =>
+    timeline.apply({ seq, prev: seq - 1, reaction: { by: { id: 1 }, of: 5, reaction: "+1", count } });
+  react(10, 2);
+  react(11, 3);
+  const older = page(5, 9, true);
+  older.events[0].message.reactions = [{ reaction: "+1", count: 2, mine: false, seq: 10 }];
+  timeline.prepend(older);
+  assert.deepEqual(timeline.events[0].message.reactions, [{ reaction: "+1", count: 3, mine: false, seq: 11 }]);
+});

@@ -338,6 +338,10 @@ operations! {
     Pin = "pin";
     /// To take it off.
     Unpin = "unpin";
+    /// To let the others know that one types.
+    Typing = "typing";
+    /// To read who belongs.
+    Members = "members";
     /// `Act::Kick`.
     Kick = "moderate kick";
     /// `Act::Ban`.
@@ -391,8 +395,9 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::Search
         | O::DeleteOwn
         | O::Unreact
+        | O::Members
         | O::Report => true,
-        O::Post | O::EditOwn | O::React => return speak(role, who, policy),
+        O::Post | O::EditOwn | O::React | O::Typing => return speak(role, who, policy),
         O::EditOther => false,
         O::Invite => policy.kind == Kind::Private && role >= Role::Moderator,
         O::SetAccess => role == Role::Owner,
@@ -449,7 +454,9 @@ fn permit_one_of_two(operation: Operation) -> Result<(), Rejection> {
         | O::React
         | O::Unreact
         | O::Pin
-        | O::Unpin => Ok(()),
+        | O::Unpin
+        | O::Typing
+        | O::Members => Ok(()),
         _ => Err(Rejection::Forbidden),
     }
 }

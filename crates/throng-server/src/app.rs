@@ -6,6 +6,7 @@
 
 mod leaving;
 mod moderation;
+mod presence;
 mod reading;
 mod search;
 mod start;

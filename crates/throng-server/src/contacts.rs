@@ -2,7 +2,7 @@
 //! blocked.
 //!
 //! Neighbours: `app` asks before a direct room is opened, the sequencer before something is said in
-//! one. It keeps nothing itself.
+//! one, the fan-out before it tells there who is here. It keeps nothing itself.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,6 +36,12 @@ impl Contacts {
     /// From now on this is asked too, and before all else. The first one stays.
     pub fn ask_blocks(&self, blocks: Blocks) {
         _ = self.blocks.set(blocks);
+    }
+
+    /// Whether one of two has blocked the other.
+    pub fn parted(&self, one: UserId, other: UserId) -> bool {
+        let blocks = self.blocks.get();
+        blocks.is_some_and(|blocks| blocks(one, other) || blocks(other, one))
     }
 
     /// Whether `from` may write to `to`.

@@ -3,8 +3,8 @@
 //!
 //! Neighbours: the sequencer brings it up to date after each commit and before anybody is told, so
 //! that it is never behind what a client has seen; listing, reading and subscribing ask it. It never
-//! decides an order: whether a post is taken is the shard's to say. Of an account it knows as much as
-//! reading depends on: where it is a member and since when, where it is banned or invited.
+//! decides an order: whether a post is taken is the shard's to say. Of an account it knows where it is a
+//! member, since when, and where it stands there.
 
 mod direct;
 mod held;
@@ -36,6 +36,7 @@ pub struct Directory {
     posts_total: AtomicU64,
     rooms_max: u32,
     rooms_per_user_max: usize,
+    pushed_members_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +96,7 @@ impl Place {
 struct Belongs {
     /// Ascending.
     rooms: Vec<Place>,
-    /// Where it is banned or invited, or keeps order, ascending; few are.
+    /// Where it is more or less than a member without marks, ascending; few are.
     marks: Vec<(RoomId, Standing)>,
     /// Joins that were let through and are not decided yet.
     joining: u32,
@@ -121,6 +122,7 @@ impl Directory {
             posts_total: AtomicU64::new(0),
             rooms_max: limits.rooms_max,
             rooms_per_user_max: limits.rooms_per_user_max,
+            pushed_members_max: limits.pushed_members_max,
         }
     }
 
@@ -293,7 +295,7 @@ impl Directory {
         (joined.is_some(), now.is_some_and(|now| now.joined().is_some()))
     }
 
-    /// Where an account stands in a room as far as reading depends on it, and where it joined.
+    /// Where an account stands in a room, and where it joined.
     fn stands(&self, user: UserId, room: RoomId) -> (Standing, Option<Seq>) {
         let belonging = self.belonging(user);
         belonging.get(&user).map_or((Standing::default(), None), |belongs| {
@@ -329,6 +331,13 @@ impl Directory {
     /// The newest durable event of a room, for one who may hear it; the refusal for others.
     pub fn head(&self, user: UserId, room: RoomId) -> Result<Seq, Rejection> {
         self.reading(user, room, Operation::Subscribe).map(|reading| reading.head)
+    }
+
+    /// How many belong to a room, and whether they are few enough to be named to each other.
+    pub fn members(&self, room: RoomId) -> (u32, bool) {
+        let members = self.read().get(room).map(|it| it.members.load(Ordering::Relaxed));
+        let members = members.unwrap_or_default();
+        (members, members as usize <= self.pushed_members_max)
     }
 
     /// Where an account joined a room that it belongs to.
@@ -503,8 +512,7 @@ impl Belongs {
         self.at(room).ok().map(|at| self.rooms[at].joined())
     }
 
-    /// Its marks that matter to reading, and its role as far as it matters: that it has one, and
-    /// whether it keeps order.
+    /// Its role, if it belongs, and its marks.
     fn standing(&self, room: RoomId) -> Standing {
         let mark = self.marks.binary_search_by_key(&room, |(marked, _)| *marked);
         let mark = mark.map_or(Standing::default(), |at| self.marks[at].1);
@@ -515,12 +523,9 @@ impl Belongs {
     }
 
     fn mark(&mut self, room: RoomId, standing: Standing) {
-        let mark = [Standing::BANNED, Standing::INVITED]
-            .into_iter()
-            .filter(|mark| standing.has(*mark))
-            .fold(Standing::default(), Standing::with);
-        let keeper = standing.role().filter(|role| *role >= Role::Moderator);
-        let mark = keeper.map_or(mark, |role| mark.as_role(role));
+        // To be a member and nothing else is what `rooms` says.
+        let plain = standing.role() == Some(Role::Member);
+        let mark = if plain { standing.without(Standing::of(Role::Member)) } else { standing };
         match self.marks.binary_search_by_key(&room, |(marked, _)| *marked) {
             Ok(at) if mark.is_nothing() => _ = self.marks.remove(at),
             Ok(at) => self.marks[at].1 = mark,

@@ -13,7 +13,7 @@ use throng_core::reaction::take_in;
 use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
 use crate::pages::{Note, Span, is_swept, sender_of, text_of};
-use crate::store::{Store, StoreError};
+use crate::store::{Members, Store, StoreError};
 use crate::tail::Tail;
 
 /// Events that are looked through for each pushed one that a gap may hold. Rooms in which not every
@@ -189,8 +189,9 @@ impl History {
             let posted = |event: &&Arc<Event>| matches!(event.kind, EventKind::Posted { .. });
             return Ok(look.events.iter().filter(posted).count() as u64);
         }
-        let then = self.store.posts_at_joining(room, user)?.unwrap_or(0);
-        Ok(posts.saturating_sub(then))
+        let found = self.store.members(room, user.get() - 1, 1)?.members;
+        let then = found.first().filter(|member| member.user == user);
+        Ok(posts.saturating_sub(then.map_or(0, |member| member.posts)))
     }
 
     /// How many messages above a place mention this account, up to what is counted. Blocks on the
@@ -213,6 +214,11 @@ impl History {
             }
         }
         Ok(found.len().min(MENTIONS_COUNTED_MAX))
+    }
+
+    /// Some of those who belong, as of a place that is two seconds ago at most. Blocks on the store.
+    pub fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
+        self.store.members(room, after, limit)
     }
 
     /// The places of the messages that are pinned, ascending. Blocks on the store.

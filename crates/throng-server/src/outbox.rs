@@ -5,6 +5,8 @@
 //! writable. It never renders, never blocks, and never drops a frame inside a live connection:
 //! when it is full the connection ends with `Disconnect::Slow` and the client resumes.
 
+mod hint;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -39,6 +41,8 @@ pub struct ConnectionId(pub u64);
 pub struct Outbox {
     /// Which connection.
     pub id: ConnectionId,
+    /// The account that it speaks for; 0 for nobody yet.
+    user: AtomicU64,
     /// What it is rendered in.
     pub form: Form,
     stream: TcpStream,
@@ -189,6 +193,7 @@ impl Outbox {
             stream,
             frames_max: u32::try_from(limits.outbox_frames_max).unwrap_or(u32::MAX),
             bytes_max: u32::try_from(limits.outbox_bytes_max).unwrap_or(u32::MAX),
+            user: AtomicU64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             listens: AtomicBool::new(false),
             refusals: Refusals::default(),

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::personal::{Level, Marker};
-use throng_core::{Body, Event, EventKind, Policy, RoomId, RoomName, Seq, Topic, UserId, Username};
+use throng_core::{
+    Author, Body, Event, EventKind, Policy, Role, RoomId, RoomName, Seq, Topic, UserId, Username,
+};
 
 /// Which events of a room, and from which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,45 @@ pub struct RoomSummary {
     pub topic: Topic,
     /// Of a direct room: the other one of its two.
     pub with: Option<(UserId, Username)>,
+}
+
+/// Who is in a room, as all who hear it are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Here {
+    /// How many belong.
+    pub members: u32,
+    /// How many of them hear it.
+    pub here: u32,
+    /// Who; in larger rooms nobody is named.
+    pub users: Vec<UserId>,
+    /// How many type.
+    pub typing: u32,
+    /// Who; as above.
+    pub typists: Vec<UserId>,
+}
+
+/// One who belongs to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomMember {
+    /// Who.
+    pub author: Author,
+    /// What it is there.
+    pub role: Role,
+    /// It hears the room now.
+    pub here: bool,
+}
+
+/// One page of those who belong to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomMembers {
+    /// Which room.
+    pub room: RoomId,
+    /// As of this place.
+    pub seq: Seq,
+    /// Ascending by number.
+    pub members: Vec<RoomMember>,
+    /// There are more after the last of these.
+    pub more: bool,
 }
 
 /// What of a room its member has not read.

@@ -65,6 +65,7 @@ impl Sessions {
         if account.connections.len() >= self.connections_per_user {
             return Err(Disconnect::TooManyConnections);
         }
+        outbox.speaks_for(identity.user.id);
         account.connections.reserve_exact(1);
         account.connections.push((identity.session, Arc::clone(outbox)));
         lock(&self.users).insert(identity.session, identity.user.id);

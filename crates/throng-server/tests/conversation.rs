@@ -1,7 +1,7 @@
 //! The recorded v1 conversation is spoken to a fresh server, in each form, and the answers are those
 //! that were recorded. `crates/throng-wire/tests/v1/README.md` says what is compared.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -48,6 +48,9 @@ struct Peer {
     stream: TcpStream,
     framing: Framing,
     input: Vec<u8>,
+    /// Tellings of who is there, which come at any time, and frames that were met while one was waited for.
+    here: VecDeque<ServerFrame>,
+    other: VecDeque<ServerFrame>,
 }
 
 impl Peer {
@@ -61,7 +64,8 @@ impl Peer {
             Form::WsJson => upgrade(&mut stream, address, "throng.v1.json", &mut input),
             Form::WsProtobuf => upgrade(&mut stream, address, "throng.v1.protobuf", &mut input),
         };
-        Self { form, stream, framing, input }
+        let (here, other) = (VecDeque::new(), VecDeque::new());
+        Self { form, stream, framing, input, here, other }
     }
 
     fn send(&mut self, text: &str) {
@@ -83,10 +87,19 @@ impl Peer {
         self.stream.write_all(&bytes).expect("the server reads");
     }
 
-    fn next(&mut self) -> ServerFrame {
+    /// The next frame of those that come in order, or of the others.
+    fn next(&mut self, here: bool) -> ServerFrame {
         loop {
-            if let Some(frame) = self.take() {
+            let kept = if here { &mut self.here } else { &mut self.other };
+            if let Some(frame) = kept.pop_front() {
                 return frame;
+            }
+            if let Some(frame) = self.take() {
+                match frame.frame {
+                    Some(Frame::Here(_)) => self.here.push_back(frame),
+                    _ => self.other.push_back(frame),
+                }
+                continue;
             }
             let mut more = [0; 4096];
             let len = self.stream.read(&mut more).expect("the server answers");
@@ -234,9 +247,15 @@ fn replay(form: Form, open: Open, first_link: String) {
             ">" => peer.send(&chosen.live(text)),
             "<" => {
                 let recorded = json::decode_server(text.as_bytes()).expect(text);
-                let live = peer.next();
+                let here = matches!(recorded.frame, Some(Frame::Here(_)));
+                let mut live = peer.next(here);
+                let recorded_ = as_value(&recorded);
+                // One like it comes at some time.
+                while here && !chosen.same(&as_value(&live), &recorded_) {
+                    live = peer.next(here);
+                }
                 chosen.learn(&recorded, &live);
-                let (live, recorded) = (as_value(&live), as_value(&recorded));
+                let (live, recorded) = (as_value(&live), recorded_);
                 assert!(
                     chosen.same(&live, &recorded),
                     "as {form:?}, to {who}\nrecorded {recorded}\nhear     {live}"

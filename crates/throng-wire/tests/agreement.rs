@@ -165,6 +165,10 @@ fn about_messages() -> impl Strategy<Value = Request> {
 fn about_oneself() -> impl Strategy<Value = Request> {
     let room = any::<u32>();
     Union::new([
+        room.prop_map(|room| Request::Typing(v1::Typing { room })).boxed(),
+        (room, any::<u64>(), any::<u32>())
+            .prop_map(|(room, after, limit)| Request::Members(v1::Members { room, after, limit }))
+            .boxed(),
         (any::<u64>(), text())
             .prop_map(|(user, name)| Request::OpenDirect(v1::OpenDirect { user, name }))
             .boxed(),
@@ -312,6 +316,13 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 };
                 let rooms = rooms.into_iter().map(room).collect();
                 Outcome::Unread(v1::UnreadRooms { rooms, more })
+            })
+            .boxed(),
+        (room, any::<u64>(), prop::collection::vec((any_user(), 0..=4, flag), 0..4), flag)
+            .prop_map(|(room, seq, members, more)| {
+                let member = |(user, role, here)| v1::Member { user, role, here };
+                let members = members.into_iter().map(member).collect();
+                Outcome::Members(v1::MemberList { room, seq, members, more })
             })
             .boxed(),
         (0..=2).prop_map(|writers| Outcome::Contacts(v1::ContactsAre { writers })).boxed(),
@@ -466,6 +477,12 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(re, outcome)| Frame::Reply(v1::Reply { re, outcome }))
             .boxed(),
         event().prop_map(Frame::Event).boxed(),
+        (any::<[u32; 4]>(), prop::collection::vec(any::<u64>(), 0..4))
+            .prop_map(|([room, members, here, typing], users)| {
+                let typists = users.iter().rev().copied().collect();
+                Frame::Here(v1::Here { room, members, here, users, typing, typists })
+            })
+            .boxed(),
         (any::<u32>(), any::<[u64; 2]>())
             .prop_map(|(room, [seq, n])| Frame::Read(v1::ReadTo { room, seq, n }))
             .boxed(),

@@ -42,12 +42,15 @@ impl App {
             }
             Asked::Block(target) => {
                 let other = self.whom(target).await?;
-                self.keep(move |kept| kept.block(from.id, &other)).await?;
+                let (one, two) = (from.id, other.id);
+                self.keep(move |kept| kept.block(one, &other)).await?;
+                self.part(one, two);
                 Ok(Told::Done)
             }
             Asked::Unblock(target) => {
                 let other = self.whom(target).await?;
                 self.keep(move |kept| kept.unblock(from.id, other.id)).await?;
+                self.part(from.id, other.id);
                 Ok(Told::Done)
             }
             Asked::Blocked { after, limit } => {

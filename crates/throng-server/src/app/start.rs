@@ -179,6 +179,7 @@ impl App {
             fanout: fanout::Around {
                 directory: Arc::clone(&directory),
                 sessions: Arc::clone(&sessions),
+                contacts: Arc::clone(&contacts),
                 tail: Arc::clone(&tail),
                 metrics: Arc::clone(&metrics),
                 epoch,
@@ -210,12 +211,18 @@ impl App {
             search,
             shards,
         });
-        app.start_sweep();
-        app.start_looking_outside();
+        app.start_ticks();
         Ok(app)
     }
 
-    /// Looks at deadlines now and then; ends with the runtime.
+    /// What is done now and then.
+    fn start_ticks(self: &Arc<Self>) {
+        self.start_sweep();
+        self.start_presence();
+        self.start_looking_outside();
+    }
+
+    /// Looks at deadlines; ends with the runtime.
     #[expect(clippy::disallowed_methods, reason = "nobody waits for the sweep to end")]
     fn start_sweep(self: &Arc<Self>) {
         let app = Arc::downgrade(self);

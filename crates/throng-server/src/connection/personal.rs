@@ -49,6 +49,9 @@ async fn note(
         What::Pins { room, after, limit } => {
             return app.pins(user.id, room, after, limit).await.map(Answer::Page);
         }
+        What::Members { room, after, limit } => {
+            return app.members(user.id, room, after, limit).await.map(Answer::Members);
+        }
         What::Unread { after, limit } => {
             return app.unread(user.id, after, limit).await.map(Answer::Unread);
         }

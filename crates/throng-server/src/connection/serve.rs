@@ -97,6 +97,10 @@ impl<P: Protocol + Unpin> Connection<P> {
                 Ok(user) => Served::Answer(Answer::Contacts(self.app.personal.writers(user.id))),
                 Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
             },
+            What::Typing { room } => {
+                let typed = self.user().and_then(|user| self.app.types(user.id, room, now));
+                Served::Answer(typed.map_or_else(Answer::Rejected, |()| Answer::Done))
+            }
             What::Ping => Served::Answer(Answer::Pong),
             What::Unsubscribe { room } => {
                 let outbox = Arc::clone(&self.outbox);
@@ -223,6 +227,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Read { .. }
             | What::SetLevel { .. }
             | What::Unread { .. }
+            | What::Members { .. }
             | What::SetContacts { .. }
             | What::Search { .. }
             | What::OpenDirect { .. }) => self.begin_personal(re, what),
@@ -363,6 +368,8 @@ fn needs_quiet(what: &What) -> bool {
         | What::Pins { .. }
         | What::Read { .. }
         | What::Unread { .. }
+        | What::Members { .. }
+        | What::Typing { .. }
         | What::Search { .. }
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }

@@ -104,6 +104,18 @@ impl Directory {
         self.read().with(room, one)
     }
 
+    /// The two of a direct room.
+    pub fn pair(&self, room: RoomId) -> Option<(UserId, UserId)> {
+        self.read().direct.pairs.get(&room).copied()
+    }
+
+    /// The room of these two, if they have one.
+    pub fn between(&self, one: UserId, other: UserId) -> Option<RoomId> {
+        let rooms = self.read();
+        let room = rooms.direct.by_pair.get(&pair(one, other))?.room;
+        rooms.get(room).map(|_| room)
+    }
+
     /// Whether a room is of two.
     pub fn is_direct(&self, room: RoomId) -> bool {
         self.read().direct.pairs.contains_key(&room)

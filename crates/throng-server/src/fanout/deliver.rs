@@ -4,19 +4,21 @@
 //! event once per form and hands it to the listeners' outboxes. Small rooms are written in one go,
 //! large ones in slices, so that other rooms go between. It never waits.
 
+mod here;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::hub::Hub;
-use throng_core::{
-    Author, Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId,
-};
+use throng_core::{Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId};
 
 use super::pace::{Offered, Pace};
+use super::presence::Presence;
 use super::rendering::Rendering;
 use super::{Answered, Attach, Attached, Order, ReplyTo, Told};
 use crate::clock::Moment;
+use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
 use crate::outbox::{ConnectionId, Outbox, Writer};
@@ -52,6 +54,7 @@ pub struct Deliver {
     spreads: HashMap<RoomId, Spread>,
     /// Outboxes in which something was staged.
     touched: Vec<Arc<Outbox>>,
+    presence: Presence,
     pace: Pace,
     writer: Writer,
     deliveries: u64,
@@ -67,6 +70,8 @@ pub struct Around {
     pub directory: Arc<Directory>,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
+    /// Who has blocked whom.
+    pub contacts: Arc<Contacts>,
     /// The newest events.
     pub tail: Arc<Tail>,
     /// What is counted.
@@ -97,6 +102,7 @@ impl Deliver {
             large: VecDeque::new(),
             spreads: HashMap::new(),
             touched: Vec::new(),
+            presence: Presence::default(),
             pace: Pace::new(offered),
             writer: Writer::default(),
             deliveries: 0,
@@ -112,7 +118,9 @@ impl Deliver {
             Order::Attach(attach) => self.attach(attach),
             Order::Detach { room, outbox, re } => {
                 if let Some(key) = self.keys.get(&outbox.id).copied() {
-                    self.hub.unsubscribe(room, key);
+                    if self.hub.unsubscribe(room, key) {
+                        self.presence.changed(room);
+                    }
                     self.release(outbox.id, key);
                 }
                 outbox.judge(None);
@@ -120,10 +128,25 @@ impl Deliver {
             }
             Order::Gone(id) => {
                 if let Some(key) = self.keys.get(&id).copied() {
+                    self.hub.rooms_of(key).for_each(|room| self.presence.changed(room));
                     self.hub.remove(key);
                     self.release(id, key);
                 }
             }
+            Order::Types { room, user, at } => {
+                if self.around.directory.head(user, room).is_ok() {
+                    self.presence.types(room, user, at);
+                }
+            }
+            Order::Here { room, users, done } => {
+                let parted = self.parted(room);
+                let hears = |user| !parted && self.hears(room, user);
+                let here = users.into_iter().map(hears).collect();
+                // Who asked is gone: nobody is left to be told.
+                _ = done.send(here);
+            }
+            Order::Parted(room) => self.presence.parted(room),
+            Order::Sweep(now) => self.sweep(now),
         }
     }
 
@@ -132,9 +155,9 @@ impl Deliver {
         self.pending < PENDING_MAX
     }
 
-    /// Whether a room waits to be written in slices.
+    /// Whether a room or a notice waits to be written in slices.
     pub fn is_spreading(&self) -> bool {
-        !self.large.is_empty()
+        !self.large.is_empty() || !self.presence.notices.is_empty()
     }
 
     /// Whether all listeners of these events can be written to in one go.
@@ -191,9 +214,7 @@ impl Deliver {
         if let Some(removed) = event.kind.removes() {
             self.left(removed, &event, asker);
         }
-        if let EventKind::Joined { who } = &event.kind {
-            self.opened(who.id, &event);
-        }
+        self.note_presence(&event);
         let listeners = self.hub.listeners(event.room);
         if !event.pushed || listeners == 0 {
             return;
@@ -209,21 +230,6 @@ impl Deliver {
             } else {
                 self.large.push_back(room);
             }
-        }
-    }
-
-    /// An account whose direct room was opened by the other hears of it on each of its connections,
-    /// outside of any order: it may subscribe.
-    fn opened(&mut self, user: UserId, event: &Event) {
-        if event.seq != Seq(3) {
-            return;
-        }
-        let Some((with, name)) = self.around.directory.with(event.room, user) else { return };
-        let with = Author { id: with, name };
-        for outbox in self.around.sessions.of(user) {
-            let mut bytes = Vec::with_capacity(64);
-            outbox.form.opened(event.room, &with, &mut bytes);
-            self.stage(&outbox, bytes, false);
         }
     }
 
@@ -245,6 +251,7 @@ impl Deliver {
             }
             self.hand_over(room, key, after, &outbox);
             self.hub.unsubscribe(room, key);
+            self.presence.changed(room);
             self.release(outbox.id, key);
             if asker != Some(outbox.id) {
                 let mut bytes = Vec::with_capacity(64);
@@ -338,7 +345,9 @@ impl Deliver {
         outbox.set_listens();
         if !outbox.is_gone() {
             let key = self.key(outbox);
-            self.hub.subscribe(room, key, after);
+            if self.hub.subscribe(room, key, after) {
+                self.presence.changed(room);
+            }
         }
         after
     }
@@ -450,7 +459,8 @@ impl Deliver {
     /// Writes one slice of one large room. Rooms take turns.
     pub fn spread(&mut self, now: impl Fn() -> Moment) {
         let begun = now();
-        let Some(room) = self.large.pop_front() else { return };
+        self.spread_notice();
+        let Some(room) = self.large.pop_front() else { return self.count(begun, now()) };
         let mut spread = match self.spreads.remove(&room) {
             Some(spread) => spread,
             None => match self.begin_spread(room) {

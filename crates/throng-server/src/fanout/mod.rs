@@ -8,6 +8,7 @@
 
 mod deliver;
 mod pace;
+mod presence;
 mod rendering;
 
 use std::collections::VecDeque;
@@ -127,6 +128,28 @@ pub enum Order {
     },
     /// A connection is gone.
     Gone(ConnectionId),
+    /// An account types.
+    Types {
+        /// In which room.
+        room: RoomId,
+        /// Who.
+        user: UserId,
+        /// When.
+        at: Moment,
+    },
+    /// Which of these accounts hear the room.
+    Here {
+        /// Which room.
+        room: RoomId,
+        /// These.
+        users: Vec<UserId>,
+        /// In their order.
+        done: oneshot::Sender<Vec<bool>>,
+    },
+    /// The two of a direct room are parted by a block, or no longer.
+    Parted(RoomId),
+    /// Tell what has changed in who is where.
+    Sweep(Moment),
 }
 
 /// The fan-out of one shard.
@@ -185,7 +208,7 @@ impl Fanout {
     }
 
     /// Asks for something that is not a turn; from anywhere. Each connection has at most one such
-    /// request under way, so that they are bounded by the connections.
+    /// request under way, and who types does so within its account's rate, so that they are bounded.
     pub fn ask(&self, order: Order) {
         self.queue.push(order);
     }

@@ -1,6 +1,8 @@
 //! The queue and the steps of a fan-out, one interleaving at a time: no thread of its own runs, so
 //! that each test says who comes before whom.
 
+mod here;
+
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 
@@ -11,8 +13,10 @@ use throng_wire::{native::protobuf, raw};
 
 use super::deliver::LARGE;
 use super::*;
+use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::operations::metrics::Metrics;
+use crate::personal::Personal;
 use crate::protocols::Form;
 use crate::samples::{author, event, history, post, room};
 use crate::sessions::Sessions;
@@ -156,8 +160,11 @@ struct Ear(TcpStream);
 impl World {
     fn new() -> Self {
         let limits = Limits::default();
+        let directory = Arc::new(Directory::new(&limits));
+        let personal = Personal::open(None).unwrap();
         let around = Around {
-            directory: Arc::new(Directory::new(&limits)),
+            contacts: Arc::new(Contacts::new(personal, Arc::clone(&directory))),
+            directory,
             sessions: Arc::new(Sessions::new(&limits)),
             tail: Arc::new(Tail::new(1 << 20, 1_000)),
             metrics: Metrics::new(),
@@ -200,9 +207,13 @@ impl World {
 
     /// It hears the room from its head on, as account 1.
     fn attach(&self, number: u32, outbox: &Arc<Outbox>) {
+        self.attach_as(1, number, outbox);
+    }
+
+    fn attach_as(&self, user: u64, number: u32, outbox: &Arc<Outbox>) {
         let (done, attached) = oneshot::channel();
         let (room, outbox) = (room(number), Arc::clone(outbox));
-        let user = author(1).id;
+        let user = author(user).id;
         self.fanout.ask(Order::Attach(Attach {
             room,
             user,
@@ -235,13 +246,18 @@ impl World {
 }
 
 impl Ear {
-    /// The next frame, as room and place of an event, or 0 and the request that is answered.
-    fn next(&mut self) -> (u32, u64) {
+    /// The next frame, whatever it is.
+    fn frame(&mut self) -> Frame {
         let mut head = [0; raw::HEADER_LEN];
         self.0.read_exact(&mut head).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(head) as usize];
         self.0.read_exact(&mut frame).unwrap();
-        match protobuf::decode_server(&frame).unwrap().frame.unwrap() {
+        protobuf::decode_server(&frame).unwrap().frame.unwrap()
+    }
+
+    /// The next frame, as room and place of an event, or 0 and the request that is answered.
+    fn next(&mut self) -> (u32, u64) {
+        match self.frame() {
             Frame::Event(event) => (event.room, event.seq),
             Frame::Reply(reply) => (0, u64::from(reply.re)),
             Frame::Left(left) => (u32::MAX, left.seq),

@@ -9,6 +9,7 @@ use throng_wire::{raw, ws};
 
 use super::Answer;
 use super::native::mapping;
+use crate::pages::Here;
 use crate::personal::Marker;
 
 /// A rendering. Everything a frame needs is in it: its own header too.
@@ -72,6 +73,11 @@ impl Form {
     pub fn read_to(self, room: RoomId, marker: Marker, out: &mut Vec<u8>) {
         let read = v1::ReadTo { room: room.get(), seq: marker.seq.0, n: marker.n };
         self.frame(v1::server_frame::Frame::Read(read), out);
+    }
+
+    /// Who is in a room, for all who hear it.
+    pub fn here(self, room: RoomId, here: &Here, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::Here(mapping::personal::here(room, here)), out);
     }
 
     /// The first frame of a connection.

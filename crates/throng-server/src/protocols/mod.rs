@@ -17,7 +17,7 @@ use throng_core::{
 };
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
-use crate::pages::{Page, RoomList, Span, Unreads};
+use crate::pages::{Page, RoomList, RoomMembers, Span, Unreads};
 use crate::personal::{Level, Writers};
 use crate::search::{Found, Sought};
 pub use form::{FORMS, Form};
@@ -155,6 +155,20 @@ pub enum What {
         room: RoomId,
         /// What.
         level: Level,
+    },
+    /// The asker types.
+    Typing {
+        /// In which room.
+        room: RoomId,
+    },
+    /// Who belongs to a room.
+    Members {
+        /// Which room.
+        room: RoomId,
+        /// Above this number.
+        after: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
     },
     /// What the asker has not read in its rooms.
     Unread {
@@ -330,6 +344,8 @@ pub enum Answer {
         /// Everything pushed up to here was sent before.
         position: Position,
     },
+    /// Those who belong.
+    Members(RoomMembers),
     /// What was not read.
     Unread(Unreads),
     /// Who may write to the asker.

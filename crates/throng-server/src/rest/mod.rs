@@ -12,6 +12,7 @@ mod body;
 mod caller;
 mod direct;
 mod health;
+mod members;
 mod membership;
 mod message;
 mod messages;
@@ -76,6 +77,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/pins", get(pins::list))
         .route("/rooms/{room}/read/{seq}", put(reading::read))
         .route("/rooms/{room}/level", put(reading::level))
+        .route("/rooms/{room}/members", get(members::list))
+        .route("/rooms/{room}/typing", post(members::typing))
         .route("/unread", get(reading::unread))
         .route("/direct-rooms", post(direct::open))
         .route("/contacts", get(direct::contacts).put(direct::set_contacts))

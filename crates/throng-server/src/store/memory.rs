@@ -10,7 +10,7 @@ use throng_core::{
     Topic, UserId, Words,
 };
 
-use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::tail::event_bytes;
 
@@ -266,11 +266,17 @@ impl Store for MemoryStore {
         Ok(users.iter().filter_map(|user| Some((*user, *room.sweeps.get(user)?))).collect())
     }
 
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
         let kept = self.kept();
-        let Some(room) = kept.rooms.get(&room) else { return Ok(None) };
-        let belongs = room.people.get(&user).is_some_and(|person| person.joined().is_some());
-        Ok(room.joined_posts.get(&user).copied().filter(|_| belongs))
+        let Some(room) = kept.rooms.get(&room) else { return Ok(Members::default()) };
+        let member = |(user, person): (&UserId, &Person)| {
+            person.joined()?;
+            let posts = room.joined_posts.get(user).copied().unwrap_or(0);
+            Some(Member { user: *user, person: *person, posts })
+        };
+        let above = room.people.iter().filter(|(user, _)| user.get() > after);
+        let head = Seq(room.events.len() as u64);
+        Ok(Members { head, members: above.filter_map(member).take(limit).collect() })
     }
 
     fn mentions(

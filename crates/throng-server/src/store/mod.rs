@@ -60,6 +60,26 @@ pub struct RoomSnapshot {
     pub pins: Vec<Seq>,
 }
 
+/// Some of those who belong to a room, as of a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// The newest folded event, at least.
+    pub head: Seq,
+    /// By their numbers.
+    pub members: Vec<Member>,
+}
+
+/// One who belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Where it joined and how it stands.
+    pub person: Person,
+    /// The posts that the room had when it joined.
+    pub posts: u64,
+}
+
 /// What is folded. Every implementation passes `suite.rs`, in which every call also fails once.
 /// Calls block. Reads and one writer may run side by side; a read sees a fold whole or not at all.
 pub trait Store: Send + Sync + std::fmt::Debug {
@@ -100,8 +120,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// nothing is are left out.
     fn sweeps(&self, room: RoomId, users: &[UserId]) -> Result<Vec<(UserId, Seq)>, StoreError>;
 
-    /// The posts that a room had when this account, which belongs to it, joined.
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError>;
+    /// At most `limit` of those who belong, above this number.
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError>;
 
     /// The newest messages above a place that mention this account and stand, at most `limit`.
     fn mentions(

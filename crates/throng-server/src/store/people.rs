@@ -10,7 +10,7 @@ use throng_core::{
 };
 
 use super::sqlite::{Failure, first_of, number};
-use super::{RoomSnapshot, StoreError};
+use super::{Member, Members, RoomSnapshot, StoreError};
 use crate::record::moderation::{history_number, history_of, speak_number, speak_of};
 use crate::sqlite;
 
@@ -100,6 +100,31 @@ pub fn sweeps(
         sweeps.extend(seq.map(|seq| (*user, Seq(seq))));
     }
     Ok(sweeps)
+}
+
+/// Some of those who belong to a room. The head is read first: what follows is not older.
+pub fn members(
+    connection: &Connection,
+    room: RoomId,
+    after: u64,
+    limit: usize,
+) -> Result<Members, Failure> {
+    let select = "SELECT head FROM rooms WHERE id = ?1";
+    let mut statement = connection.prepare_cached(select)?;
+    let head = statement.query_row([room.get()], |row| number(row, 0)).optional()?;
+    let select = "SELECT user, seq, standing, posts FROM members
+                  WHERE room = ?1 AND user > ?2 AND seq > 0 ORDER BY user LIMIT ?3";
+    let mut statement = connection.prepare_cached(select)?;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![room.get(), after, limit as i64])?;
+    let mut members = Vec::new();
+    while let Some(row) = rows.next()? {
+        let user = UserId::new(number(row, 0)?)
+            .ok_or_else(|| Failure::corrupt(room, "a member has no such number"))?;
+        let person = person(room, number(row, 1)?, row.get(2)?)?;
+        members.push(Member { user, person, posts: number(row, 3)? });
+    }
+    Ok(Members { head: Seq(head.unwrap_or(0)), members })
 }
 
 /// Visits every room. Rooms and members lie in the same order: one walk along both.

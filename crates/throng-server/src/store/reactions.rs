@@ -4,7 +4,7 @@
 //! Neighbours: `sqlite.rs`, whose fold writes them in the transaction of the blocks they follow from,
 //! and whose readers ask. The counts stand beside the givers, so that a page counts nothing.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use throng_core::id::SEQ_MAX;
 use throng_core::{Event, EventKind, Reaction, RoomId, Seq, Tally, UserId};
 
@@ -83,20 +83,6 @@ pub fn reactions(
         tallies.push((first_of(row.get(0)?), tally));
     }
     Ok(tallies)
-}
-
-/// The posts that a room had when an account joined it.
-pub fn posts_at_joining(
-    connection: &Connection,
-    room: RoomId,
-    user: UserId,
-) -> Result<Option<u64>, Failure> {
-    let select = "SELECT posts FROM members WHERE room = ?1 AND user = ?2 AND seq > 0";
-    let mut statement = connection.prepare_cached(select)?;
-    let posts = statement
-        .query_row(params![room.get(), user.get() as i64], |row| number(row, 0))
-        .optional()?;
-    Ok(posts)
 }
 
 /// The newest messages above a place that mention an account.

@@ -17,7 +17,7 @@ use super::cursors::{Cursor, Cursors};
 use super::people;
 use super::reactions;
 use super::schema::{KIND, READER};
-use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::readers::Readers;
@@ -159,9 +159,9 @@ impl Store for SqliteStore {
         people::sweeps(&lease, room, users).map_err(|failure| failure.named("read deletions"))
     }
 
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
         let lease = self.readers.lease();
-        let read = reactions::posts_at_joining(&lease, room, user);
+        let read = people::members(&lease, room, after, limit);
         read.map_err(|failure| failure.named("read the members"))
     }
 

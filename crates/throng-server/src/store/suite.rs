@@ -12,7 +12,7 @@ use throng_core::{
     Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
-use super::{RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::samples;
 
@@ -108,9 +108,9 @@ impl Store for Failing {
         self.store.sweeps(room, users)
     }
 
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
         self.refuse("read the members")?;
-        self.store.posts_at_joining(room, user)
+        self.store.members(room, after, limit)
     }
 
     fn mentions(
@@ -427,10 +427,17 @@ fn mentions_are_found_by_whom_they_mention_until_they_are_deleted(store: &dyn St
         )],
     );
     assert_eq!(mentions(7, 0, 9), [13, 10]);
-    let joined = |user| store.posts_at_joining(room, UserId::new(user).unwrap()).unwrap();
-    assert_eq!((joined(1), joined(9), joined(8)), (Some(0), Some(11), None));
+    let joined = |after, limit| -> Vec<(u64, u64)> {
+        let told = store.members(room, after, limit).unwrap();
+        told.members.iter().map(|it| (it.user.get(), it.posts)).collect()
+    };
+    assert_eq!(
+        (joined(0, 9), joined(1, 9), joined(9, 9)),
+        (vec![(1, 0), (9, 11)], vec![(9, 11)], vec![])
+    );
+    assert_eq!((joined(0, 1), store.members(room, 0, 1).unwrap().head), (vec![(1, 0)], Seq(15)));
     fold(store, vec![samples::event(room, 16, EventKind::Left { who: samples::author(9) })]);
-    assert_eq!(joined(9), None);
+    assert_eq!(joined(0, 9), [(1, 0)]);
 }
 
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {
@@ -483,7 +490,7 @@ fn a_refused_call_leaves_nothing(store: Arc<dyn Store>) {
     once();
     assert!(failing.sweeps(room, &[]).is_err());
     once();
-    assert!(failing.posts_at_joining(room, samples::author(1).id).is_err());
+    assert!(failing.members(room, 0, 9).is_err());
     once();
     assert!(failing.mentions(room, samples::author(1).id, Seq(0), 9).is_err());
     once();

@@ -42,6 +42,8 @@ pub struct Client {
     pub left: VecDeque<v1::Left>,
     /// How far it was told that another connection of its account has read.
     pub read_to: VecDeque<v1::ReadTo>,
+    /// Who it was told is there; comes at any time.
+    pub here: VecDeque<v1::Here>,
     requests: u32,
     /// Bytes that were read off the socket.
     pub received: usize,
@@ -81,6 +83,7 @@ impl Client {
             events: VecDeque::new(),
             left: VecDeque::new(),
             read_to: VecDeque::new(),
+            here: VecDeque::new(),
             requests: 0,
             received: 0,
             epoch: 0,
@@ -216,7 +219,10 @@ impl Client {
                 Speak::Json => json::decode_server(&payload).unwrap(),
                 Speak::Protobuf | Speak::Raw => protobuf::decode_server(&payload).unwrap(),
             };
-            self.frames.push_back(frame.frame.unwrap());
+            match frame.frame.unwrap() {
+                Frame::Here(here) => self.here.push_back(here),
+                frame => self.frames.push_back(frame),
+            }
         }
     }
 
@@ -254,6 +260,19 @@ impl Client {
                 Came::Frame(Frame::Opened(_)) => {}
                 other => panic!("{other:?} while waiting for the answer to {id}"),
             }
+        }
+    }
+
+    /// The next telling of who is there.
+    pub fn next_here(&mut self) -> v1::Here {
+        loop {
+            if let Some(here) = self.here.pop_front() {
+                return here;
+            }
+            let mut chunk = [0; 16 * 1024];
+            let len = self.stream.read(&mut chunk).unwrap();
+            assert!(len > 0, "the end instead of a telling");
+            self.take(&mut chunk[..len]);
         }
     }
 

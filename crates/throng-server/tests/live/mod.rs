@@ -9,6 +9,7 @@ mod direct;
 mod keeping;
 mod limits;
 mod moderation;
+mod presence;
 mod reactions;
 mod reading;
 mod replies;

@@ -142,6 +142,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::EditOther => edit(other),
         O::DeleteOwn => delete(own),
         O::DeleteOther => delete(other),
+        O::Typing | O::Members => of_people(operation, room),
         O::React | O::Unreact | O::Pin | O::Unpin => answered(operation, room, other),
         O::Kick => act(Act::Kick),
         O::Ban => act(Act::Ban),
@@ -168,6 +169,16 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         }
     };
     Some(Asked { operation, request, rest })
+}
+
+/// Who is there, and that one types.
+fn of_people(operation: Operation, room: u32) -> (Request, Option<Rest>) {
+    if operation == Operation::Typing {
+        let rest = ("POST", format!("/rooms/{room}/typing"), String::new());
+        return (Request::Typing(v1::Typing { room }), Some(rest));
+    }
+    let asked = v1::Members { room, ..v1::Members::default() };
+    (Request::Members(asked), Some(("GET", format!("/rooms/{room}/members"), String::new())))
 }
 
 /// What those who keep order look at, and how they hear of it.

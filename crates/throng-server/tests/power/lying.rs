@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use throng_core::{Event, RoomId, Seq, Tally, Timestamp, UserId};
 use throng_server::pages::{Note, Span};
-use throng_server::store::{RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin};
+use throng_server::store::{
+    Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin,
+};
 
 /// A store whose `sync` does nothing.
 #[derive(Debug)]
@@ -53,8 +55,8 @@ impl Store for Lying {
         self.0.sweeps(room, users)
     }
 
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
-        self.0.posts_at_joining(room, user)
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
+        self.0.members(room, after, limit)
     }
 
     fn mentions(

@@ -85,6 +85,7 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins,
     open_direct => OpenDirect, contacts => Contacts, set_contacts => SetContacts,
     read => Read, unread => Unread, set_level => SetLevel,
+    typing => Typing, members => Members,
     list_words => ListWords, report => Report, list_reports => ListReports,
     settle_report => SettleReport, list_audit => ListAudit, block => Block, unblock => Unblock,
     list_blocked => ListBlocked,
@@ -96,7 +97,7 @@ oneof!(ClientFrame [id] request: client_frame::Request [
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
     welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left,
-    opened => Opened, read => Read
+    opened => Opened, read => Read, here => Here
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [
@@ -104,8 +105,8 @@ oneof!(Reply [re] outcome: reply::Outcome [
     posted => Posted, page => Page, subscribed => Subscribed, done => Done, pong => Pong,
     applied => Applied, words => Words, reported => Reported, reports => Reports,
     audit => Audit, blocked => Blocked,
-    contacts => Contacts, unread => Unread, sessions => Sessions, invitation => Invitation,
-    found => Found
+    contacts => Contacts, unread => Unread, members => Members,
+    sessions => Sessions, invitation => Invitation, found => Found
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -69,6 +69,10 @@ pub mod client_frame {
         Unread(super::Unread),
         #[prost(message, tag = "34")]
         SetLevel(super::SetLevel),
+        #[prost(message, tag = "35")]
+        Typing(super::Typing),
+        #[prost(message, tag = "36")]
+        Members(super::Members),
         #[prost(message, tag = "51")]
         ListWords(super::ListWords),
         #[prost(message, tag = "52")]
@@ -639,6 +643,28 @@ pub struct SetLevel {
     #[serde(with = "crate::native::names::level")]
     pub level: i32,
 }
+/// The asker types, for the next six seconds or until it has posted. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Typing {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+}
+/// Those who belong to a room. Replied with `members`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Members {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Above this account's number.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
 /// Find messages by their words, in the rooms that the asker is a member of. Replied with `found`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -683,7 +709,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -709,6 +735,10 @@ pub mod server_frame {
         /// Another connection of this account has read up to here, or REST has. Comes outside of any order.
         #[prost(message, tag = "23")]
         Read(super::ReadTo),
+        /// Who is in a room that this connection hears, when that has changed: once a second at most.
+        /// Comes outside of any order.
+        #[prost(message, tag = "24")]
+        Here(super::Here),
     }
 }
 /// The first frame on every connection.
@@ -778,7 +808,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 50, 51, 52, 53, 54, 60, 61, 45")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 50, 51, 52, 53, 54, 60, 61, 45")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -811,6 +841,8 @@ pub mod reply {
         Contacts(super::ContactsAre),
         #[prost(message, tag = "23")]
         Unread(super::UnreadRooms),
+        #[prost(message, tag = "24")]
+        Members(super::MemberList),
         #[prost(message, tag = "50")]
         Words(super::RoomWords),
         #[prost(message, tag = "51")]
@@ -1438,6 +1470,59 @@ pub struct ReadTo {
     /// Its number among the room's posts.
     #[prost(uint64, tag = "3")]
     pub n: u64,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Here {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// How many belong.
+    #[prost(uint32, tag = "2")]
+    pub members: u32,
+    /// How many of them hear the room.
+    #[prost(uint32, tag = "3")]
+    pub here: u32,
+    /// Who; empty where more than `pushed_members` belong.
+    #[prost(uint64, repeated, tag = "4")]
+    pub users: ::prost::alloc::vec::Vec<u64>,
+    /// How many type; 100 are that many at least.
+    #[prost(uint32, tag = "5")]
+    pub typing: u32,
+    /// Who; as above.
+    #[prost(uint64, repeated, tag = "6")]
+    pub typists: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MemberList {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// As of this place, or a later one; later events say what came of it.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// In the order of the accounts' numbers.
+    #[prost(message, repeated, tag = "3")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: ::core::option::Option<User>,
+    #[prost(enumeration = "Role", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::role")]
+    pub role: i32,
+    /// It hears the room.
+    #[prost(bool, tag = "3")]
+    pub here: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

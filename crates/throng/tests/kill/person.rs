@@ -250,7 +250,7 @@ impl Person {
             }
             Frame::Goodbye(_) => Err(End::Broken),
             Frame::Welcome(welcome) => Err(End::Violation(format!("{welcome:?} comes late"))),
-            Frame::Opened(_) | Frame::Read(_) => Ok(false),
+            Frame::Opened(_) | Frame::Read(_) | Frame::Here(_) => Ok(false),
             Frame::Left(left) => Err(End::Violation(format!("{left:?}, and nobody leaves"))),
         }
     }

@@ -90,7 +90,9 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         | Request::SetContacts(_)
         | Request::Read(_)
         | Request::Unread(_)
-        | Request::SetLevel(_)) => personal::asked(asked)?,
+        | Request::SetLevel(_)
+        | Request::Typing(_)
+        | Request::Members(_)) => personal::asked(asked)?,
     })
 }
 
@@ -200,6 +202,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
             room: room.get(),
             position: Some(self::position(*position)),
         }),
+        Answer::Members(members) => Outcome::Members(personal::members(members)),
         Answer::Unread(unreads) => Outcome::Unread(personal::unread(unreads)),
         Answer::Contacts(writers) => Outcome::Contacts(personal::contacts(*writers)),
         Answer::Done => Outcome::Done(v1::Done {}),

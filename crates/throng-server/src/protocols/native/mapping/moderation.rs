@@ -145,7 +145,8 @@ pub fn act_name(act: Act) -> v1::Act {
     }
 }
 
-fn role(role: Role) -> v1::Role {
+/// What somebody is.
+pub fn role(role: Role) -> v1::Role {
     match role {
         Role::Visitor => v1::Role::Visitor,
         Role::Member => v1::Role::Member,

@@ -2,16 +2,16 @@
 //!
 //! Neighbours: `mapping.rs`, and REST, which asks with the same messages.
 
-use throng_core::{Rejection, Seq};
+use throng_core::{Rejection, RoomId, Seq, UserId};
 use throng_wire::native::v1::{self, client_frame::Request};
 
-use crate::pages::{Unread, Unreads};
+use crate::pages::{Here, RoomMember, RoomMembers, Unread, Unreads};
 use crate::personal::{Level, Writers};
 use crate::protocols::What;
 
 use super::room_id;
 
-/// What a request about oneself means; and one for what is pinned.
+/// What a request about oneself, or about who is where, means; and one for what is pinned.
 pub fn asked(request: Request) -> Result<What, Rejection> {
     Ok(match request {
         Request::Pins(v1::Pins { room, after, limit }) => {
@@ -23,6 +23,10 @@ pub fn asked(request: Request) -> Result<What, Rejection> {
         Request::Read(v1::Read { room, seq }) => What::Read { room: room_id(room)?, seq: Seq(seq) },
         Request::SetLevel(v1::SetLevel { room, level }) => {
             What::SetLevel { room: room_id(room)?, level: level_of(level)? }
+        }
+        Request::Typing(v1::Typing { room }) => What::Typing { room: room_id(room)? },
+        Request::Members(v1::Members { room, after, limit }) => {
+            What::Members { room: room_id(room)?, after, limit }
         }
         Request::Unread(v1::Unread { after, limit }) => What::Unread { after, limit },
         Request::Contacts(v1::Contacts {}) => What::Contacts,
@@ -58,6 +62,34 @@ pub fn level_of(level: i32) -> Result<Level, Rejection> {
         v1::Level::All => Ok(Level::All),
         v1::Level::Mentions => Ok(Level::Mentions),
         v1::Level::Nothing => Ok(Level::Nothing),
+    }
+}
+
+/// Who is in a room.
+pub fn here(room: RoomId, here: &Here) -> v1::Here {
+    let numbers = |users: &[UserId]| users.iter().map(|user| user.get()).collect();
+    v1::Here {
+        room: room.get(),
+        members: here.members,
+        here: here.here,
+        users: numbers(&here.users),
+        typing: here.typing,
+        typists: numbers(&here.typists),
+    }
+}
+
+/// A page of those who belong.
+pub fn members(members: &RoomMembers) -> v1::MemberList {
+    let member = |it: &RoomMember| v1::Member {
+        user: Some(super::user(&it.author)),
+        role: super::moderation::role(it.role) as i32,
+        here: it.here,
+    };
+    v1::MemberList {
+        room: members.room.get(),
+        seq: members.seq.0,
+        members: members.members.iter().map(member).collect(),
+        more: members.more,
     }
 }
 
