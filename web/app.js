@@ -1,6 +1,7 @@
 // The page: what `Client` knows becomes visible, what a person does becomes its calls. Nothing is decided here.
 
 import { Client } from "./client.js";
+import { whoIsHere, whoTypes } from "./here.js";
 import { button, element, items, show } from "./lines.js";
 
 const $ = (id) => document.getElementById(id);
@@ -164,6 +165,7 @@ function renderRoom(room) {
     $("lines").replaceChildren();
   }
   renderEmpty(room);
+  renderHere(room);
   if (!room) return $("lines").replaceChildren();
   const { timeline } = room;
   if (following) {
@@ -189,6 +191,14 @@ function renderEmpty(room) {
     : room.loading && room.timeline.events.length === 0 ? "Loading…" : "";
   $("empty").textContent = text;
   $("empty").hidden = text === "" || (room && room.timeline.events.length > 0);
+}
+
+function renderHere(room) {
+  const says = (id, text) => {
+    if ($(id).textContent !== text) $(id).textContent = text;
+  };
+  says("here", room ? whoIsHere(room.here, room.names) : "");
+  says("typing", room ? whoTypes(room.here, room.names, client.user?.id, client.isTyping(room)) : "");
 }
 
 function renderToHead(room) {
@@ -313,7 +323,10 @@ $("say-form").addEventListener("submit", (event) => {
   say();
 });
 
-$("body").addEventListener("input", fit);
+$("body").addEventListener("input", () => {
+  fit();
+  if (client.open !== null && $("body").value !== "") client.types(client.open);
+});
 $("body").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();

@@ -7,6 +7,11 @@ import { Timeline } from "./timeline.js";
 const PAGE = 50;
 /** A send that is refused for now is tried so often before a person is asked. */
 const TRIES = 5;
+/** Members who may be named to each other (the server's `pushed_members`). */
+const NAMES = 100;
+/** That one types is said so often, and holds for so long. */
+const TYPES_EVERY_MS = 4000;
+const TYPING_LASTS_MS = 6000;
 const TOKEN = "throng.token";
 const READ = "throng.read";
 const PENDING = "throng.pending";
@@ -26,11 +31,12 @@ export class Client {
       onWelcome: (welcome) => this.#guard(this.#welcomed(welcome)),
       onEvent: (event) => this.#happened(event),
       onLeft: ({ room, act }) => this.#leftElsewhere(room, act),
+      onHere: (here) => this.#guard(this.#told(here)),
     });
     this.user = null;
     this.epoch = null;
     this.limits = {};
-    /** id -> { id, name, members, posts, member, read, timeline, ready, resuming, sending, tries } */
+    /** id -> { id, name, members, posts, member, read, timeline, ready, resuming, sending, tries, here, names } */
     this.rooms = new Map();
     this.open = null;
     /** What a person should know: { text }. */
@@ -100,6 +106,8 @@ export class Client {
 
   #changed() {
     const { is, code } = this.connection.state;
+    // Who is there is not known while nothing is heard.
+    if (is !== "open") for (const room of this.rooms.values()) room.here = null;
     if (is === "ended" && code === SESSION_ENDED) this.#leaveAll({ text: "You have been logged out." });
     else this.onChange();
   }
@@ -185,6 +193,7 @@ export class Client {
     if (!room) {
       const read = this.#reads()[id] ?? 0;
       room = { id, name: `#${id}`, members: 0, posts: 0, read, timeline: new Timeline(), ready: false };
+      Object.assign(room, { here: null, names: new Map(), unnamed: new Set(), typedAt: null });
       this.rooms.set(id, room);
     }
     return room;
@@ -228,11 +237,44 @@ export class Client {
       // Whoever speaks has read.
       if (event.message.from?.id === this.user?.id) room.read = Math.max(room.read, room.posts);
     }
+    // Those who come, and those who speak, are told with their names.
+    const known = event.joined?.user ?? event.message?.from;
+    if (known && room.names.size < 2 * NAMES) room.names.set(known.id, known.name);
     if (this.open !== room.id) room.timeline.prune();
     if (event.joined) room.members += 1;
     if (event.left || ["kick", "ban"].includes(event.moderated?.act)) room.members -= 1;
     this.#savePending();
     this.onChange();
+  }
+
+  /** Who is in a room now. Names come with the list of its members, once for each number. */
+  async #told(here) {
+    const room = this.rooms.get(here.room);
+    if (!room) return;
+    Object.assign(room, { here, members: here.members });
+    this.onChange();
+    const unknown = [...here.users, ...here.typists].filter((id) => !room.names.has(id) && !room.unnamed.has(id));
+    if (unknown.length === 0) return;
+    const { members } = await this.connection.request({ members: { room: room.id, limit: NAMES } });
+    // More are not named to each other, so that more are not kept.
+    room.names = new Map((members?.members ?? []).map(({ user }) => [user.id, user.name]));
+    room.unnamed = new Set(unknown.filter((id) => !room.names.has(id)).slice(0, NAMES));
+    this.onChange();
+  }
+
+  /** A person types: the others are told now and then. That it is refused is of no interest. */
+  types(id) {
+    const room = this.rooms.get(id);
+    const now = this.clock.now();
+    if (!room || !this.user || this.connection.state.is !== "open") return;
+    if (room.typedAt !== null && now - room.typedAt < TYPES_EVERY_MS) return;
+    room.typedAt = now;
+    this.#guard(this.connection.request({ typing: { room: id } }));
+  }
+
+  /** Whether the others take us for typing. */
+  isTyping(room) {
+    return room.typedAt !== null && this.clock.now() - room.typedAt < TYPING_LASTS_MS;
   }
 
   /** Something was missed on a living connection: nothing is believed until it is told again. */
@@ -363,6 +405,7 @@ export class Client {
     const room = this.rooms.get(id);
     if (!room) return;
     room.timeline.say(this.newId(), body);
+    room.typedAt = null;
     this.#savePending();
     this.#sendNext(room);
     this.onChange();

@@ -21,10 +21,10 @@ function comesBack(code) {
 export class Connection {
   /**
    * openSocket() gives a WebSocket; clock has now(), after(ms, what) and cancel(timer); random() is in [0, 1).
-   * onState(), onWelcome(welcome), onEvent(event) and onLeft(left) are called as things happen.
+   * onState(), onWelcome(welcome), onEvent(event), onLeft(left) and onHere(here) are called as things happen.
    */
-  constructor({ openSocket, clock, random, onState, onWelcome, onEvent, onLeft }) {
-    Object.assign(this, { openSocket, clock, random, onState, onWelcome, onEvent, onLeft });
+  constructor({ openSocket, clock, random, onState, onWelcome, onEvent, onLeft, onHere }) {
+    Object.assign(this, { openSocket, clock, random, onState, onWelcome, onEvent, onLeft, onHere });
     /** { is: "off" | "connecting" | "open" | "waiting" (until) | "ended" (code, reason) } */
     this.state = { is: "off" };
     this.tries = 0;
@@ -96,6 +96,8 @@ export class Connection {
       this.onEvent(frame.event);
     } else if (frame.left) {
       this.onLeft(frame.left);
+    } else if (frame.here) {
+      this.onHere?.(frame.here);
     } else if (frame.goodbye) {
       this.farewell = frame.goodbye;
     }

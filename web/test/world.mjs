@@ -160,6 +160,8 @@ class Socket {
     if (kind === "post") return this.#post(room, asked);
     if (kind === "history") return this.#history(room, asked);
     if (kind === "subscribe") return this.#subscribe(room, asked.from);
+    if (kind === "typing") return { done: {} };
+    if (kind === "members") return this.#members(room);
     if (kind === "unsubscribe") return this.rooms.delete(room.id), { done: {} };
     throw new Error(`the test's server does not know ${kind}`);
   }
@@ -179,6 +181,12 @@ class Socket {
       posts: events.filter((event) => event.message).length, member: members.has(this.user.name),
     }));
     return { rooms: { rooms: rooms.slice(0, 100), more: rooms.length > 100 } };
+  }
+
+  #members(room) {
+    const users = [...room.members].map((name) => this.server.users.get(name));
+    const members = users.map((user) => ({ user, role: "member", here: true }));
+    return { members: { room: room.id, seq: room.events.length, members, more: false } };
   }
 
   #join(room) {

@@ -39,11 +39,12 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 7] = assets![
+const ASSETS: [Asset; 8] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
+    "/here.js" = SCRIPT "here.js",
     "/lines.js" = SCRIPT "lines.js",
     "/style.css" = STYLE "style.css",
     "/timeline.js" = SCRIPT "timeline.js",
