@@ -63,7 +63,9 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             (Type::String, "origin_id" | "token") => "String::is_empty",
             // Most messages were never touched, and most requests name nobody.
             (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned")
-            | (Type::Message, "reactions")
+            | (Type::Uint32, "width" | "height")
+            | (Type::String, "attachments")
+            | (Type::Message, "reactions" | "attachments")
             | (Type::Bool, "deleted" | "removed" | "matched") => "crate::native::names::is_unsaid",
             (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
                 "crate::native::names::is_unsaid"

@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 
 use crate::event::{Author, Extras};
+use crate::file::Attachment;
 use crate::id::{RoomId, Seq, Timestamp};
 use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, Reaction, RoomName};
@@ -113,6 +114,13 @@ pub enum Command {
 }
 
 impl Command {
+    /// A post that carries these files too.
+    pub fn carry(&mut self, carried: Box<[Attachment]>) {
+        if let Self::Post { extras, .. } = self {
+            extras.get_or_insert_default().files = carried;
+        }
+    }
+
     /// The room whose order decides it.
     pub fn room(&self) -> RoomId {
         match self {

@@ -4,8 +4,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::file::Attachment;
 use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
-use crate::limits::MENTIONS_MAX;
+use crate::limits::{ATTACHMENTS_MAX, MENTIONS_MAX};
 use crate::reaction::Tally;
 use crate::rejection::Rejection;
 use crate::rights::{Act, Kind, Settings};
@@ -142,16 +143,28 @@ pub struct Extras {
     pub mentions: Box<[UserId]>,
     /// What it was answered with, where the post is shown to one who asks; never in the order.
     pub reactions: Box<[Tally]>,
+    /// The files that it carries.
+    pub files: Box<[Attachment]>,
 }
 
 impl Extras {
     /// What a post says besides its text: `None` for nothing, as nearly all do. An account that is
     /// mentioned twice is mentioned once; a number that is nobody's and too many are refused.
     pub fn parse(reply_to: u64, mentions: &[u64]) -> Result<Option<Box<Self>>, Rejection> {
-        if reply_to == 0 && mentions.is_empty() {
+        Self::carrying(reply_to, mentions, Box::default())
+    }
+
+    /// The same, of a post that carries files.
+    pub fn carrying(
+        reply_to: u64,
+        mentions: &[u64],
+        files: Box<[Attachment]>,
+    ) -> Result<Option<Box<Self>>, Rejection> {
+        if reply_to == 0 && mentions.is_empty() && files.is_empty() {
             return Ok(None);
         }
-        if mentions.len() > MENTIONS_MAX || reply_to > SEQ_MAX {
+        let many = mentions.len() > MENTIONS_MAX || files.len() > ATTACHMENTS_MAX;
+        if many || reply_to > SEQ_MAX {
             return Err(Rejection::BadArgument);
         }
         let users: Option<Vec<UserId>> = mentions.iter().map(|user| UserId::new(*user)).collect();
@@ -159,13 +172,15 @@ impl Extras {
         users.sort_unstable();
         users.dedup();
         let reply_to = (reply_to != 0).then_some(Seq(reply_to));
-        Ok(Some(Box::new(Self { reply_to, mentions: users.into(), ..Self::default() })))
+        Ok(Some(Box::new(Self { reply_to, mentions: users.into(), files, ..Self::default() })))
     }
 
     /// About what they take in memory.
     pub fn bytes(&self) -> usize {
         let reactions: usize = self.reactions.iter().map(Tally::bytes).sum();
-        size_of::<Self>() + size_of_val(&*self.mentions) + reactions
+        let names: usize = self.files.iter().map(|file| file.name.as_str().len()).sum();
+        let lists = size_of_val(&*self.mentions) + size_of_val(&*self.files);
+        size_of::<Self>() + lists + names + reactions
     }
 }
 
@@ -214,6 +229,9 @@ impl Event {
         let mut event = self.clone();
         if let EventKind::Posted { body, .. } | EventKind::Edited { body, .. } = &mut event.kind {
             *body = Body::erased();
+        }
+        if let EventKind::Posted { extras: Some(extras), .. } = &mut event.kind {
+            extras.files = Box::default();
         }
         event
     }

@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod command;
 pub mod event;
+pub mod file;
 pub mod hub;
 pub mod id;
 pub mod limits;
@@ -26,6 +27,7 @@ mod window;
 
 pub use command::{Command, Reply, Request};
 pub use event::{Author, Event, EventKind, Extras};
+pub use file::{Attachment, FileHash, FileId, FileKind, FileName};
 pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};
 pub use limits::Limits;
 pub use reaction::Tally;

@@ -27,6 +27,10 @@ pub const REACTIONS_MAX: usize = 50;
 pub const MENTIONS_COUNTED_MAX: usize = 1_000;
 /// Messages that one room may have pinned: a list that is read, not searched.
 pub const PINS_MAX: usize = 50;
+/// Files that one message may carry.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// A file's name, in bytes: what file systems take.
+pub const FILE_NAME_LEN_MAX: usize = 255;
 /// A line above a room, in bytes.
 pub const TOPIC_LEN_MAX: usize = 512;
 /// Words that a room's filter may name: what people keep by hand, looked through for every message.
@@ -190,6 +194,29 @@ settable_limits! {
     search_queue_max: usize = 64, 1..=65_536;
     /// Time of one search, milliseconds; what was found by then is the answer.
     search_time_max_ms: u64 = 500, 1..=60_000;
+    /// One file, bytes; 0 takes none. A server in memory takes none whatever stands here.
+    file_len_max: u64 = 26_214_400, 0..=1_099_511_627_776;
+    /// All files of one account, bytes, those included that are still on their way.
+    files_len_per_user_max: u64 = 1_073_741_824, 0..=1_099_511_627_776;
+    /// Files of one account, so that many empty ones do not fill the table.
+    files_per_user_max: u32 = 10_000, 1..=10_000_000;
+    /// Files of one account that are on their way at a time.
+    uploads_per_user_max: u32 = 10, 1..=10_000;
+    /// How long a file is kept that no message carries, milliseconds, counted from its last use.
+    file_unused_ms: u64 = 86_400_000, 3_600_000..=31_536_000_000;
+    /// Space of the disk that files leave free, bytes: the log must not be stopped by a picture.
+    disk_free_min: u64 = 1_073_741_824, 0..=1_099_511_627_776;
+    /// Files being sent or fetched at a time, in all; each holds 64 KiB.
+    transfers_max: u32 = 256, 1..=100_000;
+    /// Files being sent or fetched at a time by one account.
+    transfers_per_user_max: u32 = 8, 1..=100_000;
+    /// Time in which a transfer must go on by 64 KiB, milliseconds.
+    transfer_stall_ms: u64 = 30_000, 100..=600_000;
+    /// A picture of which a small one is made, bytes of it when it is unpacked: twelve megapixels of
+    /// a phone fit.
+    picture_len_max: u64 = 67_108_864, 65_536..=1_073_741_824;
+    /// Pictures waiting to be made small; beyond it `busy`.
+    picture_queue_max: usize = 64, 1..=65_536;
     /// Unfolded events kept in memory before sends must wait, bytes.
     tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
 }

@@ -72,6 +72,10 @@ rejections! {
     /// A search that is not of the grammar, or too long.
     BadQuery = 146, "bad_query",
         "search for words, \"phrases\", beginnings* of two letters or more and -without; not so many";
+    /// A part of a file that does not go on where the last one ended, or two at once.
+    WrongOffset = 140, "wrong_offset", "the file does not go on there; ask how much has come";
+    /// A file above `file_len_max`.
+    FileTooLarge = 141, "file_too_large", "the file is larger than this server allows";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.
@@ -106,6 +110,10 @@ rejections! {
     NoSuchUser = 214, "no_such_user", "there is no such user, or not in this room";
     /// The place holds no message that the asker may see, or one that was deleted.
     NoSuchMessage = 215, "no_such_message", "there is no such message";
+    /// No such file, or it is not the asker's, or it is not carried by that message, or not whole.
+    NoSuchFile = 240, "no_such_file", "there is no such file";
+    /// The account's files are as many, or as large, as they may be.
+    QuotaExceeded = 241, "quota_exceeded", "your files take all the room they may; delete some";
     /// The room's filter does not let a word of the text pass.
     WordRefused = 250, "word_refused", "this room does not allow a word of that message";
     /// No report of that number waits in the room.
@@ -129,6 +137,8 @@ rejections! {
     /// Slow mode: too soon after the asker's last post; retry after the time given.
     SlowMode { retry_after_ms } = 303, "slow_mode",
         "this room is in slow mode; try again after the time given";
+    /// The disk has no room left for files; chat goes on.
+    DiskFull = 340, "disk_full", "this server has no room for files now; try again later";
     /// The server could not keep the promise asked for (a failed commit, a full disk). Nothing was
     /// done; the same request may be tried again.
     Unavailable = 302, "unavailable", "the server cannot do this now; nothing was done, try again";

@@ -138,7 +138,7 @@ impl Reaction {
 }
 
 /// Characters that make two different names look alike: zero-width and direction-changing ones.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 

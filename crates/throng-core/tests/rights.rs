@@ -218,7 +218,7 @@ fn no_endpoint_is_without_a_row() {
     for line in api.split(".fallback").next().expect("it ends").lines() {
         let Some(route) = line.trim().strip_prefix(".route(\"") else { continue };
         let (path, handlers) = route.split_once("\", ").expect(line);
-        for method in ["get", "post", "patch", "delete", "put"] {
+        for method in ["get", "post", "patch", "delete", "put", "options"] {
             let named = handlers.starts_with(&format!("{method}("))
                 || handlers.contains(&format!(".{method}("));
             routed.extend(named.then(|| format!("{} {path}", method.to_uppercase())));

@@ -4,6 +4,7 @@
 //! directory, the sessions and the history. `start.rs` builds it. It decides nothing about a room:
 //! the shard does.
 
+mod files;
 mod leaving;
 mod moderation;
 mod presence;
@@ -28,6 +29,7 @@ use crate::config::Settings;
 use crate::contacts::Contacts;
 use crate::directory::{Directory, Held};
 use crate::fanout::{Fanout, Order, ReplyTo};
+use crate::files::Files;
 use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::moderation::Moderation;
@@ -74,6 +76,8 @@ pub struct App {
     pub tail: Arc<Tail>,
     /// Whether the disk keeps the log waiting.
     pub syncs: Arc<Syncs>,
+    /// What messages carry; `None` in memory, where nothing is kept.
+    pub files: Option<Arc<Files>>,
     /// Whether it goes on.
     pub lifecycle: Lifecycle,
     /// How it ends when it must.

@@ -16,6 +16,7 @@ pub mod contacts;
 pub mod directory;
 pub mod fanout;
 pub mod faults;
+pub mod files;
 pub mod fold;
 pub mod history;
 pub mod lifecycle;

@@ -388,6 +388,12 @@ impl<'a> Reader<'a> {
         Ok(*first)
     }
 
+    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], RecordError> {
+        let (first, rest) = self.rest.split_first_chunk().ok_or(RecordError::Field(field))?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
     fn varint(&mut self, field: &'static str) -> Result<u64, RecordError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {

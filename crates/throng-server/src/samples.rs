@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Extras, Kind, OriginId, Reaction, RoomId, RoomName, Seq,
-    Settings, Speak, Timestamp, Topic, UserId, Username, Visibility, Words,
+    Act, Attachment, Author, Body, Event, EventKind, Extras, FileHash, FileId, FileKind, FileName,
+    Kind, OriginId, Reaction, RoomId, RoomName, Seq, Settings, Speak, Timestamp, Topic, UserId,
+    Username, Visibility, Words,
 };
 
 /// Another empty folder inside `folder` at each call: a suite opens its subject many times.
@@ -89,6 +90,7 @@ pub fn every_kind() -> Vec<Arc<Event>> {
         },
     };
     events.push(Arc::new(far));
+    events.push(carrying(room(1), 7, &[file(1), file(2)]));
     let kind = Kind::Private;
     events.push(event(room(2), 1, EventKind::Created { by: author(2), name: name(room(2)), kind }));
     let (name, kind) = (RoomName::of_two(&author(2).name, &author(3).name), Kind::Direct);
@@ -154,4 +156,28 @@ pub fn every_setting() -> Vec<Settings> {
         words: Some(Words::parse(vec!["spam*".to_owned()]).unwrap()),
     });
     all
+}
+
+/// A file of a message.
+pub fn file(number: u8) -> Attachment {
+    Attachment {
+        id: FileId([number; 16]),
+        hash: FileHash([number; 32]),
+        kind: FileKind::Png,
+        len: u64::from(number) * 1_000,
+        size: (640, 480),
+        name: FileName::parse("cat & dog.png").unwrap(),
+    }
+}
+
+/// A post that carries files.
+pub fn carrying(room: RoomId, seq: u64, files: &[Attachment]) -> Arc<Event> {
+    let posted = EventKind::Posted {
+        n: seq,
+        author: author(1),
+        origin_id: None,
+        body: Body::parse("look").unwrap(),
+        extras: Extras::carrying(0, &[3], files.into()).unwrap(),
+    };
+    event(room, seq, posted)
 }

@@ -66,11 +66,7 @@ fn request() -> impl Strategy<Value = Request> {
             .boxed(),
         room.prop_map(|room| Request::Join(v1::Join { room })).boxed(),
         room.prop_map(|room| Request::Leave(v1::Leave { room })).boxed(),
-        (room, text(), text(), 0..=1, any::<u64>(), prop::collection::vec(any::<u64>(), 0..4))
-            .prop_map(|(room, body, origin_id, ack, in_reply_to, mentioned)| {
-                Request::Post(v1::Post { room, body, origin_id, ack, in_reply_to, mentioned })
-            })
-            .boxed(),
+        any_post().prop_map(Request::Post).boxed(),
         (room, any::<Option<u64>>(), any::<Option<u64>>(), any::<u32>())
             .prop_map(|(room, before, after, limit)| {
                 Request::History(v1::History { room, before, after, limit })
@@ -189,6 +185,36 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
         .prop_map(|(id, request)| ClientFrame { id, request })
 }
 
+fn any_post() -> impl Strategy<Value = v1::Post> {
+    let mentioned = prop::collection::vec(any::<u64>(), 0..4);
+    let attachments = prop::collection::vec(text(), 0..3);
+    (any::<u32>(), text(), text(), 0..=1, any::<u64>(), mentioned, attachments).prop_map(
+        |(room, body, origin_id, ack, in_reply_to, mentioned, attachments)| v1::Post {
+            room,
+            body,
+            origin_id,
+            ack,
+            in_reply_to,
+            mentioned,
+            attachments,
+        },
+    )
+}
+
+fn attachment() -> impl Strategy<Value = v1::Attachment> {
+    ([text(), text(), text(), text()], any::<u64>(), any::<[u32; 2]>()).prop_map(
+        |([id, name, r#type, hash], bytes, [width, height])| v1::Attachment {
+            id,
+            name,
+            r#type,
+            bytes,
+            hash,
+            width,
+            height,
+        },
+    )
+}
+
 fn reaction_count() -> impl Strategy<Value = v1::ReactionCount> {
     (text(), any::<u32>(), any::<bool>(), any::<u64>())
         .prop_map(|(reaction, count, mine, seq)| v1::ReactionCount { reaction, count, mine, seq })
@@ -201,6 +227,7 @@ fn event() -> impl Strategy<Value = v1::Event> {
             any::<u64>(),
             prop::collection::vec(any::<u64>(), 0..4),
             prop::collection::vec(reaction_count(), 0..3),
+            prop::collection::vec(attachment(), 0..3),
         )
             .prop_map(
                 |(
@@ -208,6 +235,7 @@ fn event() -> impl Strategy<Value = v1::Event> {
                     in_reply_to,
                     mentioned,
                     reactions,
+                    attachments,
                 )| {
                     What::Message(v1::Message {
                         n,
@@ -219,6 +247,7 @@ fn event() -> impl Strategy<Value = v1::Event> {
                         in_reply_to,
                         mentioned,
                         reactions,
+                        attachments,
                     })
                 },
             )
@@ -446,7 +475,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let limits =
-        any::<([u32; 11], [u64; 2], [u32; 6])>().prop_map(|(low, window, high)| v1::Limits {
+        any::<([u32; 11], [u64; 4], [u32; 7])>().prop_map(|(low, window, high)| v1::Limits {
             frame_bytes: low[0],
             body_bytes: low[1],
             sends_per_second: low[2],
@@ -460,6 +489,9 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             pushed_members: low[10],
             origin_window_ms: window[0],
             origin_window_posts: window[1],
+            file_bytes: window[2],
+            file_bytes_per_user: window[3],
+            attachments: high[6],
             ping_interval_ms: high[0],
             ping_timeout_ms: high[1],
             rooms_per_user: high[2],

@@ -17,7 +17,7 @@ use throng_core::shard::{Restored, Shard};
 use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId, Topic};
 use tokio::sync::mpsc;
 
-use super::{App, ShardDoor, search, shard_of};
+use super::{App, ShardDoor, files, search, shard_of};
 use crate::accounts::{self, AccountsError, Watch};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
@@ -151,8 +151,7 @@ impl App {
         fatal: Fatal,
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
-        let limits = settings.limits.clone();
-        let metrics = Metrics::new();
+        let (limits, metrics) = (limits_of(&settings), Metrics::new());
         let syncs = disk.watch_syncs(&clock, &metrics);
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
@@ -162,6 +161,7 @@ impl App {
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
+        let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail))?;
         let fold = start_fold(&tail, &disk, &moderation, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
@@ -207,19 +207,20 @@ impl App {
             history,
             tail,
             syncs,
+            files,
             fatal,
             search,
             shards,
         });
-        app.start_ticks();
-        Ok(app)
+        Ok(app.ticking())
     }
 
-    /// What is done now and then.
-    fn start_ticks(self: &Arc<Self>) {
+    /// With what is done now and then.
+    fn ticking(self: Arc<Self>) -> Arc<Self> {
         self.start_sweep();
         self.start_presence();
         self.start_looking_outside();
+        self
     }
 
     /// Looks at deadlines; ends with the runtime.
@@ -449,6 +450,12 @@ fn open_search(
 ) -> Option<search::Opened> {
     let folder = disk.lock.as_ref().map(|_| settings.data.as_path());
     search::open(settings, (folder, disk.log.epoch()), events, clock)
+}
+
+/// What is allowed; in memory, where nothing is kept on disk, no file is, and clients are told so.
+fn limits_of(settings: &Settings) -> Limits {
+    let limits = settings.limits.clone();
+    if settings.memory { Limits { file_len_max: 0, ..limits } } else { limits }
 }
 
 /// The shards while their rooms are put back.

@@ -5,6 +5,7 @@
 //! can serve: when a shard's queue is full, or the peer does not read its answers, it stops reading
 //! and goes on writing. That is the back-pressure; there is no other.
 
+mod lookup;
 mod personal;
 mod serve;
 

@@ -1,5 +1,5 @@
-//! Carries out what an account asks about itself: markers, levels, who may write to it; the opening of
-//! a direct room, which asks that of another; what is pinned; and searches.
+//! Carries out what an account asks about itself: markers, levels, who may write to it; what is
+//! pinned; and searches.
 //!
 //! Neighbours: `serve.rs` has it done beside the connection's other slow things; `app` does it.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use throng_core::{Author, Rejection};
 
 use super::Connection;
-use super::serve::{Future_, Slow, submit};
+use super::serve::{Future_, Slow};
 use crate::app::App;
 use crate::outbox::ConnectionId;
 use crate::protocols::{Answer, Protocol, What};
@@ -16,7 +16,7 @@ use crate::protocols::{Answer, Protocol, What};
 impl<P: Protocol + Unpin> Connection<P> {
     pub(super) fn begin_personal(&self, re: u32, what: What) -> Future_ {
         let app = Arc::clone(&self.app);
-        let outbox = Arc::clone(&self.outbox);
+        let asking = self.outbox.id;
         let from = match self.user() {
             Ok(user) => user.clone(),
             Err(rejection) => {
@@ -24,13 +24,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             }
         };
         Box::pin(async move {
-            if let What::OpenDirect { target } = what {
-                return match app.direct(&from, target).await {
-                    Ok(command) => submit(&app, outbox, re, from, command).await,
-                    Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
-                };
-            }
-            let answer = note(&app, &from, outbox.id, what).await;
+            let answer = note(&app, &from, asking, what).await;
             Slow::Answer(re, answer.unwrap_or_else(Answer::Rejected))
         })
     }

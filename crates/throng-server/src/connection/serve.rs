@@ -12,8 +12,7 @@ use std::task::Poll;
 use throng_core::rights::Operation;
 use throng_core::session::{Ask as Sort, Identity};
 use throng_core::{
-    Act, Author, Command, Disconnect, Event, Kind, Position, Rejection, RoomId, RoomName, Seq,
-    UserId,
+    Author, Command, Disconnect, Event, Kind, Position, Rejection, RoomId, RoomName, Seq, UserId,
 };
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -29,7 +28,7 @@ use crate::faults::{Fault, planted};
 use crate::history::Gap;
 use crate::operations::metrics::Stage;
 use crate::outbox::{Outbox, Writer};
-use crate::protocols::{Ack, Answer, Ask, Protocol, Target, What, moderation};
+use crate::protocols::{Ack, Answer, Ask, Protocol, What, moderation};
 use crate::sequencer::Item;
 
 /// What came of one ask.
@@ -121,7 +120,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Login { .. }
             | What::Authenticate { .. } => Sort::Identity,
             What::Command { command, .. } if command.is_send() => Sort::Send,
-            What::Moderate { .. } => Sort::Send,
+            What::Moderate { .. } | What::Carry { .. } => Sort::Send,
             _ => Sort::Request,
         };
         self.session.permit(kind, now.millis(), self.app.requests)?;
@@ -228,18 +227,10 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::SetLevel { .. }
             | What::Unread { .. }
             | What::Members { .. }
-            | What::SetContacts { .. }
             | What::Search { .. }
-            | What::OpenDirect { .. }) => self.begin_personal(re, what),
-            What::Moderate { room, act, target } => {
-                let from = self.user().cloned();
-                let outbox = Arc::clone(&self.outbox);
-                Box::pin(async move {
-                    match from {
-                        Ok(from) => moderate(&app, outbox, re, from, (room, act, target)).await,
-                        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
-                    }
-                })
+            | What::SetContacts { .. }) => self.begin_personal(re, what),
+            What::Moderate { .. } | What::Carry { .. } | What::OpenDirect { .. } => {
+                self.begin_lookup(re, what)
             }
             _ => unreachable!("served without waiting"),
         }
@@ -390,6 +381,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Contacts
         | What::SetContacts { .. }
         | What::SetLevel { .. }
+        | What::Carry { .. }
         | What::Ping
         | What::Refused(_) => false,
     }
@@ -448,29 +440,15 @@ pub(super) fn authenticate_silently(app: &Arc<App>, token: String) -> Future_ {
     })
 }
 
-/// Finds who is named, and asks for what is to be done.
-async fn moderate(
-    app: &App,
-    outbox: Arc<Outbox>,
-    re: u32,
-    from: Author,
-    (room, act, target): (RoomId, Act, Target),
-) -> Slow {
-    match app.whom(target).await {
-        Ok(who) => submit(app, outbox, re, from, Command::Moderate { room, act, who }).await,
-        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
-    }
-}
-
 /// Puts a command that had to wait into its shard's queue.
 pub(super) async fn submit(
     app: &App,
     outbox: Arc<Outbox>,
     re: u32,
     from: Author,
-    prepared: impl Into<Prepared>,
+    (prepared, ack): (impl Into<Prepared>, Ack),
 ) -> Slow {
-    let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack: Ack::Durable };
+    let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack };
     match app.submission(from, prepared, to, app.clock.now()) {
         Ok(submission) => {
             let room = submission.request.command.room();

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use throng_core::{
-    Act, Author, Command, Disconnect, Kind, Position, Rejection, RoomId, RoomName, Seq, Timestamp,
-    Words,
+    Act, Author, Command, Disconnect, FileId, Kind, Position, Rejection, RoomId, RoomName, Seq,
+    Timestamp, Words,
 };
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
@@ -200,6 +200,15 @@ pub enum What {
     },
     /// What those who keep order look at, and whom the asker does not want to hear from.
     Moderation(moderation::Asked),
+    /// A post that carries files, which are to be found first; then it is a command like others.
+    Carry {
+        /// The post.
+        command: Command,
+        /// Which files.
+        files: Vec<FileId>,
+        /// When to answer.
+        ack: Ack,
+    },
     /// A page of history.
     History {
         /// Which room.

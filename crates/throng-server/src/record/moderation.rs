@@ -2,12 +2,11 @@
 //!
 //! Neighbours: `record.rs` alone, which writes what every event has and asks here for the rest.
 
+use throng_core::limits::{ATTACHMENTS_MAX, FILTER_WORDS_MAX, MENTIONS_MAX};
 use throng_core::{
-    Act, Author, Body, EventKind, Extras, Reaction, Role, Seq, Settings, Speak, Topic, UserId,
-    Username, Visibility, Words,
+    Act, Attachment, Author, Body, EventKind, Extras, FileHash, FileId, FileKind, FileName,
+    Reaction, Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
 };
-
-use throng_core::limits::{FILTER_WORDS_MAX, MENTIONS_MAX};
 
 use super::{Reader, RecordError, put_text, put_varint};
 
@@ -24,6 +23,10 @@ const SET_SPEAK: u8 = 2;
 const SET_HISTORY: u8 = 4;
 const SET_SLOW: u8 = 8;
 const SET_WORDS: u8 = 0x40;
+
+/// In the count of mentions: files follow them.
+const CARRIES_FILES: u64 = 64;
+const _: () = assert!(MENTIONS_MAX < CARRIES_FILES as usize);
 
 /// What comes behind the author: checked for its shape, its texts not yet for their rules.
 #[derive(Clone, Debug)]
@@ -190,9 +193,14 @@ pub(super) fn put_extras(out: &mut Vec<u8>, extras: &Extras) {
     let as_decided = extras.edited.is_none() && extras.reactions.is_empty();
     debug_assert!(as_decided, "an event is kept as it was decided");
     put_varint(out, extras.reply_to.map_or(0, |seq| seq.0));
-    put_varint(out, extras.mentions.len() as u64);
+    let carries = if extras.files.is_empty() { 0 } else { CARRIES_FILES };
+    put_varint(out, extras.mentions.len() as u64 | carries);
     for user in &extras.mentions {
         put_varint(out, user.get());
+    }
+    if carries != 0 {
+        put_varint(out, extras.files.len() as u64);
+        extras.files.iter().for_each(|file| put_file(out, file));
     }
 }
 
@@ -200,11 +208,43 @@ pub(super) fn put_extras(out: &mut Vec<u8>, extras: &Extras) {
 pub(super) fn read_extras(reader: &mut Reader<'_>) -> Result<Option<Box<Extras>>, RecordError> {
     let reply_to = reader.varint("reply to")?;
     let count = reader.varint("mentions")?;
+    let (count, carries) = (count & !CARRIES_FILES, count & CARRIES_FILES != 0);
     if count > MENTIONS_MAX as u64 {
         return Err(RecordError::Field("mentions"));
     }
     let mentions = (0..count).map(|_| reader.varint("mentions")).collect::<Result<Vec<_>, _>>()?;
-    Extras::parse(reply_to, &mentions).map_err(|_| RecordError::Field("mentions"))
+    let files = if carries { read_files(reader)? } else { Box::default() };
+    Extras::carrying(reply_to, &mentions, files).map_err(|_| RecordError::Field("mentions"))
+}
+
+fn put_file(out: &mut Vec<u8>, file: &Attachment) {
+    let Attachment { id, hash, kind, len, size, name } = file;
+    out.extend_from_slice(&id.0);
+    out.extend_from_slice(&hash.0);
+    out.push(kind.number());
+    put_varint(out, *len);
+    put_varint(out, u64::from(size.0));
+    put_varint(out, u64::from(size.1));
+    put_text(out, name.as_str());
+}
+
+fn read_files(reader: &mut Reader<'_>) -> Result<Box<[Attachment]>, RecordError> {
+    let count = reader.varint("files")?;
+    if count == 0 || count > ATTACHMENTS_MAX as u64 {
+        return Err(RecordError::Field("files"));
+    }
+    (0..count).map(|_| read_file(reader)).collect()
+}
+
+fn read_file(reader: &mut Reader<'_>) -> Result<Attachment, RecordError> {
+    let wrong = || RecordError::Field("file");
+    let (id, hash) = (FileId(reader.array("file")?), FileHash(reader.array("file")?));
+    let kind = FileKind::from_number(reader.byte("file")?).ok_or_else(wrong)?;
+    let len = reader.varint("file")?;
+    let mut side = || u32::try_from(reader.varint("file")?).map_err(|_| wrong());
+    let size = (side()?, side()?);
+    let name = FileName::parse(reader.text("file")?).map_err(|_| wrong())?;
+    Ok(Attachment { id, hash, kind, len, size, name })
 }
 
 impl Told<'_> {

@@ -27,7 +27,8 @@ pub async fn create(
     Asked(asked): Asked<v1::Post>,
 ) -> Result<(StatusCode, Answer<v1::Posted>), Refusal> {
     v1::Ack::try_from(asked.ack).map_err(|_| Rejection::BadArgument)?;
-    let command = mapping::post_command(room, asked)?;
+    let (command, files) = mapping::post_command(room, asked)?;
+    let command = app.carrying(caller.user.id, command, &files).await?;
     match app.ask(caller.user, command).await? {
         Reply::Posted { seq, n, at, repeat } => {
             let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };

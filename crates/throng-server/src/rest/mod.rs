@@ -6,11 +6,16 @@
 
 mod account;
 mod accounts;
+mod attachment;
 mod audit;
 mod blocked;
 mod body;
 mod caller;
 mod direct;
+mod file;
+#[cfg(test)]
+mod file_tests;
+mod files;
 mod health;
 mod members;
 mod membership;
@@ -87,6 +92,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/leave", post(membership::leave))
         .route("/rooms/{room}/messages", get(messages::page).post(messages::create))
         .route("/search", get(search::find))
+        .route("/rooms/{room}/messages/{seq}/files/{file}", get(attachment::show))
+        .route("/rooms/{room}/messages/{seq}/files/{file}/small", get(attachment::small))
+        .route("/files", post(files::create).options(files::discover))
+        .route("/files/{file}", get(file::show).patch(file::add).delete(file::cancel))
         .route("/openapi.json", get(openapi::show))
         .fallback(nothing_there)
         .method_not_allowed_fallback(other_method);

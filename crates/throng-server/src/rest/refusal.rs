@@ -43,11 +43,12 @@ impl Refusal {
             | Rejection::EmptyQuery
             | Rejection::BadQuery
             | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
-            Rejection::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::BodyTooLong | Rejection::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {
                 StatusCode::UNAUTHORIZED
             }
             Rejection::NotMember
+            | Rejection::QuotaExceeded
             | Rejection::LimitReached
             | Rejection::Forbidden
             | Rejection::Muted
@@ -62,12 +63,16 @@ impl Refusal {
             | Rejection::NoSuchUser
             | Rejection::NoSuchMessage
             | Rejection::NoSuchReport
-            | Rejection::NoSuchSession => StatusCode::NOT_FOUND,
-            Rejection::UsernameTaken | Rejection::RoomNameTaken => StatusCode::CONFLICT,
+            | Rejection::NoSuchSession
+            | Rejection::NoSuchFile => StatusCode::NOT_FOUND,
+            Rejection::UsernameTaken | Rejection::RoomNameTaken | Rejection::WrongOffset => {
+                StatusCode::CONFLICT
+            }
             Rejection::TooOld => StatusCode::GONE,
             Rejection::RateLimited { .. } | Rejection::SlowMode { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
+            Rejection::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Rejection::Busy { .. } | Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

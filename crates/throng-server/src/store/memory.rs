@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
-    Event, EventKind, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally, Timestamp,
-    Topic, UserId, Words,
+    Event, EventKind, FileId, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally,
+    Timestamp, Topic, UserId, Words,
 };
 
 use super::{Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -290,6 +290,20 @@ impl Store for MemoryStore {
         let Some(room) = kept.rooms.get(&room) else { return Ok(Vec::new()) };
         let of = room.mentions.range((user, after.next())..=(user, Seq(u64::MAX)));
         Ok(of.rev().take(limit).map(|(_, seq)| *seq).collect())
+    }
+
+    fn carries(&self, file: FileId) -> Result<bool, StoreError> {
+        let kept = self.kept();
+        let stands = |room: &Room, event: &Event| {
+            let EventKind::Posted { author, extras: Some(extras), .. } = &event.kind else {
+                return false;
+            };
+            let note = room.notes.get(&event.seq);
+            let swept = room.sweeps.get(&author.id).is_some_and(|swept| event.seq < *swept);
+            let deleted = swept || note.is_some_and(|note| note.body.is_none());
+            !deleted && extras.files.iter().any(|carried| carried.id == file)
+        };
+        Ok(kept.rooms.values().any(|room| room.events.iter().any(|event| stands(room, event))))
     }
 
     fn origins(

@@ -3,6 +3,7 @@
 //! Neighbours: the fold writes, `history.rs` and start-up read. It is always behind the log, never
 //! ahead of it, and can be built again from it as far as the log is kept.
 
+mod carried;
 mod cursors;
 pub mod memory;
 mod people;
@@ -18,7 +19,7 @@ use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
 use throng_core::{
-    Event, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId, Words,
+    Event, FileId, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId, Words,
 };
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
@@ -131,6 +132,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Seq>, StoreError>;
+
+    /// Whether a message that is not deleted carries this file.
+    fn carries(&self, file: FileId) -> Result<bool, StoreError>;
 
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The

@@ -8,7 +8,7 @@ use crate::sqlite::Kind;
 pub const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 5,
+    version: 6,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -36,7 +36,11 @@ pub const KIND: Kind = Kind {
                  id INTEGER NOT NULL, reaction TEXT NOT NULL, count INTEGER NOT NULL,
                  seq INTEGER NOT NULL, PRIMARY KEY (id, reaction)) WITHOUT ROWID;
              CREATE TABLE pins (id INTEGER PRIMARY KEY);
-             CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+             CREATE TABLE blocks (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+             CREATE TABLE carried (
+                 id INTEGER NOT NULL, file BLOB NOT NULL, user INTEGER NOT NULL,
+                 PRIMARY KEY (id, file)) WITHOUT ROWID;
+             CREATE INDEX carried_by_file ON carried (file)",
     // Who made a room had joined it at its second place.
     steps: &["ALTER TABLE rooms ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
               ALTER TABLE rooms ADD COLUMN topic TEXT NOT NULL DEFAULT '';
@@ -61,7 +65,11 @@ pub const KIND: Kind = Kind {
               CREATE TABLE mentions (
                   user INTEGER NOT NULL, id INTEGER NOT NULL,
                   PRIMARY KEY (user, id)) WITHOUT ROWID;
-              CREATE INDEX mentions_by_id ON mentions (id)"],
+              CREATE INDEX mentions_by_id ON mentions (id)",
+             "CREATE TABLE carried (
+                  id INTEGER NOT NULL, file BLOB NOT NULL, user INTEGER NOT NULL,
+                  PRIMARY KEY (id, file)) WITHOUT ROWID;
+              CREATE INDEX carried_by_file ON carried (file)"],
     exclusive: false,
 };
 

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::id::SEQ_MAX;
-use throng_core::{Act, Body, Event, EventKind, RoomId, Seq, Tally, Timestamp, UserId};
+use throng_core::{Act, Event, EventKind, FileId, RoomId, Seq, Tally, Timestamp, UserId};
 
+use super::carried;
 use super::cursors::{Cursor, Cursors};
 use super::people;
 use super::reactions;
@@ -134,7 +135,7 @@ impl Store for SqliteStore {
 
     fn notes(&self, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, StoreError> {
         let lease = self.readers.lease();
-        notes(&lease, room, from, to).map_err(|failure| failure.named("read edits"))
+        carried::notes(&lease, room, from, to).map_err(|failure| failure.named("read edits"))
     }
 
     fn reactions(
@@ -175,6 +176,11 @@ impl Store for SqliteStore {
         let lease = self.readers.lease();
         let read = reactions::mentions(&lease, room, user, (after, limit));
         read.map_err(|failure| failure.named("read mentions"))
+    }
+
+    fn carries(&self, file: FileId) -> Result<bool, StoreError> {
+        let lease = self.readers.lease();
+        carried::carries(&lease, file).map_err(|failure| failure.named("look for a file"))
     }
 
     fn origins(
@@ -305,7 +311,7 @@ impl Writer {
 
     /// What an event changes besides the room's history.
     fn fold_kind(&self, event: &Event, cursor: &mut Cursor) -> Result<(), Failure> {
-        let (room, seq) = (event.room.get(), event.seq.0 as i64);
+        let room = event.room.get();
         match &event.kind {
             EventKind::Created { name, kind, .. } => {
                 let insert =
@@ -317,6 +323,7 @@ impl Writer {
             }
             EventKind::Moderated { who, act: Act::DeleteAll, .. } => {
                 people::sweep(&self.connection, room, who.id, event.seq)?;
+                carried::fold(&self.connection, event)?;
             }
             EventKind::Joined { who }
             | EventKind::Left { who }
@@ -324,9 +331,9 @@ impl Writer {
                 people::fold(&self.connection, who.id, event, cursor.posts)?;
             }
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
-            EventKind::Edited { of, body, .. } => self.note(event.room, *of, seq, Some(body))?,
-            EventKind::Deleted { of, .. } => {
-                self.note(event.room, *of, seq, None)?;
+            EventKind::Edited { .. } => carried::fold(&self.connection, event)?,
+            EventKind::Deleted { .. } => {
+                carried::fold(&self.connection, event)?;
                 reactions::fold(&self.connection, event)?;
             }
             EventKind::Reacted { .. } | EventKind::Pinned { .. } => {
@@ -335,15 +342,9 @@ impl Writer {
             EventKind::Posted { n, .. } => {
                 cursor.posts = *n;
                 reactions::fold(&self.connection, event)?;
+                carried::fold(&self.connection, event)?;
             }
         }
-        Ok(())
-    }
-
-    fn note(&self, room: RoomId, of: Seq, seq: i64, body: Option<&Body>) -> Result<(), Failure> {
-        let insert = "INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3)";
-        let row = params![key(room, of), seq, body.map(Body::as_str)];
-        self.connection.prepare_cached(insert)?.execute(row)?;
         Ok(())
     }
 
@@ -451,20 +452,6 @@ fn each_block_before(
 }
 
 /// What became of the messages between two places.
-fn notes(connection: &Connection, room: RoomId, from: Seq, to: Seq) -> Result<Vec<Note>, Failure> {
-    let select = "SELECT id, seq, body FROM notes WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
-    let mut statement = connection.prepare_cached(select)?;
-    let mut rows = statement.query([key(room, from), key(room, to)])?;
-    let mut notes = Vec::new();
-    while let Some(row) = rows.next()? {
-        let body: Option<String> = row.get(2)?;
-        let body = body.map(Body::parse).transpose();
-        let body = body.map_err(|_| Failure::corrupt(room, "an edit's text breaks the rules"))?;
-        notes.push(Note { of: first_of(row.get(0)?), seq: Seq(number(row, 1)?), body });
-    }
-    Ok(notes)
-}
-
 fn page_after(
     connection: &Connection,
     room: RoomId,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Extras, Kind, Person, Policy, Reaction, Role, RoomId, Seq,
-    Standing, Tally, Timestamp, Topic, UserId, Words,
+    Act, Author, Body, Event, EventKind, Extras, FileId, Kind, Person, Policy, Reaction, Role,
+    RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
 use super::{Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -124,6 +124,11 @@ impl Store for Failing {
         self.store.mentions(room, user, after, limit)
     }
 
+    fn carries(&self, file: FileId) -> Result<bool, StoreError> {
+        self.refuse("look for a file")?;
+        self.store.carries(file)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -160,6 +165,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     reactions_are_counted_and_pins_kept_until_their_message_is_deleted(&*make());
     all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(&*make());
     mentions_are_found_by_whom_they_mention_until_they_are_deleted(&*make());
+    a_file_is_carried_until_its_last_message_is_deleted(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }
@@ -438,6 +444,37 @@ fn mentions_are_found_by_whom_they_mention_until_they_are_deleted(store: &dyn St
     assert_eq!((joined(0, 1), store.members(room, 0, 1).unwrap().head), (vec![(1, 0)], Seq(15)));
     fold(store, vec![samples::event(room, 16, EventKind::Left { who: samples::author(9) })]);
     assert_eq!(joined(0, 9), [(1, 0)]);
+}
+
+fn a_file_is_carried_until_its_last_message_is_deleted(store: &dyn Store) {
+    let (room, one, other) = (samples::room(1), samples::file(1), samples::file(2));
+    fold(store, samples::history(room, 1, 2));
+    let both = [one.clone(), other.clone()];
+    fold(store, vec![samples::carrying(room, 3, &both), samples::carrying(room, 4, &both[..1])]);
+    let carried = || (store.carries(one.id).unwrap(), store.carries(other.id).unwrap());
+    assert_eq!(carried(), (true, true));
+    let deleted = |seq: u64, of: u64| {
+        let by = samples::author(1);
+        samples::event(room, seq, EventKind::Deleted { by, of: Seq(of), whose: None })
+    };
+    fold(store, vec![deleted(5, 3)]);
+    assert_eq!(carried(), (true, false));
+    fold(store, vec![deleted(6, 4)]);
+    assert_eq!(carried(), (false, false));
+    // All of one sender, in one room, up to there.
+    let swept = |seq, user| {
+        let (by, who) = (samples::author(2), samples::author(user));
+        samples::event(room, seq, EventKind::Moderated { by, who, act: Act::DeleteAll })
+    };
+    fold(store, vec![samples::carrying(room, 7, &both), swept(8, 2)]);
+    assert_eq!(carried(), (true, true), "of another");
+    fold(store, vec![swept(9, 1), samples::carrying(room, 10, &both[1..])]);
+    assert_eq!(carried(), (false, true), "what is said after it stays");
+    let elsewhere = samples::room(2);
+    fold(store, samples::history(elsewhere, 1, 2));
+    fold(store, vec![samples::carrying(elsewhere, 3, &both)]);
+    fold(store, vec![swept(11, 1)]);
+    assert_eq!(carried(), (true, true), "in another room");
 }
 
 fn ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(store: &dyn Store) {

@@ -55,6 +55,7 @@ pub struct Client {
 
 /// What came of waiting for a frame.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Came {
     Frame(Frame),
     /// The stream is at its end.

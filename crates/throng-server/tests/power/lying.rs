@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use throng_core::{Event, RoomId, Seq, Tally, Timestamp, UserId};
+use throng_core::{Event, FileId, RoomId, Seq, Tally, Timestamp, UserId};
 use throng_server::pages::{Note, Span};
 use throng_server::store::{
     Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin,
@@ -67,6 +67,10 @@ impl Store for Lying {
         limit: usize,
     ) -> Result<Vec<Seq>, StoreError> {
         self.0.mentions(room, user, after, limit)
+    }
+
+    fn carries(&self, file: FileId) -> Result<bool, StoreError> {
+        self.0.carries(file)
     }
 
     fn origins(

@@ -285,6 +285,10 @@ pub struct Post {
     #[prost(uint64, repeated, tag = "6")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     pub mentioned: ::prost::alloc::vec::Vec<u64>,
+    /// Ids of the sender's own files, at most 10.
+    #[prost(string, repeated, tag = "40")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub attachments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A page of history. With `before`, the newest events below it; else the oldest above `after`.
 /// Replied with `page`.
@@ -802,6 +806,15 @@ pub struct Limits {
     /// Messages that one room may have pinned.
     #[prost(uint32, tag = "23")]
     pub room_pins: u32,
+    /// One file; 0 for none.
+    #[prost(uint64, tag = "40")]
+    pub file_bytes: u64,
+    /// All files of one account.
+    #[prost(uint64, tag = "41")]
+    pub file_bytes_per_user: u64,
+    /// Files of one message.
+    #[prost(uint32, tag = "42")]
+    pub attachments: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
@@ -1327,6 +1340,10 @@ pub struct Message {
     #[prost(message, repeated, tag = "22")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     pub reactions: ::prost::alloc::vec::Vec<ReactionCount>,
+    /// None when `deleted`.
+    #[prost(message, repeated, tag = "40")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub attachments: ::prost::alloc::vec::Vec<Attachment>,
 }
 /// One reaction on one message, as the asker is shown it.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1344,6 +1361,31 @@ pub struct ReactionCount {
     /// The place of the newest event that is counted in.
     #[prost(uint64, tag = "4")]
     pub seq: u64,
+}
+/// A file of a message; its bytes are read over REST.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attachment {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Media type, as the bytes say.
+    #[prost(string, tag = "3")]
+    pub r#type: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// BLAKE3 of the bytes, hexadecimal.
+    #[prost(string, tag = "5")]
+    pub hash: ::prost::alloc::string::String,
+    /// Of a picture; else 0.
+    #[prost(uint32, tag = "6")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub width: u32,
+    #[prost(uint32, tag = "7")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub height: u32,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -11,8 +11,8 @@ pub mod search;
 
 use throng_core::id::SEQ_MAX;
 use throng_core::{
-    Act, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Extras, Kind, Limits,
-    OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq, Tally, limits,
+    Act, Attachment, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Extras, FileId,
+    Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq, Tally, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -106,19 +106,29 @@ fn post(post: v1::Post) -> Result<What, Rejection> {
         v1::Ack::Durable => Ack::Durable,
         v1::Ack::Accepted => Ack::Accepted,
     };
-    let command = post_command(room_id(post.room)?, post)?;
-    Ok(What::Command { command, ack })
+    let (command, files) = post_command(room_id(post.room)?, post)?;
+    Ok(if files.is_empty() {
+        What::Command { command, ack }
+    } else {
+        What::Carry { command, files, ack }
+    })
 }
 
-/// A post from a request, in the room that it names or (REST) that its path names.
-pub fn post_command(room: RoomId, post: v1::Post) -> Result<Command, Rejection> {
-    let v1::Post { room: _, body, origin_id, ack: _, in_reply_to, mentioned } = post;
+/// A post from a request, in the room that it names or (REST) that its path names, and the files that
+/// it is to carry.
+pub fn post_command(room: RoomId, post: v1::Post) -> Result<(Command, Vec<FileId>), Rejection> {
+    let v1::Post { room: _, body, origin_id, ack: _, in_reply_to, mentioned, attachments } = post;
     let origin_id = match origin_id.as_str() {
         "" => None,
         _ => Some(OriginId::parse(origin_id)?),
     };
     let extras = Extras::parse(in_reply_to, &mentioned)?;
-    Ok(Command::Post { room, origin_id, body: Body::parse(body)?, extras })
+    if attachments.len() > limits::ATTACHMENTS_MAX {
+        return Err(Rejection::BadArgument);
+    }
+    let files = attachments.iter().map(|id| FileId::parse(id)).collect::<Option<_>>();
+    let files = files.ok_or(Rejection::NoSuchFile)?;
+    Ok((Command::Post { room, origin_id, body: Body::parse(body)?, extras }, files))
 }
 
 /// A reaction, given or taken back.
@@ -295,7 +305,7 @@ pub fn event(event: &Event) -> v1::Event {
         EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
         EventKind::Posted { n, author, origin_id, body, extras } => {
             let none = Extras::default();
-            let Extras { edited, reply_to, mentions, reactions } =
+            let Extras { edited, reply_to, mentions, reactions, files } =
                 extras.as_deref().unwrap_or(&none);
             event::What::Message(v1::Message {
                 n: *n,
@@ -307,6 +317,7 @@ pub fn event(event: &Event) -> v1::Event {
                 in_reply_to: reply_to.map_or(0, |seq| seq.0),
                 mentioned: mentions.iter().map(|user| user.get()).collect(),
                 reactions: reactions.iter().map(tally).collect(),
+                attachments: files.iter().map(attachment).collect(),
             })
         }
         EventKind::Edited { by, of, body } => event::What::Edited(v1::Edited {
@@ -347,6 +358,19 @@ fn tally(tally: &Tally) -> v1::ReactionCount {
     v1::ReactionCount { reaction, count: *count, mine: *mine, seq: seq.0 }
 }
 
+/// A file of a message.
+pub fn attachment(file: &Attachment) -> v1::Attachment {
+    v1::Attachment {
+        id: file.id.to_hex(),
+        name: file.name.as_str().to_owned(),
+        r#type: file.kind.media().to_owned(),
+        bytes: file.len,
+        hash: file.hash.to_hex(),
+        width: file.size.0,
+        height: file.size.1,
+    }
+}
+
 /// The first frame.
 pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
     v1::Welcome {
@@ -372,6 +396,9 @@ pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
             members_per_room: allowed.members_max as u32,
             message_reactions: limits::REACTIONS_MAX as u32,
             room_pins: limits::PINS_MAX as u32,
+            file_bytes: allowed.file_len_max,
+            file_bytes_per_user: allowed.files_len_per_user_max,
+            attachments: limits::ATTACHMENTS_MAX as u32,
         }),
     }
 }

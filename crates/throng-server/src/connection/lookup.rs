@@ -1,0 +1,47 @@
+//! Commands that name something which must be found first: a member by name, files by id.
+//!
+//! Neighbours: `serve.rs` has it done beside the connection's other slow things; `app` finds. It
+//! decides nothing: what was found goes into the shard's queue like any other command.
+
+use std::sync::Arc;
+
+use throng_core::{Author, Command, Rejection};
+
+use super::Connection;
+use super::serve::{Future_, Slow, submit};
+use crate::app::{App, Prepared};
+
+use crate::protocols::{Ack, Answer, Protocol, What};
+
+impl<P: Protocol + Unpin> Connection<P> {
+    pub(super) fn begin_lookup(&self, re: u32, what: What) -> Future_ {
+        let app = Arc::clone(&self.app);
+        let outbox = Arc::clone(&self.outbox);
+        let from = self.user().cloned();
+        Box::pin(async move {
+            let found = async {
+                let from = from?;
+                let prepared = look_up(&app, &from, what).await?;
+                Ok::<_, Rejection>((from, prepared))
+            };
+            match found.await {
+                Ok((from, prepared)) => submit(&app, outbox, re, from, prepared).await,
+                Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
+            }
+        })
+    }
+}
+
+async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack), Rejection> {
+    match what {
+        What::Moderate { room, act, target } => {
+            let who = app.whom(target).await?;
+            Ok((Command::Moderate { room, act, who }.into(), Ack::Durable))
+        }
+        What::Carry { command, files, ack } => {
+            Ok((app.carrying(from.id, command, &files).await?.into(), ack))
+        }
+        What::OpenDirect { target } => Ok((app.direct(from, target).await?, Ack::Durable)),
+        _ => unreachable!("names nothing that must be found"),
+    }
+}

@@ -1,0 +1,359 @@
+//! Files of accounts: they come in parts, are kept by the hash of their bytes, and go when no message
+//! carries them.
+//!
+//! Neighbours: REST sends and fetches, `app` asks for what a message is to carry; below are `table`
+//! (whose they are), `blobs` (where they lie), `picture` (small ones) and `transfers` (how many at a
+//! time). Calls block and are made where nobody else waits for the disk. Who may read a file is not
+//! asked here: that is who may read its message.
+
+mod blobs;
+mod kind;
+pub mod picture;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod transfers;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Limits, Rejection, UserId};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::lifecycle::Fatal;
+use crate::sqlite::Trouble;
+use blobs::Blobs;
+pub use sweep::Carriers;
+pub use table::Kept;
+use table::Table;
+use transfers::Transfers;
+
+/// What one is told to wait when the pictures' queue is full.
+const PICTURE_RETRY_AFTER_MS: u32 = 1_000;
+
+/// The files of a server.
+#[derive(Debug)]
+pub struct Files {
+    limits: Limits,
+    clock: Clock,
+    fatal: Fatal,
+    blobs: Blobs,
+    /// Held over what must not fall between a file and its row.
+    table: Mutex<Table>,
+    /// Files to which somebody is adding now.
+    busy: Mutex<HashSet<FileId>>,
+    /// Who sends and fetches.
+    pub transfers: Arc<Transfers>,
+    pictures: SyncSender<Picture>,
+}
+
+/// A small picture that is asked for.
+struct Picture {
+    of: Attachment,
+    reply: oneshot::Sender<Small>,
+}
+
+/// A small picture, where one could be made.
+type Small = Option<Vec<u8>>;
+
+/// A file to which its owner adds.
+#[derive(Debug)]
+pub struct Part {
+    files: Arc<Files>,
+    file: File,
+    id: FileId,
+    /// How much is there, written.
+    pub here: u64,
+    len: u64,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.files.busy().remove(&self.id);
+    }
+}
+
+impl Files {
+    /// Opens the files of a data folder, and starts the thread that makes small pictures and frees
+    /// what nobody carries.
+    pub fn open(
+        folder: &Path,
+        limits: &Limits,
+        clock: Clock,
+        fatal: Fatal,
+        carriers: impl Carriers,
+    ) -> io::Result<Arc<Self>> {
+        let table = Table::open(&folder.join("files.db"));
+        let table = table.map_err(|trouble| io::Error::other(format!("files.db: {trouble:?}")))?;
+        let (pictures, asked) = sync_channel(limits.picture_queue_max);
+        let files = Arc::new(Self {
+            limits: limits.clone(),
+            clock,
+            fatal,
+            blobs: Blobs::open(folder.join("files"))?,
+            table: Mutex::new(table),
+            busy: Mutex::default(),
+            transfers: Transfers::new(limits),
+            pictures,
+        });
+        sweep::start(&files, asked, carriers)?;
+        Ok(files)
+    }
+
+    /// A file that is to come.
+    pub fn begin(&self, user: UserId, name: &FileName, len: u64) -> Result<FileId, Rejection> {
+        if len == 0 {
+            return Err(Rejection::BadArgument);
+        }
+        if len > self.limits.file_len_max {
+            return Err(Rejection::FileTooLarge);
+        }
+        self.room_for(len)?;
+        let mut id = FileId([0; 16]);
+        getrandom::fill(&mut id.0).map_err(|_| Rejection::Unavailable)?;
+        let table = self.table();
+        let owned = table.owned(user).map_err(|trouble| self.refusal(&trouble))?;
+        let limits = &self.limits;
+        if owned.files >= u64::from(limits.files_per_user_max)
+            || owned.parts >= u64::from(limits.uploads_per_user_max)
+            || owned.len + len > limits.files_len_per_user_max
+        {
+            return Err(Rejection::QuotaExceeded);
+        }
+        let begun = table.begin((user, id), name, len, self.clock.wall());
+        begun.map_err(|trouble| self.refusal(&trouble))?;
+        Ok(id)
+    }
+
+    /// A file of this account; another's is none.
+    pub fn find(&self, user: UserId, id: FileId) -> Result<Kept, Rejection> {
+        let found = self.table().find(id).map_err(|trouble| self.refusal(&trouble))?;
+        found.filter(|kept| kept.user == user).ok_or(Rejection::NoSuchFile)
+    }
+
+    /// Goes on with a file where its last part ended.
+    pub fn part(self: &Arc<Self>, user: UserId, id: FileId, at: u64) -> Result<Part, Rejection> {
+        let kept = self.find(user, id)?;
+        if kept.whole || kept.here != at || !self.busy().insert(id) {
+            return Err(Rejection::WrongOffset);
+        }
+        // It was not ours before: what was read of it may be old.
+        let again = self.find(user, id).ok().filter(|again| *again == kept);
+        let opened = match again {
+            Some(_) => self.blobs.part(id, at),
+            None => Err(io::Error::other("it has changed")),
+        };
+        match opened {
+            Ok(file) => {
+                let (files, len) = (Arc::clone(self), kept.file.len);
+                Ok(Part { files, file, id, here: at, len })
+            }
+            Err(error) => {
+                self.busy().remove(&id);
+                if error.kind() == ErrorKind::NotFound {
+                    // A crash between its name and its row: it begins again as another.
+                    self.give_up(id);
+                    return Err(Rejection::NoSuchFile);
+                }
+                Err(trouble_with(&error))
+            }
+        }
+    }
+
+    /// Gives up a file that is on its way.
+    pub fn cancel(&self, user: UserId, id: FileId) -> Result<(), Rejection> {
+        let kept = self.find(user, id)?;
+        if kept.whole {
+            return Err(Rejection::Forbidden);
+        }
+        if self.busy().contains(&id) {
+            return Err(Rejection::WrongOffset);
+        }
+        self.give_up(id);
+        Ok(())
+    }
+
+    /// What a message of this account says of the files that it is to carry.
+    pub fn carried(&self, user: UserId, ids: &[FileId]) -> Result<Box<[Attachment]>, Rejection> {
+        let now = self.clock.wall();
+        let mut files = Vec::with_capacity(ids.len());
+        let table = self.table();
+        for id in ids {
+            let kept = table.find(*id).map_err(|trouble| self.refusal(&trouble))?;
+            let kept = kept.filter(|kept| kept.user == user && kept.whole);
+            files.push(kept.ok_or(Rejection::NoSuchFile)?.file);
+        }
+        for id in ids {
+            table.used(*id, now).map_err(|trouble| self.refusal(&trouble))?;
+        }
+        Ok(files.into())
+    }
+
+    /// A whole file, to be read.
+    pub fn open_whole(&self, file: &Attachment) -> Result<File, Rejection> {
+        match self.blobs.whole(file.hash) {
+            Ok((opened, len)) if len == file.len => Ok(opened),
+            Ok((_, len)) => {
+                tracing::error!(file = file.id.to_hex(), len, "a file is not as long as it was");
+                Err(Rejection::Unavailable)
+            }
+            // It was swept while this was asked.
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Rejection::NoSuchFile),
+            Err(error) => Err(trouble_with(&error)),
+        }
+    }
+
+    /// A small picture of a file: kept, or made now by the thread that makes them.
+    pub async fn small(self: &Arc<Self>, file: &Attachment) -> Result<Vec<u8>, Rejection> {
+        if !file.kind.is_picture() {
+            return Err(Rejection::NoSuchFile);
+        }
+        let (files, hash) = (Arc::clone(self), file.hash);
+        let kept = tokio::task::spawn_blocking(move || files.blobs.small(hash)).await;
+        if let Ok(Ok(bytes)) = kept {
+            return Ok(bytes);
+        }
+        let answer = self.ask_small(file)?;
+        answer.await.map_err(|_| Rejection::Unavailable)?.ok_or(Rejection::NoSuchFile)
+    }
+
+    /// Has a small picture made, when those before it are.
+    fn ask_small(&self, file: &Attachment) -> Result<oneshot::Receiver<Small>, Rejection> {
+        let (reply, answer) = oneshot::channel();
+        match self.pictures.try_send(Picture { of: file.clone(), reply }) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => {
+                Err(Rejection::Busy { retry_after_ms: PICTURE_RETRY_AFTER_MS })
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Rejection::Unavailable),
+        }
+    }
+
+    /// Makes a small picture, if nobody has meanwhile.
+    fn make_small(&self, file: &Attachment) -> Option<Vec<u8>> {
+        if let Ok(bytes) = self.blobs.small(file.hash) {
+            return Some(bytes);
+        }
+        let (opened, len) = self.blobs.whole(file.hash).ok()?;
+        let most = self.limits.picture_len_max;
+        let bytes = picture::small(BufReader::new(opened), file.kind, len, most)?;
+        if let Err(error) = self.blobs.keep_small(file.hash, &bytes) {
+            tracing::warn!(%error, "cannot keep a small picture; it is made again when it is asked for");
+        }
+        Some(bytes)
+    }
+
+    /// All of it is there, synced and counted: it gets its name.
+    fn finish(&self, id: FileId) -> Result<(), Rejection> {
+        let done = (|| {
+            let content = self.blobs.content(id)?;
+            let size = self.size_of(id, content.kind)?;
+            // The sweep looks for files without a row; it must not look between these two.
+            let table = self.table();
+            self.blobs.keep(id, content.hash)?;
+            Ok(table.whole(id, content, size))
+        })();
+        match done {
+            Ok(noted) => noted.map_err(|trouble| self.refusal(&trouble)),
+            Err(error) => Err(self.did_not_fit(id, &error)),
+        }
+    }
+
+    fn size_of(&self, id: FileId, kind: FileKind) -> io::Result<(u32, u32)> {
+        if !kind.is_picture() {
+            return Ok((0, 0));
+        }
+        Ok(picture::size(BufReader::new(self.blobs.read_part(id)?), kind))
+    }
+
+    /// Whether the disk has room for so much more; the log comes first.
+    fn room_for(&self, len: u64) -> Result<(), Rejection> {
+        let free = self.blobs.free().map_err(|error| trouble_with(&error))?;
+        let enough = free.saturating_sub(len) >= self.limits.disk_free_min;
+        if enough { Ok(()) } else { Err(Rejection::DiskFull) }
+    }
+
+    /// After a failed write: of a file that did not fit, nothing stays.
+    fn did_not_fit(&self, id: FileId, error: &io::Error) -> Rejection {
+        let refusal = trouble_with(error);
+        if refusal == Rejection::DiskFull {
+            self.give_up(id);
+        }
+        refusal
+    }
+
+    fn give_up(&self, id: FileId) {
+        if let Err(trouble) = self.table().forget(id) {
+            self.refusal(&trouble);
+        }
+        self.blobs.drop_part(id);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A statement is whole or not at all, whoever panicked beside it.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> MutexGuard<'_, HashSet<FileId>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a client hears of trouble with the table; the operator hears what it was.
+    fn refusal(&self, trouble: &Trouble) -> Rejection {
+        match trouble {
+            Trouble::Full => return Rejection::DiskFull,
+            Trouble::SyncFailed(cause) => self.fatal.sync_failed(&format!("files.db: {cause}")),
+            Trouble::Corrupt(cause) | Trouble::Io(cause) => {
+                tracing::error!(cause, "cannot use the table of files");
+            }
+        }
+        Rejection::Unavailable
+    }
+}
+
+impl Part {
+    /// Adds bytes; not more than were announced.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
+        let len = bytes.len() as u64;
+        if len > self.len - self.here {
+            return Err(Rejection::FileTooLarge);
+        }
+        self.files.room_for(len).inspect_err(|_| self.files.give_up(self.id))?;
+        self.file.write_all(bytes).map_err(|error| self.files.did_not_fit(self.id, &error))?;
+        self.here += len;
+        Ok(())
+    }
+
+    /// Keeps what has come: synced, and when all is there, under its hash. `true` when it is whole.
+    pub fn settle(self) -> Result<bool, Rejection> {
+        let files = &self.files;
+        self.file.sync_all().map_err(|error| files.did_not_fit(self.id, &error))?;
+        let noted = files.table().came(self.id, self.here, files.clock.wall());
+        noted.map_err(|trouble| files.refusal(&trouble))?;
+        if self.here == self.len {
+            files.finish(self.id)?;
+        }
+        Ok(self.here == self.len)
+    }
+}
+
+fn trouble_with(error: &io::Error) -> Rejection {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Rejection::DiskFull,
+        _ => {
+            tracing::error!(%error, "cannot use the folder of files");
+            Rejection::Unavailable
+        }
+    }
+}
+
+/// A hash as an entity tag.
+pub fn tag(hash: FileHash) -> String {
+    format!("\"{}\"", hash.to_hex())
+}

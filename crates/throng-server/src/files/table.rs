@@ -1,0 +1,174 @@
+//! Whose files there are, in a SQLite file of its own: one row a file, also of one that is on its way.
+//!
+//! Neighbours: `files` asks, under its lock. Every statement finds its rows by an index. What is
+//! committed is synced.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Timestamp, UserId};
+
+use super::blobs::Content;
+use crate::sqlite::{self, Kind, Trouble};
+
+const KIND: Kind = Kind {
+    what: "table of files",
+    application_id: 0x5468_7246, // "ThrF"
+    version: 1,
+    page_size: 4 * 1024,
+    cache_kib: 1024,
+    schema: "CREATE TABLE files (
+                 id BLOB PRIMARY KEY, user INTEGER NOT NULL, name TEXT NOT NULL,
+                 len INTEGER NOT NULL, here INTEGER NOT NULL, used_at INTEGER NOT NULL,
+                 hash BLOB, kind INTEGER NOT NULL DEFAULT 0,
+                 width INTEGER NOT NULL DEFAULT 0, height INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+             CREATE INDEX files_by_user ON files (user, len, hash);
+             CREATE INDEX files_by_hash ON files (hash);
+             CREATE INDEX files_by_use ON files (used_at)",
+    steps: &[],
+    exclusive: true,
+};
+
+/// Pages of the journal that are written back at once: 1 MiB, as with the accounts.
+const CHECKPOINT_PAGES: u32 = 256;
+
+/// The open table.
+#[derive(Debug)]
+pub struct Table {
+    connection: Connection,
+}
+
+/// A file's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose.
+    pub user: UserId,
+    /// How much of it has come and is synced.
+    pub here: u64,
+    /// What it is; its hash is all zeros until it is whole.
+    pub file: Attachment,
+    /// Whether all of it is there, under its hash.
+    pub whole: bool,
+}
+
+/// What an account has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owned {
+    /// Files.
+    pub files: u64,
+    /// Their bytes, as announced.
+    pub len: u64,
+    /// Files that are on their way.
+    pub parts: u64,
+}
+
+type Outcome<T> = Result<T, Trouble>;
+
+impl Table {
+    /// Opens the file, or makes it.
+    pub fn open(path: &Path) -> Outcome<Self> {
+        let connection = sqlite::open(path, None, &KIND, "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        Ok(Self { connection })
+    }
+
+    /// What an account has.
+    pub fn owned(&self, user: UserId) -> Outcome<Owned> {
+        let select = "SELECT count(*), coalesce(sum(len), 0), count(*) - count(hash)
+                      FROM files WHERE user = ?1";
+        let mut select = self.connection.prepare_cached(select)?;
+        let owned = select.query_row([user.get() as i64], |row| {
+            let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+            Ok(Owned { files: number(0)?, len: number(1)?, parts: number(2)? })
+        })?;
+        Ok(owned)
+    }
+
+    /// A file that is to come.
+    pub fn begin(
+        &self,
+        (user, id): (UserId, FileId),
+        name: &FileName,
+        len: u64,
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let insert = "INSERT INTO files (id, user, name, len, here, used_at)
+                      VALUES (?1, ?2, ?3, ?4, 0, ?5)";
+        let row = params![id.0, user.get() as i64, name.as_str(), len as i64, now.0 as i64];
+        self.connection.prepare_cached(insert)?.execute(row)?;
+        Ok(())
+    }
+
+    /// The row of a file.
+    pub fn find(&self, id: FileId) -> Outcome<Option<Kept>> {
+        let select = "SELECT user, here, hash, kind, len, width, height, name
+                      FROM files WHERE id = ?1";
+        let mut select = self.connection.prepare_cached(select)?;
+        let found = select.query_row([id.0], |row| Ok(read(id, row))).optional()?;
+        found.transpose()
+    }
+
+    /// So much of it has come, synced.
+    pub fn came(&self, id: FileId, here: u64, now: Timestamp) -> Outcome<()> {
+        let update = "UPDATE files SET here = ?2, used_at = ?3 WHERE id = ?1";
+        let row = params![id.0, here as i64, now.0 as i64];
+        self.connection.prepare_cached(update)?.execute(row)?;
+        Ok(())
+    }
+
+    /// All of it has come, and lies under its hash.
+    pub fn whole(&self, id: FileId, content: Content, size: (u32, u32)) -> Outcome<()> {
+        let update = "UPDATE files SET hash = ?2, kind = ?3, width = ?4, height = ?5 WHERE id = ?1";
+        let row = params![id.0, content.hash.0, content.kind.number(), size.0, size.1];
+        self.connection.prepare_cached(update)?.execute(row)?;
+        Ok(())
+    }
+
+    /// It is to be carried by a message, or was found to be.
+    pub fn used(&self, id: FileId, now: Timestamp) -> Outcome<()> {
+        let update = "UPDATE files SET used_at = ?2 WHERE id = ?1";
+        self.connection.prepare_cached(update)?.execute(params![id.0, now.0 as i64])?;
+        Ok(())
+    }
+
+    /// It is no more.
+    pub fn forget(&self, id: FileId) -> Outcome<()> {
+        self.connection.prepare_cached("DELETE FROM files WHERE id = ?1")?.execute([id.0])?;
+        Ok(())
+    }
+
+    /// Whether a file of these bytes is somebody's.
+    pub fn has(&self, hash: FileHash) -> Outcome<bool> {
+        let mut select = self.connection.prepare_cached("SELECT 1 FROM files WHERE hash = ?1")?;
+        Ok(select.exists([hash.0])?)
+    }
+
+    /// Files that were last used before this, the longest unused first.
+    pub fn unused(&self, before: Timestamp, limit: u32) -> Outcome<Vec<FileId>> {
+        let select = "SELECT id FROM files WHERE used_at < ?1 ORDER BY used_at LIMIT ?2";
+        let mut select = self.connection.prepare_cached(select)?;
+        let found =
+            select.query_map(params![before.0 as i64, limit], |row| row.get(0).map(FileId))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+}
+
+fn read(id: FileId, row: &Row<'_>) -> Outcome<Kept> {
+    let wrong = || Trouble::Corrupt(format!("the table of files: a row of {}", id.to_hex()));
+    let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+    let hash: Option<[u8; 32]> = row.get(2)?;
+    let name: String = row.get(7)?;
+    Ok(Kept {
+        user: UserId::new(number(0)?).ok_or_else(wrong)?,
+        here: number(1)?,
+        whole: hash.is_some(),
+        file: Attachment {
+            id,
+            hash: FileHash(hash.unwrap_or_default()),
+            kind: FileKind::from_number(row.get(3)?).ok_or_else(wrong)?,
+            len: number(4)?,
+            size: (row.get(5)?, row.get(6)?),
+            name: FileName::parse(&name).map_err(|_| wrong())?,
+        },
+    })
+}
