@@ -1,24 +1,31 @@
 // The page: what `Client` knows becomes visible, what a person does becomes its calls. Nothing is decided here.
 
 import { Client } from "./client.js";
+import { size, Uploads } from "./files.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { button, element, items, show } from "./lines.js";
+import { shower } from "./pictures.js";
 
 const $ = (id) => document.getElementById(id);
 const socketAddress = new URL("ws", location.href.replace(/^http/, "ws"));
 
+const clock = {
+  now: () => Date.now(),
+  after: (ms, what) => setTimeout(what, ms),
+  cancel: (timer) => clearTimeout(timer),
+};
 const client = new Client({
   openSocket: () => new WebSocket(socketAddress, "throng.v1.json"),
-  clock: {
-    now: () => Date.now(),
-    after: (ms, what) => setTimeout(what, ms),
-    cancel: (timer) => clearTimeout(timer),
-  },
+  clock,
   random: Math.random,
   storage: { kept: localStorage, tab: sessionStorage },
   newId,
   onChange: soon,
 });
+
+const token = () => client.token;
+const uploads = new Uploads({ fetch: (...asked) => fetch(...asked), clock, token, onChange: soon });
+const carried = shower(token);
 
 /** Is the newest line in view? Then new ones scroll into view too. */
 let following = true;
@@ -157,6 +164,7 @@ function renderRoom(room) {
   $("room-title").textContent = room ? room.name : "No room yet";
   $("leave").hidden = !room;
   $("say-form").hidden = !room;
+  renderUploads(room);
   $("older").hidden = !room || !room.timeline.more || room.timeline.events.length === 0;
   const scroll = $("scroll");
   if (shownRoom !== (room?.id ?? null)) {
@@ -175,13 +183,55 @@ function renderRoom(room) {
   // Lines may come and go above and below; the one that was on top stays where it is.
   const anchor = $("lines").firstElementChild;
   const was = anchor?.offsetTop;
-  show($("lines"), items(timeline), client.user?.name, (what, origin_id) => client[what](room.id, origin_id));
+  show($("lines"), items(timeline), client.user?.name, (what, origin_id) => client[what](room.id, origin_id), carried);
   if (following) scroll.scrollTop = scroll.scrollHeight;
   else if (anchor?.isConnected) scroll.scrollTop += anchor.offsetTop - was;
   renderToHead(room);
   if (following && !document.hidden && room.ready) client.markRead(room.id);
   // Lines that do not fill the page: fetch more, until they do.
   if (room.ready && scroll.scrollHeight <= scroll.clientHeight) older();
+}
+
+/** The files that are to be sent with the next message. */
+function renderUploads(room) {
+  $("attach").hidden = !room || !client.limits.file_bytes;
+  $("uploads").hidden = !room || uploads.list.length === 0;
+  $("send").disabled = !uploads.ready;
+  const under = uploads.list.filter((one) => one.state === "sending" || one.state === "waiting").length;
+  const failed = uploads.list.find((one) => one.state === "failed");
+  const said = failed ? `${failed.name} cannot be sent. ${failed.why}`
+    : under > 0 ? `Sending ${under === 1 ? "a file" : `${under} files`}…`
+    : uploads.list.length > 0 ? "The files have come and go with your message." : "";
+  if ($("uploads-say").textContent !== said) $("uploads-say").textContent = said;
+  const rows = [...$("uploads").children];
+  for (const row of rows) if (!uploads.list.includes(row.of)) row.remove();
+  for (const one of uploads.list) {
+    const row = rows.find((row) => row.of === one) ?? uploadRow(one);
+    row.dataset.state = one.state;
+    row.querySelector("small").textContent = one.state === "failed" ? one.why : size(one.size);
+    const bar = row.querySelector("progress");
+    bar.hidden = one.state === "failed" || one.state === "done";
+    bar.value = one.sent / one.size;
+  }
+}
+
+function uploadRow(one) {
+  const row = element("li");
+  row.of = one;
+  const bar = element("progress");
+  bar.setAttribute("aria-label", `${one.name}, sent`);
+  const remove = button("Remove", () => {
+    uploads.remove(one);
+    $("body").focus();
+  });
+  remove.setAttribute("aria-label", `Remove ${one.name}`);
+  row.append(element("span", {}, one.name), element("small"), bar, remove);
+  $("uploads").append(row);
+  return row;
+}
+
+function attach(files) {
+  if (client.open !== null && client.limits.file_bytes && files.length > 0) uploads.add(files, client.limits);
 }
 
 function renderEmpty(room) {
@@ -227,7 +277,10 @@ $("entry-form").addEventListener("submit", (event) => {
   $("password").value = "";
 });
 
-$("log-out").addEventListener("click", () => client.logOut());
+$("log-out").addEventListener("click", () => {
+  uploads.clear();
+  client.logOut();
+});
 
 async function renderSessions() {
   const when = (at) => new Date(at).toLocaleString();
@@ -306,9 +359,11 @@ $("to-head").addEventListener("click", () => {
 
 function say() {
   const body = $("body").value;
-  if (body.trim() === "" || client.open === null) return;
+  if (client.open === null || !uploads.ready) return;
+  const files = uploads.take();
+  if (body.trim() === "" && files.length === 0) return;
   following = true;
-  client.post(client.open, body);
+  client.post(client.open, body, files);
   $("body").value = "";
   fit();
 }
@@ -332,6 +387,29 @@ $("body").addEventListener("keydown", (event) => {
   event.preventDefault();
   say();
 });
+
+$("attach").addEventListener("click", () => $("files").click());
+$("files").addEventListener("change", () => {
+  attach([...$("files").files]);
+  $("files").value = "";
+  $("body").focus();
+});
+$("body").addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  if (files.length === 0) return;
+  event.preventDefault();
+  attach(files);
+});
+addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
+addEventListener("drop", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  // Else the browser leaves the page for the file.
+  event.preventDefault();
+  attach([...event.dataTransfer.files]);
+});
+$("picture-close").addEventListener("click", () => $("picture-dialog").close());
 
 addEventListener("online", () => client.connection.hurry());
 // What the browser says of the network is a hint: the server is asked at once.

@@ -2,6 +2,7 @@
 // sends again. Pure but for what is passed in. `connection.js` carries it, `timeline.js` keeps a room's lines.
 
 import { Connection, Lost } from "./connection.js";
+import { names } from "./files.js";
 import { Timeline } from "./timeline.js";
 
 const PAGE = 50;
@@ -401,10 +402,11 @@ export class Client {
     await this.#ask(on ? { react: asked } : { unreact: asked });
   }
 
-  post(id, body) {
+  /** `files`: what it carries, as { id, name }; without a text it says their names. */
+  post(id, body, files = []) {
     const room = this.rooms.get(id);
     if (!room) return;
-    room.timeline.say(this.newId(), body);
+    room.timeline.say(this.newId(), body.trim() === "" ? names(files) : body, files);
     room.typedAt = null;
     this.#savePending();
     this.#sendNext(room);
@@ -429,10 +431,11 @@ export class Client {
     const line = room.timeline.next;
     if (!line || room.sending || this.connection.state.is !== "open" || !this.user) return;
     room.sending = true;
-    const { origin_id, body } = line;
+    const { origin_id, body, files } = line;
     let wait = 0;
     try {
       const post = { room: room.id, body, origin_id };
+      if (files.length > 0) post.attachments = files.map((file) => file.id);
       const { posted, rejected } = await this.connection.request({ post });
       room.tries = rejected ? (room.tries ?? 0) + 1 : 0;
       if (posted) room.timeline.sent(origin_id, posted.seq);
@@ -462,8 +465,8 @@ export class Client {
   #savePending() {
     const lines = [];
     for (const { id, timeline } of this.rooms.values()) {
-      for (const { origin_id, body, state } of timeline.pending) {
-        if (state !== "sent") lines.push({ room: id, origin_id, body });
+      for (const { origin_id, body, files, state } of timeline.pending) {
+        if (state !== "sent") lines.push({ room: id, origin_id, body, files });
       }
     }
     if (lines.length > 0) this.storage.tab.setItem(PENDING, JSON.stringify(lines));
@@ -472,10 +475,10 @@ export class Client {
 
   /** What was said before a reload and not known to have arrived. */
   #restorePending() {
-    for (const { room: id, origin_id, body } of JSON.parse(this.storage.tab.getItem(PENDING) ?? "[]")) {
+    for (const { room: id, origin_id, body, files } of JSON.parse(this.storage.tab.getItem(PENDING) ?? "[]")) {
       const timeline = this.rooms.get(id)?.timeline;
       const known = timeline?.pending.some((line) => line.origin_id === origin_id);
-      if (timeline && !known) timeline.say(origin_id, body);
+      if (timeline && !known) timeline.say(origin_id, body, files);
     }
   }
 }

@@ -1,6 +1,8 @@
 // A room's lines on the page: what the timeline holds, as list items, changed only where it has changed. All
 // text goes in as text; nothing that anybody wrote is ever read as markup.
 
+import { names } from "./files.js";
+
 /** The items to show: events, then what is said here and is not yet one. */
 export function items(timeline) {
   const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...told(event, timeline) }));
@@ -10,16 +12,22 @@ export function items(timeline) {
   return shown.concat(waiting);
 }
 
+/** What is said, where that is more than the names of the files that are shown. */
+function text(body, files) {
+  return files.length > 0 && body === names(files) ? "" : body;
+}
+
 /** What an event says; nothing for kinds that this version does not know. */
 function told({ message, joined, left, created, moderated, set }, timeline) {
   if (message?.deleted) return { who: message.from?.name ?? "?", text: "(deleted)", state: "deleted" };
   if (message) {
-    const text = message.edited ? `${message.body} (edited)` : message.body;
+    const files = message.attachments ?? [];
+    const said = message.edited ? `${message.body} (edited)` : text(message.body, files);
     const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline) : undefined;
     const reactions = message.reactions ?? [];
     const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
     const shown = JSON.stringify([message.edited ?? 0, quote, given]);
-    return { who: message.from?.name ?? "?", text, quote, reactions, shown };
+    return { who: message.from?.name ?? "?", text: said, quote, files, reactions, shown };
   }
   if (joined) return { text: `${joined.user?.name ?? "?"} joined` };
   if (left) return { text: `${left.user?.name ?? "?"} left` };
@@ -57,8 +65,11 @@ const ACTS = {
   set_role: "made",
 };
 
-/** Makes `list` show `wanted`, by key; `act(what, origin_id)` is called for a failed line's buttons. */
-export function show(list, wanted, me, act) {
+/**
+ * Makes `list` show `wanted`, by key; `act(what, origin_id)` is called for a failed line's buttons, and
+ * `carried(event, file)` makes what shows a file.
+ */
+export function show(list, wanted, me, act, carried) {
   const have = new Map([...list.children].map((item) => [item.dataset.key, item]));
   const keys = new Set(wanted.map((line) => line.key));
   for (const [key, item] of have) if (!keys.has(key)) item.remove();
@@ -66,13 +77,13 @@ export function show(list, wanted, me, act) {
   for (const line of wanted) {
     let item = have.get(line.key);
     if (!item) item = element("li", { key: line.key });
-    paint(item, line, me, act);
+    paint(item, line, me, act, carried);
     if (item === place) place = place.nextElementSibling;
     else list.insertBefore(item, place);
   }
 }
 
-function paint(item, line, me, act) {
+function paint(item, line, me, act, carried) {
   const state = line.pending?.state ?? line.state ?? "told";
   const shown = `${state} ${line.shown ?? ""}`;
   if (item.dataset.shown === shown) return;
@@ -85,6 +96,8 @@ function paint(item, line, me, act) {
   parts.push(element("span", {}, line.text));
   if (line.reactions) parts.push(...reactions(line, act));
   if (line.event) parts.push(time(line.event.at));
+  // They are fetched once, whatever else of the line changes.
+  if (line.files) parts.push(...(item.carried ??= line.files.map((file) => carried(line.event, file))));
   if (state === "pending") parts.push(element("small", {}, "sending…"));
   if (state === "failed") {
     const { origin_id, why } = line.pending;

@@ -20,7 +20,7 @@ export class Timeline {
 
   /** Forgets all places; `seen` is where live events begin, or null while that is not known. */
   reset(seen) {
-    /** Said here, not yet an event: { origin_id, body, state: "pending" | "sent" | "failed", why, seq }. */
+    /** Said here, not yet an event: { origin_id, body, files, state: "pending" | "sent" | "failed", why, seq }. */
     this.pending = this.pending.filter((line) => line.state !== "sent" || line.seq > seen);
     this.life += 1;
     this.events = [];
@@ -56,7 +56,7 @@ export class Timeline {
     const message = this.events[at]?.message;
     if (reaction && at < 0) this.unplaced = [...this.unplaced, event].slice(-KEPT_REACTIONS);
     if (!message || message.deleted) return;
-    let now = { body: "", deleted: true, reactions: [] };
+    let now = { body: "", deleted: true, reactions: [], attachments: [] };
     if (edited) now = { body: edited.body, edited: seq };
     if (reaction) now = { reactions: counted(message.reactions ?? [], seq, reaction, this.me) };
     this.events[at] = { ...this.events[at], message: { ...message, ...now } };
@@ -98,8 +98,9 @@ export class Timeline {
     return true;
   }
 
-  say(origin_id, body) {
-    this.pending.push({ origin_id, body, state: "pending" });
+  /** `files`: what it carries, as { id, name }. */
+  say(origin_id, body, files = []) {
+    this.pending.push({ origin_id, body, files, state: "pending" });
   }
 
   /** The server has it, at this place; the line stays until the event itself is here. */

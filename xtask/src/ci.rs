@@ -80,6 +80,7 @@ fn web() -> Result<(), String> {
             "--test",
             "web/test/client.test.mjs",
             "web/test/connection.test.mjs",
+            "web/test/files.test.mjs",
             "web/test/timeline.test.mjs",
         ],
     )

@@ -14,9 +14,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 /// The page may load its own files and speak to its own server, and nothing else: what a message
-/// smuggles into it finds no way out. `ws:` and `wss:` stand there because older browsers do not take
+/// smuggles into it finds no way out. `blob:` is what it has fetched itself: pictures of messages, which
+/// are given to who shows a token. `ws:` and `wss:` stand there because older browsers do not take
 /// `'self'` for a WebSocket.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 struct Asset {
@@ -39,13 +40,15 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 8] = assets![
+const ASSETS: [Asset; 10] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
+    "/files.js" = SCRIPT "files.js",
     "/here.js" = SCRIPT "here.js",
     "/lines.js" = SCRIPT "lines.js",
+    "/pictures.js" = SCRIPT "pictures.js",
     "/style.css" = STYLE "style.css",
     "/timeline.js" = SCRIPT "timeline.js",
 ];
