@@ -241,7 +241,7 @@ fn seen(observation: Observation<'_>) -> Option<Seen> {
             Outcome::Posted(_) => Seen::Told("posted"),
             Outcome::Page { .. } => Seen::Told("page"),
             Outcome::Subscribed { .. } => Seen::Told("subscribed"),
-            Outcome::Done => return None,
+            Outcome::Applied { .. } | Outcome::Done => return None,
             Outcome::Rejected { name, .. } => Seen::Rejected(name.to_owned()),
         },
     })

@@ -12,12 +12,20 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use throng_server::faults;
 
 /// Everything that canonical has, of everything less; more coming and going.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 17] = [
     "users.count=60",
     "rooms.lobby.members=60",
     "rooms.lobby.speakers=10",
     "rooms.team.count=6",
     "rooms.team.sends_per_second=10",
+    "rooms.direct.count=5",
+    "rooms.direct.sends_per_second=2",
+    "changes.edits=0.1",
+    "changes.deletes=0.1",
+    "changes.reactions=0.1",
+    "changes.kicks=10",
+    "changes.bans=10",
+    "changes.ban_seconds=0.3",
     "churn.reconnect=0.5",
     "churn.membership=0.2",
     "churn.stall=0.05",
@@ -67,6 +75,9 @@ fn a_short_canonical_keeps_every_promise_in_all_dresses() {
     assert_eq!(ledger["deliveries"], ledger["deliveries_due"]);
     assert_eq!(ledger["rooms_read"], ledger["rooms"]);
     assert!(ledger["resumed"].as_u64().unwrap() > 20, "{text}");
+    assert!(ledger["changes"].as_u64().unwrap() > 10, "{text}");
+    assert!(ledger["removals"].as_u64().unwrap() > 5, "{text}");
+    assert!(summary["latency_by_rooms"]["direct"]["delivery"]["count"].as_u64() > Some(10));
     assert!(summary["latency"]["ack"]["count"].as_u64().unwrap() > 50);
     assert!(summary["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);
     let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();

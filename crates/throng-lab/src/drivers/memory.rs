@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::{Event, What};
+use super::{Event, Now, What};
 
 /// A lobby's bursts and a hundred small rooms at once fit; 1,024 frames of some hundred bytes stay
 /// in the second-level cache.
@@ -60,13 +60,15 @@ impl Memory {
                 user: slot.user,
                 origin_id: &slot.origin_id,
                 digest: slot.digest,
+                now: Now::AsSent,
             },
         })
     }
 
     /// Keeps what the bytes were decoded to, when it is a post.
     pub fn keep(&mut self, frame: &[u8], event: &Event<'_>) {
-        let (Some(place), What::Posted { n, user, origin_id, digest }) = (place(frame), event.what)
+        let (Some(place), What::Posted { n, user, origin_id, digest, now: Now::AsSent }) =
+            (place(frame), event.what)
         else {
             return;
         };
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     fn event(seq: u64) -> Event<'static> {
-        let what = What::Posted { n: seq, user: 2, origin_id: "o", digest: 3 };
+        let what = What::Posted { n: seq, user: 2, origin_id: "o", digest: 3, now: Now::AsSent };
         Event { room: 1, seq, prev: seq - 1, what }
     }
 

@@ -44,6 +44,43 @@ pub enum Action<'a> {
         /// Its name.
         name: &'a str,
     },
+    /// Make the room of two with this account, and be its first member.
+    OpenDirect {
+        /// The other's account.
+        user: u64,
+    },
+    /// Give one's own message another text.
+    Edit {
+        /// Where.
+        room: u32,
+        /// The message's place.
+        seq: u64,
+        /// The new text.
+        body: &'a str,
+    },
+    /// Take one's own message away.
+    Delete {
+        /// Where.
+        room: u32,
+        /// The message's place.
+        seq: u64,
+    },
+    /// Answer a message with [`REACTION`].
+    React {
+        /// Where.
+        room: u32,
+        /// The message's place.
+        seq: u64,
+    },
+    /// Put somebody out, or let him in again.
+    Moderate {
+        /// Of which room.
+        room: u32,
+        /// Whose account.
+        user: u64,
+        /// How.
+        act: Act,
+    },
     /// Become a member.
     Join {
         /// Of which room.
@@ -92,6 +129,49 @@ pub enum Action<'a> {
     Ping,
 }
 
+/// What users of the lab answer messages with.
+pub const REACTION: &str = "\u{1f44d}";
+
+/// What is done to a member by who keeps order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Act {
+    /// Ends the membership.
+    Kick,
+    /// Ends it, for good.
+    Ban,
+    /// Lifts that.
+    Unban,
+}
+
+impl Act {
+    /// It ends a membership.
+    pub fn removes(self) -> bool {
+        self != Self::Unban
+    }
+}
+
+/// What is done to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Change {
+    /// Another text, by its sender.
+    Edit,
+    /// Taken away, by its sender.
+    Delete,
+    /// Answered with [`REACTION`].
+    React,
+}
+
+/// What a message is by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// As it was sent.
+    AsSent,
+    /// As the edit at this place left it.
+    Edited(u64),
+    /// Gone; its place and number stay.
+    Deleted,
+}
+
 /// Where a user has got to in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -126,6 +206,8 @@ pub enum Observation<'a> {
         room: u32,
         /// The place of the leave.
         seq: u64,
+        /// How it was put out, if it did not go by itself.
+        removed: Option<Act>,
     },
     /// The server ends the connection.
     Goodbye {
@@ -179,6 +261,13 @@ pub enum Outcome<'a> {
         room: u32,
         /// Up to where.
         position: Position,
+    },
+    /// It has its place.
+    Applied {
+        /// Which.
+        seq: u64,
+        /// It was so before, and nothing was added.
+        already: bool,
     },
     /// Done, nothing more to say.
     Done,
@@ -234,6 +323,28 @@ pub enum What<'a> {
         origin_id: &'a str,
         /// Hash of what was said: [`digest`].
         digest: u64,
+        /// What was done to it since.
+        now: Now,
+    },
+    /// Something was done to a message.
+    Changed {
+        /// By this account.
+        user: u64,
+        /// The message's place.
+        of: u64,
+        /// What.
+        change: Change,
+        /// Of an edit, the hash of the new text.
+        digest: u64,
+    },
+    /// Somebody was put out, or let in again.
+    Moderated {
+        /// By this account.
+        by: u64,
+        /// Whose account.
+        user: u64,
+        /// How.
+        act: Act,
     },
     /// An account became a member.
     Joined {

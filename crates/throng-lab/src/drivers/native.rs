@@ -11,7 +11,8 @@ use throng_wire::ws::{self, Opcode, Role};
 use throng_wire::{raw, ws::handshake};
 
 use super::{
-    Action, Broken, Driver, Event, Memory, Observation, Outcome, Position, Posted, What, digest,
+    Act, Action, Broken, Change, Driver, Event, Memory, Now, Observation, Outcome, Position,
+    Posted, REACTION, What, digest,
 };
 
 /// The longest frame taken from a server: a page of its longest messages.
@@ -264,8 +265,9 @@ impl Sink<'_> {
                 reconnect: goodbye.reconnect,
             }),
             Some(Frame::Reply(reply)) => self.reply(&reply),
-            Some(Frame::Left(v1::Left { room, seq, .. })) => {
-                (self.observe)(Observation::Left { room, seq });
+            Some(Frame::Left(v1::Left { room, seq, act })) => {
+                let removed = of_act(act).filter(|act| act.removes());
+                (self.observe)(Observation::Left { room, seq, removed });
             }
         }
         Ok(())
@@ -307,6 +309,9 @@ impl Sink<'_> {
                 room: subscribed.room,
                 position: position(subscribed.position),
             }),
+            Some(reply::Outcome::Applied(v1::Applied { seq, already, .. })) => {
+                tell(Outcome::Applied { seq: *seq, already: *already });
+            }
             // What the scenarios look no closer at.
             _ => tell(Outcome::Done),
         }
@@ -326,19 +331,41 @@ pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
             user: user(&message.from),
             origin_id: &message.origin_id,
             digest: digest(&message.body),
+            now: match message.edited {
+                _ if message.deleted => Now::Deleted,
+                0 => Now::AsSent,
+                at => Now::Edited(at),
+            },
         },
         event::What::Joined(joined) => What::Joined { user: user(&joined.user) },
         event::What::Left(left) => What::Left { user: user(&left.user) },
         event::What::Created(_) => What::Created,
+        event::What::Edited(v1::Edited { by, of, body }) => {
+            let digest = digest(body);
+            What::Changed { user: user(by), of: *of, change: Change::Edit, digest }
+        }
+        event::What::Deleted(v1::Deleted { by, of }) => {
+            What::Changed { user: user(by), of: *of, change: Change::Delete, digest: 0 }
+        }
+        event::What::Reaction(it) if !it.removed && it.reaction == REACTION => {
+            What::Changed { user: user(&it.by), of: it.of, change: Change::React, digest: 0 }
+        }
+        event::What::Moderated(it) => {
+            What::Moderated { by: user(&it.by), user: user(&it.user), act: of_act(it.act)? }
+        }
         // Not what a load of today asks for; a later one that does will count them.
-        event::What::Edited(_)
-        | event::What::Deleted(_)
-        | event::What::Reaction(_)
-        | event::What::Pinned(_)
-        | event::What::Moderated(_)
-        | event::What::Set(_) => return None,
+        event::What::Reaction(_) | event::What::Pinned(_) | event::What::Set(_) => return None,
     };
     Some(Event { room: event.room, seq: event.seq, prev: event.prev, what })
+}
+
+fn of_act(act: i32) -> Option<Act> {
+    match v1::Act::try_from(act) {
+        Ok(v1::Act::Kick) => Some(Act::Kick),
+        Ok(v1::Act::Ban) => Some(Act::Ban),
+        Ok(v1::Act::Unban) => Some(Act::Unban),
+        _ => None,
+    }
 }
 
 fn request(action: &Action<'_>) -> Request {
@@ -348,6 +375,25 @@ fn request(action: &Action<'_>) -> Request {
         }
         Action::CreateRoom { name } => {
             Request::CreateRoom(v1::CreateRoom { name: name.into(), kind: 0 })
+        }
+        Action::OpenDirect { user } => {
+            Request::OpenDirect(v1::OpenDirect { user, ..v1::OpenDirect::default() })
+        }
+        Action::Edit { room, seq, body } => {
+            Request::Edit(v1::Edit { room, seq, body: body.into() })
+        }
+        Action::Delete { room, seq } => Request::Delete(v1::Delete { room, seq }),
+        Action::React { room, seq } => {
+            Request::React(v1::React { room, seq, reaction: REACTION.into() })
+        }
+        Action::Moderate { room, user, act } => {
+            let act = match act {
+                Act::Kick => v1::Act::Kick,
+                Act::Ban => v1::Act::Ban,
+                Act::Unban => v1::Act::Unban,
+            };
+            let act = act as i32;
+            Request::Moderate(v1::Moderate { room, user, act, ..v1::Moderate::default() })
         }
         Action::Join { room } => Request::Join(v1::Join { room }),
         Action::Leave { room } => Request::Leave(v1::Leave { room }),

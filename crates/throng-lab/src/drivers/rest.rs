@@ -95,8 +95,15 @@ impl Rest {
                 let path = format!("/rooms/{room}/messages?before={before}&limit={limit}");
                 ("GET", path, Kind::Page, String::new())
             }
-            // Nothing is pushed over REST; a sign of life answers both.
-            Action::Subscribe { .. } | Action::Ping => {
+            // Nothing is pushed over REST; a sign of life answers both. The rest no scenario asks of those
+            // who do not hear.
+            Action::Subscribe { .. }
+            | Action::Ping
+            | Action::OpenDirect { .. }
+            | Action::Edit { .. }
+            | Action::Delete { .. }
+            | Action::React { .. }
+            | Action::Moderate { .. } => {
                 ("GET", "/rooms?limit=1".to_owned(), Kind::Done, String::new())
             }
         };

@@ -5,6 +5,7 @@
 
 use super::room::Mark;
 use super::{Ended, Fault, Kind, Ledger, RoomIx, Side, UserIx};
+use crate::drivers::Act;
 
 impl Ledger {
     /// The user hears the room from after `from`; `seq` is the place of its `Joined`, 0 if it
@@ -15,6 +16,10 @@ impl Ledger {
             self.place(room, seq, Mark::joined(account), None, "ack of a join");
         }
         let listener = self.listener_for(user, room);
+        if seq == 0 && self.listeners[listener as usize].is_live() {
+            // It wanted to come back from where it has not been put out yet: it hears the room all along.
+            return;
+        }
         self.end_in_doubt(listener);
         self.listeners[listener as usize].begin(from);
         self.rooms[room.0 as usize].listening += 1;
@@ -24,6 +29,11 @@ impl Ledger {
     pub fn left(&mut self, user: UserIx, room: RoomIx, seq: u64) {
         let account = self.users[user.0 as usize].account;
         self.place(room, seq, Mark::left(account), None, "ack of a leave");
+        self.out(user, room, seq);
+    }
+
+    /// The membership ended at a place: everything before was heard, nothing will be.
+    fn out(&mut self, user: UserIx, room: RoomIx, seq: u64) {
         let listener = self.listener_for(user, room);
         let state = &mut self.listeners[listener as usize];
         if state.is_out() {
@@ -43,13 +53,24 @@ impl Ledger {
     }
 
     /// The user is told that it left, and not by a request of this connection: one that was lost
-    /// asked for it, and the server read it later. It heard everything before, as with an ack.
-    pub fn told_left(&mut self, user: UserIx, number: u32, seq: u64) {
-        match self.listener_of(user, number) {
-            Some(listener) if self.listeners[listener as usize].hears() => {
-                self.left(user, self.listeners[listener as usize].room, seq);
+    /// asked for it, and the server read it later; or it was put out (`removed`). It heard everything
+    /// before, as with an ack.
+    pub fn told_left(&mut self, user: UserIx, number: u32, seq: u64, removed: Option<Act>) {
+        let listener = self.listener_of(user, number);
+        let listener = listener.filter(|it| self.listeners[*it as usize].hears());
+        let room = listener.map(|it| self.listeners[it as usize].room);
+        match (room, removed) {
+            (Some(room), None) => self.left(user, room, seq),
+            (Some(room), Some(act)) => {
+                let account = self.users[user.0 as usize].account;
+                if !self.asked_out(room, account, act) {
+                    let what = format!("user {}: {act:?} from room {number}", user.0);
+                    self.foreign(format!("{what}, and nobody asked for it"));
+                }
+                self.place(room, seq, Mark::act(act, account), None, "word to who is out");
+                self.out(user, room, seq);
             }
-            _ => {
+            (None, _) => {
                 let what = format!("user {} does not listen to room {number}", user.0);
                 self.foreign(format!("{what} and was told that it left it"));
             }

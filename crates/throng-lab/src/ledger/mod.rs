@@ -29,8 +29,12 @@
 //! what one was told, or what is named as `prev`, all are entitled to; holes in the chain of
 //! `prev`, and the end of a span after the last event heard, are looked through for them.
 //!
-//! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` at a place, and nothing
-//! on that connection after the reply to the leave. A listener whose connection was lost keeps its
+//! *What was done to it.* Edits, deletions, reactions and who was put out are places of the same order:
+//! only what was asked for may stand there, all tellers must agree, and at the end history shows each
+//! message as the newest of its changes left it (`changes`).
+//!
+//! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` (or a kick, or a ban) at a
+//! place, and nothing on that connection after the reply to the leave, or after it was told to be out. A listener whose connection was lost keeps its
 //! span; the resume must continue it. Only if the reply to a leave was lost with its connection is
 //! there doubt: between the last place heard and that leave the server may or may not have told
 //! more. Such stretches are counted as `doubted`; what lies before them and after the next join is
@@ -41,6 +45,7 @@
 //! **lost**. A send without an ack is resolved by it. What was heard and is denied by history is
 //! **foreign**.
 
+mod changes;
 mod index;
 mod listener;
 mod membership;
@@ -52,6 +57,7 @@ use std::collections::HashMap;
 
 use crate::clock::Nanos;
 use crate::drivers::{Event, Posted, What};
+use changes::{Changes, Shown, Told};
 pub use index::{RoomIx, SendIx, UserIx};
 use listener::{Listener, Step};
 use room::{Mark, Room};
@@ -91,6 +97,8 @@ struct Send {
     twice: bool,
     /// Found in history.
     kept: bool,
+    /// As what.
+    shown: Shown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +126,9 @@ struct Counts {
     acked: u64,
     refused: u64,
     repeats: u64,
+    changes: u64,
+    removals: u64,
+    refused_outside: u64,
 }
 
 /// The books.
@@ -131,6 +142,7 @@ pub struct Ledger {
     listeners: Vec<Listener>,
     sends: Vec<Send>,
     spans: Vec<Span>,
+    changes: Changes,
     open: u64,
     counts: Counts,
     faults: Faults,
@@ -148,6 +160,7 @@ impl Ledger {
             listeners: Vec::new(),
             sends: Vec::new(),
             spans: Vec::new(),
+            changes: Changes::default(),
             open: 0,
             counts: Counts::default(),
             faults: Faults::default(),
@@ -188,6 +201,7 @@ impl Ledger {
             state: State::Open,
             twice: false,
             kept: false,
+            shown: Shown::Unread,
         });
         ix
     }
@@ -306,19 +320,21 @@ impl Ledger {
             return None;
         };
         let room = self.listeners[ix as usize].room;
-        let send = match event.what {
-            What::Posted { n, user: account, origin_id, digest } => {
-                let Some(send) = self.known(room, account, origin_id, digest) else {
-                    self.foreign(format!("room {}: {event:?} was never sent so", event.room));
-                    return None;
-                };
+        let send = match self.told(room, event) {
+            None => {
+                self.foreign(format!("room {}: {event:?} was never asked for so", event.room));
+                return None;
+            }
+            Some(Told::Post(send, n)) => {
                 self.counts.deliveries += 1;
                 self.place_send(send, event.seq, n, Some(event.prev), "delivery");
                 Some(send)
             }
-            What::Joined { user } => self.noticed(room, event, Mark::joined(user)),
-            What::Left { user } => self.noticed(room, event, Mark::left(user)),
-            What::Created => self.noticed(room, event, Mark::created()),
+            Some(Told::Mark(mark)) => {
+                self.counts.notices += 1;
+                self.place_mark(room, event.seq, mark, Some(event.prev), "delivery");
+                None
+            }
         };
         match self.listeners[ix as usize].take(event.seq, event.prev, send.is_some()) {
             Step::Next => {}
@@ -375,19 +391,13 @@ impl Ledger {
         self.listeners.iter().filter(|it| !it.is_live() && !it.is_out()).count() as u64
     }
 
-    fn known(&self, room: RoomIx, account: u64, origin_id: &str, digest: u64) -> Option<SendIx> {
+    fn known(&self, room: RoomIx, account: u64, origin_id: &str) -> Option<SendIx> {
         let ix = origin_id.strip_prefix(&self.prefix).filter(|rest| rest.len() == 8)?;
         let ix = u32::from_str_radix(ix, 16).ok()?;
         let send = self.sends.get(ix as usize)?;
         let author = self.users[send.user.0 as usize].account;
-        let same = send.room == room && send.digest == digest && author == account;
+        let same = send.room == room && author == account;
         same.then_some(SendIx(ix))
-    }
-
-    fn noticed(&mut self, room: RoomIx, event: &Event<'_>, mark: Mark) -> Option<SendIx> {
-        self.counts.notices += 1;
-        self.place(room, event.seq, mark, Some(event.prev), "delivery");
-        None
     }
 
     /// A send stands at a place, says the teller: everything that is known of either must agree.

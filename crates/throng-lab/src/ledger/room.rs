@@ -3,20 +3,22 @@
 
 use std::collections::HashMap;
 
-use super::SendIx;
+use super::{SendIx, UserIx};
+use crate::drivers::{Act, Change};
 
 /// Places beyond what the run can have caused, before a place is taken for a lie. A server may add
 /// an event or two of its own.
 const SLACK: u64 = 64;
 
 /// What stands at a place, as one comparable word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
 impl Mark {
     const UNKNOWN: Self = Self(0);
     const KIND: u64 = 7 << 61;
     const POST: u64 = 1 << 61;
+    const ACCOUNT: u64 = (1 << 60) - 1;
 
     pub fn post(send: SendIx) -> Self {
         Self(Self::POST | u64::from(send.0))
@@ -34,11 +36,32 @@ impl Mark {
         Self(4 << 61)
     }
 
+    /// One change of one message: nobody changes one twice in the same way.
+    pub fn change(change: Change, by: UserIx, of: u64) -> Self {
+        let by = u64::from(by.0) & (1 << 27) - 1;
+        Self(5 << 61 | (change as u64) << 59 | by << 32 | of & u64::from(u32::MAX))
+    }
+
+    /// What was done to somebody.
+    pub fn act(act: Act, account: u64) -> Self {
+        match act {
+            Act::Kick => Self(6 << 61 | account & Self::ACCOUNT),
+            Act::Ban => Self(6 << 61 | 1 << 60 | account & Self::ACCOUNT),
+            Act::Unban => Self(7 << 61 | account & !Self::KIND),
+        }
+    }
+
+    /// A change of a message stands here.
+    pub fn is_change(self) -> bool {
+        self.0 >> 61 == 5
+    }
+
     /// Whose membership began (`true`) or ended here.
     fn membership(self) -> Option<(u64, bool)> {
         match self.0 >> 61 {
             2 => Some((self.0 & !Self::KIND, true)),
             3 => Some((self.0 & !Self::KIND, false)),
+            6 => Some((self.0 & Self::ACCOUNT, false)),
             _ => None,
         }
     }

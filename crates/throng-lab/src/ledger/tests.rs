@@ -220,6 +220,7 @@ impl Double {
                 user: 100 + *user as u64,
                 origin_id,
                 digest: digest ^ u64::from(alter),
+                now: crate::drivers::Now::AsSent,
             },
             Happened::Joined(user) => What::Joined { user: 100 + *user as u64 },
             Happened::Left(user) => What::Left { user: 100 + *user as u64 },
@@ -403,7 +404,7 @@ fn a_late_leave_that_is_told_ends_the_span_exactly_and_nothing_may_follow_it() {
         double.post(0, "heard too");
         double.member[1] = None;
         double.happen(Happened::Left(1));
-        double.ledger.told_left(double.users[1], NUMBER, double.head());
+        double.ledger.told_left(double.users[1], NUMBER, double.head(), None);
         double.post(0, "after");
         if leak {
             double.tell(1, double.head());
@@ -418,7 +419,7 @@ fn a_late_leave_that_is_told_ends_the_span_exactly_and_nothing_may_follow_it() {
 fn being_told_of_a_leave_where_one_does_not_listen_is_foreign() {
     let mut double = Double::new(3, Sin::None);
     double.leave(1);
-    double.ledger.told_left(double.users[1], NUMBER, double.head());
+    double.ledger.told_left(double.users[1], NUMBER, double.head(), None);
     assert_eq!(double.verdict().delivery_faults.foreign, 1);
 }
 

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::listener::Doubt;
-use super::room::{Mark, Room};
-use super::{Ledger, RoomIx, SendIx, State, UserIx};
-use crate::drivers::{Event, What};
+use super::room::Room;
+use super::{Ledger, RoomIx, SendIx, Shown, State, Told, UserIx};
+use crate::drivers::{Event, Now, What};
 
 /// Faults described in words; the others are counted.
 const DESCRIBED_MAX: usize = 50;
@@ -149,11 +149,17 @@ pub struct Verdict {
     pub unanswered_kept: u64,
     /// Acks that said *repeat*: the send had arrived before the connection was lost.
     pub repeats: u64,
+    /// Edits, deletions and reactions that were acknowledged.
+    pub changes: u64,
+    /// Members put out, acknowledged.
+    pub removals: u64,
+    /// Sends refused because their sender had been put out.
+    pub refused_outside: u64,
     /// Posts told to members.
     pub deliveries: u64,
     /// Posts that members were entitled to.
     pub deliveries_due: u64,
-    /// Membership events told to members.
+    /// Other events told to members: of membership, and what was done to messages.
     pub notices: u64,
     /// Resumes that were completed.
     pub resumed: u64,
@@ -214,22 +220,30 @@ impl Ledger {
     }
 
     fn read_back(&mut self, room: RoomIx, event: &Event<'_>) {
-        let mark = match event.what {
-            What::Posted { n, user, origin_id, digest } => {
-                self.dense(room, n);
-                let Some(send) = self.known(room, user, origin_id, digest) else {
-                    let what = format!("history has {event:?}, which was never sent so");
-                    self.faults.add(Fault { side: Side::Sends, kind: Kind::Foreign, what });
-                    return;
-                };
-                self.sends[send.0 as usize].kept = true;
-                return self.place_send(send, event.seq, n, Some(event.prev), "history");
+        if let What::Posted { n, .. } = event.what {
+            self.dense(room, n);
+        }
+        match self.told(room, event) {
+            None => {
+                let what = format!("history has {event:?}, which was never asked for so");
+                self.faults.add(Fault { side: Side::Sends, kind: Kind::Foreign, what });
             }
-            What::Joined { user } => Mark::joined(user),
-            What::Left { user } => Mark::left(user),
-            What::Created => Mark::created(),
-        };
-        self.place(room, event.seq, mark, Some(event.prev), "history");
+            Some(Told::Post(send, n)) => {
+                let it = &mut self.sends[send.0 as usize];
+                it.kept = true;
+                if let What::Posted { now, .. } = event.what {
+                    it.shown = match now {
+                        Now::AsSent => Shown::AsSent,
+                        Now::Edited(_) => Shown::Edited,
+                        Now::Deleted => Shown::Deleted,
+                    };
+                }
+                self.place_send(send, event.seq, n, Some(event.prev), "history");
+            }
+            Some(Told::Mark(mark)) => {
+                self.place_mark(room, event.seq, mark, Some(event.prev), "history");
+            }
+        }
     }
 
     fn dense(&mut self, room: RoomIx, n: u64) {
@@ -261,6 +275,7 @@ impl Ledger {
         }
         let deliveries_due = self.judge_spans();
         self.judge_sends();
+        self.judge_changes();
         let unanswered = self.sends.iter().filter(|send| send.state == State::Open);
         let unanswered_kept = unanswered.filter(|send| send.kept).count() as u64;
         Verdict {
@@ -270,6 +285,9 @@ impl Ledger {
             unanswered: self.open,
             unanswered_kept,
             repeats: self.counts.repeats,
+            changes: self.counts.changes,
+            removals: self.counts.removals,
+            refused_outside: self.counts.refused_outside,
             deliveries: self.counts.deliveries,
             deliveries_due,
             notices: self.counts.notices,
@@ -397,7 +415,8 @@ impl Order {
             let after = after.max(surely_from);
             let below = |place: u64| self.notices.partition_point(|notice| *notice < place);
             let missed = below(before).saturating_sub(below(after + 1)) as u64;
-            let between = format!("membership events between {after} and {before} ({ended:?})");
+            let between =
+                format!("events that are no posts, between {after} and {before} ({ended:?})");
             let what = format!("{where_}: {missed} {between}");
             faults.add_many(missed, Fault { side, kind: Kind::Lost, what });
         }

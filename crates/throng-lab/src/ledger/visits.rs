@@ -5,7 +5,7 @@
 
 use super::listener::Step;
 use super::room::Mark;
-use super::{Event, Fault, Kind, Ledger, RoomIx, Side, UserIx, What};
+use super::{Event, Fault, Kind, Ledger, RoomIx, Side, Told, UserIx};
 
 impl Ledger {
     /// The user is a member and cannot hear: nothing is due to it.
@@ -29,21 +29,12 @@ impl Ledger {
     /// order says, and nobody is owed less for it.
     pub fn looked_at(&mut self, room: RoomIx, events: &[Event<'_>]) {
         for event in events {
-            let mark = match event.what {
-                What::Posted { n, user: account, origin_id, digest } => {
-                    match self.known(room, account, origin_id, digest) {
-                        Some(send) => {
-                            self.place_send(send, event.seq, n, Some(event.prev), "page");
-                        }
-                        None => self.foreign(format!("a page has {event:?}, never sent so")),
-                    }
-                    continue;
-                }
-                What::Joined { user } => Mark::joined(user),
-                What::Left { user } => Mark::left(user),
-                What::Created => Mark::created(),
-            };
-            self.place(room, event.seq, mark, Some(event.prev), "page");
+            let (seq, prev) = (event.seq, Some(event.prev));
+            match self.told(room, event) {
+                None => self.foreign(format!("a page has {event:?}, never asked for so")),
+                Some(Told::Post(send, n)) => self.place_send(send, seq, n, prev, "page"),
+                Some(Told::Mark(mark)) => self.place_mark(room, seq, mark, prev, "page"),
+            }
         }
     }
 
@@ -51,15 +42,18 @@ impl Ledger {
     pub fn caught_up(&mut self, user: UserIx, room: RoomIx, events: &[Event<'_>]) {
         let listener = self.listener_for(user, room);
         for event in events {
-            let mut post = false;
-            if let What::Posted { n, user: account, origin_id, digest } = event.what {
-                let Some(send) = self.known(room, account, origin_id, digest) else {
-                    self.foreign(format!("a page has {event:?}, which was never sent so"));
-                    continue;
-                };
-                self.counts.deliveries += 1;
-                self.place_send(send, event.seq, n, Some(event.prev), "page");
-                post = true;
+            let (seq, prev) = (event.seq, Some(event.prev));
+            let Some(told) = self.told(room, event) else {
+                self.foreign(format!("a page has {event:?}, which was never asked for so"));
+                continue;
+            };
+            let post = matches!(told, Told::Post(..));
+            match told {
+                Told::Post(send, n) => {
+                    self.counts.deliveries += 1;
+                    self.place_send(send, seq, n, prev, "page");
+                }
+                Told::Mark(mark) => self.place_mark(room, seq, mark, prev, "page"),
             }
             let listener = &mut self.listeners[listener as usize];
             // Pages hold events that are not pushed as well; the chain skips those.

@@ -4,6 +4,7 @@
 //! Neighbours: made of a `Scenario`; the runner does the deeds at their times. Membership is
 //! followed as planned, so that nobody is made to speak where he has left.
 
+mod changes;
 mod lives;
 mod rooms;
 mod words;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::drivers::{Act, Change};
 use crate::scenario::{Arrivals, Phase, Profile, Scenario};
+use changes::Changing;
 use lives::Living;
 pub use rooms::{PlannedRoom, rooms};
 use words::Lengths;
@@ -56,6 +59,28 @@ pub enum Deed {
         user: u32,
         /// Where.
         room: u32,
+    },
+    /// Change a message of this room: the sender's own, or by answering it.
+    Change {
+        /// Where.
+        room: u32,
+        /// Who answers; another text and a deletion are the sender's own.
+        user: u32,
+        /// How.
+        change: Change,
+        /// Which of the newest, at random.
+        pick: u32,
+    },
+    /// Put a member out, or let him in again.
+    Moderate {
+        /// Who made the room.
+        by: u32,
+        /// Where.
+        room: u32,
+        /// Whom.
+        user: u32,
+        /// How.
+        act: Act,
     },
     /// Read nothing for a while.
     Stall {
@@ -115,6 +140,7 @@ pub struct Plan {
     /// The load over time, where it is not the same.
     profile: Option<Profile>,
     lives: Vec<Living>,
+    changing: Changing,
 }
 
 #[derive(Debug)]
@@ -138,6 +164,10 @@ enum Kind {
     ReconnectOne(u32),
     /// By its place in `lives`.
     Life(usize),
+    Change(Change),
+    PutOut(Act),
+    /// The next whose ban is over.
+    LetIn,
 }
 
 impl Plan {
@@ -157,8 +187,10 @@ impl Plan {
             gone: Vec::new(),
             stalls: Vec::new(),
             profile: Profile::of(&scenario.phases),
+            changing: Changing::default(),
         };
         plan.add_rooms(scenario);
+        plan.add_changes(scenario);
         let seed = scenario.seed;
         let each_second = |share: f64| share * f64::from(users);
         let churn = &scenario.churn;
@@ -193,7 +225,8 @@ impl Plan {
                 let able: Vec<u32> = members.iter().copied().filter(wears).collect();
                 let all = able.len() == members.len();
                 let count = kind.speakers.unwrap_or(kind.members);
-                let some = !all || count < kind.members;
+                // Nobody leaves a room of two.
+                let some = !all || count < kind.members || kind.direct;
                 self.speakers.push(some.then(|| some_of(&able, count, &mut chance)));
                 let (rate, shaped) = (kind.sends_per_second, !kind.steady);
                 self.add(Kind::Room(room), rate, kind.arrivals, shaped, chance);
@@ -290,7 +323,8 @@ impl Plan {
         }
         let at = chance.random_range(0..members.len());
         let user = members[at];
-        if self.speakers[room].as_ref().is_some_and(|speakers| speakers.contains(&user)) {
+        let speaks = self.speakers[room].as_ref().is_some_and(|it| it.contains(&user));
+        if speaks || self.changing.keeps(room, user) {
             return None;
         }
         members.swap_remove(at);
@@ -347,6 +381,12 @@ impl Iterator for Plan {
                 }
                 continue;
             }
+            if matches!(self.sources[source].kind, Kind::LetIn) {
+                match self.let_in() {
+                    Some(deed) => return Some(Planned { at, deed }),
+                    None => continue,
+                }
+            }
             self.schedule(source, at);
             let deed = match self.sources[source].kind {
                 Kind::Room(room) => Some(self.say(source, room)),
@@ -359,7 +399,9 @@ impl Iterator for Plan {
                     let (_, user, lasts) = self.stalls[stall];
                     Some(Deed::Stall { user, lasts })
                 }
-                Kind::Life(_) => None,
+                Kind::Change(change) => self.change(source, change),
+                Kind::PutOut(act) => self.put_out(source, act, at),
+                Kind::Life(_) | Kind::LetIn => None,
             };
             if let Some(deed) = deed {
                 return Some(Planned { at, deed });

@@ -18,6 +18,8 @@ pub struct PlannedRoom {
     pub kind: usize,
     /// What it is called, before the run's own suffix.
     pub name: String,
+    /// Of two, made by writing to the other.
+    pub direct: bool,
     /// Who is in it at the beginning; the first makes it.
     pub members: Vec<u32>,
 }
@@ -29,7 +31,7 @@ pub fn rooms(scenario: &Scenario) -> Vec<PlannedRoom> {
         for number in 0..kind.count {
             let members = members(scenario, of, kind, number);
             let name = format!("{}-{number}", kind.name);
-            rooms.push(PlannedRoom { kind: of, name, members });
+            rooms.push(PlannedRoom { kind: of, name, direct: kind.direct, members });
         }
     }
     for (number, life) in scenario.lives.iter().enumerate() {

@@ -21,14 +21,15 @@ fn the_same_seed_gives_the_same_deeds_and_another_gives_others() {
     assert_ne!(plan("seed=7"), plan("seed=8"));
 }
 
-/// Figures of years stand beside each other by this name.
+/// Figures of years stand beside each other by this name. It was another until messages could be changed and
+/// members put out.
 #[test]
 fn canonical_is_deed_for_deed_what_it_always_was() {
     let mut hash = blake3::Hasher::new();
     for planned in Plan::new(&canonical(&[])) {
         hash.update(format!("{planned:?}").as_bytes());
     }
-    assert_eq!(&hash.finalize().to_hex()[..16], "77a7c13fa42277fb");
+    assert_eq!(&hash.finalize().to_hex()[..16], "5ec715c50b5c21c5");
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn deeds_come_in_order_and_at_the_rates_asked_for() {
     let deeds: Vec<Planned> = Plan::new(&canonical(&[])).collect();
     assert!(deeds.is_sorted_by_key(|it| it.at));
     assert!(deeds.last().unwrap().at < Duration::from_mins(1));
-    let team = count(&deeds, |it| matches!(it, Deed::Say { room: 1.., .. }));
+    let team = count(&deeds, |it| matches!(it, Deed::Say { room: 1..=100, .. }));
     assert!((6_000..=6_001).contains(&team), "evenly spaced: {team}");
     let lobby = count(&deeds, |it| matches!(it, Deed::Say { room: 0, .. }));
     assert!((1_050..1_350).contains(&lobby), "1,200 by chance, four deviations: {lobby}");
@@ -71,11 +72,22 @@ fn nobody_speaks_joins_or_leaves_where_it_makes_no_sense() {
     let rooms = rooms(&scenario);
     let mut members: Vec<BTreeSet<u32>> =
         rooms.iter().map(|room| room.members.iter().copied().collect()).collect();
+    let mut out = BTreeSet::new();
     for planned in Plan::new(&scenario) {
         match planned.deed {
             Deed::Say { room, user, .. } => assert!(members[room as usize].contains(&user)),
             Deed::Join { room, user } => assert!(members[room as usize].insert(user)),
             Deed::Leave { room, user } => assert!(members[room as usize].remove(&user)),
+            Deed::Moderate { room, user, act: Act::Kick | Act::Ban, by } => {
+                assert_eq!(by, rooms[room as usize].members[0], "who made it keeps its order");
+                assert!(by != user && members[room as usize].remove(&user));
+                out.insert((room, user));
+            }
+            // Who is banned does not come before he is let in.
+            Deed::Moderate { room, user, act: Act::Unban, .. } => {
+                assert!(!members[room as usize].contains(&user));
+            }
+            Deed::Change { room, user, .. } => assert!(members[room as usize].contains(&user)),
             Deed::Reconnect { .. } | Deed::Stall { .. } => {}
             Deed::Arrive { .. } | Deed::Look { .. } | Deed::Depart { .. } => {
                 panic!("canonical has no lives")
@@ -83,6 +95,34 @@ fn nobody_speaks_joins_or_leaves_where_it_makes_no_sense() {
         }
     }
     assert!(members.iter().all(|room| room.len() >= MEMBERS_KEPT));
+    assert!(out.len() > 30 && out.iter().all(|(room, _)| !rooms[*room as usize].direct));
+}
+
+#[test]
+fn changes_and_removals_come_at_the_rates_asked_for_and_every_ban_is_lifted_in_its_time() {
+    let deeds: Vec<Planned> = Plan::new(&canonical(&["seconds=600"])).collect();
+    let change = |wanted| {
+        let is = |it: &&Planned| matches!(it.deed, Deed::Change { change, .. } if change == wanted);
+        deeds.iter().filter(is).count()
+    };
+    // 2 % of 130 a second, four deviations either way.
+    for wanted in [Change::Edit, Change::Delete, Change::React] {
+        assert!((1_400..1_720).contains(&change(wanted)), "{wanted:?}: {}", change(wanted));
+    }
+    let acts = |wanted| {
+        let of = deeds.iter().filter_map(|it| match it.deed {
+            Deed::Moderate { room, user, act, .. } if act == wanted => Some((it.at, room, user)),
+            _ => None,
+        });
+        of.collect::<Vec<_>>()
+    };
+    let (kicks, bans, unbans) = (acts(Act::Kick), acts(Act::Ban), acts(Act::Unban));
+    // A draw that falls on who made the room or speaks in the lobby puts nobody out.
+    assert!((400..600).contains(&kicks.len()), "{}", kicks.len());
+    assert!((400..600).contains(&bans.len()), "{}", bans.len());
+    let lifted = bans.iter().map(|(at, room, user)| (*at + Duration::from_secs(3), *room, *user));
+    let lifted: Vec<_> = lifted.filter(|(at, ..)| *at < Duration::from_mins(10)).collect();
+    assert_eq!(unbans, lifted);
 }
 
 #[test]

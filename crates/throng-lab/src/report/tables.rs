@@ -252,7 +252,11 @@ fn counts(run: &Folder) -> Table {
                 ),
             ),
             ("beside a bare floor", beside(run)),
-            ("membership events told", n(it.notices)),
+            ("events told that are no posts", n(it.notices)),
+            (
+                "messages changed, members put out",
+                format!("{} and {}", n(it.changes), n(it.removals)),
+            ),
             (
                 "read back and compared",
                 format!(

@@ -91,6 +91,8 @@ impl Crowd {
                 let action = Action::Latest { room: number, before, limit: history };
                 self.ask(user, Asked::Look(room), &action, sockets);
             }
+            Todo::Change { send, change } => self.change(user, send, change, sockets),
+            Todo::Moderate { room, of, act } => self.moderate(user, (room, of), act, sockets),
             Todo::Post { send, bytes, again } => {
                 if again {
                     self.ledger.sent_again(send);
@@ -155,7 +157,7 @@ impl Crowd {
             Asked::Create(room) => self.make(room, sockets),
             // Passwords wait in the server's queue; who finds it full tries again, as people do.
             Asked::Authenticate => self.log_in(user, sockets),
-            Asked::Post { .. } => {
+            Asked::Post { .. } | Asked::Change { .. } | Asked::Moderate { .. } => {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused for a while"));
             }
         }
@@ -165,7 +167,13 @@ impl Crowd {
     pub fn make(&mut self, room: u32, sockets: &mut Sockets) {
         let place = &self.places[room as usize];
         let (maker, name) = (place.maker, place.name.clone());
-        self.ask(maker, Asked::Create(room), &Action::CreateRoom { name: &name }, sockets);
+        let action = if place.direct {
+            let other = self.me(place.members[1]);
+            Action::OpenDirect { user: self.accounts[other.0 as usize].id }
+        } else {
+            Action::CreateRoom { name: &name }
+        };
+        self.ask(maker, Asked::Create(room), &action, sockets);
     }
 
     pub(super) fn ask(

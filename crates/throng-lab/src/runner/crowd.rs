@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::reply::{NOT_MEMBER, Place, Reply, TOO_OLD, judge};
+use super::changes::Recent;
+use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::user::{self, Asked, Link, User};
 use crate::clock::{self, Nanos};
 use crate::drivers::{self, Action, Broken, Dress, Memory, Observation, Outcome};
@@ -19,6 +20,8 @@ use crate::plan::{PlannedRoom, Words};
 use crate::recorder::Recorder;
 use crate::scenario::{Login, Scenario};
 
+/// Who is banned and wants to come in asks again after so long.
+const JOINS_AGAIN_MS: u32 = 300;
 /// Reasons and refusals kept by name.
 const NAMES_MAX: usize = 100;
 
@@ -113,11 +116,13 @@ pub struct Crowd {
     pub rows_done: VecDeque<u32>,
     /// What was asked of a protocol that has no such thing, with how often.
     pub unsupported: BTreeMap<String, u64>,
+    /// What may be changed.
+    pub(super) recent: Recent,
     pub(super) epoch: Option<u32>,
     pub(super) body: String,
     /// For each user, its further connections, which only post.
     pub(super) lanes: Vec<Vec<u32>>,
-    accounts: Vec<Account>,
+    pub(super) accounts: Vec<Account>,
     door: Door,
     host: Rc<str>,
     memories: [Rc<RefCell<Memory>>; 2],
@@ -142,6 +147,7 @@ impl Crowd {
             kind: room.kind,
             name: format!("{}-{run:08x}", room.name),
             maker: room.members[0],
+            direct: room.direct,
             members: room.members,
             made: None,
         });
@@ -162,6 +168,7 @@ impl Crowd {
             row_bytes: scenario.bodies.bytes_median,
             rows_done: VecDeque::new(),
             unsupported: BTreeMap::new(),
+            recent: Recent::new(scenario.changes.of_messages()),
             epoch: None,
             body: String::new(),
             lanes: Vec::new(),
@@ -314,7 +321,9 @@ impl Crowd {
 
     /// The hot path: what is told is judged and recorded as it is read.
     fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
-        let Self { users, places, ledger, recorder, follows, out, kinds, server: name, .. } = self;
+        let Self {
+            users, places, ledger, recorder, follows, out, kinds, recent, server: name, ..
+        } = self;
         let User { me, driver, asked, live_since, row, .. } = &mut users[user as usize];
         let (me, live_since, in_row) = (*me, *live_since, row.is_some());
         let hears = driver.hears();
@@ -330,13 +339,15 @@ impl Crowd {
                 }
                 follows.push(Follow::Ready { epoch });
             }
-            Observation::Left { room, seq } => ledger.told_left(me, room, seq),
+            Observation::Left { room, seq, removed } => ledger.told_left(me, room, seq, removed),
             Observation::Goodbye { code, .. } => follows.push(Follow::Goodbye { code }),
             Observation::Reply { tag, outcome } => match (user::answered(asked, tag), outcome) {
                 (None, _) => follows.push(Follow::Unasked { tag }),
                 (Some(Asked::Post { send, .. }), Outcome::Posted(posted)) => {
                     if let Some(intended) = ledger.acked(send, &posted) {
-                        let kind = kinds[ledger.room_of(send).0 as usize];
+                        let room = ledger.room_of(send);
+                        recent.acked(room, send);
+                        let kind = kinds[room.0 as usize];
                         recorder.acked(kind, intended, now, intended >= live_since);
                     }
                     if in_row {
@@ -403,6 +414,8 @@ impl Crowd {
                 self.kinds.push(self.places[room as usize].kind);
                 self.ledger.asked_membership(ix);
                 self.places[room as usize].made = Some((number, ix));
+                // Of a room of two, the last that happened is that the other joined.
+                let seq = if self.places[room as usize].direct { 0 } else { seq };
                 let it = &mut self.users[user as usize];
                 it.rooms.push(room);
                 let me = it.me;
@@ -413,13 +426,30 @@ impl Crowd {
                 }
             }
             (Asked::Leave(room), Reply::Done) => self.users[user as usize].forget_room(room),
-            (Asked::Resume(room), Reply::Rejected { code: NOT_MEMBER, .. }) => {
+            (
+                Asked::Resume(room) | Asked::CatchUp(room),
+                Reply::Rejected { code: NOT_MEMBER | BANNED, .. },
+            ) => {
                 let (ix, me) = (self.ix(room), self.me(user));
-                if !self.users[user as usize].forget_leave(room) {
+                let leaves = self.users[user as usize].forget_leave(room);
+                if !leaves && self.ledger.may_be_out(me, ix) {
+                    self.ledger.put_out_while_away(me, ix);
+                } else if !leaves {
                     self.ledger.expelled(me, ix);
                 }
                 self.ledger.not_member(me, ix);
                 self.resumed_one(user, sockets, now);
+            }
+            // Its ban is not lifted yet: it tries again, as people do.
+            (Asked::Join(room), Reply::Rejected { code: BANNED, name, .. })
+                if self.ledger.may_be_out(self.me(user), self.ix(room)) =>
+            {
+                count(&mut self.refusals, name);
+                let since = self.users[user as usize].lost_at;
+                self.later.push(Later { ms: JOINS_AGAIN_MS, user, asked, since });
+            }
+            (Asked::Change { .. } | Asked::Moderate { .. }, Reply::Rejected { name, .. }) => {
+                count(&mut self.refusals, name);
             }
             (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. })
             | (Asked::CatchUp(room), Reply::Page { more: true }) => {

@@ -6,6 +6,7 @@
 //! model).
 
 mod acts;
+mod changes;
 mod crowd;
 mod figures;
 mod reply;
@@ -347,6 +348,13 @@ impl Runner<'_> {
             Deed::Leave { user, room } => {
                 self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
             }
+            Deed::Change { room, user, change, pick } => {
+                self.crowd.change_due((room, user), change, pick, sockets);
+            }
+            Deed::Moderate { by, room, user, act } => {
+                let of = self.crowd.me(user);
+                self.crowd.doing(by, Todo::Moderate { room, of, act }, sockets);
+            }
             Deed::Reconnect { user } => self.drop_connection(user, sockets, now),
             Deed::Stall { user, lasts } => {
                 let it = &mut self.crowd.users[user as usize];
@@ -480,8 +488,13 @@ impl Runner<'_> {
 
     fn join_all(&mut self, sockets: &mut Sockets) {
         for room in 0..self.crowd.places.len() as u32 {
+            let direct = self.crowd.places[room as usize].direct;
             for member in self.crowd.places[room as usize].members.clone().into_iter().skip(1) {
-                self.crowd.doing(member, Todo::Join { room }, sockets);
+                if direct {
+                    self.crowd.join_direct(member, room, sockets);
+                } else {
+                    self.crowd.doing(member, Todo::Join { room }, sockets);
+                }
             }
         }
     }

@@ -8,6 +8,8 @@ use crate::ledger::{Ledger, RoomIx, UserIx};
 
 /// Of the server's table: not a member of the room.
 pub const NOT_MEMBER: u32 = 206;
+/// Of the server's table: may not come in.
+pub const BANNED: u32 = 213;
 /// Of the server's table: too old to be resumed.
 pub const TOO_OLD: u32 = 207;
 /// A room, known by its index in the plan.
@@ -16,6 +18,8 @@ pub struct Place {
     pub kind: usize,
     pub name: String,
     pub maker: u32,
+    /// Of two: the other is a member as soon as it is made.
+    pub direct: bool,
     pub members: Vec<u32>,
     /// Once it was made: the server's number, and the ledger's index.
     pub made: Option<(u32, RoomIx)>,
@@ -46,8 +50,9 @@ pub fn judge(
         | Asked::Hear(room)
         | Asked::Look(room)
         | Asked::CatchUp(room)
+        | Asked::Moderate { room, .. }
         | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
-        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } => None,
+        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } | Asked::Change { .. } => None,
     };
     match (asked, room, outcome) {
         (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
@@ -69,10 +74,17 @@ pub fn judge(
             ledger.looked_at(room, events);
         }
         (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
-        // Only a leave whose reply was lost is asked for twice.
-        (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER, .. }) => {
+        // Only a leave whose reply was lost is asked for twice; or one who was put out wants to go.
+        (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER | BANNED, .. }) => {
             ledger.not_member(me, room);
         }
+        (Asked::Change { send, change }, _, Outcome::Applied { seq, already: false }) => {
+            ledger.changed(me, send, change, seq);
+        }
+        (Asked::Moderate { of, act, .. }, Some(room), Outcome::Applied { seq, already: false }) => {
+            ledger.acted(room, of, act, seq);
+        }
+        (Asked::Change { .. } | Asked::Moderate { .. }, _, Outcome::Applied { .. }) => {}
         (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
             ledger.resumed(me, room, position.seq);
         }
@@ -86,7 +98,12 @@ pub fn judge(
         }
         (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
             if let Asked::Post { send, .. } = asked {
-                ledger.refused(send);
+                let outside = matches!(code, NOT_MEMBER | BANNED);
+                if outside && ledger.may_be_out(me, ledger.room_of(send)) {
+                    ledger.refused_outside(send);
+                } else {
+                    ledger.refused(send);
+                }
             }
             return Reply::Rejected { code, name: name.into(), retry_after_ms };
         }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::Nanos;
-use crate::drivers::{Dress, Driver};
+use crate::drivers::{Act, Change, Dress, Driver};
 use crate::engine::ConnId;
 use crate::ledger::{SendIx, UserIx};
 use crate::scenario::Login;
@@ -89,6 +89,17 @@ pub enum Asked {
         send: SendIx,
         bytes: u32,
     },
+    /// Something was to be done to a message.
+    Change {
+        send: SendIx,
+        change: Change,
+    },
+    /// Somebody was to be put out, or let in.
+    Moderate {
+        room: u32,
+        of: UserIx,
+        act: Act,
+    },
     /// Hear a room from where it was left.
     Resume(u32),
     /// Hear a room from now on.
@@ -108,6 +119,8 @@ pub enum Todo {
     Leave { room: u32, again: bool },
     Post { send: SendIx, bytes: u32, again: bool },
     Look { room: u32, history: u32 },
+    Change { send: SendIx, change: Change },
+    Moderate { room: u32, of: UserIx, act: Act },
 }
 
 impl User {
@@ -125,8 +138,13 @@ impl User {
                 Asked::Post { send, bytes } => {
                     self.backlog.push_front(Todo::Post { send, bytes, again: true });
                 }
-                // Asked again by coming back; pages by the verification itself.
-                Asked::Authenticate
+                Asked::Moderate { room, of, act } => {
+                    self.backlog.push_front(Todo::Moderate { room, of, act });
+                }
+                // Whether a change was made is for the room's order to say. The others are asked for again
+                // by coming back; pages by the verification itself.
+                Asked::Change { .. }
+                | Asked::Authenticate
                 | Asked::Create(_)
                 | Asked::Resume(_)
                 | Asked::Hear(_)

@@ -134,6 +134,7 @@ impl Scenario {
             self.check_threshold(threshold)?;
         }
         self.check_bodies()?;
+        self.check_changes()?;
         self.check_churn()
     }
 
@@ -151,6 +152,15 @@ impl Scenario {
         within(&key("zipf"), room.zipf.unwrap_or(1.0), 0.1, 4.0)?;
         let most = if members == 0.0 { 0.0 } else { 200_000.0 };
         within(&key("sends_per_second"), room.sends_per_second, 0.0, most)?;
+        if room.direct {
+            within(&key("members"), members, 2.0, 2.0)?;
+            within(&key("count"), f64::from(room.count), 1.0, (users / 2.0).floor())?;
+            let plain = room.zipf.is_none() && room.speakers.is_none();
+            if !plain || self.rooms.iter().filter(|room| room.direct).count() > 1 {
+                let why = "a room of two has neither zipf nor speakers, and two people have one";
+                return Err(Broken::new(key("direct"), format!("{}: {why}", key("direct"))));
+            }
+        }
         let dresses = &self.users.dresses;
         if let Some(dress) = room.speakers_in.filter(|dress| !dresses.contains(dress)) {
             let why = format!("{}: nobody in users.dresses is {dress:?}", key("speakers_in"));
@@ -248,6 +258,24 @@ impl Scenario {
             let known: Vec<&str> = self.rooms.iter().map(|it| it.name.as_str()).collect();
             Broken::new(key, format!("{key} = `{name}` is not one of {}", known.join(", ")))
         })
+    }
+
+    fn check_changes(&self) -> Result<(), Broken> {
+        let it = &self.changes;
+        share("changes.edits", it.edits)?;
+        share("changes.deletes", it.deletes)?;
+        share("changes.reactions", it.reactions)?;
+        within("changes.kicks", it.kicks, 0.0, 1_000.0)?;
+        within("changes.bans", it.bans, 0.0, 1_000.0)?;
+        within("changes.ban_seconds", it.ban_seconds, 0.0, 3_600.0)?;
+        let speaks_only = self.users.dresses.contains(&Dress::Rest);
+        let direct = self.rooms.iter().any(|room| room.direct);
+        if (speaks_only || !self.lives.is_empty()) && (direct || !it.are_none()) {
+            let why =
+                "changes: only among users who hear and are there all the time (no rest, no lives)";
+            return Err(Broken::new("changes.edits", why));
+        }
+        Ok(())
     }
 
     fn check_bodies(&self) -> Result<(), Broken> {

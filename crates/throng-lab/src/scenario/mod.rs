@@ -1,11 +1,12 @@
 //! What a run is to do, as data: a TOML file in `scenarios/`, checked before anything starts.
 //!
 //! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's
-//! inside. In this folder: `abuse` (who means ill), `shape` (phases and load over time), `life` (users who come and go),
+//! inside. In this folder: `abuse` (who means ill), `changes` (what is done beside saying something), `shape` (phases and load over time), `life` (users who come and go),
 //! `settings` (`--set`), `check` (bounds, with the line they are broken in), `scale` (the same
 //! scenario, larger), `threshold` (what it must reach).
 
 mod abuse;
+mod changes;
 mod check;
 mod life;
 mod scale;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drivers::Dress;
 pub use abuse::{Abuse, Abusers};
+pub use changes::Changes;
 pub use life::{Life, Login, Order, Row};
 pub use scale::Measure;
 pub use shape::{Phase, Profile, Ramp, Shape, Spike};
@@ -67,6 +69,9 @@ pub struct Scenario {
     /// Who comes and goes.
     #[serde(default)]
     pub churn: Churn,
+    /// What is done beside saying something.
+    #[serde(default, skip_serializing_if = "Changes::are_none")]
+    pub changes: Changes,
     /// When the run is not to be believed.
     #[serde(default)]
     pub self_check: SelfCheck,
@@ -208,6 +213,9 @@ pub struct Rooms {
     pub sends_per_second: f64,
     /// How they follow each other.
     pub arrivals: Arrivals,
+    /// Rooms of two, made by the one who writes to the other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
     /// The phases' load does not change what is said here: a probe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub steady: bool,

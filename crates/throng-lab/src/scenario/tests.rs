@@ -18,7 +18,8 @@ fn canonical_is_what_the_yardstick_says() {
     near(scenario.seconds, 60.0);
     let sends: f64 =
         scenario.rooms.iter().map(|it| f64::from(it.count) * it.sends_per_second).sum();
-    near(sends, 120.0);
+    near(sends, 130.0);
+    near(scenario.changes.kicks + scenario.changes.bans, 2.0);
 }
 
 #[test]

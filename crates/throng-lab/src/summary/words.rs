@@ -64,7 +64,7 @@ impl Summary {
         )?;
         writeln!(
             to,
-            "deliveries  {} of {} due ({:.0}/s), and {} membership events",
+            "deliveries  {} of {} due ({:.0}/s), and {} events that are no posts",
             ledger.deliveries, ledger.deliveries_due, self.rates.deliveries, ledger.notices
         )?;
         writeln!(
@@ -77,6 +77,13 @@ impl Summary {
             ledger.doubted,
             ledger.away
         )?;
+        if ledger.changes + ledger.removals > 0 {
+            writeln!(
+                to,
+                "changes     {} edits, deletions and reactions, {} members put out, {} sends refused for it",
+                ledger.changes, ledger.removals, ledger.refused_outside
+            )?;
+        }
         self.write_latencies(to)?;
         phases::write(&self.phases, &self.rows, to)?;
         self.write_costs(to)

@@ -96,7 +96,7 @@ fn hear(dress: Dress, chop: usize) -> (Vec<String>, Vec<u8>) {
 fn every_dress_tells_the_same_however_its_bytes_are_cut() {
     let (told, _) = hear(Dress::WsJson, usize::MAX >> 1);
     assert_eq!(told.len(), 5);
-    assert_eq!(told[4], "Left { room: 1, seq: 6 }");
+    assert_eq!(told[4], "Left { room: 1, seq: 6, removed: None }");
     assert_eq!(told[1], "1/5 after 3: post 4 o-1 true");
     assert_eq!(told[1], told[3], "a frame recalled says what it said when it was decoded");
     for dress in [Dress::WsJson, Dress::WsProtobuf, Dress::Raw] {

@@ -51,6 +51,8 @@ pub struct Ledger {
     pub refused: u64,
     pub unanswered: u64,
     pub repeats: u64,
+    pub changes: u64,
+    pub removals: u64,
     pub deliveries: u64,
     pub deliveries_due: u64,
     pub notices: u64,
