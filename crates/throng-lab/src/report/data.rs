@@ -91,7 +91,7 @@ pub fn json(run: &Folder) -> String {
             "p99_ms": it.p99_ms, "p999_ms": it.p999_ms, "max_ms": it.max_ms,
         })
     };
-    let report = json!({
+    let mut report = json!({
         "schema": SCHEMA,
         "run_schema": run.manifest.schema,
         "scenario": summary.scenario,
@@ -110,11 +110,14 @@ pub fn json(run: &Folder) -> String {
             "last": latency(&summary.latency.last),
         },
         "server_cpu_us_per_delivery": summary.cost.map(|it| it.cpu_us_per_delivery),
-        "floor": summary.floor,
         "server_rss_max_bytes": summary.cost.map(|it| it.rss_max_bytes),
         "phases": run.phases().iter().map(|(name, at)| json!({ "name": name, "second": at }))
             .collect::<Vec<_>>(),
     });
+    if let Some(floor) = &summary.floor {
+        // Only where it was asked for: reports of older folders stay as they are.
+        report["floor"] = json!(floor);
+    }
     let mut text = serde_json::to_string_pretty(&report).expect("it is made of plain values");
     text.push('\n');
     text

@@ -114,6 +114,18 @@ impl Crowd {
         self.ask(user, Asked::Moderate { room, of, act }, &action, sockets);
     }
 
+    /// A resume was refused: it had left and did not know yet, or was put out.
+    pub(super) fn is_out(&mut self, user: u32, room: u32) {
+        let (ix, me) = (self.ix(room), self.me(user));
+        let leaves = self.users[user as usize].forget_leave(room);
+        if !leaves && self.ledger.may_be_out(me, ix) {
+            self.ledger.put_out_while_away(me, ix);
+        } else if !leaves {
+            self.ledger.expelled(me, ix);
+        }
+        self.ledger.not_member(me, ix);
+    }
+
     /// The room of two was made by the other: this one is a member already, and hears it from now on.
     pub fn join_direct(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
         self.users[user as usize].rooms.push(room);

@@ -410,34 +410,14 @@ impl Crowd {
                 self.come_back(user, sockets, now);
             }
             (Asked::Create(room), Reply::Made { number, seq, from }) => {
-                let ix = self.ledger.add_room(number, 0);
-                self.kinds.push(self.places[room as usize].kind);
-                self.ledger.asked_membership(ix);
-                self.places[room as usize].made = Some((number, ix));
-                // Of a room of two, the last that happened is that the other joined.
-                let seq = if self.places[room as usize].direct { 0 } else { seq };
-                let it = &mut self.users[user as usize];
-                it.rooms.push(room);
-                let me = it.me;
-                if it.driver.hears() {
-                    self.ledger.joined(me, ix, seq, from);
-                } else {
-                    self.ledger.joined_unheard(me, ix, seq);
-                }
+                self.room_made(user, room, (number, seq, from));
             }
             (Asked::Leave(room), Reply::Done) => self.users[user as usize].forget_room(room),
             (
                 Asked::Resume(room) | Asked::CatchUp(room),
                 Reply::Rejected { code: NOT_MEMBER | BANNED, .. },
             ) => {
-                let (ix, me) = (self.ix(room), self.me(user));
-                let leaves = self.users[user as usize].forget_leave(room);
-                if !leaves && self.ledger.may_be_out(me, ix) {
-                    self.ledger.put_out_while_away(me, ix);
-                } else if !leaves {
-                    self.ledger.expelled(me, ix);
-                }
-                self.ledger.not_member(me, ix);
+                self.is_out(user, room);
                 self.resumed_one(user, sockets, now);
             }
             // Its ban is not lifted yet: it tries again, as people do.
@@ -445,11 +425,7 @@ impl Crowd {
                 if self.ledger.may_be_out(self.me(user), self.ix(room)) =>
             {
                 count(&mut self.refusals, name);
-                let since = self.users[user as usize].lost_at;
-                self.later.push(Later { ms: JOINS_AGAIN_MS, user, asked, since });
-            }
-            (Asked::Change { .. } | Asked::Moderate { .. }, Reply::Rejected { name, .. }) => {
-                count(&mut self.refusals, name);
+                self.later(user, asked, JOINS_AGAIN_MS);
             }
             (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. })
             | (Asked::CatchUp(room), Reply::Page { more: true }) => {
@@ -462,6 +438,9 @@ impl Crowd {
                 self.resumed_one(user, sockets, now);
             }
             (Asked::Page(room), Reply::Page { more: true }) => self.read_page(room, sockets),
+            (Asked::Change { .. } | Asked::Moderate { .. }, Reply::Rejected { name, .. }) => {
+                count(&mut self.refusals, name);
+            }
             (Asked::Post { .. }, Reply::Rejected { name, .. }) => {
                 count(&mut self.refusals, name);
                 self.row_acked(user, sockets, now);
@@ -477,13 +456,35 @@ impl Crowd {
                     let since = self.users[user as usize].login_asked;
                     self.recorder.login_refused.record(now.since(since));
                 }
-                let since = self.users[user as usize].lost_at;
-                self.later.push(Later { ms: ms.max(1), user, asked, since });
+                self.later(user, asked, ms.max(1));
             }
             (asked, Reply::Rejected { code, name, .. }) => {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused: {code} {name}"));
             }
             _ => {}
+        }
+    }
+
+    fn later(&mut self, user: u32, asked: Asked, ms: u32) {
+        let since = self.users[user as usize].lost_at;
+        self.later.push(Later { ms, user, asked, since });
+    }
+
+    /// A room was made by its first member, who hears it after `from`.
+    fn room_made(&mut self, user: u32, room: u32, (number, seq, from): (u32, u64, u64)) {
+        let ix = self.ledger.add_room(number, 0);
+        self.kinds.push(self.places[room as usize].kind);
+        self.ledger.asked_membership(ix);
+        self.places[room as usize].made = Some((number, ix));
+        // Of a room of two, the last that happened is that the other joined.
+        let seq = if self.places[room as usize].direct { 0 } else { seq };
+        let it = &mut self.users[user as usize];
+        it.rooms.push(room);
+        let me = it.me;
+        if it.driver.hears() {
+            self.ledger.joined(me, ix, seq, from);
+        } else {
+            self.ledger.joined_unheard(me, ix, seq);
         }
     }
 

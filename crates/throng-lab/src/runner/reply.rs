@@ -4,7 +4,7 @@
 
 use super::user::Asked;
 use crate::drivers::Outcome;
-use crate::ledger::{Ledger, RoomIx, UserIx};
+use crate::ledger::{Ledger, RoomIx, SendIx, UserIx};
 
 /// Of the server's table: not a member of the room.
 pub const NOT_MEMBER: u32 = 206;
@@ -43,17 +43,7 @@ pub fn judge(
     asked: Asked,
     outcome: Outcome<'_>,
 ) -> Reply {
-    let room = match asked {
-        Asked::Join(room)
-        | Asked::Leave(room)
-        | Asked::Resume(room)
-        | Asked::Hear(room)
-        | Asked::Look(room)
-        | Asked::CatchUp(room)
-        | Asked::Moderate { room, .. }
-        | Asked::Page(room) => places[room as usize].made.map(|(_, ix)| ix),
-        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } | Asked::Change { .. } => None,
-    };
+    let room = room_of(asked).and_then(|room| places[room as usize].made).map(|(_, ix)| ix);
     match (asked, room, outcome) {
         (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
         (Asked::Create(_), _, Outcome::Joined { room, seq, position, .. }) => {
@@ -98,12 +88,7 @@ pub fn judge(
         }
         (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
             if let Asked::Post { send, .. } = asked {
-                let outside = matches!(code, NOT_MEMBER | BANNED);
-                if outside && ledger.may_be_out(me, ledger.room_of(send)) {
-                    ledger.refused_outside(send);
-                } else {
-                    ledger.refused(send);
-                }
+                refused(ledger, me, send, code);
             }
             return Reply::Rejected { code, name: name.into(), retry_after_ms };
         }
@@ -113,4 +98,29 @@ pub fn judge(
         }
     }
     Reply::Done
+}
+
+/// Which room it is about, where that is for the plan to say.
+fn room_of(asked: Asked) -> Option<u32> {
+    match asked {
+        Asked::Join(room)
+        | Asked::Leave(room)
+        | Asked::Resume(room)
+        | Asked::Hear(room)
+        | Asked::Look(room)
+        | Asked::CatchUp(room)
+        | Asked::Moderate { room, .. }
+        | Asked::Page(room) => Some(room),
+        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } | Asked::Change { .. } => None,
+    }
+}
+
+/// A post was refused; by one who had been put out, that is as it must be.
+fn refused(ledger: &mut Ledger, me: UserIx, send: SendIx, code: u32) {
+    let outside = matches!(code, NOT_MEMBER | BANNED);
+    if outside && ledger.may_be_out(me, ledger.room_of(send)) {
+        ledger.refused_outside(send);
+    } else {
+        ledger.refused(send);
+    }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::{Came, Ending, InFlight, Judged, Summary, phases};
+use crate::ledger::Verdict;
 use crate::recorder::Percentiles;
 use crate::witness::StageWork;
 
@@ -77,16 +78,22 @@ impl Summary {
             ledger.doubted,
             ledger.away
         )?;
-        if ledger.changes + ledger.removals > 0 {
-            writeln!(
-                to,
-                "changes     {} edits, deletions and reactions, {} members put out, {} sends refused for it",
-                ledger.changes, ledger.removals, ledger.refused_outside
-            )?;
-        }
+        self.write_changes(to)?;
         self.write_latencies(to)?;
         phases::write(&self.phases, &self.rows, to)?;
         self.write_costs(to)
+    }
+
+    fn write_changes(&self, to: &mut String) -> std::fmt::Result {
+        let Verdict { changes, removals, refused_outside, .. } = &self.ledger;
+        if changes + removals == 0 {
+            return Ok(());
+        }
+        let words = "edits, deletions and reactions";
+        writeln!(
+            to,
+            "changes     {changes} {words}, {removals} members put out, {refused_outside} sends refused for it"
+        )
     }
 
     fn write_latencies(&self, to: &mut String) -> std::fmt::Result {
