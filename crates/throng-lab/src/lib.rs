@@ -15,6 +15,7 @@
 //! - [`abuse`]: users who mean ill, beside those who are measured.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`capacity`]: how many a server holds, and what ran out first.
+//! - [`baseline`]: the machine's own numbers, then and now.
 //! - [`beside`]: what a bare floor does with a run's sockets.
 //! - [`compare`]: two runs, settings, protocols or builds against each other.
 //! - [`stats`]: medians, intervals, fits, for few and noisy numbers.
@@ -24,6 +25,7 @@
 
 pub mod abuse;
 pub mod arms;
+pub mod baseline;
 pub mod bench;
 pub mod beside;
 pub mod capacity;

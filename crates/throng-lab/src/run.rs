@@ -16,11 +16,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::abuse::Abused;
+use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
 use crate::monitor::{self, Machine, Steal};
 use crate::recorder::Sample;
+use crate::report::folder::day;
 use crate::runner::{self, RunError, Watch};
 use crate::scenario::{Figure, Scenario, ScenarioError};
 use crate::summary::{Ending, Evidence, SCHEMA, Summary};
@@ -60,6 +62,8 @@ pub struct RunArgs {
     pub seconds: Option<f64>,
     /// The command as it was given, for the manifest.
     pub command: String,
+    /// The machine's numbers of another day, to be looked at again before the run.
+    pub baseline: Option<PathBuf>,
     /// Drawn in place each second, for a terminal; plain lines else.
     pub live: bool,
     /// Set from outside (a signal) to end the run before its time, in order.
@@ -98,6 +102,8 @@ struct Manifest<'a> {
     server_settings_raised: &'a std::collections::BTreeMap<String, String>,
     target: String,
     machine: Machine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Beside>,
     fsync_before: Option<FsyncTimes>,
 }
 
@@ -111,6 +117,12 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let scratch = out.join("data");
+    let baseline = args.baseline.as_ref().map(|file| {
+        let beside = baseline::beside(&std::env::current_exe()?, &out, file)?;
+        writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)))?;
+        Ok(beside)
+    });
+    let baseline = baseline.transpose().map_err(failed)?;
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
     let manifest = Manifest {
         schema: SCHEMA,
@@ -122,6 +134,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         server_settings_raised: &scenario.server,
         target: target.door.address.to_string(),
         machine: Machine::here(),
+        baseline,
         fsync_before: fsync,
     };
     write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;

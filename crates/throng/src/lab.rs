@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use throng_lab::arms;
+use throng_lab::baseline;
 use throng_lab::bench::{self, Options, process};
 use throng_lab::beside;
 use throng_lab::client::{self, ClientArgs, ClientDone, ClientError};
@@ -40,6 +41,8 @@ pub enum Lab {
     Capacity(capacity::Capacity),
     /// Make a run's report again from its folder.
     Report(Report),
+    /// Keep this machine's own numbers, to be looked at again before each run (ten seconds).
+    Baseline(Baseline),
     /// Say what this machine itself could do, without any server (a minute).
     Floor(Floor),
     /// The floor in a process of its own; started by `floor`.
@@ -121,6 +124,10 @@ pub struct Run {
         conflicts_with = "arms"
     )]
     floor: Option<u8>,
+    /// The machine's numbers of another day, as `lab baseline` keeps them: the report says what has changed.
+    /// `lab-baseline.json`, where there is one.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     /// Draw the run in place as it goes; without a terminal, a line a second as ever.
     #[arg(long)]
     live: bool,
@@ -180,6 +187,20 @@ pub struct Report {
     out: Option<PathBuf>,
 }
 
+/// Arguments of `throng lab baseline`.
+#[derive(Args, Debug)]
+pub struct Baseline {
+    /// Where they are kept; `lab run` looks for this file where it is started.
+    #[arg(long, default_value = BASELINE, value_name = "FILE")]
+    file: PathBuf,
+    /// A folder on the disk that matters.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    scratch: PathBuf,
+}
+
+/// Where a baseline is kept.
+const BASELINE: &str = "lab-baseline.json";
+
 /// Arguments of `throng lab floor`.
 #[derive(Args, Debug)]
 pub struct Floor {
@@ -200,6 +221,7 @@ impl Lab {
             Self::Client(client) => return client.run(),
             Self::Report(report) => return report.run(),
             Self::List(list) => report::list(&list.runs, &mut io::stdout()),
+            Self::Baseline(baseline) => baseline.run(),
             Self::Floor(floor) => floor.run(),
             Self::FloorServe { plan } => serde_json::from_str(&plan)
                 .map_err(io::Error::from)
@@ -224,6 +246,10 @@ impl Run {
             tokens: self.tokens,
             seed: self.seed,
             seconds: self.seconds,
+            baseline: self.baseline.or_else(|| {
+                let kept = PathBuf::from(BASELINE);
+                kept.exists().then_some(kept)
+            }),
             live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             stop: signals::flag().map_err(|error| Failure::other(&error))?,
@@ -295,6 +321,13 @@ impl Report {
         }
         let said = written.iter().try_for_each(|it| writeln!(io::stdout(), "{}", it.display()));
         said.map_err(|error| Failure::other(&error))
+    }
+}
+
+impl Baseline {
+    fn run(self) -> io::Result<()> {
+        let baseline = baseline::make(&std::env::current_exe()?, &self.scratch, &self.file)?;
+        write!(io::stdout(), "{}kept        {}\n", baseline.numbers.words(), self.file.display())
     }
 }
 

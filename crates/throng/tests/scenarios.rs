@@ -284,6 +284,35 @@ fn where_the_floor_cannot_follow_it_says_so_and_the_run_stands() {
     assert!(done.said.contains("floor       not measured: "), "{}", done.said);
 }
 
+#[test]
+fn a_machine_is_looked_at_again_beside_its_baseline_and_the_report_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("baseline.json");
+    let made = run([
+        "lab",
+        "baseline",
+        "--file",
+        file.to_str().unwrap(),
+        "--scratch",
+        folder.path().to_str().unwrap(),
+    ]);
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(said(&made).contains("deliveries a CPU-second"), "{}", said(&made));
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let numbers = &kept["numbers"];
+    for of in [&numbers["round_trip_us"], &numbers["wake_up_us"][0], &numbers["fsync"]["p50_us"]] {
+        assert!(of.as_f64().unwrap() > 0.0, "{numbers}");
+    }
+    let done = short("join-hot-room", &["--baseline", file.to_str().unwrap()]);
+    let manifest: Value = serde_json::from_slice(&read(&done.out, "manifest.json")).unwrap();
+    assert_eq!(manifest["baseline"]["then"], *numbers);
+    assert!(manifest["baseline"]["other_machine"].is_null(), "{manifest}");
+    assert!(manifest["baseline"]["now"]["floor_deliveries_per_cpu_second"].as_f64() > Some(0.0));
+    run(["lab", "report", done.out.to_str().unwrap(), "--html"]);
+    let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
+    assert!(page.contains("at its baseline of "), "the machine's part has it");
+}
+
 /// Nobody's probe is heard within a microsecond.
 #[test]
 fn a_goal_that_is_missed_has_an_exit_code_and_a_case_of_its_own() {

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::baseline::Beside;
 use crate::summary::SCHEMA;
 pub use columns::{Client, Counted};
 pub use summary::*;
@@ -76,6 +77,8 @@ pub struct Manifest {
     pub target: String,
     /// Where.
     pub machine: Machine,
+    /// The machine's numbers of another day beside those before the run, where there was a baseline.
+    pub baseline: Option<Beside>,
 }
 
 /// The machine of a run.
@@ -294,6 +297,11 @@ fn cut_short(manifest: &Manifest, seconds: &[Second]) -> Summary {
         },
         ..Summary::default()
     }
+}
+
+/// Its day, as in `2026-11-21`.
+pub fn day(unix_seconds: u64) -> String {
+    utc(unix_seconds).split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A moment of the civil calendar, UTC, as in `2026-11-21 08:25:22`.

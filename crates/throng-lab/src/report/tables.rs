@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
-use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold};
+use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold, day};
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
@@ -349,6 +349,9 @@ fn machine(run: &Folder) -> Table {
         ("load average before", number(it.load_average)),
         ("seed", run.manifest.seed.to_string()),
     ];
+    if let Some(beside) = &run.manifest.baseline {
+        rows.push(("beside its baseline", beside.words(&day(beside.made_unix_seconds))));
+    }
     let raised: Vec<String> =
         run.manifest.server_settings_raised.iter().map(|(k, v)| format!("{k} = {v}")).collect();
     if !raised.is_empty() {
