@@ -82,11 +82,10 @@ pub struct Spans {
 
 impl Spans {
     /// For the file.
-    pub const WHOLE: Self =
-        Self { probe: Duration::from_millis(1_000), floor: Duration::from_millis(4_000) };
+    pub const WHOLE: Self = Self { probe: Duration::from_secs(1), floor: Duration::from_secs(4) };
     /// Before a run.
     pub const QUICK: Self =
-        Self { probe: Duration::from_millis(200), floor: Duration::from_millis(1_000) };
+        Self { probe: Duration::from_millis(200), floor: Duration::from_secs(1) };
 }
 
 /// Measures. `own` is this program, which is started as a floor; `scratch` lies on the disk that

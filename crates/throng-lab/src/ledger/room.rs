@@ -38,7 +38,7 @@ impl Mark {
 
     /// One change of one message: nobody changes one twice in the same way.
     pub fn change(change: Change, by: UserIx, of: u64) -> Self {
-        let by = u64::from(by.0) & (1 << 27) - 1;
+        let by = u64::from(by.0) & ((1 << 27) - 1);
         Self(5 << 61 | (change as u64) << 59 | by << 32 | of & u64::from(u32::MAX))
     }
 
