@@ -327,7 +327,7 @@ impl Report {
 impl Baseline {
     fn run(self) -> io::Result<()> {
         let baseline = baseline::make(&std::env::current_exe()?, &self.scratch, &self.file)?;
-        write!(io::stdout(), "{}kept        {}\n", baseline.numbers.words(), self.file.display())
+        writeln!(io::stdout(), "{}kept        {}", baseline.numbers.words(), self.file.display())
     }
 }
 
