@@ -117,12 +117,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let scratch = out.join("data");
-    let baseline = args.baseline.as_ref().map(|file| {
-        let beside = baseline::beside(&std::env::current_exe()?, &out, file)?;
-        writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)))?;
-        Ok(beside)
-    });
-    let baseline = baseline.transpose().map_err(failed)?;
+    let baseline = since_baseline(args, &out, say).map_err(failed)?;
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
     let manifest = Manifest {
         schema: SCHEMA,
@@ -241,6 +236,18 @@ fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, 
         Ok(()) => Ok(out),
         Err(error) => Err(LabError::Folder(out, error)),
     }
+}
+
+/// The machine beside what it was, where that is known.
+fn since_baseline(
+    args: &RunArgs,
+    scratch: &Path,
+    say: &mut dyn Write,
+) -> io::Result<Option<Beside>> {
+    let Some(file) = &args.baseline else { return Ok(None) };
+    let beside = baseline::beside(&std::env::current_exe()?, scratch, file)?;
+    writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)))?;
+    Ok(Some(beside))
 }
 
 /// Where a run goes that nobody gave a folder.
