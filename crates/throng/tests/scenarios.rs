@@ -297,8 +297,6 @@ fn a_machine_is_looked_at_again_beside_its_baseline_and_the_report_says_so() {
         folder.path().to_str().unwrap(),
     ]);
     assert!(made.status.success(), "{}", said(&made));
-    let told = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(told.contains("deliveries a CPU-second"), "{told}");
     let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let numbers = &kept["numbers"];
     for of in [&numbers["round_trip_us"], &numbers["wake_up_us"][0], &numbers["fsync"]["p50_us"]] {
