@@ -3,6 +3,7 @@
 import { Client } from "./client.js";
 import { size, Uploads } from "./files.js";
 import { whoIsHere, whoTypes } from "./here.js";
+import { countText, showHits } from "./hits.js";
 import { button, element, items, show } from "./lines.js";
 import { shower } from "./pictures.js";
 
@@ -94,7 +95,9 @@ function renderChat() {
   $("me").textContent = client.user?.name ?? "";
   $("notice").textContent = client.notice?.text ?? "";
   renderRooms();
+  renderHits();
   renderRoom(client.rooms.get(client.open));
+  renderTarget();
 }
 
 function stateText() {
@@ -136,6 +139,36 @@ function renderRooms() {
     closeRooms();
   });
   document.title = unreadInAll > 0 ? `(${unreadInAll}) Throng` : "Throng";
+}
+
+/** The hits last painted: they are made anew only when there are others. */
+let drawnHits = null;
+
+function renderHits() {
+  const { sought } = client;
+  $("hits-part").hidden = !sought;
+  if (sought === drawnHits) return;
+  drawnHits = sought;
+  const roomName = (id) => client.rooms.get(id)?.name ?? `#${id}`;
+  showHits($("hits"), sought?.hits ?? [], roomName, (room, seq) => {
+    following = false;
+    shownRoom = room;
+    closeRooms();
+    client.goTo(room, seq);
+  });
+  $("hits-count").textContent = sought ? countText(sought) : "";
+  $("hits-more").hidden = !sought?.next;
+}
+
+/** The message that was chosen comes into view once, and stays marked until another one is. */
+function renderTarget() {
+  const { target } = client;
+  const item = target && target.room === client.open && $("lines").querySelector(`[data-key="e${target.seq}"]`);
+  if (!item) return;
+  for (const other of $("lines").querySelectorAll(".target")) other.classList.remove("target");
+  item.classList.add("target");
+  item.scrollIntoView({ block: "center" });
+  client.target = null;
 }
 
 function renderList(list, rows, does) {
@@ -335,6 +368,15 @@ $("find").addEventListener("click", () => {
 });
 
 $("find-more").addEventListener("click", () => client.find(client.found.at(-1)?.id ?? 0));
+
+$("search-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const query = $("query").value.trim();
+  if (query === "") client.forgetSearch();
+  else client.search(query, $("only-here").checked ? client.open ?? 0 : 0);
+});
+$("hits-more").addEventListener("click", () => client.moreHits());
+$("hits-close").addEventListener("click", () => client.forgetSearch());
 
 $("leave").addEventListener("click", () => {
   const room = client.rooms.get(client.open);

@@ -6,6 +6,7 @@ import { names } from "./files.js";
 import { Timeline } from "./timeline.js";
 
 const PAGE = 50;
+const HITS = 20;
 /** A send that is refused for now is tried so often before a person is asked. */
 const TRIES = 5;
 /** Members who may be named to each other (the server's `pushed_members`). */
@@ -44,6 +45,10 @@ export class Client {
     this.notice = null;
     this.credentials = null;
     this.found = [];
+    /** What was looked for and found: { query, room, hits, total, more, next, behind }. */
+    this.sought = null;
+    /** The message that was chosen of those, until it is shown: { room, seq }. */
+    this.target = null;
   }
 
   get token() {
@@ -123,7 +128,7 @@ export class Client {
   #leaveRooms() {
     this.storage.tab.removeItem(PENDING);
     this.rooms.clear();
-    Object.assign(this, { open: null, found: [] });
+    Object.assign(this, { open: null, found: [], sought: null, target: null });
   }
 
   /** A request that is repeated for as long as the answer is "not now". */
@@ -330,6 +335,51 @@ export class Client {
     this.found = after === 0 ? reply.rooms.rooms : this.found.concat(reply.rooms.rooms);
     this.moreFound = reply.rooms.more;
     this.onChange();
+  }
+
+  /** Messages by their words; in one room, or (0) in all. With `skip`, those that follow. */
+  async search(query, room = 0, skip = 0) {
+    const earlier = skip > 0 ? this.sought.hits : [];
+    const asking = (this.asking = {});
+    const reply = await this.#ask({ search: { query, room, skip, limit: HITS } });
+    // Something else was looked for meanwhile.
+    if (!reply?.found || this.asking !== asking) return;
+    this.sought = { query, room, ...reply.found, hits: earlier.concat(reply.found.hits) };
+    this.onChange();
+  }
+
+  moreHits() {
+    const { query, room, next } = this.sought ?? {};
+    return next ? this.search(query, room, next) : undefined;
+  }
+
+  forgetSearch() {
+    this.asking = this.sought = null;
+    this.onChange();
+  }
+
+  /** Shows a message, with what was said around it. */
+  async goTo(id, seq) {
+    const room = this.rooms.get(id);
+    if (!room?.ready || room.loading) return;
+    this.open = id;
+    this.target = { room: id, seq };
+    if (!room.timeline.events.some((event) => event.seq === seq)) await this.#guard(this.#goBack(room, seq));
+    this.onChange();
+  }
+
+  async #goBack(room, seq) {
+    const { timeline } = room;
+    timeline.leaveHead();
+    const { life } = timeline;
+    room.loading = true;
+    this.onChange();
+    try {
+      const { page } = await this.#insist({ history: { room: room.id, before: seq + PAGE / 2, limit: PAGE } });
+      if (page && timeline.life === life) timeline.placed(page);
+    } finally {
+      room.loading = false;
+    }
   }
 
   /** A request of a person: a refusal is told, a lost connection too. */

@@ -122,7 +122,7 @@ function reactions({ event, reactions }, act) {
   return [...given, first];
 }
 
-function time(at) {
+export function time(at) {
   const date = new Date(at);
   const made = element("time", {}, date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   made.dateTime = date.toISOString();
@@ -130,7 +130,7 @@ function time(at) {
   return made;
 }
 
-export function element(name, data, text) {
+export function element(name, data = {}, text = undefined) {
   const made = document.createElement(name);
   Object.assign(made.dataset, data);
   if (text !== undefined) made.textContent = text;

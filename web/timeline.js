@@ -78,6 +78,18 @@ export class Timeline {
     }
   }
 
+  /** Forgets what is held, for a page from further back. */
+  leaveHead() {
+    this.reset(this.seen);
+    this.atHead = false;
+  }
+
+  /** That page: what comes after it is read from the newest lines again. */
+  placed(page) {
+    this.prepend(page);
+    this.atHead = (this.events.at(-1)?.seq ?? 0) >= this.seen;
+  }
+
   /** Where the next older page ends. */
   get before() {
     return (this.events[0]?.seq ?? this.seen + 1);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { countText } from "../hits.js";
 import { Page, refused, Server, settle } from "./world.mjs";
 
 async function inLobby(name = "ada") {
@@ -266,4 +267,43 @@ test("rooms on several pages of the list are all listened to", async () => {
   for (let i = 0; i < 20; i += 1) await settle();
   assert.equal(page.client.rooms.size, 251);
   assert.ok([...page.client.rooms.values()].every((room) => room.ready));
+});
+
+test("what is looked for is found with its marked pieces, page after page, and an older answer is passed over", async () => {
+  const { server, page, lobby } = await inLobby();
+  const event = server.say(lobby, "ben", "<b>tea</b> at four");
+  const hit = { event, pieces: [{ text: "<b>", matched: false }, { text: "tea", matched: true }] };
+  server.instead = ({ search }) => {
+    if (!search) return undefined;
+    if (search.query === "slow") return { found: { hits: [], total: 0, more: false, next: 0 } };
+    return { found: { hits: [hit], total: 2, more: false, next: search.skip === 0 ? 1 : 0 } };
+  };
+  const slow = page.client.search("slow");
+  await page.client.search("tea");
+  await slow;
+  assert.deepEqual(page.client.sought.hits, JSON.parse(JSON.stringify([hit])));
+  await page.client.moreHits();
+  assert.deepEqual([page.client.sought.hits.length, page.client.sought.next], [2, 0]);
+  assert.deepEqual(server.requests.filter((request) => request.search).map(({ search }) => search.skip), [0, 0, 1]);
+  assert.equal(countText(page.client.sought), "2 messages.");
+  page.client.forgetSearch();
+  assert.equal(page.client.sought, null);
+});
+
+test("a message that was found is shown with what was said around it, and the newest lines come back", async () => {
+  const { server, page, lobby } = await inLobby();
+  for (let i = 1; i <= 200; i += 1) server.say(lobby, "ben", `${i}`);
+  await settle();
+  page.client.rooms.get(1).timeline.reset(201);
+  await page.client.goTo(1, 41);
+  assert.deepEqual([page.lines.at(0), page.lines.at(-1)], ["15", "64"]);
+  assert.deepEqual(page.client.target, { room: 1, seq: 41 });
+  server.say(lobby, "ben", "news");
+  await settle();
+  assert.equal(page.lines.at(-1), "64", "the window stays");
+  page.client.toHead(1);
+  await settle();
+  assert.equal(page.lines.at(-1), "news");
+  await page.client.goTo(1, 201);
+  assert.equal(page.lines.at(-1), "news", "what is held is not read again");
 });

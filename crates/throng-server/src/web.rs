@@ -40,13 +40,14 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 10] = assets![
+const ASSETS: [Asset; 11] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
     "/files.js" = SCRIPT "files.js",
     "/here.js" = SCRIPT "here.js",
+    "/hits.js" = SCRIPT "hits.js",
     "/lines.js" = SCRIPT "lines.js",
     "/pictures.js" = SCRIPT "pictures.js",
     "/style.css" = STYLE "style.css",
