@@ -3,4 +3,5 @@
 mod bombs;
 mod conversation;
 mod live;
+mod plans;
 mod power;

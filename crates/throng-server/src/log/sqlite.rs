@@ -188,7 +188,9 @@ impl SqliteLog {
     fn open_file(path: &Path, options: &LogOptions) -> Result<Self, Trouble> {
         let connection = sqlite::open(path, options.vfs.as_deref(), &KIND, options.synchronous())?;
         let epoch = epoch(&connection)?;
-        let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM turns";
+        // Each of the two is a seek; both of one table at once would be a walk.
+        let bounds = "SELECT coalesce((SELECT min(id) FROM turns), 0),
+                             coalesce((SELECT max(id) FROM turns), 0)";
         let (oldest, newest): (i64, i64) =
             connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if oldest < 0 {
