@@ -5,6 +5,7 @@
 //! the shard does.
 
 mod files;
+mod flights;
 mod leaving;
 mod moderation;
 mod presence;
@@ -14,12 +15,11 @@ mod start;
 
 use std::sync::{Arc, Mutex};
 
-use throng_core::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use throng_core::rights::Operation;
 use throng_core::session::Rate;
 use throng_core::{
-    Author, Command, Epoch, Event, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq,
-    SessionId, UserId, Username,
+    Author, Command, Epoch, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
+    UserId, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,7 +42,8 @@ use crate::protocols::Target;
 use crate::sequencer::{Item, Submission};
 use crate::sessions::Sessions;
 use crate::store::StoreError;
-use crate::tail::{Tail, event_bytes};
+use crate::tail::Tail;
+use flights::{cut, page_len};
 pub use start::{Disk, StartError, Stop};
 
 /// The running server.
@@ -72,6 +73,8 @@ pub struct App {
     pub contacts: Arc<Contacts>,
     /// What has happened.
     pub history: History,
+    /// Pages of it that are being read.
+    flights: Arc<flights::Flights>,
     /// What is not folded yet.
     pub tail: Arc<Tail>,
     /// Whether the disk keeps the log waiting.
@@ -172,34 +175,6 @@ impl App {
         self.directory.list(asker, after, limit, mine)
     }
 
-    /// A page of history, for a member; `limit` as in `rooms`.
-    pub async fn page(
-        &self,
-        asker: UserId,
-        room: RoomId,
-        span: Span,
-        limit: u32,
-    ) -> Result<Page, Rejection> {
-        let may = || self.directory.reading(asker, room, Operation::History);
-        let from = may()?.from;
-        let span = match span {
-            Span::After(after) => Span::After(after.max(Seq(from.0 - 1))),
-            before @ Span::Before(_) => before,
-        };
-        let limit = page_len(limit);
-        let read = move |history: &History| {
-            let mut events = history.page(room, span, limit + 1)?;
-            events.retain(|event| event.seq >= from);
-            history.show(room, &mut events)?;
-            history.show_reactions(room, asker, &mut events)?;
-            Ok(events)
-        };
-        let events = self.read(read).await?;
-        // Asked again: one who was removed meanwhile reads nothing of what followed.
-        may()?;
-        Ok(cut(room, events, span, limit))
-    }
-
     /// The pinned messages of a room above a place, for one who reads it; `limit` as in `rooms`.
     pub async fn pins(
         &self,
@@ -258,17 +233,7 @@ impl App {
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Rejection> {
-        let history = self.history.clone();
-        let outcome = tokio::task::spawn_blocking(move || read(&history)).await;
-        match outcome {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "cannot read history");
-                Err(Rejection::Unavailable)
-            }
-            // The reader panicked or the runtime ends; either is said elsewhere.
-            Err(_) => Err(Rejection::Unavailable),
-        }
+        self.flights.read(self.history.clone(), read).await
     }
 
     /// The session was ended: its connections are closed before this returns.
@@ -335,31 +300,4 @@ impl App {
 /// another number of shards after a restart does no harm.
 pub(crate) fn shard_of(room: RoomId, shards: usize) -> usize {
     room.get() as usize % shards
-}
-
-/// How many events a page has, of what was asked for.
-fn page_len(limit: u32) -> usize {
-    match limit as usize {
-        0 => PAGE_EVENTS_MAX,
-        asked => asked.min(PAGE_EVENTS_MAX),
-    }
-}
-
-/// Cuts what was read to a page: by count, and by bytes from the end that was not asked for.
-fn cut(room: RoomId, mut events: Vec<Arc<Event>>, span: Span, limit: usize) -> Page {
-    let mut bytes = 0;
-    let fits = |event: &&Arc<Event>| {
-        bytes += event_bytes(event);
-        bytes <= PAGE_BYTES_MAX
-    };
-    let read = events.len();
-    let keep = match span {
-        Span::After(_) => events.iter().take(limit).take_while(fits).count(),
-        Span::Before(_) => events.iter().rev().take(limit).take_while(fits).count(),
-    };
-    match span {
-        Span::After(_) => events.truncate(keep),
-        Span::Before(_) => _ = events.drain(..read - keep),
-    }
-    Page { room, events, more: keep < read }
 }

@@ -12,7 +12,7 @@ use throng_core::{
 };
 
 /// Which events of a room, and from which end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Span {
     /// The newest ones below this place.
     Before(Seq),

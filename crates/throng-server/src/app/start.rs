@@ -151,8 +151,8 @@ impl App {
         fatal: Fatal,
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
-        let (limits, metrics) = (limits_of(&settings), Metrics::new());
-        let syncs = disk.watch_syncs(&clock, &metrics);
+        let limits = limits_of(&settings);
+        let (metrics, syncs) = disk.watch_syncs(&clock);
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
@@ -205,6 +205,7 @@ impl App {
             personal,
             contacts,
             history,
+            flights: Arc::default(),
             tail,
             syncs,
             files,
@@ -329,10 +330,12 @@ impl Stop {
 }
 
 impl Disk {
-    fn watch_syncs(&self, clock: &Clock, metrics: &Arc<Metrics>) -> Arc<Syncs> {
-        let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(metrics)));
+    /// What counts, and what counts the log's syncs.
+    fn watch_syncs(&self, clock: &Clock) -> (Arc<Metrics>, Arc<Syncs>) {
+        let metrics = Metrics::new();
+        let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(&metrics)));
         self.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
-        syncs
+        (metrics, syncs)
     }
 
     /// Of these two, which nobody else writes.

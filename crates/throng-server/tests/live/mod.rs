@@ -16,6 +16,7 @@ mod replies;
 mod resume;
 mod rights;
 mod search;
+mod slow;
 mod stopping;
 mod upgrade;
 

@@ -1,0 +1,202 @@
+//! Pages of history. Those who ask for one page at the same moment wait for one read of it.
+//!
+//! Neighbours: connections and REST ask `App::page`; `history.rs` reads. Who may read is asked of each
+//! by itself, before it joins others and again before it is told. A read is joined only while nothing
+//! has happened in the room since it began, so that nobody is shown less than was durable, or more than
+//! still stood, when it asked. The first asker may go away: the read is nobody's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use throng_core::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+use throng_core::rights::Operation;
+use throng_core::{Event, Rejection, RoomId, Seq, UserId};
+use tokio::sync::Semaphore;
+use tokio::sync::watch::{self, Receiver};
+
+use super::App;
+use crate::history::History;
+use crate::pages::{Page, Span};
+use crate::store::StoreError;
+use crate::tail::event_bytes;
+
+/// Threads that may read history at one moment, of some five hundred that may wait.
+const READS_MAX: usize = 64;
+/// Pages that are read or wait to be: askers may have gone away from each.
+const FLIGHTS_MAX: usize = 1_024;
+/// What one is told to wait who asks for one more.
+const BUSY_MS: u32 = 1_000;
+
+/// What is read: the room's newest place says that it has not changed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    room: RoomId,
+    span: Span,
+    limit: usize,
+    head: Seq,
+}
+
+/// A page, for whoever may read it.
+#[derive(Debug)]
+struct Read {
+    events: Vec<Arc<Event>>,
+    /// As this account is shown them, with what they were answered with.
+    shown: (UserId, Vec<Arc<Event>>),
+    /// Something in it was answered with anything.
+    reacted: bool,
+}
+
+type Landed = Option<Result<Arc<Read>, Rejection>>;
+
+/// The reads that are under way.
+#[derive(Debug)]
+pub struct Flights {
+    flying: Mutex<HashMap<Asked, Receiver<Landed>>>,
+    /// Threads that may read.
+    reads: Arc<Semaphore>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { flying: Mutex::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+}
+
+impl Flights {
+    /// Reads history on a thread that may wait, when there is one. However slow the disk, threads are
+    /// left for what does not read.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        history: History,
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let turn = Arc::clone(&self.reads).acquire_owned().await;
+        let Ok(turn) = turn else { return Err(Rejection::Unavailable) };
+        let reading = tokio::task::spawn_blocking(move || {
+            let value = read(&history);
+            // Only now: who asked may have gone away, the thread is taken all the same.
+            drop(turn);
+            value
+        });
+        match reading.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot read history");
+                Err(Rejection::Unavailable)
+            }
+            // The reader panicked or the runtime ends; either is said elsewhere.
+            Err(_) => Err(Rejection::Unavailable),
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<Asked, Receiver<Landed>>> {
+        self.flying.lock().expect("nothing panics while it holds the flights")
+    }
+}
+
+impl App {
+    /// A page of history, for a member; `limit` as in `rooms`.
+    pub async fn page(
+        &self,
+        asker: UserId,
+        room: RoomId,
+        span: Span,
+        limit: u32,
+    ) -> Result<Page, Rejection> {
+        let may = || self.directory.reading(asker, room, Operation::History);
+        let from = may()?.from;
+        let span = match span {
+            Span::After(after) => Span::After(after.max(Seq(from.0 - 1))),
+            before @ Span::Before(_) => before,
+        };
+        let limit = page_len(limit);
+        let head = self.history.head(room);
+        let mut landing = self.join(Asked { room, span, limit, head }, asker)?;
+        let read = match landing.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(landed)) => landed.clone()?,
+            // The reader panicked or the runtime ends; either is said elsewhere.
+            _ => return Err(Rejection::Unavailable),
+        };
+        let (first, shown) = &read.shown;
+        let readable = |event: &&Arc<Event>| event.seq >= from;
+        let mut events: Vec<_> = match *first == asker {
+            true => shown.iter().filter(readable).cloned().collect(),
+            false => read.events.iter().filter(readable).cloned().collect(),
+        };
+        if read.reacted && *first != asker {
+            let show = move |history: &History| {
+                history.show_reactions(room, asker, &mut events)?;
+                Ok(events)
+            };
+            events = self.read(show).await?;
+        }
+        // Asked again: one who was removed meanwhile reads nothing of what followed.
+        may()?;
+        Ok(cut(room, events, span, limit))
+    }
+
+    /// The read that is under way, or a new one.
+    fn join(&self, asked: Asked, asker: UserId) -> Result<Receiver<Landed>, Rejection> {
+        let mut flying = self.flights.locked();
+        if let Some(landing) = flying.get(&asked) {
+            return Ok(landing.clone());
+        }
+        if flying.len() == FLIGHTS_MAX {
+            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
+        }
+        let (land, landing) = watch::channel(None);
+        flying.insert(asked, landing.clone());
+        drop(flying);
+        self.fly(asked, asker, land);
+        Ok(landing)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "it ends with its read, whoever asked for it")]
+    fn fly(&self, asked: Asked, asker: UserId, land: watch::Sender<Landed>) {
+        let (flights, history) = (Arc::clone(&self.flights), self.history.clone());
+        tokio::spawn(async move {
+            let read = flights.read(history, move |history| read(history, asked, asker));
+            let read = read.await.map(Arc::new);
+            flights.locked().remove(&asked);
+            land.send_replace(Some(read));
+        });
+    }
+}
+
+/// Blocks on the store.
+fn read(history: &History, asked: Asked, asker: UserId) -> Result<Read, StoreError> {
+    let Asked { room, span, limit, .. } = asked;
+    let mut events = history.page(room, span, limit + 1)?;
+    history.show(room, &mut events)?;
+    let mut shown = events.clone();
+    history.show_reactions(room, asker, &mut shown)?;
+    let reacted = events.iter().zip(&shown).any(|(bare, shown)| !Arc::ptr_eq(bare, shown));
+    Ok(Read { events, shown: (asker, shown), reacted })
+}
+
+/// How many events a page has, of what was asked for.
+pub(super) fn page_len(limit: u32) -> usize {
+    match limit as usize {
+        0 => PAGE_EVENTS_MAX,
+        asked => asked.min(PAGE_EVENTS_MAX),
+    }
+}
+
+/// Cuts what was read to a page: by count, and by bytes from the end that was not asked for.
+pub(super) fn cut(room: RoomId, mut events: Vec<Arc<Event>>, span: Span, limit: usize) -> Page {
+    let mut bytes = 0;
+    let fits = |event: &&Arc<Event>| {
+        bytes += event_bytes(event);
+        bytes <= PAGE_BYTES_MAX
+    };
+    let read = events.len();
+    let keep = match span {
+        Span::After(_) => events.iter().take(limit).take_while(fits).count(),
+        Span::Before(_) => events.iter().rev().take(limit).take_while(fits).count(),
+    };
+    match span {
+        Span::After(_) => events.truncate(keep),
+        Span::Before(_) => _ = events.drain(..read - keep),
+    }
+    Page { room, events, more: keep < read }
+}
