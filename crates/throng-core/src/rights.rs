@@ -448,6 +448,7 @@ fn permit_one_of_two(operation: Operation) -> Result<(), Rejection> {
         | O::Join
         | O::Subscribe
         | O::History
+        | O::Search
         | O::Post
         | O::EditOwn
         | O::DeleteOwn

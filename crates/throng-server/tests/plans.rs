@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
@@ -16,13 +16,14 @@ use throng_server::config::Settings;
 use throng_server::lifecycle::Fatal;
 
 /// Which file the statements of a source are for.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("log/", "log.db"),
     ("store/", "store.db"),
     ("accounts/", "accounts.db"),
     ("moderation/", "moderation.db"),
     ("personal/", "personal.db"),
     ("search/", "search.db"),
+    ("files/", "files.db"),
     ("sqlite.rs", "store.db"),
 ];
 
@@ -56,7 +57,10 @@ fn no_statement_walks_through_all_of_a_table_that_grows() {
         };
         let connection = open.entry(file).or_insert_with(|| {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-            Connection::open_with_flags(folder.path().join(file), flags).unwrap()
+            let connection = Connection::open_with_flags(folder.path().join(file), flags).unwrap();
+            // A thread of the server may hold its file a moment longer.
+            connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+            connection
         });
         match walks(connection, sql) {
             Err(error) => wrong.push(format!("{source}: {error}: {sql}")),
@@ -145,9 +149,10 @@ fn statements(sources: &Path) -> Vec<(String, String)> {
     found
 }
 
-fn is_source(path: &PathBuf) -> bool {
+fn is_source(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap();
-    name.ends_with(".rs") && !["tests.rs", "suite.rs", "samples.rs"].contains(&name)
+    path.extension().is_some_and(|it| it == "rs")
+        && !["tests.rs", "suite.rs", "samples.rs"].contains(&name)
 }
 
 /// The string literals of a source, each on one line.

@@ -119,10 +119,8 @@ impl App {
         };
         let (first, shown) = &read.shown;
         let readable = |event: &&Arc<Event>| event.seq >= from;
-        let mut events: Vec<_> = match *first == asker {
-            true => shown.iter().filter(readable).cloned().collect(),
-            false => read.events.iter().filter(readable).cloned().collect(),
-        };
+        let all = if *first == asker { shown } else { &read.events };
+        let mut events: Vec<_> = all.iter().filter(readable).cloned().collect();
         if read.reacted && *first != asker {
             let show = move |history: &History| {
                 history.show_reactions(room, asker, &mut events)?;

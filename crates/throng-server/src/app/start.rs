@@ -151,8 +151,7 @@ impl App {
         fatal: Fatal,
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
-        let limits = limits_of(&settings);
-        let (metrics, syncs) = disk.watch_syncs(&clock);
+        let (limits, (metrics, syncs)) = (limits_of(&settings), disk.watch_syncs(&clock));
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);

@@ -1,26 +1,28 @@
-//! One question to the index: the newest messages of each room that have the words, at most so many.
+//! One question to the index: the newest messages that have the words, in the rooms asked for.
 //!
-//! Neighbours: `index.rs` keeps the rows, `rank.rs` puts into order what comes from here. What a
-//! question costs is bounded three times: by the rows that are taken of each room, by the rows whose
-//! text is read, and by time.
+//! Neighbours: `index.rs` keeps the rows, `rank.rs` puts into order what comes from here. The walk goes
+//! from the newest message to the oldest. What it costs is bounded three times: by the messages that
+//! are given, by those that are passed over because they are of other rooms, and by time. Rooms are
+//! named to the index when they are few; of many, each key says which it may be of.
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use throng_core::id::SEQ_MAX;
-use throng_core::limits::{SEARCH_HITS_MAX, SEARCH_RANKED_MAX};
-use throng_core::{RoomId, Seq, Timestamp};
+use std::collections::HashMap;
 
-use super::index::{key, place, progress};
+use rusqlite::{Connection, ErrorCode};
+use throng_core::limits::SEARCH_RANKED_MAX;
+use throng_core::{RoomId, Seq, Timestamp, UserId};
+
+use super::index::ASK;
+use super::key;
+use super::query::Query;
 use crate::clock::{Clock, Moment};
 use crate::sqlite::{self, Trouble};
 
 /// Steps of SQLite between two looks at the clock.
 const STEPS: i32 = 2_000;
-/// Above so many rooms a question that gathers many words is asked once for all of them.
-const ROOMS_ASKED_APART: usize = 4;
-/// Of many rooms so many are asked first, to see how often the words are said…
-const ROOMS_PROBED: usize = 24;
-/// …and to ask one more costs as much as to walk over so many rows.
-const ROWS_FOR_A_ROOM: usize = 200;
+/// Up to so many rooms the index is told which: each is one more list to look through side by side.
+const ROOMS_NAMED: usize = 64;
+/// Messages of one walk, most of them passed over because they are of other rooms.
+const WALKED_MAX: usize = 200_000;
 
 /// A room, as far as the asker may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +36,10 @@ pub struct Scope {
 /// What is asked of the index.
 #[derive(Debug)]
 pub struct Question<'a> {
-    /// In FTS5's grammar.
-    pub expression: &'a str,
-    /// It gathers the places of many words before it can tell the first.
-    pub gathers: bool,
+    /// The words.
+    pub query: &'a Query,
+    /// Only of this sender.
+    pub sender: Option<UserId>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before.
@@ -60,19 +62,33 @@ pub struct Candidate {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Haul {
-    /// Those that may be ranked.
+    /// The newest first, but for those of one second.
     pub candidates: Vec<Candidate>,
-    /// How many were counted in each room that has any.
-    pub counts: Vec<(RoomId, u32)>,
-    /// There are more than were counted, or the time was up.
+    /// There are more than those, or the walk was ended.
     pub more: bool,
 }
 
-/// Keys that were found, by room, each newest first.
+/// The rooms of the asker, as a key tells them.
+struct Rooms<'a> {
+    scopes: &'a [Scope],
+    hints: HashMap<u32, Hinted>,
+}
+
+/// The rooms of one hint.
 #[derive(Default)]
-struct Keys {
-    rooms: Vec<Vec<i64>>,
-    more: bool,
+struct Hinted {
+    rooms: usize,
+    /// Messages older than this are before the asker's time in the room.
+    oldest: Option<i64>,
+}
+
+/// What a row says.
+enum Row {
+    Candidate(Candidate),
+    /// Of a room that is not asked for, or of another time.
+    Other,
+    /// From before the asker might read the room.
+    Before,
 }
 
 /// Asks the index; `scopes` ascend by room.
@@ -83,14 +99,22 @@ pub fn haul(
     clock: &Clock,
     deadline: Moment,
 ) -> Result<Haul, Trouble> {
+    let mut haul = Haul::default();
+    if scopes.is_empty() {
+        return Ok(haul);
+    }
     let watch = clock.clone();
     connection.progress_handler(STEPS, Some(move || watch.now() >= deadline))?;
-    // One look at the file for all of it: a transaction for each room would cost more than its rows.
+    // One look at the file for all of it.
     connection.execute_batch("BEGIN")?;
-    let hauled = gather(connection, scopes, question).and_then(|keys| read(connection, keys));
+    let walked = walk(connection, Rooms::new(scopes), question, &mut haul);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     sqlite::roll_back(connection);
-    Ok(hauled?)
+    match walked {
+        Err(error) if out_of_time(&error) => haul.more = true,
+        walked => walked?,
+    }
+    Ok(haul)
 }
 
 /// Whether it was the clock that ended it.
@@ -98,189 +122,81 @@ fn out_of_time(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
 
-fn gather(
+fn walk(
     connection: &Connection,
-    scopes: &[Scope],
+    mut rooms: Rooms<'_>,
     question: &Question<'_>,
-) -> rusqlite::Result<Keys> {
-    let each = (SEARCH_RANKED_MAX / scopes.len().max(1)).max(SEARCH_HITS_MAX / 4);
-    let mut keys = Keys::default();
-    match gather_into(&mut keys, connection, scopes, question, each) {
-        Err(error) if out_of_time(&error) => keys.more = true,
-        gathered => gathered?,
-    }
-    Ok(keys)
-}
-
-/// Room by room, as long as that is cheaper than one walk through all rooms that there are: asked for
-/// a word that is seldom said, an asker of many rooms pays for the rooms and not for the word.
-fn gather_into(
-    keys: &mut Keys,
-    connection: &Connection,
-    scopes: &[Scope],
-    question: &Question<'_>,
-    each: usize,
+    haul: &mut Haul,
 ) -> rusqlite::Result<()> {
-    let apart = if question.gathers { ROOMS_ASKED_APART } else { ROOMS_PROBED };
-    let (probed, rest) = scopes.split_at(scopes.len().min(apart));
-    if question.gathers && !rest.is_empty() {
-        return sweep(connection, scopes, question, each, keys);
-    }
-    probed.iter().try_for_each(|scope| ask_room(connection, *scope, question, each, keys))?;
-    let (Some(first), Some(last)) = (rest.first(), rest.last()) else { return Ok(()) };
-    let found: usize = keys.rooms.iter().map(Vec::len).sum();
-    let walked = (last.room.get() - first.room.get()) as usize * (found + 1) / probed.len();
-    if walked < rest.len() * ROWS_FOR_A_ROOM && keys.rooms.iter().all(|room| room.len() < each) {
-        return sweep(connection, rest, question, each, keys);
-    }
-    rest.iter().try_for_each(|scope| ask_room(connection, *scope, question, each, keys))
-}
-
-const ASK: &str = "SELECT rowid FROM messages WHERE messages MATCH ?1
-                   AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid";
-
-fn ask_room(
-    connection: &Connection,
-    scope: Scope,
-    question: &Question<'_>,
-    each: usize,
-    keys: &mut Keys,
-) -> rusqlite::Result<()> {
-    let (from, to) = bounds(connection, scope, question)?;
-    if from > to {
-        return Ok(());
-    }
-    let mut statement = connection.prepare_cached(ASK)?;
-    let mut rows = statement.query(rusqlite::params![question.expression, from, to])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        if found.len() == each {
-            keys.more = true;
-            break;
-        }
-        found.push(row.get(0)?);
-    }
-    if !found.is_empty() {
-        keys.rooms.push(found);
-    }
-    Ok(())
-}
-
-/// All rooms in one walk: its cost does not grow with their number.
-fn sweep(
-    connection: &Connection,
-    scopes: &[Scope],
-    question: &Question<'_>,
-    each: usize,
-    keys: &mut Keys,
-) -> rusqlite::Result<()> {
-    let mut spans = Vec::with_capacity(scopes.len());
-    for scope in scopes {
-        spans.push(bounds(connection, *scope, question)?);
-    }
-    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
-    let mut statement = connection.prepare_cached(ASK)?;
-    let mut rows = statement.query(rusqlite::params![question.expression, first.0, last.1])?;
-    let mut found: Vec<i64> = Vec::new();
-    let mut spans = spans.iter().copied();
-    let Some(mut span) = spans.next() else { return Ok(()) };
-    while let Some(row) = rows.next()? {
-        let key: i64 = row.get(0)?;
-        while key > span.1 {
-            if !found.is_empty() {
-                keys.rooms.push(std::mem::take(&mut found));
-            }
-            let Some(next) = spans.next() else { return Ok(()) };
-            span = next;
-        }
-        if key >= span.0 && found.len() < each {
-            found.push(key);
-        } else if key >= span.0 {
-            keys.more = true;
-        }
-    }
-    if !found.is_empty() {
-        keys.rooms.push(found);
-    }
-    Ok(())
-}
-
-/// The keys of a room that may be read, within the times asked for.
-fn bounds(
-    connection: &Connection,
-    scope: Scope,
-    question: &Question<'_>,
-) -> rusqlite::Result<(i64, i64)> {
-    let (newest, oldest) = (key(scope.room, Seq(SEQ_MAX)), key(scope.room, scope.from));
-    if question.since.is_none() && question.until.is_none() {
-        return Ok((newest, oldest));
-    }
-    let head = progress(connection, scope.room)?;
-    let (newest, end) = (key(scope.room, head), oldest + 1);
-    let first = match question.until {
-        Some(until) => first_before(connection, newest, end, until)?,
-        None => newest,
-    };
-    let end = match question.since {
-        Some(since) => first_before(connection, first, end, since)?,
-        None => end,
-    };
-    Ok((first, end - 1))
-}
-
-/// The least key from which on all times are before this one; a room's times do not go back, so they
-/// fall as the keys rise.
-fn first_before(
-    connection: &Connection,
-    mut from: i64,
-    end: i64,
-    at: Timestamp,
-) -> rusqlite::Result<i64> {
-    let select = "SELECT id, c3 FROM messages_content WHERE id BETWEEN ?1 AND ?2
-                  ORDER BY id LIMIT 1";
-    let mut select = connection.prepare_cached(select)?;
-    let mut to = end;
-    while from < to {
-        let middle = from + (to - from) / 2;
-        let next: Option<(i64, i64)> =
-            select.query_row([middle, end - 1], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        match next {
-            Some((key, time)) if time as u64 >= at.0 => from = key + 1,
-            _ => to = middle,
-        }
-    }
-    Ok(from)
-}
-
-/// Reads the texts of the newest of each room in turn, until there are enough to rank.
-fn read(connection: &Connection, keys: Keys) -> rusqlite::Result<Haul> {
-    let Keys { rooms, more } = keys;
-    let mut haul = Haul { more, ..Haul::default() };
-    for found in &rooms {
-        if let Some((room, _)) = found.first().and_then(|key| place(*key)) {
-            haul.counts.push((room, found.len() as u32));
-        }
-    }
-    let longest = rooms.iter().map(Vec::len).max().unwrap_or(0);
-    let turns = (0..longest).flat_map(|turn| rooms.iter().filter_map(move |keys| keys.get(turn)));
-    let select = "SELECT c0, c3 FROM messages_content WHERE id = ?1";
-    let mut select = connection.prepare_cached(select)?;
-    for key in turns {
-        if haul.candidates.len() == SEARCH_RANKED_MAX {
+    let named = if rooms.scopes.len() <= ROOMS_NAMED { rooms.scopes } else { &[] };
+    let named = named.iter().map(|scope| scope.room);
+    let expression = question.query.expression(question.sender, named);
+    let (newest, oldest) = key::span(question.since, question.until);
+    let mut ask = connection.prepare_cached(ASK)?;
+    let mut look = connection.prepare_cached(LOOK)?;
+    let mut keys = ask.query(rusqlite::params![expression, newest, oldest])?;
+    let mut walked = 0;
+    while let Some(key) = keys.next()? {
+        let key: i64 = key.get(0)?;
+        walked += 1;
+        if walked > WALKED_MAX {
             haul.more = true;
             break;
         }
-        let row = select.query_row([key], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
-        let row = match row.optional() {
-            Err(error) if out_of_time(&error) => {
+        if !rooms.may_have(key) {
+            continue;
+        }
+        match look.query_row([key], |row| rooms.row(row, question))? {
+            Row::Candidate(_) if haul.candidates.len() == SEARCH_RANKED_MAX => {
                 haul.more = true;
                 break;
             }
-            row => row?,
-        };
-        // None: it was deleted between the two looks.
-        let (Some((text, at)), Some((room, seq))) = (row, place(*key)) else { continue };
-        haul.candidates.push(Candidate { room, seq, at: Timestamp(at as u64), text });
+            Row::Candidate(candidate) => haul.candidates.push(candidate),
+            Row::Other => {}
+            Row::Before => rooms.none_before(key),
+        }
     }
-    Ok(haul)
+    Ok(())
+}
+
+const LOOK: &str = "SELECT c3, c4, c5, c0 FROM messages_content WHERE id = ?1";
+
+impl<'a> Rooms<'a> {
+    fn new(scopes: &'a [Scope]) -> Self {
+        let mut hints: HashMap<u32, Hinted> = HashMap::with_capacity(scopes.len());
+        for scope in scopes {
+            hints.entry(key::hint(scope.room)).or_default().rooms += 1;
+        }
+        Self { scopes, hints }
+    }
+
+    fn may_have(&self, key: i64) -> bool {
+        let hinted = self.hints.get(&key::hint_of(key));
+        hinted.is_some_and(|it| it.oldest.is_none_or(|oldest| key::age(key) <= oldest))
+    }
+
+    /// The times of a room do not go back: what is older than this is from before its asker too.
+    fn none_before(&mut self, key: i64) {
+        let hinted = self.hints.get_mut(&key::hint_of(key));
+        if let Some(hinted) = hinted.filter(|hinted| hinted.rooms == 1) {
+            hinted.oldest = Some(key::age(key));
+        }
+    }
+
+    fn row(&self, row: &rusqlite::Row<'_>, question: &Question<'_>) -> rusqlite::Result<Row> {
+        let Some(room) = RoomId::new(row.get(0)?) else { return Ok(Row::Other) };
+        let Ok(place) = self.scopes.binary_search_by_key(&room, |scope| scope.room) else {
+            return Ok(Row::Other);
+        };
+        let seq = Seq(row.get::<_, i64>(1)? as u64);
+        if seq < self.scopes[place].from {
+            return Ok(Row::Before);
+        }
+        let at = Timestamp(row.get::<_, i64>(2)? as u64);
+        let since = question.since.is_none_or(|since| at >= since);
+        if !since || question.until.is_some_and(|until| at >= until) {
+            return Ok(Row::Other);
+        }
+        Ok(Row::Candidate(Candidate { room, seq, at, text: row.get(3)? }))
+    }
 }

@@ -2,21 +2,19 @@
 //! far each room has been taken in. Whoever loses the file loses nothing: it is made again from the
 //! history.
 //!
-//! Neighbours: `indexer.rs` is the one writer, `mod.rs` asks. A message's key is its room above its
-//! place, so that a question about a room is a range of keys and cannot touch another room. What is
-//! deleted leaves the file, not only the answers (`secure-delete`, `secure_delete`). It knows nobody's
-//! rights: it is told which rooms, and from which place on.
+//! Neighbours: `indexer.rs` is the one writer, `haul.rs` asks; `key.rs` says under which key a message
+//! stands. Room and sender are tokens as the words are, so that an asker of few rooms has only those
+//! looked through. What is deleted leaves the file, not only the answers (`secure-delete`,
+//! `secure_delete`). It knows nobody's rights: it is told which rooms, and from which place on.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throng_core::id::SEQ_MAX;
-use throng_core::{Epoch, Event, EventKind, RoomId, Seq, UserId};
+use throng_core::{Body, Epoch, RoomId, Seq, Timestamp, UserId};
 
-use super::words;
+use super::{key, words};
 use crate::sqlite::readers::Readers;
 use crate::sqlite::{self, Kind, Trouble};
 
@@ -24,21 +22,34 @@ use crate::sqlite::{self, Kind, Trouble};
 pub const READERS: usize = 2;
 /// Segments of a level that are merged into one: what a write costs against what a question costs.
 const AUTOMERGE: i64 = 4;
+/// Bytes that FTS5 gathers before it writes a segment: a batch of the indexer's whole, which would be
+/// three segments by its own default of one MiB.
+const HASH_BYTES: i64 = 4 << 20;
+
+/// Words come cut already, with a space between two: the simplest of the tokenizers will do.
+macro_rules! messages {
+    () => {
+        "CREATE VIRTUAL TABLE messages USING fts5(
+             text, signs, tags, room UNINDEXED, seq UNINDEXED, at UNINDEXED,
+             tokenize = 'ascii', prefix = '2 3', columnsize = 0);
+         INSERT INTO messages (messages, rank) VALUES ('secure-delete', 1);"
+    };
+}
 
 const KIND: Kind = Kind {
     what: "search index",
     application_id: 0x5468_7278, // "Thrx"
-    version: 1,
+    version: 2,
     // A leaf of the index is 4,050 bytes.
     page_size: 4096,
     cache_kib: 16 * 1024,
-    // Words come cut already, with a space between two: the simplest of the tokenizers will do.
-    schema: "CREATE VIRTUAL TABLE messages USING fts5(
-                 text, signs, who, at UNINDEXED, tokenize = 'ascii', prefix = '2 3', columnsize = 0);
-             INSERT INTO messages (messages, rank) VALUES ('secure-delete', 1);
-             CREATE TABLE progress (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-             CREATE TABLE life (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL)",
-    steps: &[],
+    schema: concat!(
+        messages!(),
+        "CREATE TABLE progress (room INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+         CREATE TABLE life (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL)"
+    ),
+    // The keys of version 1 were of another kind: all is taken in again.
+    steps: &[concat!("DROP TABLE messages; DELETE FROM progress;", messages!())],
     exclusive: false,
 };
 
@@ -52,25 +63,65 @@ pub struct Index {
     pub(super) readers: Arc<Readers>,
 }
 
-/// Events of one room, as they are shown now, that follow what the index has.
+/// What has become of the messages of one room since the index was there.
 #[derive(Debug)]
 pub struct RoomPart {
     /// Which room.
     pub room: RoomId,
-    /// Ascending and dense.
-    pub events: Vec<Arc<Event>>,
+    /// Up to which place the index has it then.
+    pub through: Seq,
+    /// At most one of a message; sweeps are carried out last.
+    pub changes: Vec<Change>,
 }
 
-/// The key of a message, or a bound among keys. The newest of a room comes first: FTS5 seeks forwards
-/// only, and it is the newest that are asked for.
-pub fn key(room: RoomId, seq: Seq) -> i64 {
-    i64::from(room.get()) << 40 | (SEQ_MAX - seq.0.min(SEQ_MAX)) as i64
+/// What becomes of a message, or of many.
+#[derive(Debug)]
+pub enum Change {
+    /// It reads so, whatever it was before.
+    Put {
+        /// Where.
+        seq: Seq,
+        /// When it was said.
+        at: Timestamp,
+        /// By whom.
+        who: UserId,
+        /// Its text now.
+        body: Body,
+    },
+    /// It is not to be found.
+    Drop {
+        /// Where.
+        seq: Seq,
+        /// When it was said.
+        at: Timestamp,
+    },
+    /// All that one sender had said before this place is not to be found.
+    Sweep {
+        /// The sender.
+        who: UserId,
+        /// Not that which came later.
+        before: Seq,
+    },
 }
 
-/// The message of a key.
-pub fn place(key: i64) -> Option<(RoomId, Seq)> {
-    Some((RoomId::new((key >> 40) as u32)?, Seq(SEQ_MAX - (key as u64 & SEQ_MAX))))
+/// The token of a sender: `§` is no letter, so that no text has it.
+pub fn who_token(who: UserId) -> String {
+    format!("§{who}")
 }
+
+/// The token of a room.
+pub fn room_token(room: RoomId) -> String {
+    format!("¶{room}")
+}
+
+/// The keys that have these words, the newest first.
+pub(super) const ASK: &str = "SELECT rowid FROM messages WHERE messages MATCH ?1
+                              AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid";
+const OCCUPANTS: &str =
+    "SELECT id, c3, c4 FROM messages_content WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+const INSERT: &str = "INSERT INTO messages (rowid, text, signs, tags, room, seq, at)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const DELETE: &str = "DELETE FROM messages WHERE rowid = ?1";
 
 impl Index {
     /// Opens the index in this folder, or makes it; without one, in memory. What is damaged, of another
@@ -150,21 +201,19 @@ impl Index {
         Ok(taken?)
     }
 
-    /// A room ends before the index has it to end: what is beyond is forgotten.
-    pub fn cut(&self, room: RoomId, head: Seq) -> Result<(), Trouble> {
+    /// Knows nothing of a room any more.
+    pub fn forget(&self, room: RoomId) -> Result<(), Trouble> {
         let writer = self.writer.lease();
-        let cut = (|| {
+        let forgotten = (|| {
             writer.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            let beyond = "DELETE FROM messages WHERE rowid BETWEEN ?1 AND ?2";
-            let ends = [key(room, Seq(SEQ_MAX)), key(room, head.next())];
-            writer.prepare_cached(beyond)?.execute(ends)?;
-            set_progress(&writer, room, head)?;
+            delete(&writer, &format!("\"{}\"", room_token(room)), (room, None))?;
+            set_progress(&writer, room, Seq::ZERO)?;
             writer.prepare_cached("COMMIT")?.execute([])
         })();
-        if cut.is_err() {
+        if forgotten.is_err() {
             sqlite::roll_back(&writer);
         }
-        cut?;
+        forgotten?;
         Ok(())
     }
 
@@ -189,6 +238,8 @@ fn prepare(connection: &Connection) -> Result<(), Trouble> {
     connection.pragma_update(None, "secure_delete", true)?;
     let merge = "INSERT INTO messages (messages, rank) VALUES ('automerge', ?1)";
     connection.execute(merge, [AUTOMERGE])?;
+    let gather = "INSERT INTO messages (messages, rank) VALUES ('hashsize', ?1)";
+    connection.execute(gather, [HASH_BYTES])?;
     Ok(())
 }
 
@@ -224,74 +275,87 @@ fn set_progress(connection: &Connection, room: RoomId, seq: Seq) -> rusqlite::Re
     Ok(())
 }
 
-/// What becomes of a message.
-enum Change<'a> {
-    Put { who: UserId, at: i64, body: &'a str },
-    Edit { body: &'a str },
-    Drop,
-}
-
-/// In the order of their keys, one a message: a key below the last one would make FTS5 write what it
-/// has gathered.
-fn changes(parts: &[RoomPart]) -> BTreeMap<i64, Change<'_>> {
-    let mut changes = BTreeMap::new();
-    for event in parts.iter().flat_map(|part| &part.events) {
-        let (of, change) = match &event.kind {
-            EventKind::Posted { author, body, .. } if !body.is_erased() => {
-                let (who, at, body) = (author.id, event.at.0 as i64, body.as_str());
-                (event.seq, Change::Put { who, at, body })
-            }
-            EventKind::Edited { of, body, .. } if !body.is_erased() => {
-                let body = body.as_str();
-                match changes.get(&key(event.room, *of)) {
-                    Some(Change::Put { who, at, .. }) => {
-                        (*of, Change::Put { who: *who, at: *at, body })
-                    }
-                    _ => (*of, Change::Edit { body }),
-                }
-            }
-            EventKind::Deleted { of, .. } => (*of, Change::Drop),
-            _ => continue,
-        };
-        changes.insert(key(event.room, of), change);
-    }
-    changes
-}
-
 fn take_in(connection: &Connection, parts: &[RoomPart]) -> rusqlite::Result<bool> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut row = Row::default();
-    let mut left = false;
-    for (key, change) in changes(parts) {
-        left |= row.change(connection, key, &change)?;
-    }
-    for event in parts.iter().flat_map(|part| &part.events) {
-        if let Some(who) = event.kind.sweeps() {
-            left |= sweep(connection, event, who)?;
+    // In the order of their keys: one below the last would make FTS5 write what it has gathered.
+    let mut sorted: BTreeMap<(i64, RoomId, Seq), &Change> = BTreeMap::new();
+    for part in parts {
+        for change in &part.changes {
+            let (Change::Put { seq, at, .. } | Change::Drop { seq, at }) = change else { continue };
+            sorted.insert((key::first(part.room, *seq, *at), part.room, *seq), change);
         }
+    }
+    let (mut row, mut left) = (Row::default(), false);
+    for (message, change) in sorted {
+        left |= row.change(connection, message, change)?;
     }
     for part in parts {
-        if let Some(last) = part.events.last() {
-            set_progress(connection, part.room, last.seq)?;
+        for change in &part.changes {
+            let Change::Sweep { who, before } = change else { continue };
+            let both = format!("\"{}\" AND \"{}\"", who_token(*who), room_token(part.room));
+            left |= delete(connection, &both, (part.room, Some(*before)))?;
         }
+        set_progress(connection, part.room, part.through)?;
     }
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(left)
 }
 
-/// Takes all of one sender away that came before this event of its room; `true` when there was any.
-fn sweep(connection: &Connection, event: &Event, who: UserId) -> rusqlite::Result<bool> {
-    let select = "SELECT rowid FROM messages WHERE messages MATCH ?1 AND rowid BETWEEN ?2 AND ?3";
-    let mut select = connection.prepare_cached(select)?;
-    let sender = format!("who : \"{}\"", who.get());
-    let (newest, oldest) = (key(event.room, event.seq), key(event.room, Seq(1)));
-    let keys = select.query_map(params![sender, newest, oldest], |row| row.get::<_, i64>(0))?;
+/// Takes away what the index finds so of a room, all or before a place; `true` when there was any.
+fn delete(
+    connection: &Connection,
+    expression: &str,
+    (room, before): (RoomId, Option<Seq>),
+) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare_cached(ASK)?;
+    let keys = select.query_map(params![expression, 0, i64::MAX], |row| row.get::<_, i64>(0))?;
     let keys: Vec<i64> = keys.collect::<Result<_, _>>()?;
-    let mut delete = connection.prepare_cached("DELETE FROM messages WHERE rowid = ?1")?;
-    for key in &keys {
-        delete.execute([key])?;
+    let mut delete = connection.prepare_cached(DELETE)?;
+    let mut left = false;
+    for key in keys {
+        let there = occupants(connection, (key, key))?.pop();
+        if there.is_some_and(|(_, of, seq)| of == room && before.is_none_or(|it| seq < it)) {
+            left |= delete.execute([key])? > 0;
+        }
     }
-    Ok(!keys.is_empty())
+    Ok(left)
+}
+
+/// What stands under these keys, with its room and place.
+fn occupants(
+    connection: &Connection,
+    (from, to): (i64, i64),
+) -> rusqlite::Result<Vec<(i64, RoomId, Seq)>> {
+    let mut select = connection.prepare_cached(OCCUPANTS)?;
+    let mut rows = select.query([from, to])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(room) = RoomId::new(row.get(1)?) {
+            found.push((row.get(0)?, room, Seq(row.get::<_, i64>(2)? as u64)));
+        }
+    }
+    Ok(found)
+}
+
+/// Where a message stands, or would.
+enum Place {
+    There(i64),
+    Free(i64),
+    /// More was said in that room in that second than there are places for.
+    Full,
+}
+
+fn place_of(
+    connection: &Connection,
+    (first, room, seq): (i64, RoomId, Seq),
+) -> rusqlite::Result<Place> {
+    let there = occupants(connection, (first, first + key::PLACES - 1))?;
+    if let Some((key, ..)) = there.iter().find(|(_, of, at)| (*of, *at) == (room, seq)) {
+        return Ok(Place::There(*key));
+    }
+    let mut keys = first..first + key::PLACES;
+    let free = keys.find(|key| there.iter().all(|(taken, ..)| taken != key));
+    Ok(free.map_or(Place::Full, Place::Free))
 }
 
 /// A row being made.
@@ -299,35 +363,32 @@ fn sweep(connection: &Connection, event: &Event, who: UserId) -> rusqlite::Resul
 struct Row {
     text: String,
     signs: String,
-    who: String,
 }
 
 impl Row {
     /// `true` when a text left.
-    fn change(&mut self, to: &Connection, key: i64, change: &Change<'_>) -> rusqlite::Result<bool> {
-        match change {
-            Change::Put { who, at, body } => {
-                self.cut(body);
-                self.put(to, key, *who, *at)?;
-                Ok(false)
-            }
-            Change::Edit { body } => {
-                let select = "SELECT c2, c3 FROM messages_content WHERE id = ?1";
-                let mut select = to.prepare_cached(select)?;
-                let was: Option<(String, i64)> =
-                    select.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                // None: its message was deleted since, and is not there.
-                let Some((who, at)) = was else { return Ok(false) };
-                let Some(who) = who.parse().ok().and_then(UserId::new) else { return Ok(false) };
-                self.cut(body);
-                self.put(to, key, who, at)?;
-                Ok(true)
-            }
-            Change::Drop => {
-                let delete = "DELETE FROM messages WHERE rowid = ?1";
-                Ok(to.prepare_cached(delete)?.execute([key])? > 0)
-            }
+    fn change(
+        &mut self,
+        to: &Connection,
+        (first, room, seq): (i64, RoomId, Seq),
+        change: &Change,
+    ) -> rusqlite::Result<bool> {
+        let place = place_of(to, (first, room, seq))?;
+        let left = matches!(place, Place::There(_));
+        if let Place::There(key) = place {
+            to.prepare_cached(DELETE)?.execute([key])?;
         }
+        let Change::Put { at, who, body, .. } = change else { return Ok(left) };
+        let (Place::There(key) | Place::Free(key)) = place else {
+            tracing::warn!(%room, seq = seq.0, "more in one second than the search index holds");
+            return Ok(left);
+        };
+        self.cut(body.as_str());
+        let tags = format!("{} {}", who_token(*who), room_token(room));
+        let (seq, at) = (seq.0 as i64, at.0 as i64);
+        let values = params![key, self.text, self.signs, tags, room.get(), seq, at];
+        to.prepare_cached(INSERT)?.execute(values)?;
+        Ok(left)
     }
 
     fn cut(&mut self, body: &str) {
@@ -344,14 +405,5 @@ impl Row {
                 self.signs.push(' ');
             }
         }
-    }
-
-    fn put(&mut self, to: &Connection, key: i64, who: UserId, at: i64) -> rusqlite::Result<()> {
-        self.who.clear();
-        let _ = write!(self.who, "{}", who.get());
-        let insert = "INSERT OR REPLACE INTO messages (rowid, text, signs, who, at)
-                      VALUES (?1, ?2, ?3, ?4, ?5)";
-        to.prepare_cached(insert)?.execute(params![key, self.text, self.signs, self.who, at])?;
-        Ok(())
     }
 }

@@ -5,16 +5,16 @@
 //! transaction and checkpoint (a large sync anywhere on the disk stalls the log's), and while the
 //! fold is behind it rests. It never holds up a post, and never indexes what is not durable.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use throng_core::{RoomId, Seq};
+use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
-use super::index::{Index, RoomPart};
+use super::index::{Change, Index, RoomPart};
 use crate::clock::Clock;
 use crate::history::History;
 use crate::pages::Span;
@@ -154,7 +154,7 @@ impl Indexer {
 
     /// One transaction.
     fn batch(&self, work: &mut Work) -> Result<(), Trouble> {
-        let (mut parts, mut events) = (Vec::new(), 0);
+        let (mut parts, mut events, mut oldest) = (Vec::new(), 0, u64::MAX);
         // Not one room after the other: a busy one does not keep the others waiting.
         for _ in 0..work.rooms.len() {
             let Some(room) = work.rooms.pop_front() else { break };
@@ -172,7 +172,9 @@ impl Indexer {
                 }
             };
             let Some(part) = part else { continue };
-            events += part.events.len();
+            let (part, count, since) = part;
+            events += count;
+            oldest = oldest.min(since.0);
             parts.push(part);
             if events >= BATCH_EVENTS {
                 break;
@@ -181,8 +183,6 @@ impl Indexer {
         if parts.is_empty() {
             return Ok(());
         }
-        let oldest = parts.iter().filter_map(|part| part.events.first()).map(|event| event.at.0);
-        let oldest = oldest.min().unwrap_or(0);
         let taken = self.index.take_in(&parts);
         // Those that have more come again; the others are found to have nothing more.
         self.put_back(work, &parts);
@@ -202,25 +202,38 @@ impl Indexer {
         }
     }
 
-    /// What follows of a room; `None` when the index has all of it.
-    fn part(&self, room: RoomId) -> Result<Option<RoomPart>, Halt> {
+    /// What follows of a room, in how many events, since when; `None` when the index has all of it.
+    fn part(&self, room: RoomId) -> Result<Option<(RoomPart, usize, Timestamp)>, Halt> {
         let mut has = self.index.progress(room)?;
         let head = self.history.head(room);
         if has > head {
             // The folder was put back to an earlier day, and the index was not.
-            self.index.cut(room, Seq::ZERO)?;
+            self.index.forget(room)?;
             has = Seq::ZERO;
         }
         if has == head {
             return Ok(None);
         }
-        let read = || {
-            let mut events = self.history.page(room, Span::After(has), PAGE)?;
-            self.history.show(room, &mut events)?;
-            Ok(events)
-        };
-        let events = read().map_err(|error| Halt::Room(room, error))?;
-        Ok((!events.is_empty()).then_some(RoomPart { room, events }))
+        self.read(room, has).map_err(|error| Halt::Room(room, error))
+    }
+
+    fn read(
+        &self,
+        room: RoomId,
+        has: Seq,
+    ) -> Result<Option<(RoomPart, usize, Timestamp)>, StoreError> {
+        let mut events = self.history.page(room, Span::After(has), PAGE)?;
+        self.history.show(room, &mut events)?;
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
+        let mut changes: Vec<Change> = events.iter().filter_map(|event| said(event)).collect();
+        for of in changed_before(&events, first.seq) {
+            let event = self.history.shown(room, of)?;
+            changes.extend(event.and_then(|event| {
+                said(&event).or_else(|| Some(Change::Drop { seq: of, at: event.at }))
+            }));
+        }
+        let part = RoomPart { room, through: last.seq, changes };
+        Ok(Some((part, events.len(), first.at)))
     }
 
     /// Until it is stopped, or the index cannot be used any more.
@@ -271,6 +284,26 @@ impl Indexer {
             self.batch(&mut work)?;
         }
     }
+}
+
+/// What an event adds to the index or, of many at once, takes from it.
+fn said(event: &Event) -> Option<Change> {
+    match &event.kind {
+        EventKind::Posted { author, body, .. } if !body.is_erased() => {
+            let (seq, at, who) = (event.seq, event.at, author.id);
+            Some(Change::Put { seq, at, who, body: body.clone() })
+        }
+        kind => kind.sweeps().map(|who| Change::Sweep { who, before: event.seq }),
+    }
+}
+
+/// The messages before a place whose texts these events changed.
+fn changed_before(events: &[Arc<Event>], place: Seq) -> BTreeSet<Seq> {
+    let changed = events.iter().filter_map(|event| match event.kind {
+        EventKind::Edited { of, .. } | EventKind::Deleted { of, .. } => Some(of),
+        _ => None,
+    });
+    changed.filter(|of| *of < place).collect()
 }
 
 impl Indexing {

@@ -8,6 +8,7 @@
 mod haul;
 mod index;
 mod indexer;
+mod key;
 pub mod query;
 mod rank;
 mod snippet;
@@ -15,6 +16,7 @@ mod snippet;
 mod tests;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +27,8 @@ use crate::history::History;
 use crate::sqlite::Trouble;
 use crate::store::StoreError;
 pub use haul::Scope;
-use haul::{Haul, Question};
-pub use index::{Index, READERS, RoomPart};
+use haul::{Candidate, Haul, Question};
+pub use index::{Index, READERS};
 pub use indexer::{IndexStatus, Indexer, Indexing};
 pub use query::Query;
 pub use snippet::Piece;
@@ -115,7 +117,8 @@ impl Search {
     /// Looks in these rooms, which ascend.
     pub fn find(&self, scopes: &[Scope], sought: &Sought) -> Result<Found, SearchError> {
         let behind = self.status.is_behind();
-        let Haul { candidates, counts, more } = self.haul(scopes, sought)?;
+        let Haul { candidates, more } = self.haul(scopes, sought)?;
+        let counts = count(&candidates);
         let ordered = rank::order(&sought.query, candidates, sought.newest);
         let mut found = Found { counts, more, behind, ..Found::default() };
         for (passed, candidate) in ordered.iter().enumerate().skip(sought.skip) {
@@ -130,17 +133,21 @@ impl Search {
     }
 
     fn haul(&self, scopes: &[Scope], sought: &Sought) -> Result<Haul, SearchError> {
-        let expression = sought.query.expression(sought.sender);
-        let question = Question {
-            expression: &expression,
-            gathers: sought.query.gathers(),
-            since: sought.since,
-            until: sought.until,
-        };
+        let Sought { query, sender, since, until, .. } = sought;
+        let question = Question { query, sender: *sender, since: *since, until: *until };
         let deadline = self.clock.now().plus(self.time_max);
         let mut lease = self.index.readers.lease();
         haul::haul(&mut lease, scopes, &question, &self.clock, deadline).map_err(SearchError::Index)
     }
+}
+
+/// How many were found in each room.
+fn count(candidates: &[Candidate]) -> Vec<(RoomId, u32)> {
+    let mut counts: BTreeMap<RoomId, u32> = BTreeMap::new();
+    for candidate in candidates {
+        *counts.entry(candidate.room).or_default() += 1;
+    }
+    counts.into_iter().collect()
 }
 
 /// A message that is a hit still: it may have been edited or deleted since it was indexed.

@@ -7,13 +7,10 @@
 use std::fmt::Write as _;
 
 use throng_core::limits::{SEARCH_LEN_MAX, SEARCH_PREFIX_CHARS_MIN, SEARCH_WORDS_MAX};
-use throng_core::{Rejection, UserId};
+use throng_core::{Rejection, RoomId, UserId};
 
+use super::index;
 use super::words::{self, Token};
-
-/// Beginnings up to this length have an index of their own; a longer one gathers all words that
-/// begin so.
-const PREFIX_INDEXED_MAX: usize = 3;
 
 /// What is looked for in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,30 +57,33 @@ impl Query {
         Ok(Self { wanted, unwanted })
     }
 
-    /// As the index asks it.
-    pub fn expression(&self, sender: Option<UserId>) -> String {
+    /// As the index asks it, of one sender, and in these rooms only if there are any.
+    pub fn expression(
+        &self,
+        sender: Option<UserId>,
+        rooms: impl Iterator<Item = RoomId>,
+    ) -> String {
         let mut out = "(".repeat(self.unwanted.len());
         for (i, term) in self.wanted.iter().enumerate() {
             out.push_str(if i > 0 { " AND " } else { "" });
             term.express(&mut out);
         }
         if let Some(sender) = sender {
-            let _ = write!(out, " AND who : \"{sender}\"");
+            let _ = write!(out, " AND \"{}\"", index::who_token(sender));
+        }
+        let mut between = " AND (";
+        for room in rooms {
+            let _ = write!(out, "{between}\"{}\"", index::room_token(room));
+            between = " OR ";
+        }
+        if between == " OR " {
+            out.push(')');
         }
         for term in &self.unwanted {
             out.push_str(") NOT ");
             term.express(&mut out);
         }
         out
-    }
-
-    /// Whether it gathers the places of many words before it can tell the first.
-    pub fn gathers(&self) -> bool {
-        let gathers = |term: &Term| {
-            let last = term.tokens.last().map_or(0, |token| token.chars().count());
-            term.open && !term.sign && last > PREFIX_INDEXED_MAX
-        };
-        self.wanted.iter().chain(&self.unwanted).any(gathers)
     }
 
     /// What a hit must have.
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn expression(text: &str) -> String {
-        Query::parse(text).unwrap().expression(None)
+        Query::parse(text).unwrap().expression(None, std::iter::empty())
     }
 
     #[test]
@@ -190,7 +190,13 @@ mod tests {
         assert_eq!(expression("猫*"), r#"signs : "猫""#);
         let query = Query::parse("tea -milk").unwrap();
         let sender = UserId::new(7);
-        assert_eq!(query.expression(sender), r#"(text : "tea" AND who : "7") NOT text : "milk""#);
+        let rooms = |numbers: &'static [u32]| numbers.iter().filter_map(|it| RoomId::new(*it));
+        assert_eq!(
+            query.expression(sender, rooms(&[3, 9])),
+            r#"(text : "tea" AND "§7" AND ("¶3" OR "¶9")) NOT text : "milk""#
+        );
+        let one = query.expression(None, rooms(&[3]));
+        assert_eq!(one, r#"(text : "tea" AND ("¶3")) NOT text : "milk""#);
     }
 
     #[test]

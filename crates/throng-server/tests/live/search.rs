@@ -106,6 +106,42 @@ fn only_the_rooms_of_the_asker_are_found_and_counted_and_from_joining_on_where_t
 }
 
 #[test]
+fn what_was_said_in_a_direct_room_is_found_by_the_two_and_by_nobody_else() {
+    let server = Server::start();
+    let mut ada = server.join_in(Speak::Json, "ada");
+    let mut ben = server.join_in(Speak::Protobuf, "ben");
+    let mut eve = server.join_in(Speak::Raw, "eve");
+    let asked = v1::OpenDirect { name: "ben".to_owned(), ..v1::OpenDirect::default() };
+    let Outcome::Joined(joined) = ada.ask(Request::OpenDirect(asked)) else { panic!("not opened") };
+    let room = joined.room;
+    let seq = ada.post(room, "tea for two").seq;
+    server.app().index_now();
+    for client in [&mut ada, &mut ben] {
+        assert_eq!(find(client, search("tea")), (vec![(room, seq)], 1));
+        assert_eq!(find(client, v1::Search { room, ..search("tea") }).1, 1);
+    }
+    assert_eq!(find(&mut eve, search("tea")), (vec![], 0));
+    let inside = refused(&eve.ask(Request::Search(v1::Search { room, ..search("tea") })));
+    let nowhere = refused(&eve.ask(Request::Search(v1::Search { room: 4_000, ..search("tea") })));
+    assert_eq!((inside, nowhere), (205, 205), "forbidden looks as absent");
+}
+
+#[test]
+fn a_room_whose_history_all_may_read_is_searched_by_its_members_only() {
+    let server = Server::start();
+    let mut ada = server.join_in(Speak::Json, "ada");
+    let room = ada.create("tea");
+    let history = v1::HistoryFor::All as i32;
+    applied(ada.ask(Request::SetRoom(v1::SetRoom { room, history, ..v1::SetRoom::default() })));
+    let seq = ada.post(room, "tea at four").seq;
+    server.app().index_now();
+    let mut ben = server.join_in(Speak::Json, "ben");
+    assert_eq!(find(&mut ben, search("tea")), (vec![], 0));
+    ben.join(room);
+    assert_eq!(find(&mut ben, search("tea")), (vec![(room, seq)], 1));
+}
+
+#[test]
 fn a_deleted_message_is_not_found_from_its_ack_on() {
     let server = Server::start();
     let mut ada = server.join_in(Speak::Raw, "ada");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use throng_core::{
-    Author, Body, Epoch, Event, EventKind, Kind, Rejection, RoomId, RoomName, Seq, Tally,
+    Author, Body, Epoch, Event, EventKind, FileId, Kind, Rejection, RoomId, RoomName, Seq, Tally,
     Timestamp, UserId, Username,
 };
 use throng_server::app::{App, Disk};
@@ -17,7 +17,9 @@ use throng_server::lifecycle::Fatal;
 use throng_server::listeners;
 use throng_server::log::MemoryLog;
 use throng_server::pages::{Note, Page, Span};
-use throng_server::store::{MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use throng_server::store::{
+    Members, MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
+};
 use throng_wire::native::v1;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
@@ -121,8 +123,12 @@ impl Store for Held {
         self.store.sweeps(room, users)
     }
 
-    fn posts_at_joining(&self, room: RoomId, user: UserId) -> Result<Option<u64>, StoreError> {
-        self.store.posts_at_joining(room, user)
+    fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError> {
+        self.store.members(room, after, limit)
+    }
+
+    fn carries(&self, file: FileId) -> Result<bool, StoreError> {
+        self.store.carries(file)
     }
 
     fn mentions(
