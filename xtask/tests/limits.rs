@@ -28,7 +28,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("files_per_user_max", "server/src/files/mod.rs", "files_are_taken_up_to_their_limits_and_not_one_beyond"),
     ("uploads_per_user_max", "server/src/files/mod.rs", "files_are_taken_up_to_their_limits_and_not_one_beyond"),
     ("file_unused_ms", "server/src/files/sweep.rs", "a_file_that_no_message_carries_is_freed_after_its_time_and_not_before"),
-    ("disk_free_min", "server/src/files/mod.rs", "a_file_for_which_the_disk_has_no_room_is_refused_and_leaves_nothing"),
+    ("disk_free_min", "server/src/files/mod.rs", "a_file_for_which_the_disk_has_no_room_is_refused_and_goes_on_when_there_is"),
     ("transfers_max", "server/src/files/transfers.rs", "transfers_are_counted_in_all_and_of_one_account_and_make_place_when_they_end"),
     ("transfers_per_user_max", "server/src/files/transfers.rs", "transfers_are_counted_in_all_and_of_one_account_and_make_place_when_they_end"),
     ("transfer_stall_ms", "server/src/rest/files.rs", "one_who_stops_sending_holds_no_place_and_loses_nothing_that_came"),

@@ -1,16 +1,18 @@
 //! Files as they lie in the data folder: what has come of one that is on its way in `parts/`, what is
 //! whole under the hash of its bytes, small pictures beside them.
 //!
-//! Neighbours: `files` alone. A whole file is synced before it gets its name, and its folder after:
-//! under a hash there is that file, whole, or nothing. It knows no owners and counts nothing.
+//! Neighbours: `files` alone asks, `shelf` has them. A whole file is synced before it gets its name,
+//! and its folder after: under a hash there is that file, whole, or nothing. It knows no owners and
+//! counts nothing.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use throng_core::{FileHash, FileId, FileKind};
 
 use super::kind::{HEAD_LEN, sniff};
+use super::shelf::{Growing, Shelf, Source};
 
 /// What is read at once while a file is hashed.
 const CHUNK_LEN: usize = 64 * 1024;
@@ -18,6 +20,7 @@ const CHUNK_LEN: usize = 64 * 1024;
 /// The folder.
 #[derive(Debug)]
 pub struct Blobs {
+    shelf: Arc<dyn Shelf>,
     folder: PathBuf,
 }
 
@@ -32,41 +35,37 @@ pub struct Content {
 
 impl Blobs {
     /// Opens the folder, or makes it.
-    pub fn open(folder: PathBuf) -> io::Result<Self> {
+    pub fn open(shelf: Arc<dyn Shelf>, folder: PathBuf) -> io::Result<Self> {
+        shelf.make_folder(&folder)?;
         for inside in ["parts", "whole", "small"] {
-            fs::create_dir_all(folder.join(inside))?;
+            shelf.make_folder(&folder.join(inside))?;
         }
-        sync_folder(&folder)?;
-        Ok(Self { folder })
+        Ok(Self { shelf, folder })
     }
 
     /// Bytes of the disk that are free for us.
     pub fn free(&self) -> io::Result<u64> {
-        let found = rustix::fs::statvfs(&self.folder)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        self.shelf.free(&self.folder)
     }
 
     /// Begins a file, or goes on with it: what came behind `len` was never promised and goes.
-    pub fn part(&self, id: FileId, len: u64) -> io::Result<File> {
-        let path = self.part_path(id);
-        let mut file = OpenOptions::new().create(len == 0).append(false).write(true).open(path)?;
-        if file.metadata()?.len() < len {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "less is there than was kept"));
-        }
-        file.set_len(len)?;
-        file.seek(SeekFrom::Start(len))?;
-        Ok(file)
+    pub fn part(&self, id: FileId, len: u64) -> io::Result<Box<dyn Growing>> {
+        self.shelf.grow(&self.part_path(id), len)
     }
 
-    /// A file that will not come, or did not fit.
+    /// The name of a part that was begun outlasts a power cut.
+    pub fn keep_name(&self) -> io::Result<()> {
+        self.shelf.sync_folder(&self.folder.join("parts"))
+    }
+
+    /// A file that will not come, or is somewhere else.
     pub fn drop_part(&self, id: FileId) {
-        remove(&self.part_path(id));
+        self.remove(&self.part_path(id));
     }
 
-    /// All of a file has come: what it is. Synced.
+    /// All of a file has come, synced: what it is.
     pub fn content(&self, id: FileId) -> io::Result<Content> {
-        let mut file = File::open(self.part_path(id))?;
-        file.sync_all()?;
+        let (mut file, len) = self.read_part(id)?;
         let (mut hasher, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK_LEN]);
         let mut head = Vec::new();
         loop {
@@ -78,65 +77,68 @@ impl Blobs {
             head.extend_from_slice(&chunk[..read.min(missing)]);
             hasher.update(&chunk[..read]);
         }
-        let whole = file.metadata()?.len() <= HEAD_LEN as u64;
         let hash = FileHash(*hasher.finalize().as_bytes());
-        Ok(Content { hash, kind: sniff(&head, whole) })
+        Ok(Content { hash, kind: sniff(&head, len <= HEAD_LEN as u64) })
     }
 
-    /// What has come of a file, to be read.
-    pub fn read_part(&self, id: FileId) -> io::Result<File> {
-        File::open(self.part_path(id))
+    /// What has come of a file, to be read, and how much it is.
+    pub fn read_part(&self, id: FileId) -> io::Result<(Box<dyn Source>, u64)> {
+        self.shelf.open(&self.part_path(id))
     }
 
-    /// Gives a file that was synced its name. One of the same bytes may be there already.
-    pub fn keep(&self, id: FileId, hash: FileHash) -> io::Result<()> {
+    /// Gives a file that was synced its name; `keep` makes that last. One of the same bytes may be there
+    /// already.
+    pub fn name(&self, id: FileId, hash: FileHash) -> io::Result<()> {
         let path = self.whole_path(hash);
         let folder = path.parent().expect("it lies in a folder");
-        if !folder.is_dir() {
-            fs::create_dir_all(folder)?;
-            sync_folder(&self.folder.join("whole"))?;
-        }
-        fs::rename(self.part_path(id), &path)?;
-        sync_folder(folder)
+        self.shelf.make_folder(folder)?;
+        self.shelf.rename(&self.part_path(id), &path)
+    }
+
+    /// The name of a whole file outlasts a power cut.
+    pub fn keep(&self, hash: FileHash) -> io::Result<()> {
+        self.shelf.sync_folder(self.whole_path(hash).parent().expect("it lies in a folder"))
     }
 
     /// A whole file, and its length.
-    pub fn whole(&self, hash: FileHash) -> io::Result<(File, u64)> {
-        let file = File::open(self.whole_path(hash))?;
-        let len = file.metadata()?.len();
-        Ok((file, len))
+    pub fn whole(&self, hash: FileHash) -> io::Result<(Box<dyn Source>, u64)> {
+        self.shelf.open(&self.whole_path(hash))
     }
 
     /// The small picture of a file, if it was made.
     pub fn small(&self, hash: FileHash) -> io::Result<Vec<u8>> {
-        fs::read(self.small_path(hash))
+        let (mut file, len) = self.shelf.open(&self.small_path(hash))?;
+        let mut bytes = Vec::with_capacity(len as usize);
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
-    /// Keeps a small picture. It can be made again, and is not synced.
+    /// Keeps a small picture. It can be made again: its name is not synced, but what is under it is.
     pub fn keep_small(&self, hash: FileHash, bytes: &[u8]) -> io::Result<()> {
         let path = self.small_path(hash);
         let beside = path.with_extension("new");
-        File::create(&beside)?.write_all(bytes)?;
-        fs::rename(beside, path)
+        let mut small = self.shelf.grow(&beside, 0)?;
+        small.add(bytes)?;
+        small.sync()?;
+        self.shelf.rename(&beside, &path)
     }
 
     /// Nobody has this file any more.
     pub fn drop_whole(&self, hash: FileHash) {
-        remove(&self.small_path(hash));
-        remove(&self.whole_path(hash));
+        self.remove(&self.small_path(hash));
+        self.remove(&self.whole_path(hash));
     }
 
     /// The files that are on their way, by their names.
     pub fn parts(&self) -> io::Result<Vec<FileId>> {
-        names(&self.folder.join("parts"), FileId::parse)
+        let names = self.shelf.names(&self.folder.join("parts"))?;
+        Ok(names.iter().filter_map(|name| FileId::parse(name)).collect())
     }
 
     /// The whole files whose hashes begin with this byte.
     pub fn wholes(&self, first: u8) -> io::Result<Vec<FileHash>> {
-        match names(&self.folder.join("whole").join(format!("{first:02x}")), FileHash::parse) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            found => found,
-        }
+        let names = self.shelf.names(&self.folder.join("whole").join(format!("{first:02x}")))?;
+        Ok(names.iter().filter_map(|name| FileHash::parse(name)).collect())
     }
 
     fn part_path(&self, id: FileId) -> PathBuf {
@@ -151,24 +153,10 @@ impl Blobs {
     fn small_path(&self, hash: FileHash) -> PathBuf {
         self.folder.join("small").join(hash.to_hex())
     }
-}
 
-fn names<T>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Result<Vec<T>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        found.extend(entry?.file_name().to_str().and_then(&parse));
+    fn remove(&self, path: &Path) {
+        if let Err(error) = self.shelf.remove(path) {
+            tracing::warn!(%error, path = %path.display(), "cannot remove a file");
+        }
     }
-    Ok(found)
-}
-
-fn remove(path: &Path) {
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(%error, path = %path.display(), "cannot remove a file"),
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -9,6 +9,7 @@
 mod blobs;
 mod kind;
 pub mod picture;
+pub mod shelf;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -16,8 +17,7 @@ mod tests;
 pub mod transfers;
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Write as _};
+use std::io::{self, BufReader, ErrorKind};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::lifecycle::Fatal;
 use crate::sqlite::Trouble;
 use blobs::Blobs;
+use shelf::{Folder, Growing, Shelf, Source};
 pub use sweep::Carriers;
 pub use table::Kept;
 use table::Table;
@@ -66,42 +67,69 @@ type Small = Option<Vec<u8>>;
 #[derive(Debug)]
 pub struct Part {
     files: Arc<Files>,
-    file: File,
+    file: Box<dyn Growing>,
     id: FileId,
     /// How much is there, written.
     pub here: u64,
+    /// How much of it was there before.
+    before: u64,
+    /// What was written is not synced.
+    loose: bool,
     len: u64,
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
+        if self.loose {
+            // Nothing of it was promised, and somebody else may need the space; who goes on cuts it too.
+            _ = self.file.cut(self.before);
+        }
         self.files.busy().remove(&self.id);
+    }
+}
+
+/// Where files lie: a data folder, or a disk of a test's own.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The data folder.
+    pub folder: &'a Path,
+    /// What has the files themselves.
+    pub shelf: Arc<dyn Shelf>,
+    /// What has their table; SQLite's own unless it is said.
+    pub vfs: Option<&'a str>,
+}
+
+impl<'a> From<&'a Path> for Place<'a> {
+    fn from(folder: &'a Path) -> Self {
+        Self { folder, shelf: Arc::new(Folder), vfs: None }
     }
 }
 
 impl Files {
     /// Opens the files of a data folder, and starts the thread that makes small pictures and frees
     /// what nobody carries.
-    pub fn open(
-        folder: &Path,
+    pub fn open<'a>(
+        place: impl Into<Place<'a>>,
         limits: &Limits,
         clock: Clock,
         fatal: Fatal,
         carriers: impl Carriers,
     ) -> io::Result<Arc<Self>> {
-        let table = Table::open(&folder.join("files.db"));
+        let Place { folder, shelf, vfs } = place.into();
+        let table = Table::open(&folder.join("files.db"), vfs);
         let table = table.map_err(|trouble| io::Error::other(format!("files.db: {trouble:?}")))?;
         let (pictures, asked) = sync_channel(limits.picture_queue_max);
         let files = Arc::new(Self {
             limits: limits.clone(),
             clock,
             fatal,
-            blobs: Blobs::open(folder.join("files"))?,
+            blobs: Blobs::open(shelf, folder.join("files"))?,
             table: Mutex::new(table),
             busy: Mutex::default(),
             transfers: Transfers::new(limits),
             pictures,
         });
+        files.settle_parts()?;
         sweep::start(&files, asked, carriers)?;
         Ok(files)
     }
@@ -131,8 +159,20 @@ impl Files {
         Ok(id)
     }
 
-    /// A file of this account; another's is none.
+    /// A file of this account; another's is none. One that has come, but was not ended, for a crash or a
+    /// fault, is ended now.
     pub fn find(&self, user: UserId, id: FileId) -> Result<Kept, Rejection> {
+        let kept = self.look_up(user, id)?;
+        if kept.whole || kept.here < kept.file.len || !self.busy().insert(id) {
+            return Ok(kept);
+        }
+        let ended = self.finish(id);
+        self.busy().remove(&id);
+        ended?;
+        self.look_up(user, id)
+    }
+
+    fn look_up(&self, user: UserId, id: FileId) -> Result<Kept, Rejection> {
         let found = self.table().find(id).map_err(|trouble| self.refusal(&trouble))?;
         found.filter(|kept| kept.user == user).ok_or(Rejection::NoSuchFile)
     }
@@ -144,7 +184,7 @@ impl Files {
             return Err(Rejection::WrongOffset);
         }
         // It was not ours before: what was read of it may be old.
-        let again = self.find(user, id).ok().filter(|again| *again == kept);
+        let again = self.look_up(user, id).ok().filter(|again| *again == kept);
         let opened = match again {
             Some(_) => self.blobs.part(id, at),
             None => Err(io::Error::other("it has changed")),
@@ -152,7 +192,7 @@ impl Files {
         match opened {
             Ok(file) => {
                 let (files, len) = (Arc::clone(self), kept.file.len);
-                Ok(Part { files, file, id, here: at, len })
+                Ok(Part { files, file, id, here: at, before: at, loose: false, len })
             }
             Err(error) => {
                 self.busy().remove(&id);
@@ -183,6 +223,9 @@ impl Files {
     pub fn carried(&self, user: UserId, ids: &[FileId]) -> Result<Box<[Attachment]>, Rejection> {
         let now = self.clock.wall();
         let mut files = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.find(user, *id)?;
+        }
         let table = self.table();
         for id in ids {
             let kept = table.find(*id).map_err(|trouble| self.refusal(&trouble))?;
@@ -196,8 +239,12 @@ impl Files {
     }
 
     /// A whole file, to be read.
-    pub fn open_whole(&self, file: &Attachment) -> Result<File, Rejection> {
-        match self.blobs.whole(file.hash) {
+    pub fn open_whole(&self, file: &Attachment) -> Result<Box<dyn Source>, Rejection> {
+        let opened = match self.blobs.whole(file.hash) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.name_again(file),
+            opened => opened,
+        };
+        match opened {
             Ok((opened, len)) if len == file.len => Ok(opened),
             Ok((_, len)) => {
                 tracing::error!(file = file.id.to_hex(), len, "a file is not as long as it was");
@@ -207,6 +254,13 @@ impl Files {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Rejection::NoSuchFile),
             Err(error) => Err(trouble_with(&error)),
         }
+    }
+
+    /// A fault may have come before a whole file got its name.
+    fn name_again(&self, file: &Attachment) -> io::Result<(Box<dyn Source>, u64)> {
+        let _table = self.table();
+        self.name(file.id, file.hash)?;
+        self.blobs.whole(file.hash)
     }
 
     /// A small picture of a file: kept, or made now by the thread that makes them.
@@ -249,27 +303,47 @@ impl Files {
         Some(bytes)
     }
 
-    /// All of it is there, synced and counted: it gets its name.
+    /// All of it is there, synced and counted: it gets its name. The row comes first: what it calls whole
+    /// and has no name yet gets it from `settle_parts`; a name without a row would be nobody's.
     fn finish(&self, id: FileId) -> Result<(), Rejection> {
-        let done = (|| {
-            let content = self.blobs.content(id)?;
-            let size = self.size_of(id, content.kind)?;
-            // The sweep looks for files without a row; it must not look between these two.
+        let content = self.blobs.content(id).map_err(|error| trouble_with(&error))?;
+        let size = self.size_of(id, content.kind).map_err(|error| trouble_with(&error))?;
+        // The sweep looks for files without a row; it must not look between these two.
+        let table = self.table();
+        table.whole(id, content, size).map_err(|trouble| self.refusal(&trouble))?;
+        self.name(id, content.hash).map_err(|error| trouble_with(&error))
+    }
+
+    /// A name, and that it lasts. What a failed sync has left of it only a start can tell.
+    fn name(&self, id: FileId, hash: FileHash) -> io::Result<()> {
+        self.blobs.name(id, hash)?;
+        self.blobs.keep(hash).inspect_err(|error| {
+            self.fatal.sync_failed(&format!("a folder of files: {error}"));
+        })
+    }
+
+    /// What a crash or a fault left in the parts: what is whole gets its name, what is nobody's goes.
+    fn settle_parts(&self) -> io::Result<()> {
+        for id in self.blobs.parts()? {
             let table = self.table();
-            self.blobs.keep(id, content.hash)?;
-            Ok(table.whole(id, content, size))
-        })();
-        match done {
-            Ok(noted) => noted.map_err(|trouble| self.refusal(&trouble)),
-            Err(error) => Err(self.did_not_fit(id, &error)),
+            if self.busy().contains(&id) {
+                continue;
+            }
+            match table.find(id) {
+                Ok(Some(kept)) if kept.whole => self.name(id, kept.file.hash)?,
+                Ok(Some(_)) => {}
+                Ok(None) => self.blobs.drop_part(id),
+                Err(trouble) => _ = self.refusal(&trouble),
+            }
         }
+        Ok(())
     }
 
     fn size_of(&self, id: FileId, kind: FileKind) -> io::Result<(u32, u32)> {
         if !kind.is_picture() {
             return Ok((0, 0));
         }
-        Ok(picture::size(BufReader::new(self.blobs.read_part(id)?), kind))
+        Ok(picture::size(BufReader::new(self.blobs.read_part(id)?.0), kind))
     }
 
     /// Whether the disk has room for so much more; the log comes first.
@@ -277,15 +351,6 @@ impl Files {
         let free = self.blobs.free().map_err(|error| trouble_with(&error))?;
         let enough = free.saturating_sub(len) >= self.limits.disk_free_min;
         if enough { Ok(()) } else { Err(Rejection::DiskFull) }
-    }
-
-    /// After a failed write: of a file that did not fit, nothing stays.
-    fn did_not_fit(&self, id: FileId, error: &io::Error) -> Rejection {
-        let refusal = trouble_with(error);
-        if refusal == Rejection::DiskFull {
-            self.give_up(id);
-        }
-        refusal
     }
 
     fn give_up(&self, id: FileId) {
@@ -318,22 +383,37 @@ impl Files {
 }
 
 impl Part {
-    /// Adds bytes; not more than were announced.
+    /// Adds bytes; not more than were announced. When they do not fit, none of them is added, and what
+    /// came before can be settled.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
         let len = bytes.len() as u64;
         if len > self.len - self.here {
             return Err(Rejection::FileTooLarge);
         }
-        self.files.room_for(len).inspect_err(|_| self.files.give_up(self.id))?;
-        self.file.write_all(bytes).map_err(|error| self.files.did_not_fit(self.id, &error))?;
+        if len == 0 {
+            return Ok(());
+        }
+        self.files.room_for(len)?;
+        self.loose = true;
+        if let Err(error) = self.file.add(bytes) {
+            // Some of it may be there.
+            _ = self.file.cut(self.here);
+            return Err(trouble_with(&error));
+        }
         self.here += len;
         Ok(())
     }
 
     /// Keeps what has come: synced, and when all is there, under its hash. `true` when it is whole.
-    pub fn settle(self) -> Result<bool, Rejection> {
-        let files = &self.files;
-        self.file.sync_all().map_err(|error| files.did_not_fit(self.id, &error))?;
+    /// After a failure it is as it was before, and goes on from there: what a failed sync has lost is
+    /// behind that, and is written again.
+    pub fn settle(mut self) -> Result<bool, Rejection> {
+        let files = Arc::clone(&self.files);
+        self.file.sync().map_err(|error| trouble_with(&error))?;
+        if self.before == 0 {
+            files.blobs.keep_name().map_err(|error| trouble_with(&error))?;
+        }
+        self.loose = false;
         let noted = files.table().came(self.id, self.here, files.clock.wall());
         noted.map_err(|trouble| files.refusal(&trouble))?;
         if self.here == self.len {

@@ -68,7 +68,7 @@ fn run(files: &Weak<Files>, asked: &Receiver<Picture>, carriers: &impl Carriers)
 
 impl Files {
     /// Frees what nobody has; of bytes without a row, those whose hash begins with `first`.
-    pub(super) fn sweep(&self, carriers: &impl Carriers, first: u8) {
+    pub fn sweep(&self, carriers: &impl Carriers, first: u8) {
         let now = self.clock.wall();
         let before = Timestamp(now.0.saturating_sub(self.limits.file_unused_ms));
         let unused = self.table().unused(before, AT_ONCE);
@@ -117,12 +117,7 @@ impl Files {
 
     /// A crash may leave bytes whose row was not written, or was taken away already.
     fn sweep_bytes(&self, first: u8) -> io::Result<()> {
-        for id in self.blobs.parts()? {
-            let table = self.table();
-            if !self.busy().contains(&id) && matches!(table.find(id), Ok(None)) {
-                self.blobs.drop_part(id);
-            }
-        }
+        self.settle_parts()?;
         for hash in self.blobs.wholes(first)? {
             let table = self.table();
             if matches!(table.has(hash), Ok(false)) {

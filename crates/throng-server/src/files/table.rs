@@ -66,8 +66,8 @@ type Outcome<T> = Result<T, Trouble>;
 
 impl Table {
     /// Opens the file, or makes it.
-    pub fn open(path: &Path) -> Outcome<Self> {
-        let connection = sqlite::open(path, None, &KIND, "FULL")?;
+    pub fn open(path: &Path, vfs: Option<&str>) -> Outcome<Self> {
+        let connection = sqlite::open(path, vfs, &KIND, "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         Ok(Self { connection })
     }

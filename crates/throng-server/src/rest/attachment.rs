@@ -4,8 +4,7 @@
 //! What comes of strangers is served from where no script runs: `nosniff`, a policy that allows
 //! nothing in a sandbox, and as a download unless it is a picture.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +25,7 @@ use tokio::sync::mpsc;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::app::App;
+use crate::files::shelf::Source;
 use crate::files::tag;
 use crate::files::transfers::Transfer;
 use crate::protocols::native::mapping;
@@ -169,7 +169,7 @@ struct Sending {
     left: u64,
 }
 
-fn send(app: &Arc<App>, file: File, (from, to): (u64, u64), place: Transfer) -> Body {
+fn send(app: &Arc<App>, file: Box<dyn Source>, (from, to): (u64, u64), place: Transfer) -> Body {
     let (out, pieces) = mpsc::channel(1);
     let stall = Duration::from_millis(app.limits.transfer_stall_ms);
     let lifecycle = app.lifecycle.clone();
@@ -182,7 +182,7 @@ fn send(app: &Arc<App>, file: File, (from, to): (u64, u64), place: Transfer) -> 
             let Some(mut open) = file.take() else { return };
             let len = CHUNK_LEN.min((to - at) as usize);
             let read = tokio::task::spawn_blocking(move || {
-                let read = read_at(&mut open, at, len);
+                let read = read_at(&mut *open, at, len);
                 (open, read)
             });
             let Ok((open, read)) = read.await else { return };
@@ -202,7 +202,7 @@ fn send(app: &Arc<App>, file: File, (from, to): (u64, u64), place: Transfer) -> 
     Body::new(Sending { pieces, left: to - from })
 }
 
-fn read_at(file: &mut File, at: u64, len: usize) -> io::Result<Bytes> {
+fn read_at(file: &mut dyn Source, at: u64, len: usize) -> io::Result<Bytes> {
     let mut bytes = vec![0; len];
     file.seek(SeekFrom::Start(at))?;
     file.read_exact(&mut bytes)?;

@@ -338,7 +338,7 @@ async fn a_message_carries_ten_files_and_not_eleven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_for_which_the_disk_has_no_room_is_refused_and_leaves_nothing() {
+async fn a_file_for_which_the_disk_has_no_room_is_refused_and_goes_on_when_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), |_| {});
     let anna = server.sign_up("anna").await;
@@ -352,11 +352,18 @@ async fn a_file_for_which_the_disk_has_no_room_is_refused_and_leaves_nothing() {
     let server = start(folder.path(), |settings| settings.limits.disk_free_min = 1 << 40);
     server.announce(&anna, "b", 1).await.refused(507, "disk_full");
     server.add(&anna, &path, 5, "world").await.refused(507, "disk_full");
-    assert!(lying(folder.path(), "").is_empty(), "{:?}", lying(folder.path(), ""));
-    server.get(&path, &anna).await.refused(404, "no_such_file");
+    // Nothing that was told to have come is lost, and nothing else takes room.
+    assert_eq!(server.get(&path, &anna).await.json()["here"], 5);
+    let part = path.rsplit('/').next().unwrap();
+    assert_eq!(std::fs::read(folder.path().join("files/parts").join(part)).unwrap(), b"hello");
     let room = server.room(&anna, "public").await;
     let said = server.carry(&anna, room, &[]).await;
     assert_eq!(said.status, StatusCode::CREATED, "chat goes on: {}", said.body);
+    server.end().await;
+
+    let server = start(folder.path(), |_| {});
+    let added = server.add(&anna, &path, 5, "world").await;
+    assert_eq!(added.headers["upload-offset"], "10", "{}", added.body);
     server.app.stop().await;
 }
 

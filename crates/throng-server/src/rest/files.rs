@@ -129,7 +129,8 @@ fn name(headers: &HeaderMap) -> Result<FileName, Rejection> {
     FileName::parse(&text)
 }
 
-/// Adds a body to a file. What has come stays when the client goes away in the middle of it.
+/// Adds a body to a file. What has come stays when the client goes away in the middle of it, and when
+/// the disk has no room for more.
 pub async fn receive(
     app: &App,
     user: UserId,
@@ -148,18 +149,31 @@ pub async fn receive(
                     waiting.extend_from_slice(&data);
                 }
                 if waiting.len() >= CHUNK_LEN {
-                    part = write(app, part, std::mem::take(&mut waiting)).await?;
+                    let written;
+                    (part, written) = write(app, part, std::mem::take(&mut waiting)).await?;
+                    if written.is_err() {
+                        break written;
+                    }
                 }
             }
             Ok(None) => break Ok(()),
             Ok(Some(Err(_))) | Err(_) => break Err(Rejection::Malformed),
         }
     };
-    let part = write(app, part, waiting).await?;
+    let (part, written) = write(app, part, waiting).await?;
     app.with_files(move |_| part.settle()).await?;
-    ended
+    written.and(ended)
 }
 
-async fn write(app: &App, mut part: Part, bytes: Vec<u8>) -> Result<Part, Rejection> {
-    app.with_files(move |_| part.write(&bytes).map(|()| part)).await
+/// Adds a piece, and gives the part back, whether it could be added or not.
+async fn write(
+    app: &App,
+    mut part: Part,
+    bytes: Vec<u8>,
+) -> Result<(Part, Result<(), Rejection>), Rejection> {
+    app.with_files(move |_| {
+        let written = part.write(&bytes);
+        Ok((part, written))
+    })
+    .await
 }

@@ -53,6 +53,8 @@ struct State {
     inodes: Vec<Inode>,
     names: BTreeMap<String, InodeId>,
     durable_names: BTreeMap<String, InodeId>,
+    /// Which name became which, in order: a file that was renamed has one of the two.
+    renamed: Vec<(String, String)>,
     /// Calls that change something, so far.
     changes: u64,
     /// All calls, so far.
@@ -204,6 +206,17 @@ impl Disk {
             after.names.insert(name.clone(), after.inodes.len());
             after.inodes.push(survives(&state.inodes[*inode], chance));
         }
+        for (old, new) in &state.renamed {
+            let (Some(inode), false) =
+                (state.durable_names.get(old), after.names.contains_key(new))
+            else {
+                continue;
+            };
+            if !after.names.contains_key(old) {
+                after.names.insert(old.clone(), after.inodes.len());
+                after.inodes.push(survives(&state.inodes[*inode], chance));
+            }
+        }
         after.durable_names = after.names.clone();
         Arc::new(Self { state: Mutex::new(after) })
     }
@@ -258,6 +271,39 @@ impl Disk {
             state.durable_names = state.names.clone();
         }
         Ok(())
+    }
+
+    /// Another name for a file, in place of one that had it.
+    pub fn rename(&self, old: &str, new: &str) -> Result<(), Code> {
+        let mut state = self.state();
+        if !state.names.contains_key(old) {
+            return Err(ffi::SQLITE_IOERR_DELETE_NOENT);
+        }
+        let called = state.call(Call::Delete);
+        if called.is_ok() || state.off {
+            let inode = state.names.remove(old).expect("it was there");
+            state.names.insert(new.to_owned(), inode);
+            state.renamed.push((old.to_owned(), new.to_owned()));
+        }
+        called
+    }
+
+    /// The names in a folder are durable as they are.
+    pub fn sync_folder(&self, folder: &str) -> Result<(), Code> {
+        let mut state = self.state();
+        state.call(Call::Sync)?;
+        let inside = |name: &String| name.rsplit_once('/').is_some_and(|(its, _)| its == folder);
+        let names = state.names.clone();
+        state.durable_names.retain(|name, _| !inside(name));
+        state.durable_names.extend(names.into_iter().filter(|(name, _)| inside(name)));
+        Ok(())
+    }
+
+    /// The names in a folder.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let state = self.state();
+        let parted = state.names.keys().filter_map(|name| name.rsplit_once('/'));
+        parted.filter(|(its, _)| *its == folder).map(|(_, name)| name.to_owned()).collect()
     }
 
     /// Reads what there is; the rest of `into` is left alone.

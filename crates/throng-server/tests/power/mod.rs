@@ -1,7 +1,8 @@
 //! Power cuts and failing disks under the real log and the real store.
 //!
 //! `disk` is a disk that keeps what was not synced apart and can lose it; `vfs` puts it under
-//! SQLite; `workload` is a server without its sockets; `cuts`, `faults` and `accounts` are the claims.
+//! SQLite; `workload` is a server without its sockets; `cuts`, `faults`, `accounts` and
+//! `files` are the claims.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -9,6 +10,7 @@ mod accounts;
 mod cuts;
 mod disk;
 mod faults;
+mod files;
 mod lying;
 mod vfs;
 mod workload;
