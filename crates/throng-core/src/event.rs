@@ -236,6 +236,14 @@ impl Event {
         event
     }
 
+    /// Whether it is a post or an edit whose text stands.
+    pub fn has_text(&self) -> bool {
+        match &self.kind {
+            EventKind::Posted { body, .. } | EventKind::Edited { body, .. } => !body.is_erased(),
+            _ => false,
+        }
+    }
+
     /// This post as it is shown with an edit taken in.
     #[must_use]
     pub fn edited(&self, seq: Seq, text: &Body) -> Self {

@@ -119,6 +119,25 @@ impl OpenBlock {
         self.count += 1;
     }
 
+    /// Takes away the text of the post or the edit at this place; says whether there was one.
+    pub fn erase(&mut self, room: RoomId, place: Seq) -> Result<bool, RecordError> {
+        let reader = Reader { rest: &self.bytes };
+        let (first, count) = (self.first, self.count);
+        let mut block = Block { reader, next: first, count, left: count, at: 0 };
+        let mut rest = Self::new(first);
+        let mut found = false;
+        while let Some(raw) = block.advance()? {
+            let event = raw.to_event(room)?;
+            let here = event.seq == place && event.has_text();
+            found |= here;
+            rest.push(&if here { event.erased() } else { event });
+        }
+        if found {
+            *self = rest;
+        }
+        Ok(found)
+    }
+
     /// The place of its first event: with the room, its key.
     pub fn first(&self) -> Seq {
         self.first
@@ -247,7 +266,7 @@ impl<'a> Raw<'a> {
                     .map(OriginId::parse)
                     .transpose()
                     .map_err(|_| RecordError::Field("origin_id"))?,
-                body: Body::parse(self.text).map_err(|_| RecordError::Field("body"))?,
+                body: body(self.text)?,
                 extras: self.extras.clone(),
             },
             _ => self.told.to_kind(author)?,
@@ -255,6 +274,14 @@ impl<'a> Raw<'a> {
         let Self { seq, pushed, prev, at, .. } = *self;
         Ok(Event { room, seq, prev, pushed, at, kind })
     }
+}
+
+/// A text as it was said, or what stands in its place since it was erased.
+fn body(text: &str) -> Result<Body, RecordError> {
+    if text.is_empty() {
+        return Ok(Body::erased());
+    }
+    Body::parse(text).map_err(|_| RecordError::Field("body"))
 }
 
 fn begin(version: u8, out: &mut Vec<u8>) -> usize {

@@ -197,7 +197,8 @@ fn doors() -> Vec<Setting> {
             "websocket_deflate",
             "Messages above 1 KiB are compressed (permessage-deflate, no context takeover) for \
              clients that offer it: once for all who get them. Off, because most chat is shorter, \
-             and pages of history are compressed for each reader.",
+             pages of history are compressed for each reader, and the length of what is \
+             compressed tells one who watches the line something of its content.",
             "true or false",
             |settings| settings.websocket_deflate.to_string(),
             |settings, value| {

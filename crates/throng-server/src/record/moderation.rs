@@ -4,11 +4,11 @@
 
 use throng_core::limits::{ATTACHMENTS_MAX, FILTER_WORDS_MAX, MENTIONS_MAX};
 use throng_core::{
-    Act, Attachment, Author, Body, EventKind, Extras, FileHash, FileId, FileKind, FileName,
-    Reaction, Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
+    Act, Attachment, Author, EventKind, Extras, FileHash, FileId, FileKind, FileName, Reaction,
+    Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
 };
 
-use super::{Reader, RecordError, put_text, put_varint};
+use super::{Reader, RecordError, body, put_text, put_varint};
 
 pub(super) const KIND_EDITED: u8 = 4;
 pub(super) const KIND_DELETED: u8 = 5;
@@ -252,10 +252,7 @@ impl Told<'_> {
     pub fn to_kind(&self, by: Author) -> Result<EventKind, RecordError> {
         Ok(match self.clone() {
             Self::Nothing => return Err(RecordError::Field("kind")),
-            Self::Edited { of, text } => {
-                let body = Body::parse(text).map_err(|_| RecordError::Field("body"))?;
-                EventKind::Edited { by, of: Seq(of), body }
-            }
+            Self::Edited { of, text } => EventKind::Edited { by, of: Seq(of), body: body(text)? },
             Self::Deleted { of, whose } => {
                 let whose = whose.map(|(id, name)| somebody(id, name, "whose")).transpose()?;
                 EventKind::Deleted { by, of: Seq(of), whose }

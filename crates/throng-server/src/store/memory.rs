@@ -82,6 +82,19 @@ impl Room {
             events: Vec::new(),
         }
     }
+
+    /// The text of the newest edit of a message is nobody's any more.
+    fn replace(&mut self, of: Seq) {
+        if let Some(Note { seq, body: Some(_), .. }) = self.notes.get(&of) {
+            self.erase(*seq);
+        }
+    }
+
+    fn erase(&mut self, place: Seq) {
+        if let Some(event) = self.events.get_mut(place.0 as usize - 1) {
+            *event = Arc::new(event.erased());
+        }
+    }
 }
 
 impl Kept {
@@ -152,7 +165,10 @@ impl Kept {
             }
             EventKind::Pinned { of, on: true, .. } => _ = room.pins.insert(*of),
             EventKind::Pinned { of, on: false, .. } => _ = room.pins.remove(of),
+            EventKind::Edited { of, .. } => room.replace(*of),
             EventKind::Deleted { of, .. } => {
+                room.replace(*of);
+                room.erase(*of);
                 room.pins.remove(of);
                 room.reactions.retain(|(place, _), _| place != of);
                 room.mentions.retain(|(_, place)| place != of);

@@ -5,6 +5,7 @@
 
 mod carried;
 mod cursors;
+mod erasure;
 pub mod memory;
 mod people;
 mod reactions;

@@ -15,6 +15,7 @@ use throng_core::{Act, Event, EventKind, FileId, RoomId, Seq, Tally, Timestamp, 
 
 use super::carried;
 use super::cursors::{Cursor, Cursors};
+use super::erasure;
 use super::people;
 use super::reactions;
 use super::schema::{KIND, READER};
@@ -81,6 +82,7 @@ impl SqliteStore {
     fn open_file(path: &Path, options: &StoreOptions) -> Result<Self, Trouble> {
         let vfs = options.vfs.as_deref();
         let connection = sqlite::open(path, vfs, &KIND, "NORMAL")?;
+        erasure::overwrite_what_is_freed(&connection)?;
         let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
         let readers = Readers::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
@@ -331,8 +333,12 @@ impl Writer {
                 people::fold(&self.connection, who.id, event, cursor.posts)?;
             }
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
-            EventKind::Edited { .. } => carried::fold(&self.connection, event)?,
-            EventKind::Deleted { .. } => {
+            EventKind::Edited { of, .. } => {
+                erasure::replaced(&self.connection, event.room, *of, &mut cursor.block)?;
+                carried::fold(&self.connection, event)?;
+            }
+            EventKind::Deleted { of, .. } => {
+                erasure::deleted(&self.connection, event.room, *of, &mut cursor.block)?;
                 carried::fold(&self.connection, event)?;
                 reactions::fold(&self.connection, event)?;
             }

@@ -334,6 +334,19 @@ fn what_became_of_messages_is_kept_beside_them(store: &dyn Store) {
         notes(10, 69).is_empty()
             && store.notes(samples::room(4), Seq(0), Seq(99)).unwrap().is_empty()
     );
+    let has_text = |seq| store.event(room, Seq(seq)).unwrap().unwrap().has_text();
+    let of = |places: &[u64]| places.iter().map(|seq| has_text(*seq)).collect::<Vec<_>>();
+    assert_eq!(of(&[69, 70, 71, 102]), [true, false, true, false], "the deleted one and its edit");
+    assert_eq!(of(&[7, 101, 103]), [true, false, true], "an edit that another has replaced");
+    fold(store, vec![delete(106, 9), delete(107, 7)]);
+    assert_eq!(of(&[7, 8, 9, 10, 101, 103, 105]), [false, true, false, true, false, false, false]);
+    let places: Vec<u64> = store
+        .page(room, Span::After(Seq(0)), 200)
+        .unwrap()
+        .iter()
+        .map(|event| event.seq.0)
+        .collect();
+    assert_eq!(places, (1..=107).collect::<Vec<_>>(), "each keeps its place");
 }
 
 fn reactions_are_counted_and_pins_kept_until_their_message_is_deleted(store: &dyn Store) {

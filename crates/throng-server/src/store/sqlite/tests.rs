@@ -49,3 +49,36 @@ fn a_block_that_was_damaged_is_named_and_other_rooms_are_read() {
     assert!(refused.to_string().contains("room 1"), "{refused}");
     assert_eq!(store.page(samples::room(2), Span::After(Seq(0)), 10).unwrap().len(), 5);
 }
+
+#[test]
+fn a_deleted_text_is_not_in_the_file_any_more_and_its_id_still_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = samples::room(3);
+    let store = open(folder.path());
+    let mut history = samples::history(room, 1, 200);
+    let said = |seq: u64, text: &str, history: &mut Vec<Arc<Event>>| {
+        let mut event = Event::clone(&history[seq as usize - 1]);
+        let EventKind::Posted { body, origin_id, .. } = &mut event.kind else { panic!("a post") };
+        *body = throng_core::Body::parse(text).unwrap();
+        *origin_id = Some(throng_core::OriginId::parse(format!("id-of-{seq}")).unwrap());
+        history[seq as usize - 1] = Arc::new(event);
+    };
+    said(20, "regretted-long-ago", &mut history);
+    said(199, "regretted-at-once", &mut history);
+    let delete = |seq, of| {
+        let by = samples::author(1);
+        samples::event(room, seq, EventKind::Deleted { by, of: Seq(of), whose: None })
+    };
+    suite::fold(&store, history);
+    suite::fold(&store, vec![delete(201, 20), delete(202, 199)]);
+    store.sync().unwrap();
+    let file = std::fs::read(folder.path().join("store.db")).unwrap();
+    let has = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(!has("regretted"), "neither in a block nor in the free part of a page");
+    assert!(has("id-of-20") && has("id-of-199"));
+    drop(store);
+    let page = open(folder.path()).page(room, Span::After(Seq(0)), 999).unwrap();
+    assert_eq!(page.len(), 202);
+    let bare = page.iter().filter(|event| !event.has_text()).count();
+    assert_eq!(bare, 6, "made, joined, twice deleted, and what was deleted");
+}
