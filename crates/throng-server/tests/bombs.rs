@@ -1,7 +1,7 @@
 //! Pictures that are made to cost much: few bytes that say or unpack to very many.
 //!
-//! Each is given to the making of small pictures in a process of its own, which tells what its memory
-//! grew by and what its processor took; this process makes the bombs, so that what making them took is
+//! Each is given to the making of small pictures in a process of its own, which tells what it
+//! allocated at most and what its processor took; this process makes the bombs, so that what making them took is
 //! not in the count. What is refused costs less than a mebibyte; what is let through costs by its own
 //! length, which its sender had to send.
 
@@ -16,8 +16,14 @@ use std::process::Command;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::{Frame, ImageFormat, RgbImage, RgbaImage};
+use peak_alloc::PeakAlloc;
 use throng_core::{FileKind, Limits};
 use throng_server::files::picture;
+
+/// Counts what is allocated. The pages of a process are no measure: how many of its code come in at a
+/// touch depends on what the machine has read before.
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Names the bomb to the process that is to bear it.
 const VARIABLE: &str = "THRONG_TEST_BOMB";
@@ -139,9 +145,11 @@ fn bear() -> bool {
     let path = Path::new(path);
     // Its code and its tables are not the bomb's.
     assert!(small(&path.with_extension("harmless"), kind), "a harmless one is made");
-    let (before, began) = (status("VmRSS"), cpu_ms());
+    ALLOCATED.reset_peak_usage();
+    let (before, began) = (ALLOCATED.current_usage(), cpu_ms());
     let made = small(path, kind);
-    let (grown, took) = (status("VmHWM").saturating_sub(before), cpu_ms() - began);
+    let grown = (ALLOCATED.peak_usage() - before).div_ceil(1_024);
+    let took = cpu_ms() - began;
     let line = format!("\ncost: {} {grown} {took}\n", u8::from(made));
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     true
@@ -153,13 +161,6 @@ fn small(path: &Path, kind: FileKind) -> bool {
     picture::size(open(), kind);
     let len = fs::metadata(path).unwrap().len();
     picture::small(open(), kind, len, Limits::default().picture_len_max).is_some()
-}
-
-/// KiB of this process.
-fn status(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
 }
 
 fn cpu_ms() -> u64 {

@@ -1,12 +1,8 @@
 //! Power cuts and failing disks under the real log and the real store.
 //!
 //! `disk` is a disk that keeps what was not synced apart and can lose it; `vfs` puts it under
-<<<<<<< HEAD
-//! SQLite; `workload` is a server without its sockets; `cuts`, `faults`, `accounts` and
-//! `files` are the claims.
-=======
-//! SQLite; `workload` is a server without its sockets, `erased` what its history may lose; `cuts`, `faults` and `accounts` are the claims.
->>>>>>> 1fda08f (store: the text of a deleted message is taken out of its block)
+//! SQLite; `workload` is a server without its sockets, `erased` what its history may lose; `cuts`,
+//! `faults`, `accounts` and `files` are the claims.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
