@@ -28,6 +28,8 @@ pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
         "ResetPassword",
         "Invitation",
         "DeleteAccount",
+        "RoomLink",
+        "JoinByLink",
     ];
     config.skip_debug(secret.map(|name| format!(".throng.v1.{name}")));
     config.skip_protoc_run();

@@ -376,6 +376,12 @@ operations! {
     Settle = "settle_report";
     /// To read who did what.
     Audit = "list_audit";
+    /// To make a link by which others come in.
+    MakeLink = "make_room_link";
+    /// To read which there are.
+    Links = "list_room_links";
+    /// To end one.
+    EndLink = "end_room_link";
 }
 
 /// Whether one who stands so may do this in a room that has settled so. What depends on a second
@@ -399,7 +405,9 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::Report => true,
         O::Post | O::EditOwn | O::React | O::Typing => return speak(role, who, policy),
         O::EditOther => false,
-        O::Invite => policy.kind == Kind::Private && role >= Role::Moderator,
+        O::Invite | O::MakeLink | O::Links | O::EndLink => {
+            policy.kind == Kind::Private && role >= Role::Moderator
+        }
         O::SetAccess => role == Role::Owner,
         O::DeleteOther
         | O::Pin

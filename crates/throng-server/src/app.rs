@@ -7,6 +7,7 @@
 mod files;
 mod flights;
 mod leaving;
+mod links;
 mod moderation;
 mod presence;
 mod reading;

@@ -340,6 +340,11 @@ impl Directory {
         (members, members as usize <= self.pushed_members_max)
     }
 
+    /// Whether an account is banned from a room.
+    pub fn is_banned(&self, user: UserId, room: RoomId) -> bool {
+        self.stands(user, room).0.has(Standing::BANNED)
+    }
+
     /// Where an account joined a room that it belongs to.
     pub fn joined(&self, user: UserId, room: RoomId) -> Option<Seq> {
         self.stands(user, room).1

@@ -40,6 +40,9 @@ impl App {
                 may()?;
                 Ok(Told::Audit(room, entries))
             }
+            Asked::MakeLink { room, uses, hours } => self.make_link(from, room, uses, hours).await,
+            Asked::Links { room } => self.links(from, room).await,
+            Asked::EndLink { room, link } => self.end_link(from, room, link).await,
             Asked::Block(target) => {
                 let other = self.whom(target).await?;
                 let (one, two) = (from.id, other.id);
@@ -89,7 +92,7 @@ impl App {
     }
 
     /// Asks what moderation keeps, where waiting for the disk holds up nobody else.
-    async fn keep<T: Send + 'static>(
+    pub(super) async fn keep<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Moderation) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, Rejection> {

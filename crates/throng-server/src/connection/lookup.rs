@@ -1,4 +1,5 @@
-//! Commands that name something which must be found first: a member by name, files by id.
+//! Commands that name something which must be found first: a member by name, files by id, a room by a
+//! link.
 //!
 //! Neighbours: `serve.rs` has it done beside the connection's other slow things; `app` finds. It
 //! decides nothing: what was found goes into the shard's queue like any other command.
@@ -41,6 +42,7 @@ async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack)
         What::Carry { command, files, ack } => {
             Ok((app.carrying(from.id, command, &files).await?.into(), ack))
         }
+        What::JoinByLink { link } => Ok((app.by_link(from, &link.0).await?.into(), Ack::Durable)),
         What::OpenDirect { target } => Ok((app.direct(from, target).await?, Ack::Durable)),
         _ => unreachable!("names nothing that must be found"),
     }

@@ -229,9 +229,10 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Members { .. }
             | What::Search { .. }
             | What::SetContacts { .. }) => self.begin_personal(re, what),
-            What::Moderate { .. } | What::Carry { .. } | What::OpenDirect { .. } => {
-                self.begin_lookup(re, what)
-            }
+            What::Moderate { .. }
+            | What::Carry { .. }
+            | What::OpenDirect { .. }
+            | What::JoinByLink { .. } => self.begin_lookup(re, what),
             _ => unreachable!("served without waiting"),
         }
     }
@@ -378,6 +379,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Command { .. }
         | What::Moderate { .. }
         | What::OpenDirect { .. }
+        | What::JoinByLink { .. }
         | What::Contacts
         | What::SetContacts { .. }
         | What::SetLevel { .. }

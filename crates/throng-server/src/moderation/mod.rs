@@ -1,5 +1,5 @@
-//! What those who keep order look at and nobody else does: reports, the audit log; and whom an
-//! account does not want to hear from. Kept in `moderation.db`, or in memory.
+//! What those who keep order look at and nobody else does: reports, the audit log, links into private
+//! rooms; and whom an account does not want to hear from. Kept in `moderation.db`, or in memory.
 //!
 //! Neighbours: `app` asks it for connections and REST, the fold brings it what was done in the
 //! rooms' orders before it brings it to the store. It decides no order and no right: who asks here
@@ -7,6 +7,7 @@
 
 mod audit;
 mod blocks;
+mod links;
 mod reports;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::store::StoreError;
 pub use audit::{AuditEntry, AuditPage};
 pub use blocks::BlockedPage;
 use blocks::Blocks;
+pub use links::{ROOM_LINKS_MAX, RoomLink};
 pub use reports::{Report, ReportPage, Reported, Settlement};
 
 /// The file in the data folder.
@@ -48,7 +50,7 @@ const CHECKPOINT_ROWS: u64 = 64;
 const KIND: Kind = Kind {
     what: "file of moderation",
     application_id: 0x5468_724d, // "ThrM"
-    version: 1,
+    version: 2,
     page_size: 4 * 1024,
     cache_kib: 2 * 1024,
     schema: "CREATE TABLE reports (
@@ -68,8 +70,18 @@ const KIND: Kind = Kind {
              CREATE INDEX audit_by_room ON audit (room, id);
              CREATE TABLE blocks (
                  user INTEGER NOT NULL, blocked INTEGER NOT NULL, name TEXT NOT NULL,
-                 PRIMARY KEY (user, blocked)) WITHOUT ROWID",
-    steps: &[],
+                 PRIMARY KEY (user, blocked)) WITHOUT ROWID;
+             CREATE TABLE links (
+                 id INTEGER PRIMARY KEY AUTOINCREMENT, token BLOB NOT NULL UNIQUE,
+                 room INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL,
+                 at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+             CREATE INDEX links_by_room ON links (room, id)",
+    // A step that was released is never changed.
+    steps: &["CREATE TABLE links (
+                  id INTEGER PRIMARY KEY AUTOINCREMENT, token BLOB NOT NULL UNIQUE,
+                  room INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL,
+                  at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+              CREATE INDEX links_by_room ON links (room, id)"],
     exclusive: false,
 };
 

@@ -170,6 +170,11 @@ pub enum What {
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
+    /// Join the room that a link leads to.
+    JoinByLink {
+        /// Its token.
+        link: Secret,
+    },
     /// What the asker has not read in its rooms.
     Unread {
         /// Above this number.

@@ -5,7 +5,8 @@
 use throng_core::{RoomId, Seq};
 
 use super::Target;
-use crate::moderation::{AuditPage, BlockedPage, ReportPage, Reported};
+use crate::auth::token::Token;
+use crate::moderation::{AuditPage, BlockedPage, ReportPage, Reported, RoomLink};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,27 @@ pub enum Asked {
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
+    /// Make a link into a room.
+    MakeLink {
+        /// Which room.
+        room: RoomId,
+        /// For how many people; 0 for one.
+        uses: u32,
+        /// For how many hours; 0 for what is usual.
+        hours: u32,
+    },
+    /// The links into a room.
+    Links {
+        /// Which room.
+        room: RoomId,
+    },
+    /// End one of them.
+    EndLink {
+        /// Of which room.
+        room: RoomId,
+        /// Its number.
+        link: u64,
+    },
     /// Hear no more from somebody.
     Block(Target),
     /// Hear from somebody again.
@@ -74,6 +96,10 @@ pub enum Told {
     Audit(RoomId, AuditPage),
     /// A page of those whom the asker blocks.
     Blocked(BlockedPage),
+    /// A link that was made, and what opens it.
+    Link(Token, RoomLink),
+    /// The links into a room.
+    Links(RoomId, Vec<RoomLink>),
     /// Done.
     Done,
 }

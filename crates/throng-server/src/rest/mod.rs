@@ -17,6 +17,7 @@ mod file;
 mod file_tests;
 mod files;
 mod health;
+mod links;
 mod members;
 mod membership;
 mod message;
@@ -84,6 +85,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}/level", put(reading::level))
         .route("/rooms/{room}/members", get(members::list))
         .route("/rooms/{room}/typing", post(members::typing))
+        .route("/rooms/{room}/links", get(links::list).post(links::create))
+        .route("/rooms/{room}/links/{link}", delete(links::end))
+        .route("/joins", post(links::join))
         .route("/unread", get(reading::unread))
         .route("/direct-rooms", post(direct::open))
         .route("/contacts", get(direct::contacts).put(direct::set_contacts))

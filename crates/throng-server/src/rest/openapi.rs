@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::life::SESSIONS_LISTED_MAX;
-    use crate::moderation::{PAGE_MAX, REASON_LEN_MAX};
+    use crate::moderation::{PAGE_MAX, REASON_LEN_MAX, ROOM_LINKS_MAX};
     use crate::rest::tests::Server;
 
     const ROUTES: &str = include_str!("mod.rs");
@@ -60,7 +60,8 @@ mod tests {
 
     /// What a router answers to a method that nobody has is which methods it has.
     async fn methods(server: &Server, path: &str) -> BTreeSet<String> {
-        let named = ["{room}", "{seq}", "{report}", "{session}", "{user}", "{text}", "{file}"];
+        let named =
+            ["{room}", "{seq}", "{report}", "{session}", "{user}", "{text}", "{file}", "{link}"];
         let path = named.iter().fold(path.to_owned(), |path, name| path.replace(name, "1"));
         let asked = Request::builder().method(Method::from_bytes(b"BREW").unwrap());
         let asked = asked.uri(format!("/api/v1{path}")).body(Body::empty()).unwrap();
@@ -235,6 +236,9 @@ mod tests {
             ("/Blocked/properties/users/maxItems", PAGE_MAX as u64),
             ("/InvitePeople/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
             ("/InvitePeople/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
+            ("/MakeRoomLink/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
+            ("/MakeRoomLink/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
+            ("/RoomLinks/properties/links/maxItems", ROOM_LINKS_MAX as u64),
             ("/Sessions/properties/sessions/maxItems", SESSIONS_LISTED_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
             ("/Found/properties/hits/maxItems", limits::SEARCH_HITS_MAX as u64),

@@ -8,6 +8,7 @@ mod descriptors;
 mod direct;
 mod keeping;
 mod limits;
+mod links;
 mod moderation;
 mod presence;
 mod reactions;

@@ -143,6 +143,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::DeleteOwn => delete(own),
         O::DeleteOther => delete(other),
         O::Typing | O::Members => of_people(operation, room),
+        O::MakeLink | O::Links | O::EndLink => of_links(operation, room),
         O::React | O::Unreact | O::Pin | O::Unpin => answered(operation, room, other),
         O::Kick => act(Act::Kick),
         O::Ban => act(Act::Ban),
@@ -169,6 +170,25 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         }
     };
     Some(Asked { operation, request, rest })
+}
+
+/// Links into the room; the one that is ended is none.
+fn of_links(operation: Operation, room: u32) -> (Request, Option<Rest>) {
+    let path = format!("/rooms/{room}/links");
+    match operation {
+        Operation::MakeLink => {
+            let asked = v1::MakeRoomLink { room, ..v1::MakeRoomLink::default() };
+            (Request::MakeRoomLink(asked), Some(("POST", path, "{}".to_owned())))
+        }
+        Operation::Links => {
+            (Request::ListRoomLinks(v1::ListRoomLinks { room }), Some(("GET", path, String::new())))
+        }
+        _ => {
+            let asked = v1::EndRoomLink { room, link: 1 << 40 };
+            let path = format!("{path}/1099511627776");
+            (Request::EndRoomLink(asked), Some(("DELETE", path, String::new())))
+        }
+    }
 }
 
 /// Who is there, and that one types.
@@ -350,6 +370,8 @@ impl Scene<'_> {
                 | Operation::Report => [0, 215],
                 Operation::DeleteOther => [0, 210],
                 Operation::Settle => [251, 251],
+                // Each makes one.
+                Operation::MakeLink => [0, 208],
                 Operation::Kick
                 | Operation::Mute
                 | Operation::Voice

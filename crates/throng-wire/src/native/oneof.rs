@@ -85,7 +85,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     react => React, unreact => Unreact, pin => Pin, unpin => Unpin, pins => Pins,
     open_direct => OpenDirect, contacts => Contacts, set_contacts => SetContacts,
     read => Read, unread => Unread, set_level => SetLevel,
-    typing => Typing, members => Members,
+    typing => Typing, members => Members, make_room_link => MakeRoomLink,
+    list_room_links => ListRoomLinks, end_room_link => EndRoomLink, join_by_link => JoinByLink,
     list_words => ListWords, report => Report, list_reports => ListReports,
     settle_report => SettleReport, list_audit => ListAudit, block => Block, unblock => Unblock,
     list_blocked => ListBlocked,
@@ -106,6 +107,7 @@ oneof!(Reply [re] outcome: reply::Outcome [
     applied => Applied, words => Words, reported => Reported, reports => Reports,
     audit => Audit, blocked => Blocked,
     contacts => Contacts, unread => Unread, members => Members,
+    room_link => RoomLink, room_links => RoomLinks,
     sessions => Sessions, invitation => Invitation, found => Found
 ]);
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::v1::{
-    Authenticate, ChangePassword, DeleteAccount, Invitation, Login, Register, ResetPassword,
-    Session,
+    Authenticate, ChangePassword, DeleteAccount, Invitation, JoinByLink, Login, Register,
+    ResetPassword, RoomLink, Session,
 };
 
 const SECRET: &str = "…";
@@ -59,6 +59,21 @@ impl fmt::Debug for Invitation {
     }
 }
 
+impl fmt::Debug for RoomLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { room, number, uses, .. } = self;
+        let mut shown = f.debug_struct("RoomLink");
+        shown.field("room", room).field("number", number).field("uses", uses);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for JoinByLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinByLink").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::native::json;
@@ -72,14 +87,19 @@ mod tests {
             r#"{"register":{"name":"ada","link":"hunter22"}}"#,
             r#"{"change_password":{"password":"hunter22","new_password":"hunter22"}}"#,
             r#"{"delete_account":{"password":"hunter22"}}"#,
+            r#"{"join_by_link":{"link":"hunter22"}}"#,
             r#"{"reset_password":{"link":"hunter22","password":"hunter22"}}"#,
         ] {
             let told = format!("{:?}", json::decode_client(frame.as_bytes()).unwrap());
             assert!(!told.contains("hunter22"), "{told}");
         }
-        let frame = br#"{"reply":{"invitation":{"link":"hunter22"}}}"#;
-        let told = format!("{:?}", json::decode_server(frame).unwrap());
-        assert!(!told.contains("hunter22"), "{told}");
+        for frame in [
+            r#"{"reply":{"invitation":{"link":"hunter22"}}}"#,
+            r#"{"reply":{"room_link":{"link":"hunter22"}}}"#,
+        ] {
+            let told = format!("{:?}", json::decode_server(frame.as_bytes()).unwrap());
+            assert!(!told.contains("hunter22"), "{told}");
+        }
         let frame = br#"{"reply":{"session":{"user":{"name":"ada"},"token":"hunter22"}}}"#;
         let told = format!("{:?}", json::decode_server(frame).unwrap());
         assert!(told.contains("ada") && !told.contains("hunter22"), "{told}");

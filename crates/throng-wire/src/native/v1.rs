@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -73,6 +73,14 @@ pub mod client_frame {
         Typing(super::Typing),
         #[prost(message, tag = "36")]
         Members(super::Members),
+        #[prost(message, tag = "37")]
+        MakeRoomLink(super::MakeRoomLink),
+        #[prost(message, tag = "38")]
+        ListRoomLinks(super::ListRoomLinks),
+        #[prost(message, tag = "39")]
+        EndRoomLink(super::EndRoomLink),
+        #[prost(message, tag = "30")]
+        JoinByLink(super::JoinByLink),
         #[prost(message, tag = "51")]
         ListWords(super::ListWords),
         #[prost(message, tag = "52")]
@@ -669,6 +677,49 @@ pub struct Members {
     #[prost(uint32, tag = "3")]
     pub limit: u32,
 }
+/// A link by which others come into a private room; for those who keep order there. Replied with
+/// `room_link`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MakeRoomLink {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// By how many, at most 1,000; 0 for one.
+    #[prost(uint32, tag = "2")]
+    pub uses: u32,
+    /// For how long, at most 720; 0 for 72.
+    #[prost(uint32, tag = "3")]
+    pub hours: u32,
+}
+/// The links into a room, without what opens them. Replied with `room_links`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRoomLinks {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+}
+/// A link into a room is good for nothing any more. Replied with `done`, also when it was so before.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndRoomLink {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number.
+    #[prost(uint64, tag = "2")]
+    pub link: u64,
+}
+/// Join the room that a link leads to. This connection hears it from the place told. Replied with `joined`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct JoinByLink {
+    #[prost(string, tag = "1")]
+    pub link: ::prost::alloc::string::String,
+}
 /// Find messages by their words, in the rooms that the asker is a member of. Replied with `found`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -821,7 +872,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 50, 51, 52, 53, 54, 60, 61, 45")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -856,6 +907,10 @@ pub mod reply {
         Unread(super::UnreadRooms),
         #[prost(message, tag = "24")]
         Members(super::MemberList),
+        #[prost(message, tag = "25")]
+        RoomLink(super::RoomLink),
+        #[prost(message, tag = "26")]
+        RoomLinks(super::RoomLinks),
         #[prost(message, tag = "50")]
         Words(super::RoomWords),
         #[prost(message, tag = "51")]
@@ -1565,6 +1620,53 @@ pub struct Member {
     /// It hears the room.
     #[prost(bool, tag = "3")]
     pub here: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RoomLink {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number: for those who end it.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// Opaque; for those who are invited.
+    #[prost(string, tag = "3")]
+    pub link: ::prost::alloc::string::String,
+    /// How many may use it.
+    #[prost(uint32, tag = "4")]
+    pub uses: u32,
+    /// Milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "5")]
+    pub expires_at: u64,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RoomLinks {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub links: ::prost::alloc::vec::Vec<RoomLinkItem>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoomLinkItem {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(message, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: ::core::option::Option<User>,
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    /// How many may still use it.
+    #[prost(uint32, tag = "4")]
+    pub uses: u32,
+    #[prost(uint64, tag = "5")]
+    pub expires_at: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -4,6 +4,7 @@
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
 pub mod account;
+pub mod links;
 pub mod moderation;
 pub mod oversight;
 pub mod personal;
@@ -16,7 +17,7 @@ use throng_core::{
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
-use crate::auth::account::AccountAsk;
+use crate::auth::account::{AccountAsk, Secret};
 use crate::pages::{Page, RoomList, RoomSummary, Span};
 use crate::protocols::{Ack, Answer, What};
 
@@ -61,12 +62,8 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Unreact(v1::Unreact { room, seq, reaction }) => {
             durable(react(room_id(room)?, Seq(seq), &reaction, false)?)
         }
-        Request::Pin(v1::Pin { room, seq }) => {
-            durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on: true })
-        }
-        Request::Unpin(v1::Unpin { room, seq }) => {
-            durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on: false })
-        }
+        Request::Pin(v1::Pin { room, seq }) => pin(room, seq, true)?,
+        Request::Unpin(v1::Unpin { room, seq }) => pin(room, seq, false)?,
         Request::Moderate(asked) => moderation::moderate(asked)?,
         Request::ListWords(v1::ListWords { room }) => What::ListWords { room: room_id(room)? },
         Request::Report(asked) => What::Moderation(oversight::report(asked)?),
@@ -84,6 +81,10 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::InvitePeople(asked) => What::Account(account::invite(asked)?),
         Request::EndInvitations(_) => What::Account(AccountAsk::EndInvitations),
         Request::SetRoom(asked) => moderation::set_room(asked)?,
+        Request::MakeRoomLink(asked) => links::make(asked)?,
+        Request::ListRoomLinks(asked) => links::list_asked(asked)?,
+        Request::EndRoomLink(asked) => links::end(asked)?,
+        Request::JoinByLink(asked) => What::JoinByLink { link: Secret(asked.link) },
         asked @ (Request::Pins(_)
         | Request::OpenDirect(_)
         | Request::Contacts(_)
@@ -94,6 +95,10 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         | Request::Typing(_)
         | Request::Members(_)) => personal::asked(asked)?,
     })
+}
+
+fn pin(room: u32, seq: u64, on: bool) -> Result<What, Rejection> {
+    Ok(durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on }))
 }
 
 fn durable(command: Command) -> What {

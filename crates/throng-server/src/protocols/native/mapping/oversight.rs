@@ -6,7 +6,7 @@ use throng_core::{Rejection, RoomId, Seq};
 use throng_wire::native::v1::{self, reply::Outcome};
 
 use super::moderation::target;
-use super::{room_id, user};
+use super::{links, room_id, user};
 use crate::moderation::{AuditEntry, AuditPage, BlockedPage, Report, ReportPage, Reported};
 use crate::moderation::{Settlement, explanation};
 use crate::protocols::moderation::{Asked, Told};
@@ -59,6 +59,8 @@ pub fn outcome(told: &Told) -> Outcome {
         Told::Reports(room, page) => Outcome::Reports(report_page(*room, page)),
         Told::Audit(room, page) => Outcome::Audit(audit_page(*room, page)),
         Told::Blocked(page) => Outcome::Blocked(blocked(page)),
+        Told::Link(token, link) => Outcome::RoomLink(links::made(token, link)),
+        Told::Links(room, list) => Outcome::RoomLinks(links::list(*room, list)),
         Told::Done => Outcome::Done(v1::Done {}),
     }
 }
