@@ -73,8 +73,8 @@ pub fn all(seconds: u64) -> Result<(), Trouble> {
             .args(["--header", &format!("Authorization: Bearer {token}")])
             .args(["--seed", SEED, "--workers", "1", "--max-examples", "50"])
             .args(["--max-time", &seconds.to_string(), "--generation-database", "none"])
-            .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
-            .env("PYTHONPATH", root().join("xtask"))
+            .env("SCHEMATHESIS_HOOKS", root().join("xtask/schemathesis_hooks.py"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(root().join("target"))
             .status()
             .map_err(|error| {
