@@ -106,6 +106,47 @@ pub fn open_in_memory(kind: &Kind) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
+/// Rows changed since the last checkpoint at which the next is due: about 1 MiB of a journal, because a
+/// large sync anywhere on the disk holds up the log.
+const CHECKPOINT_ROWS: u64 = 64;
+
+/// When the journal of a small file is written back.
+#[derive(Debug, Default)]
+pub struct Checkpoints {
+    /// Rows changed up to the last one.
+    done: std::cell::Cell<u64>,
+}
+
+impl Checkpoints {
+    /// Writes it back when that is due; called before a transaction.
+    pub fn when_due(&self, connection: &Connection, what: &'static str) -> Result<(), Trouble> {
+        let rows = connection.total_changes();
+        if rows - self.done.get() < CHECKPOINT_ROWS {
+            return Ok(());
+        }
+        self.done.set(rows);
+        checkpoint(connection, what)
+    }
+}
+
+/// Writes a journal back. It is called for by name, because a sync that fails in a checkpoint of SQLite's
+/// own accord is told to nobody; that is the only error here. What was committed is on disk already, so
+/// that other trouble is met again later.
+pub fn checkpoint(connection: &Connection, what: &'static str) -> Result<(), Trouble> {
+    let passive = "PRAGMA wal_checkpoint(PASSIVE)";
+    match connection.query_row(passive, [], |_| Ok(())).map_err(Trouble::from) {
+        Err(trouble @ Trouble::SyncFailed(_)) => {
+            never_checkpoint_again(connection);
+            Err(trouble)
+        }
+        Err(trouble) => {
+            tracing::warn!(?trouble, what, "cannot checkpoint, trying again later");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 /// After a failed sync nothing more may be written, not even by closing.
 pub fn never_checkpoint_again(connection: &Connection) {
     // A refusal leaves the checkpoint of a close: the process ends before it.

@@ -16,6 +16,8 @@ pub(super) struct Direct {
     by_pair: std::collections::HashMap<(UserId, UserId), Opened>,
     /// Who made it, and the other one.
     pairs: std::collections::HashMap<RoomId, (UserId, UserId)>,
+    /// Rooms that are being made, by those whose they will be: they count against what one may have.
+    making: std::collections::HashMap<UserId, usize>,
 }
 
 #[derive(Debug)]
@@ -23,6 +25,8 @@ struct Opened {
     room: RoomId,
     /// Who asked for it and is not answered.
     asking: u32,
+    /// It is counted in `making`.
+    making: bool,
 }
 
 fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
@@ -31,8 +35,16 @@ fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
 
 impl Direct {
     fn put(&mut self, room: RoomId, maker: UserId, other: UserId) {
-        self.by_pair.entry(pair(maker, other)).or_insert(Opened { room, asking: 0 });
+        self.by_pair.entry(pair(maker, other)).or_insert(Opened { room, asking: 0, making: false });
         self.pairs.insert(room, (maker, other));
+    }
+
+    /// One room less is being made for an account.
+    fn made_or_not(&mut self, user: UserId) {
+        match self.making.get_mut(&user) {
+            Some(1) | None => _ = self.making.remove(&user),
+            Some(count) => *count -= 1,
+        }
     }
 
     /// Start-up: who made a room joined it at its second place, the other at its third.
@@ -67,20 +79,27 @@ impl Directory {
         maker: UserId,
         other: UserId,
     ) -> Result<(RoomId, Held), Rejection> {
-        let full =
-            [maker, other].iter().any(|user| self.direct_of(*user) >= self.rooms_per_user_max);
         let mut rooms = self.write();
         if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
             opened.asking += 1;
             return Ok((opened.room, Held::direct(self, opened.room)));
         }
+        // Under the lock: however many are asked for at once, no more are made than one may have. Nobody
+        // takes this lock who holds that of an account's rooms.
+        let full = [maker, other].iter().any(|user| {
+            let making = rooms.direct.making.get(user).copied().unwrap_or(0);
+            self.direct_of(*user) + making >= self.rooms_per_user_max
+        });
         if full || rooms.len >= self.rooms_max as usize {
             return Err(Rejection::LimitReached);
         }
         let room = rooms.next_number()?;
         rooms.direct.put(room, maker, other);
         if let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) {
-            opened.asking = 1;
+            (opened.asking, opened.making) = (1, true);
+        }
+        for user in [maker, other] {
+            *rooms.direct.making.entry(user).or_default() += 1;
         }
         Ok((room, Held::direct(self, room)))
     }
@@ -92,7 +111,13 @@ impl Directory {
         let made = rooms.get(room).is_some();
         let Some(opened) = rooms.direct.by_pair.get_mut(&pair(maker, other)) else { return };
         opened.asking = opened.asking.saturating_sub(1);
-        if opened.asking == 0 && !made {
+        let answered = opened.asking == 0;
+        if answered && std::mem::take(&mut opened.making) {
+            for user in [maker, other] {
+                rooms.direct.made_or_not(user);
+            }
+        }
+        if answered && !made {
             rooms.direct.by_pair.remove(&pair(maker, other));
             rooms.direct.pairs.remove(&room);
             rooms.len -= 1;
@@ -163,5 +188,19 @@ mod tests {
         drop(second);
         assert!(!directory.is_direct(room));
         assert!(directory.open(user(1), user(3)).is_ok(), "there is place again");
+    }
+
+    #[test]
+    fn however_many_are_asked_for_at_once_no_more_are_made_than_one_may_have() {
+        let limits = Limits { rooms_per_user_max: 2, ..Limits::default() };
+        let directory = Arc::new(Directory::new(&limits));
+        let (_, first) = directory.open(user(1), user(2)).unwrap();
+        let (_, _second) = directory.open(user(3), user(1)).unwrap();
+        assert!(matches!(directory.open(user(1), user(4)), Err(Rejection::LimitReached)));
+        assert!(matches!(directory.open(user(4), user(1)), Err(Rejection::LimitReached)));
+        assert!(directory.open(user(2), user(1)).is_ok(), "that one is being made already");
+        drop(first);
+        assert!(directory.open(user(1), user(4)).is_ok());
+        assert!(directory.read().direct.making.len() <= 3, "nobody is kept who makes nothing");
     }
 }

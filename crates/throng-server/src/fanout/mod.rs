@@ -30,6 +30,10 @@ pub use pace::{Offered, Pace};
 /// Told turns that may wait; then the sequencer waits. Each is bounded by `turn_max`.
 const TOLD_MAX: usize = 32;
 
+/// Orders that may wait before one that need not be carried out is left out: who types says so again,
+/// and the next sweep tells what this one would have.
+const ORDERS_MAX: usize = 4_096;
+
 /// One committed turn: what came of its requests, and what happened, in one order.
 #[derive(Debug)]
 pub struct Told {
@@ -208,7 +212,8 @@ impl Fanout {
     }
 
     /// Asks for something that is not a turn; from anywhere. Each connection has at most one such
-    /// request under way, and who types does so within its account's rate, so that they are bounded.
+    /// request under way, and what nobody waits for is left out when too much waits, so that they are
+    /// bounded.
     pub fn ask(&self, order: Order) {
         self.queue.push(order);
     }
@@ -313,6 +318,10 @@ impl Queue {
 
     fn push(&self, order: Order) {
         let mut waiting = self.lock();
+        let hint = matches!(order, Order::Types { .. } | Order::Sweep(_));
+        if hint && waiting.orders.len() >= ORDERS_MAX {
+            return;
+        }
         waiting.orders.push_back(order);
         if std::mem::take(&mut waiting.idle) {
             drop(waiting);

@@ -52,6 +52,27 @@ fn stop(queue: &Queue) {
 // ---- the queue --------------------------------------------------------------------------------
 
 #[test]
+fn what_nobody_waits_for_is_left_out_when_so_much_waits_and_nothing_else_is() {
+    let queue = Queue::default();
+    let len = |queue: &Queue| queue.lock().orders.len();
+    let types = || Order::Types { room: room(1), user: author(1).id, at: Moment::default() };
+    for _ in 1..ORDERS_MAX {
+        queue.push(gone());
+    }
+    queue.push(types());
+    assert_eq!(len(&queue), ORDERS_MAX, "the last for which there is place");
+    queue.push(types());
+    queue.push(Order::Sweep(Moment::default()));
+    assert_eq!(len(&queue), ORDERS_MAX);
+    queue.push(gone());
+    assert_eq!(len(&queue), ORDERS_MAX + 1, "a connection that is gone must be known to be");
+    queue.pop();
+    queue.pop();
+    queue.push(Order::Sweep(Moment::default()));
+    assert_eq!(len(&queue), ORDERS_MAX);
+}
+
+#[test]
 fn an_idle_thread_is_woken_by_an_order_a_turn_a_kick_and_a_stop() {
     type Wake = fn(&Queue);
     let wakes: [(Wake, bool); 4] = [

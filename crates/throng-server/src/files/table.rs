@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Timestamp, UserId};
 
 use super::blobs::Content;
-use crate::sqlite::{self, Kind, Trouble};
+use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 
 const KIND: Kind = Kind {
     what: "table of files",
@@ -29,13 +29,11 @@ const KIND: Kind = Kind {
     exclusive: true,
 };
 
-/// Pages of the journal that are written back at once: 1 MiB, as with the accounts.
-const CHECKPOINT_PAGES: u32 = 256;
-
 /// The open table.
 #[derive(Debug)]
 pub struct Table {
     connection: Connection,
+    checkpoints: Checkpoints,
 }
 
 /// A file's row.
@@ -68,8 +66,21 @@ impl Table {
     /// Opens the file, or makes it.
     pub fn open(path: &Path, vfs: Option<&str>) -> Outcome<Self> {
         let connection = sqlite::open(path, vfs, &KIND, "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        Ok(Self { connection })
+        Ok(Self { connection, checkpoints: Checkpoints::default() })
+    }
+
+    /// One statement that changes something, durable when this returns. After a failed sync nothing more
+    /// may be written.
+    fn write(&self, sql: &str, row: impl Params) -> Outcome<()> {
+        self.checkpoints.when_due(&self.connection, KIND.what)?;
+        let written = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(row));
+        written.map(drop).map_err(|error| {
+            let trouble = Trouble::from(error);
+            if matches!(trouble, Trouble::SyncFailed(_)) {
+                sqlite::never_checkpoint_again(&self.connection);
+            }
+            trouble
+        })
     }
 
     /// What an account has.
@@ -95,8 +106,7 @@ impl Table {
         let insert = "INSERT INTO files (id, user, name, len, here, used_at)
                       VALUES (?1, ?2, ?3, ?4, 0, ?5)";
         let row = params![id.0, user.get() as i64, name.as_str(), len as i64, now.0 as i64];
-        self.connection.prepare_cached(insert)?.execute(row)?;
-        Ok(())
+        self.write(insert, row)
     }
 
     /// The row of a file.
@@ -112,29 +122,25 @@ impl Table {
     pub fn came(&self, id: FileId, here: u64, now: Timestamp) -> Outcome<()> {
         let update = "UPDATE files SET here = ?2, used_at = ?3 WHERE id = ?1";
         let row = params![id.0, here as i64, now.0 as i64];
-        self.connection.prepare_cached(update)?.execute(row)?;
-        Ok(())
+        self.write(update, row)
     }
 
     /// All of it has come, and lies under its hash.
     pub fn whole(&self, id: FileId, content: Content, size: (u32, u32)) -> Outcome<()> {
         let update = "UPDATE files SET hash = ?2, kind = ?3, width = ?4, height = ?5 WHERE id = ?1";
         let row = params![id.0, content.hash.0, content.kind.number(), size.0, size.1];
-        self.connection.prepare_cached(update)?.execute(row)?;
-        Ok(())
+        self.write(update, row)
     }
 
     /// It is to be carried by a message, or was found to be.
     pub fn used(&self, id: FileId, now: Timestamp) -> Outcome<()> {
         let update = "UPDATE files SET used_at = ?2 WHERE id = ?1";
-        self.connection.prepare_cached(update)?.execute(params![id.0, now.0 as i64])?;
-        Ok(())
+        self.write(update, params![id.0, now.0 as i64])
     }
 
     /// It is no more.
     pub fn forget(&self, id: FileId) -> Outcome<()> {
-        self.connection.prepare_cached("DELETE FROM files WHERE id = ?1")?.execute([id.0])?;
-        Ok(())
+        self.write("DELETE FROM files WHERE id = ?1", [id.0])
     }
 
     /// Whether a file of these bytes is somebody's.

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use rusqlite::{Connection, Row};
 use throng_core::{Author, Rejection, UserId, Username};
 
-use crate::sqlite::{self, Kind, Trouble};
+use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 use crate::store::StoreError;
 pub use audit::{AuditEntry, AuditPage};
 pub use blocks::BlockedPage;
@@ -42,10 +42,6 @@ pub const BLOCKED_MAX: usize = 1_000;
 pub const REASON_LEN_MAX: usize = 500;
 /// One page of reports, entries or blocked accounts.
 pub const PAGE_MAX: usize = 100;
-
-/// Rows changed since the last checkpoint at which the next is due: about 1 MiB of the journal, because
-/// a large sync anywhere on the disk holds up the log.
-const CHECKPOINT_ROWS: u64 = 64;
 
 const KIND: Kind = Kind {
     what: "file of moderation",
@@ -94,35 +90,9 @@ pub struct Moderation {
 
 struct Tables {
     connection: Connection,
-    /// Rows changed up to the last checkpoint.
-    checkpointed: u64,
+    checkpoints: Checkpoints,
     /// A sync failed: nothing is written any more.
     failed: bool,
-}
-
-impl Tables {
-    /// Writes the journal back when that is due. It is called for by name, because a sync that fails in
-    /// a checkpoint of SQLite's own accord is told to nobody. Other trouble is met again later.
-    fn checkpoint_when_due(&mut self) -> Result<(), Trouble> {
-        let rows = self.connection.total_changes();
-        if rows - self.checkpointed < CHECKPOINT_ROWS {
-            return Ok(());
-        }
-        self.checkpointed = rows;
-        let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
-        match self.connection.query_row(checkpoint, [], |_| Ok(())).map_err(Trouble::from) {
-            Err(trouble @ Trouble::SyncFailed(_)) => Err(trouble),
-            Err(trouble) => {
-                let error = told(&trouble);
-                tracing::warn!(
-                    error,
-                    "cannot checkpoint what moderation keeps, trying again later"
-                );
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
 }
 
 impl fmt::Debug for Moderation {
@@ -141,10 +111,7 @@ impl Moderation {
         let path = folder.map(|folder| folder.join(FILE));
         let opened = match &path {
             Some(path) => sqlite::open(path, None, &KIND, "FULL"),
-            None => Connection::open_in_memory().map_err(Trouble::from).and_then(|connection| {
-                connection.execute_batch(KIND.schema)?;
-                Ok(connection)
-            }),
+            None => sqlite::open_in_memory(&KIND),
         };
         let opened = opened.and_then(|connection| Ok((Blocks::read(&connection)?, connection)));
         let opened = opened.map_err(|trouble| {
@@ -156,7 +123,11 @@ impl Moderation {
         });
         let (blocks, connection) = opened?;
         Ok(Self {
-            tables: Mutex::new(Tables { connection, checkpointed: 0, failed: false }),
+            tables: Mutex::new(Tables {
+                connection,
+                checkpoints: Checkpoints::default(),
+                failed: false,
+            }),
             blocks: RwLock::new(blocks),
             on_sync_failed,
         })
@@ -188,8 +159,8 @@ impl Moderation {
         if tables.failed {
             return Err(Trouble::SyncFailed("a sync failed before".to_owned()));
         }
-        let written = tables.checkpoint_when_due().and_then(|()| {
-            let connection = &tables.connection;
+        let connection = &tables.connection;
+        let written = tables.checkpoints.when_due(connection, KIND.what).and_then(|()| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             let outcome = write(connection)?;
             connection.execute_batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;

@@ -99,26 +99,7 @@ impl Tables {
             transaction.prepare_cached(upsert)?.execute(row)?;
         }
         transaction.commit()?;
-        self.checkpoint()
-    }
-
-    /// The journal is written back at once: nobody waits for this file, and it stays small. What was
-    /// committed is on disk already, so that trouble other than a failed sync is met again later.
-    fn checkpoint(&self) -> Result<(), Trouble> {
-        let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
-        match self.0.query_row(checkpoint, [], |_| Ok(())).map_err(Trouble::from) {
-            Err(trouble @ Trouble::SyncFailed(_)) => {
-                sqlite::never_checkpoint_again(&self.0);
-                Err(trouble)
-            }
-            Err(trouble) => {
-                tracing::warn!(
-                    ?trouble,
-                    "cannot checkpoint the accounts' notes, trying again later"
-                );
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        // At once: nobody waits for this file, and it stays small.
+        sqlite::checkpoint(&self.0, KIND.what)
     }
 }
