@@ -2,8 +2,8 @@
 //!
 //! Neighbours: the tail says which rooms have changed, the history gives their events as they are
 //! shown now, `index.rs` keeps them. One thread, at low priority: batches are small, each its own
-//! transaction and checkpoint (a large sync anywhere on the disk stalls the log's), and while the
-//! fold is behind it rests. It never holds up a post, and never indexes what is not durable.
+//! transaction, with a checkpoint now and then (a large sync anywhere on the disk stalls the log's),
+//! and while the fold is behind it rests. It never holds up a post, and never indexes what is not durable.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,17 +22,24 @@ use crate::sqlite::Trouble;
 use crate::store::StoreError;
 use crate::tail::Tail;
 
-/// How often it looks for what is new: a quarter of the two seconds that it may be behind.
-pub const EVERY: Duration = Duration::from_millis(500);
+/// How often it looks for what is new: half of the two seconds that it may be behind, because each
+/// look writes a segment, and four of them are merged.
+pub const EVERY: Duration = Duration::from_secs(1);
 /// Events of one transaction: some 2 MB with what the index makes of them.
 const BATCH_EVENTS: usize = 2_048;
+/// Bytes of text after which the WAL is carried into the file: they make about 1 MiB of it, because a
+/// large sync anywhere on the disk holds up the log, and a sync after each batch costs more than the
+/// batch while little is said.
+const CHECKPOINT_BYTES: usize = 256 << 10;
+/// What a message is counted for beside its text.
+const ROW_BYTES: usize = 100;
 /// Events of one room that are read at a time.
 const PAGE: usize = 256;
 /// Rest while the fold is behind, and after trouble.
 const REST: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(5);
-/// Below the fold, which is below chat.
-const NICE: i32 = 10;
+/// The lowest: below the fold, which is below chat.
+const NICE: i32 = 19;
 
 /// How the index is doing.
 #[derive(Debug)]
@@ -89,6 +96,8 @@ struct Work {
     rooms: VecDeque<RoomId>,
     /// A text left the index, and the WAL holds it still.
     scrub: bool,
+    /// Bytes taken in since the last checkpoint.
+    unchecked: usize,
 }
 
 /// The indexer's thread; ends when it is dropped.
@@ -147,7 +156,7 @@ impl Indexer {
     fn rested(&self, work: &mut Work) -> Result<(), Trouble> {
         self.status.behind.store(false, Ordering::Relaxed);
         if work.scrub && self.index.checkpoint(true)? {
-            work.scrub = false;
+            (work.scrub, work.unchecked) = (false, 0);
         }
         Ok(())
     }
@@ -187,7 +196,12 @@ impl Indexer {
         // Those that have more come again; the others are found to have nothing more.
         self.put_back(work, &parts);
         work.scrub |= taken?;
-        self.index.checkpoint(false)?;
+        work.unchecked +=
+            parts.iter().flat_map(|part| &part.changes).map(Change::bytes).sum::<usize>();
+        if work.unchecked >= CHECKPOINT_BYTES {
+            self.index.checkpoint(false)?;
+            work.unchecked = 0;
+        }
         let lag = self.clock.wall().0.saturating_sub(oldest);
         self.status.lag_millis.store(lag, Ordering::Relaxed);
         self.status.batches.fetch_add(1, Ordering::Relaxed);
@@ -282,6 +296,16 @@ impl Indexer {
                 return Ok(false);
             }
             self.batch(&mut work)?;
+        }
+    }
+}
+
+impl Change {
+    /// What it is counted for until the next checkpoint.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put { body, .. } => ROW_BYTES + body.as_str().len(),
+            Self::Drop { .. } | Self::Sweep { .. } => ROW_BYTES,
         }
     }
 }

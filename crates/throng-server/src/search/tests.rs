@@ -226,6 +226,24 @@ fn a_deleted_text_leaves_the_file_of_the_index() {
 }
 
 #[test]
+fn the_wal_is_carried_into_the_file_now_and_then_not_after_each_batch() {
+    let (mut bench, folder) = (Bench::new(), tempfile::tempdir().unwrap());
+    let (indexer, _search) = bench.open(Some(folder.path()), Duration::from_secs(1));
+    let len = |name: &str| folder.path().join(name).metadata().unwrap().len();
+    let begun = len("search.db");
+    bench.posts(1, &["tea"]);
+    indexer.catch_up().unwrap();
+    assert_eq!(len("search.db"), begun, "a batch of one waits for more");
+    for _ in 0..400 {
+        bench.posts(1, &["tea and cake ".repeat(300).as_str()]);
+        indexer.catch_up().unwrap();
+    }
+    let (file, wal) = (len("search.db"), len("search.db-wal"));
+    assert!(file > 1_000_000 && wal < 2 * file, "1.5 MB of text: a file of {file}, a WAL of {wal}");
+    assert!(wal < 8 << 20, "a WAL of {wal}");
+}
+
+#[test]
 fn an_index_that_is_lost_damaged_or_of_another_life_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut bench = Bench::new();
