@@ -1,5 +1,5 @@
 //! Users who mean ill: floods, oversized and malformed frames, drips, half-open connections, flapping
-//! members, guessed passwords, probes of foreign rooms.
+//! members, guessed passwords, probes of foreign rooms, typing without end.
 //!
 //! Neighbours: `run` starts them in a thread of their own, so that what they cost is not the
 //! generator's. They are not in the ledger: what matters is what the others notice, and that none of
@@ -205,6 +205,7 @@ impl<'a> Ill<'a> {
                 self.count(at, what);
             }
             Seen::Told(what) => self.count(at, what),
+            Seen::Done => self.count(at, "done"),
             Seen::Rejected(name) => self.count(at, name),
             Seen::Goodbye(code) => self.count(at, &format!("goodbye {code}")),
         }
@@ -223,6 +224,7 @@ enum Seen {
     Session,
     Joined(u32),
     Left,
+    Done,
     Told(&'static str),
     Rejected(String),
     Goodbye(u32),
@@ -241,7 +243,8 @@ fn seen(observation: Observation<'_>) -> Option<Seen> {
             Outcome::Posted(_) => Seen::Told("posted"),
             Outcome::Page { .. } => Seen::Told("page"),
             Outcome::Subscribed { .. } => Seen::Told("subscribed"),
-            Outcome::Applied { .. } | Outcome::Done => return None,
+            Outcome::Done => Seen::Done,
+            Outcome::Applied { .. } => return None,
             Outcome::Rejected { name, .. } => Seen::Rejected(name.to_owned()),
         },
     })

@@ -15,6 +15,8 @@
 //! - [`abuse`]: users who mean ill, beside those who are measured.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`capacity`]: how many a server holds, and what ran out first.
+//! - [`profile`]: where the server's CPU went.
+//! - [`record`]: what a running server carries, as a scenario.
 //! - [`baseline`]: the machine's own numbers, then and now.
 //! - [`beside`]: what a bare floor does with a run's sockets.
 //! - [`compare`]: two runs, settings, protocols or builds against each other.
@@ -41,6 +43,8 @@ pub mod ledger;
 pub mod live;
 pub mod monitor;
 pub mod plan;
+pub mod profile;
+pub mod record;
 pub mod recorder;
 pub mod report;
 pub mod run;

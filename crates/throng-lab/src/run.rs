@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
 use crate::monitor::{self, Machine, Steal};
+use crate::profile::{Sampler, Span};
 use crate::recorder::Sample;
 use crate::report::folder::day;
 use crate::runner::{self, RunError, Watch};
@@ -60,6 +61,10 @@ pub struct RunArgs {
     pub seed: Option<u64>,
     /// Over the scenario's.
     pub seconds: Option<f64>,
+    /// Sample the server's stacks while load is offered.
+    pub flamegraph: bool,
+    /// So many times its load.
+    pub times: Option<f64>,
     /// The command as it was given, for the manifest.
     pub command: String,
     /// The machine's numbers of another day, to be looked at again before the run.
@@ -139,7 +144,10 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let disk_before = monitor::folder_bytes(&scratch);
     let hashing = hashing_alone(args, &scenario).map_err(failed)?;
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
+    let begun = Arc::new(AtomicU64::new(0));
+    let sampler = sampler(args, pid, &out, scenario.seconds)?;
     let watcher = Watcher {
+        begun: Arc::clone(&begun),
         target: &mut target,
         steal: Steal::default(),
         stop: &args.stop,
@@ -149,6 +157,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     };
     let Measured { outcome, work, abused } =
         measure(&scenario, started, accounts, watcher, witness, (args.live, say))?;
+    let begun = Nanos(begun.load(Ordering::Relaxed));
+    let profiled = sampler.map(|it| it.stop(begun, &spans(&scenario, &outcome))).transpose();
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
     write_clients(&out, &outcome.row_clients).map_err(failed)?;
@@ -173,8 +183,48 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         std::fs::remove_dir_all(&scratch).map_err(failed)?;
     }
     write_json(&out.join("summary.json"), &summary).map_err(failed)?;
-    write!(say, "\n{}run         {}\n", summary.words(), out.display()).map_err(failed)?;
+    write!(say, "\n{}", summary.words()).map_err(failed)?;
+    if let Some(profiled) = profiled.map_err(failed)? {
+        writeln!(say, "profile     {}", profiled.words()).map_err(failed)?;
+    }
+    writeln!(say, "run         {}", out.display()).map_err(failed)?;
     Ok(summary)
+}
+
+/// What looks at the server's stacks, where that was asked for.
+fn sampler(
+    args: &RunArgs,
+    pid: Option<u32>,
+    out: &Path,
+    seconds: f64,
+) -> Result<Option<Sampler>, LabError> {
+    if !args.flamegraph {
+        return Ok(None);
+    }
+    let Some(pid) = pid else {
+        let text = "--flamegraph looks at a server that the run starts itself; ask one that runs already \
+                    for GET /api/v1/admin/profile";
+        return Err(LabError::Arguments(text.into()));
+    };
+    let started = Sampler::start(pid, out, seconds);
+    started.map(Some).map_err(|error| LabError::Arguments(error.to_string()))
+}
+
+/// The stretches of the load that have a graph each.
+fn spans(scenario: &Scenario, outcome: &runner::Outcome) -> Vec<Span> {
+    let of = |name: &str, at: f64, seconds: f64| Span { name: name.to_owned(), at, seconds };
+    let mut spans: Vec<Span> = Vec::new();
+    for sample in outcome.samples.iter().filter(|it| !it.phase.is_empty()) {
+        let ends = sample.at + sample.seconds;
+        match spans.last_mut().filter(|it| it.name == sample.phase) {
+            Some(span) => span.seconds = ends - span.at,
+            None => spans.push(of(&sample.phase, sample.at, sample.seconds)),
+        }
+    }
+    if spans.is_empty() {
+        spans.push(of(&scenario.name, 0.0, outcome.load.as_secs_f64()));
+    }
+    spans
 }
 
 /// The run itself. What it has to say is written by another thread: a disk that stalls under the server
@@ -273,7 +323,8 @@ pub(crate) fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     settings.extend(args.seed.map(|seed| format!("seed={seed}")));
     settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
     let (preset, arm) = (args.preset.as_deref(), args.arm.as_deref());
-    Ok(Scenario::load_variant(&args.scenario, preset, arm, &settings)?)
+    let scenario = Scenario::load_variant(&args.scenario, preset, arm, &settings)?;
+    Ok(args.times.map_or(Ok(scenario.clone()), |times| scenario.times(times))?)
 }
 
 /// What a run needs before it begins.
@@ -336,6 +387,8 @@ fn have_passwords(scenario: &Scenario, accounts: &[runner::Account]) -> Result<(
 
 /// Looks at our own server's process.
 struct Watcher<'a> {
+    /// When load began, for who slices by it.
+    begun: Arc<AtomicU64>,
     target: &'a mut Target,
     steal: Steal,
     tell: Option<SyncSender<Told>>,
@@ -363,6 +416,7 @@ impl Watch for Watcher<'_> {
     }
 
     fn load_begins(&mut self) {
+        self.begun.store(clock::now().0, Ordering::Relaxed);
         if let Some(begin) = self.begin.take() {
             let _ = begin.try_send(clock::now());
         }

@@ -239,7 +239,8 @@ pub fn ends_with_us(command: &mut Command) -> &mut Command {
     command.env(UNTIL_STDIN_ENDS, "1").stdin(Stdio::piped()).process_group(0)
 }
 
-fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {
+/// Waits for its end, so long at most.
+pub(crate) fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {
     let id = rustix::process::Pid::from_child(child);
     let fd = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty())?;
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];

@@ -130,7 +130,7 @@ impl Counters {
 }
 
 /// The text of `/metrics`.
-fn metrics(address: SocketAddr) -> io::Result<String> {
+pub(crate) fn metrics(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;

@@ -22,6 +22,7 @@ use crate::history::History;
 use crate::lifecycle::Fatal;
 use crate::log::{Log, LogError};
 use crate::operations::metrics::{Metrics, Stage};
+use crate::operations::traffic;
 use crate::outbox::Writer;
 use crate::protocols::{Ack, Answer};
 use crate::record;
@@ -296,9 +297,7 @@ impl Sequencer {
         // What is durable is first where it can be read, then told of, and only then acknowledged.
         self.around.tail.insert(id, &turn.events);
         self.around.directory.update(&turn.events);
-        let posted = |kind: &EventKind| matches!(kind, EventKind::Posted { .. });
-        let sends = turn.events.iter().filter(|event| posted(&event.kind)).count();
-        self.around.metrics.sends.inc_by(sends as u64);
+        traffic::committed(&self.around.metrics, &turn.events);
         self.around.metrics.turns.inc();
         Ok(())
     }

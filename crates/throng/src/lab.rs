@@ -5,6 +5,7 @@
 
 mod capacity;
 mod compare;
+mod record;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -39,6 +40,11 @@ pub enum Lab {
     Compare(compare::Compare),
     /// Say how many a server holds within bounds, and what runs out first.
     Capacity(capacity::Capacity),
+    /// Watch a running server's figures, and write what it carries as a scenario: no name, no text.
+    Record(record::Record),
+    /// Run a scenario at so many times its load.
+    #[command(after_help = ENDINGS)]
+    Replay(record::Replay),
     /// Make a run's report again from its folder.
     Report(Report),
     /// Keep this machine's own numbers, to be looked at again before each run (ten seconds).
@@ -87,6 +93,25 @@ pub struct Run {
     /// Run all of them in turn, and say what came of each in one table.
     #[arg(long, conflicts_with = "arm")]
     arms: bool,
+    /// Then say what a bare floor does with the same sockets: this many slices of server and floor in
+    /// turn.
+    #[arg(
+        long,
+        value_name = "PAIRS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "3",
+        value_parser = clap::value_parser!(u8).range(1..=20),
+        conflicts_with = "arms"
+    )]
+    floor: Option<u8>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a scenario is run, whichever it is.
+#[derive(Args, Debug)]
+pub struct How {
     /// Change a value of the scenario (`seconds=5`, `rooms.team.count=10`), or raise a setting of the
     /// server (`server.limits.sends_per_second=100`).
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -112,22 +137,14 @@ pub struct Run {
     /// How long load is offered.
     #[arg(long)]
     seconds: Option<f64>,
-    /// Then say what a bare floor does with the same sockets: this many slices of server and floor in
-    /// turn.
-    #[arg(
-        long,
-        value_name = "PAIRS",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "3",
-        value_parser = clap::value_parser!(u8).range(1..=20),
-        conflicts_with = "arms"
-    )]
-    floor: Option<u8>,
     /// The machine's numbers of another day, as `lab baseline` keeps them: the report says what has changed.
     /// `lab-baseline.json`, where there is one.
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Look at the server's stacks while load is offered, and draw a flame graph of each phase into the
+    /// report. Needs `perf`.
+    #[arg(long, conflicts_with = "target")]
+    flamegraph: bool,
     /// Draw the run in place as it goes; without a terminal, a line a second as ever.
     #[arg(long)]
     live: bool,
@@ -218,6 +235,8 @@ impl Lab {
             Self::Run(run) => return run.run(),
             Self::Compare(compare) => return compare.run(),
             Self::Capacity(capacity) => return capacity.run(),
+            Self::Record(record) => return record.run(),
+            Self::Replay(replay) => return replay.run(),
             Self::Client(client) => return client.run(),
             Self::Report(report) => return report.run(),
             Self::List(list) => report::list(&list.runs, &mut io::stdout()),
@@ -232,12 +251,10 @@ impl Lab {
     }
 }
 
-impl Run {
-    fn run(self) -> Result<(), Failure> {
-        let args = RunArgs {
-            scenario: self.scenario,
-            preset: self.preset.or_else(|| self.short.then(|| "short".to_owned())),
-            arm: self.arm,
+impl How {
+    /// All but the scenario itself.
+    fn args(self) -> io::Result<RunArgs> {
+        Ok(RunArgs {
             settings: self.settings,
             out: self.out,
             server: self.server,
@@ -250,14 +267,24 @@ impl Run {
                 let kept = PathBuf::from(BASELINE);
                 kept.exists().then_some(kept)
             }),
+            flamegraph: self.flamegraph,
             live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
-            stop: signals::flag().map_err(|error| Failure::other(&error))?,
+            stop: signals::flag()?,
+            ..RunArgs::default()
+        })
+    }
+}
+
+impl Run {
+    fn run(self) -> Result<(), Failure> {
+        let args = RunArgs {
+            scenario: self.scenario,
+            preset: self.preset.or_else(|| self.short.then(|| "short".to_owned())),
+            arm: self.arm,
+            ..self.how.args().map_err(|error| Failure::other(&error))?
         };
-        let failed = |error: LabError| match error {
-            LabError::Scenario(_) | LabError::Arguments(_) => Failure::new(Code::Arguments, &error),
-            _ => Failure::other(&error),
-        };
+        let failed = |error: LabError| failure(&error);
         let done = if self.arms {
             let done = arms::run(&args, &mut io::stdout()).map_err(failed)?;
             done.into_iter().map(|(_, summary)| summary).collect()
@@ -266,19 +293,31 @@ impl Run {
         } else {
             vec![run::run(&args, &mut io::stdout()).map_err(failed)?]
         };
-        // Of several runs, the one that says the worst of the server.
-        let code = |summary: &Summary| match summary.ending {
-            Ending::Pass => None,
-            Ending::Invalid => Some((1, Code::Invalid)),
-            Ending::Incomplete => Some((2, Code::Incomplete)),
-            Ending::Missed => Some((3, Code::Missed)),
-            Ending::Faults => Some((4, Code::Faults)),
-        };
-        let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
-        match bad.max_by_key(|((weight, _), _)| *weight) {
-            None => Ok(()),
-            Some(((_, code), summary)) => Err(Failure::new(code, &summary.reasons.join("; "))),
-        }
+        ended(&done)
+    }
+}
+
+/// Why nothing was run.
+fn failure(error: &LabError) -> Failure {
+    match error {
+        LabError::Scenario(_) | LabError::Arguments(_) => Failure::new(Code::Arguments, error),
+        _ => Failure::other(error),
+    }
+}
+
+/// How runs ended: of several, the one that says the worst of the server.
+fn ended(done: &[Summary]) -> Result<(), Failure> {
+    let code = |summary: &Summary| match summary.ending {
+        Ending::Pass => None,
+        Ending::Invalid => Some((1, Code::Invalid)),
+        Ending::Incomplete => Some((2, Code::Incomplete)),
+        Ending::Missed => Some((3, Code::Missed)),
+        Ending::Faults => Some((4, Code::Faults)),
+    };
+    let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
+    match bad.max_by_key(|((weight, _), _)| *weight) {
+        None => Ok(()),
+        Some(((_, code), summary)) => Err(Failure::new(code, &summary.reasons.join("; "))),
     }
 }
 

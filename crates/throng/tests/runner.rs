@@ -11,6 +11,7 @@ mod process;
 mod queues;
 mod raw_client;
 mod raw_server;
+mod record;
 mod scenarios;
 mod secrets;
 mod slow;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -350,6 +351,7 @@ fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
     assert!(count("probe", "not_member") > 0, "{}", done.said);
     assert!(count("guess", "wrong_credentials") > 0, "{}", done.said);
     assert!(count("flood", "posted") > 0 && count("flood", "rate_limited") > 0, "{}", done.said);
+    assert!(count("typing", "done") > 0 && count("typing", "not_member") > 0, "{}", done.said);
     let flood = short("flood", &[]);
     let answers = &flood.summary["abused"]["answers"]["flood"];
     assert!(answers["rate_limited"].as_u64().unwrap() > 0, "{}", flood.said);
@@ -363,4 +365,34 @@ fn each_price_is_that_of_one_thing_switched() {
         assert_eq!(count("arrive"), 20, "{}", done.said);
         assert_eq!(count("enter"), if arm == "history" { 20 } else { 0 }, "{}", done.said);
     }
+}
+
+/// The pages are looked at as they are; that functions are told by name needs `perf`.
+#[test]
+fn a_run_has_a_flame_graph_of_each_phase_in_its_report() {
+    if Command::new("perf").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no perf on this machine, so no flame graph is drawn");
+        return;
+    }
+    let done = short("flood", &["--flamegraph"]);
+    let index: Value = serde_json::from_slice(&read(&done.out, "profile/index.json")).unwrap();
+    if let Some(why) = index["unmeasured"].as_str() {
+        eprintln!("SKIPPED: perf may not look at a process here: {why}");
+        return;
+    }
+    let phases: Vec<&str> = index["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["phase"].as_str().unwrap())
+        .collect();
+    assert_eq!(phases, done.phases(), "{index}");
+    let samples = |it: &Value| it["samples"].as_u64().unwrap();
+    assert!(index["phases"].as_array().unwrap().iter().map(samples).sum::<u64>() > 20, "{index}");
+    let report = run([OsStr::new("lab"), "report".as_ref(), done.out.as_os_str()]);
+    assert!(report.status.success(), "{}", said(&report));
+    let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
+    assert!(page.contains("<figure class=\"flame\">") && page.contains("throng_server::"));
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(!done.out.join("profile/perf.data").exists());
 }

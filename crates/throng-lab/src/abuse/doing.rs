@@ -60,6 +60,7 @@ impl Ill<'_> {
                 self.act(at, &action, sockets);
             }
             Abuse::Flood => self.flood(at, sockets),
+            Abuse::Typing => self.types(at, done, sockets),
         }
     }
 
@@ -88,6 +89,17 @@ impl Ill<'_> {
             _ => Action::Post { room, origin_id: "probe", body: "is anybody there?" },
         };
         self.act(at, &action, sockets);
+    }
+
+    /// Without the pauses that a client makes, and every fourth time where it does not belong.
+    fn types(&mut self, at: usize, done: u64, sockets: &mut Sockets) {
+        let Some(room) = self.room_of(at, sockets) else { return };
+        if !self.all[at].is_in {
+            return self.act(at, &Action::Join { room }, sockets);
+        }
+        let foreign = (1 + done / 4 % ROOMS_PROBED) as u32;
+        let room = if done.is_multiple_of(4) && foreign != room { foreign } else { room };
+        self.act(at, &Action::Type { room }, sockets);
     }
 
     fn flood(&mut self, at: usize, sockets: &mut Sockets) {

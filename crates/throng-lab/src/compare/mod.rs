@@ -1,8 +1,9 @@
 //! `lab compare`: is B quicker or slower than A, by how much, and how sure is that?
 //!
-//! Neighbours: `turns` runs the two in turn; `report::folder` reads what came of it; `stats::compare`
+//! Neighbours: `flames` draws where CPU went otherwise; `turns` runs the two in turn; `report::folder` reads what came of it; `stats::compare`
 //! has the arithmetic. Nothing here looks at a server.
 
+mod flames;
 mod turns;
 
 use std::io::{self, Write};
@@ -271,6 +272,15 @@ impl Comparison {
         text.push(b'\n');
         std::fs::write(&path, text).map_err(failed)?;
         Ok(path)
+    }
+
+    /// Writes `flames.html`, the difference of two flame graphs, where the runs' stacks were looked at.
+    pub fn write_flames(&self, folder: &Path) -> Result<Option<PathBuf>, CompareError> {
+        let Some(page) = flames::page(self) else { return Ok(None) };
+        let path = folder.join("flames.html");
+        let failed = |error| CompareError::Unwritable(path.clone(), error);
+        std::fs::write(&path, page).map_err(failed)?;
+        Ok(Some(path))
     }
 }
 

@@ -91,6 +91,11 @@ pub enum Action<'a> {
         /// Of which room.
         room: u32,
     },
+    /// Let the room know that one types.
+    Type {
+        /// Where.
+        room: u32,
+    },
     /// Say something, and hear when it is durable.
     Post {
         /// Where.

@@ -397,6 +397,7 @@ fn request(action: &Action<'_>) -> Request {
         }
         Action::Join { room } => Request::Join(v1::Join { room }),
         Action::Leave { room } => Request::Leave(v1::Leave { room }),
+        Action::Type { room } => Request::Typing(v1::Typing { room }),
         Action::Post { room, origin_id, body } => Request::Post(v1::Post {
             room,
             body: body.into(),

@@ -99,6 +99,7 @@ impl Rest {
             // who do not hear.
             Action::Subscribe { .. }
             | Action::Ping
+            | Action::Type { .. }
             | Action::OpenDirect { .. }
             | Action::Edit { .. }
             | Action::Delete { .. }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::baseline::Beside;
+use crate::profile::{self, Index, Stacks};
 use crate::summary::SCHEMA;
 pub use columns::{Client, Counted};
 pub use summary::*;
@@ -51,6 +52,8 @@ pub struct Folder {
     pub lines: Vec<Value>,
     /// A line for each client of a row.
     pub clients: Vec<Client>,
+    /// Where the server's CPU went, phase by phase, if that was looked at.
+    pub profile: Option<(Index, Vec<Stacks>)>,
     /// What came of it. A run that was cut short has none on disk: then this says so.
     pub summary: Summary,
 }
@@ -219,7 +222,8 @@ impl Folder {
         } else {
             cut_short(&manifest, &seconds)
         };
-        Ok(Self { manifest, seconds, lines, clients, summary })
+        let profile = profile::read(path);
+        Ok(Self { manifest, seconds, lines, clients, profile, summary })
     }
 
     /// A number of the scenario, by its dotted key.

@@ -5,9 +5,11 @@
 
 use super::folder::{Folder, utc};
 use super::tables::Table;
-use super::{charts, svg, tables, verdict};
+use super::{charts, flame, svg, tables, verdict};
+use crate::profile::{Profiled, Stacks};
 
-const STYLE: &str = include_str!("page.css");
+/// What all pages look like.
+pub const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// Text as it stands in a page.
@@ -45,6 +47,7 @@ pub fn page(run: &Folder) -> String {
     let figures = figures.concat();
     let machine = machine.concat();
     let checks = checks(run);
+    let flames = flames(run);
     let command = escape(&run.manifest.command);
     let scenario = serde_json::to_string_pretty(&run.manifest.scenario).unwrap_or_default();
     let scenario = escape(&scenario);
@@ -58,6 +61,7 @@ pub fn page(run: &Folder) -> String {
          <section>\n<h2>Why</h2>\n<ul class=\"causes\">\n{causes}</ul>\n</section>\n\
          <section>\n<h2>How it went</h2>\n{charts}</section>\n\
          <section>\n{figures}</section>\n\
+         {flames}\
          <section>\n<h2>Each promise and limit</h2>\n{checks}</section>\n\
          <section>\n{machine}<h2>The exact command</h2>\n<pre>{command}</pre>\n\
          <h2>The scenario as it was run</h2>\n<pre>{scenario}</pre>\n</section>\n\
@@ -65,6 +69,27 @@ pub fn page(run: &Folder) -> String {
          Percentiles come from one histogram over the whole run and are never averaged; every latency is \
          from the moment a send was intended.</footer>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+}
+
+/// A graph for each phase, where the server's stacks were looked at.
+fn flames(run: &Folder) -> String {
+    let Some((index, stacks)) = &run.profile else { return String::new() };
+    let graphs = match &index.unmeasured {
+        Some(why) => format!("<p>Not measured: {}</p>\n", escape(why)),
+        None => {
+            let frames = flame::FRAMES_MAX / stacks.len().max(1);
+            let graph =
+                |(it, stacks): (&Profiled, &Stacks)| flame::graph(&it.phase, stacks, frames);
+            index.phases.iter().zip(stacks).map(graph).collect()
+        }
+    };
+    let hertz = index.hertz;
+    format!(
+        "<section>\n<h2>Where the server's CPU went</h2>\n\
+         <p>Stacks of the server's threads, {hertz} times a second of each busy core: as wide as its share \
+         of all samples, called by what stands below it. <span class=\"flame o\">Throng</span> \
+         <span class=\"flame l\">libraries</span> <span class=\"flame k\">kernel</span></p>\n{graphs}</section>\n"
     )
 }
 

@@ -7,8 +7,9 @@
 pub mod chart;
 mod charts;
 mod data;
+pub mod flame;
 pub mod folder;
-mod html;
+pub(crate) mod html;
 mod list;
 mod paper_font;
 mod pdf;

@@ -40,6 +40,8 @@ pub enum Abuse {
     Flap,
     /// Tries passwords.
     Guess,
+    /// Types without end, in a room that all who do are in, and where it does not belong.
+    Typing,
     /// Asks for pages of rooms it does not belong to, hears them, posts there.
     Probe,
 }

@@ -4,13 +4,12 @@
 //! Neighbours: `mod` calls it when the grammar is satisfied. A scenario that passed can be run.
 
 use super::{
-    Abusers, Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold, USERS_MAX,
+    Abusers, BODY_BYTES_MAX, Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold,
+    USERS_MAX,
 };
 use crate::drivers::Dress;
 use crate::plan;
 
-/// The server's own limit on a message, by default.
-const BODY_BYTES_MAX: u32 = 8 * 1024;
 const WEEK: f64 = 7.0 * 24.0 * 3_600.0;
 /// Users of one group who mean ill.
 const ABUSERS_MAX: f64 = 1_000.0;

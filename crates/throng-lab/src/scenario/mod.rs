@@ -29,6 +29,8 @@ pub use threshold::{Figure, Threshold};
 
 /// Users that one generator can hold.
 pub const USERS_MAX: u32 = 100_000;
+/// The server's own limit on a message, by default.
+pub const BODY_BYTES_MAX: u32 = 8 * 1024;
 /// Those that come with the program, by name.
 const BUILT_IN: [(&str, &str); 14] = [
     ("canonical", include_str!("../../../../scenarios/canonical.toml")),

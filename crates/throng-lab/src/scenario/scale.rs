@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 
 use super::{Scenario, ScenarioError};
 
+/// The most that a scenario is made larger by at once.
+const TIMES_MAX: f64 = 10_000.0;
+
 /// What grows when a scenario is scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
@@ -44,6 +47,22 @@ impl Scenario {
         } else {
             scaled.scale_users(factor);
         }
+        scaled.check().map_err(|broken| broken.told("scaled", "", &[]))?;
+        Ok(scaled)
+    }
+
+    /// The same at so many times its load: what `scaled_to` varies, and as many more who come back, join,
+    /// leave and are put out.
+    pub fn times(&self, times: f64) -> Result<Self, ScenarioError> {
+        if !(times > 0.0 && times <= TIMES_MAX) {
+            let why = format!("{times} is not above 0 and at most {TIMES_MAX}");
+            return Err(ScenarioError::BadValue("--times".into(), why));
+        }
+        let mut scaled = self.scaled_to(self.size().1 * times)?;
+        let (churn, changes) = (&mut scaled.churn, &mut scaled.changes);
+        churn.reconnect = (churn.reconnect * times).min(1.0);
+        churn.membership = (churn.membership * times).min(1.0);
+        (changes.kicks, changes.bans) = (changes.kicks * times, changes.bans * times);
         scaled.check().map_err(|broken| broken.told("scaled", "", &[]))?;
         Ok(scaled)
     }

@@ -124,6 +124,15 @@ impl Accounts {
         self.change(move |writes, _| writes.end_invitations(by)).await
     }
 
+    /// Refuses whoever is no administrator.
+    pub async fn must_administrate(&self, who: UserId) -> Result<(), Rejection> {
+        self.change(move |writes, _| {
+            let may = writes.is_administrator(who)?;
+            Ok(if may { Ok(()) } else { Err(Rejection::Forbidden) })
+        })
+        .await
+    }
+
     /// Keeps a link for the first administrator; `false` when there is one already.
     pub async fn offer_administrator(
         &self,

@@ -9,7 +9,7 @@ use throng_core::limits::{
     INVITATION_HOURS, INVITATION_HOURS_MAX, INVITATION_USES_MAX, PASSWORD_LINK_HOURS,
 };
 use throng_core::session::Identity;
-use throng_core::{Rejection, SessionId, Timestamp};
+use throng_core::{Rejection, SessionId, Timestamp, UserId};
 
 use super::password::{Password, Phc, Verdict};
 use super::token::{Token, TokenHash};
@@ -119,6 +119,11 @@ impl Auth {
                 Ok(AccountAnswer::Done)
             }
         }
+    }
+
+    /// Refuses whoever is no administrator.
+    pub async fn must_administrate(&self, who: UserId) -> Result<(), Rejection> {
+        self.accounts.must_administrate(who).await
     }
 
     async fn change_password(

@@ -21,6 +21,7 @@ use crate::clock::Moment;
 use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
+use crate::operations::traffic;
 use crate::outbox::{ConnectionId, Outbox, Writer};
 use crate::pages::show_among;
 use crate::protocols::{Ack, Answer};
@@ -58,6 +59,7 @@ pub struct Deliver {
     pace: Pace,
     writer: Writer,
     deliveries: u64,
+    posts: traffic::Tally,
     /// When the turns of this tick were committed: the first one, and how many.
     since: Option<(Moment, u64)>,
     flushed: Moment,
@@ -106,6 +108,7 @@ impl Deliver {
             pace: Pace::new(offered),
             writer: Writer::default(),
             deliveries: 0,
+            posts: traffic::Tally::default(),
             since: None,
             flushed: Moment::default(),
         }
@@ -118,9 +121,7 @@ impl Deliver {
             Order::Attach(attach) => self.attach(attach),
             Order::Detach { room, outbox, re } => {
                 if let Some(key) = self.keys.get(&outbox.id).copied() {
-                    if self.hub.unsubscribe(room, key) {
-                        self.presence.changed(room);
-                    }
+                    self.unsubscribe(room, key);
                     self.release(outbox.id, key);
                 }
                 outbox.judge(None);
@@ -128,7 +129,11 @@ impl Deliver {
             }
             Order::Gone(id) => {
                 if let Some(key) = self.keys.get(&id).copied() {
-                    self.hub.rooms_of(key).for_each(|room| self.presence.changed(room));
+                    for room in self.hub.rooms_of(key) {
+                        self.presence.changed(room);
+                        let listeners = self.hub.listeners(room);
+                        self.around.metrics.heard.moved(listeners, listeners - 1);
+                    }
                     self.hub.remove(key);
                     self.release(id, key);
                 }
@@ -216,6 +221,9 @@ impl Deliver {
         }
         self.note_presence(&event);
         let listeners = self.hub.listeners(event.room);
+        if let EventKind::Posted { .. } = event.kind {
+            self.posts.post(listeners);
+        }
         if !event.pushed || listeners == 0 {
             return;
         }
@@ -250,8 +258,7 @@ impl Deliver {
                 continue;
             }
             self.hand_over(room, key, after, &outbox);
-            self.hub.unsubscribe(room, key);
-            self.presence.changed(room);
+            self.unsubscribe(room, key);
             self.release(outbox.id, key);
             if asker != Some(outbox.id) {
                 let mut bytes = Vec::with_capacity(64);
@@ -347,9 +354,20 @@ impl Deliver {
             let key = self.key(outbox);
             if self.hub.subscribe(room, key, after) {
                 self.presence.changed(room);
+                let listeners = self.hub.listeners(room);
+                self.around.metrics.heard.moved(listeners - 1, listeners);
             }
         }
         after
+    }
+
+    /// The listener hears the room no more.
+    fn unsubscribe(&mut self, room: RoomId, key: u32) {
+        if self.hub.unsubscribe(room, key) {
+            self.presence.changed(room);
+            let listeners = self.hub.listeners(room);
+            self.around.metrics.heard.moved(listeners + 1, listeners);
+        }
     }
 
     fn attach(&mut self, attach: Attach) {
@@ -501,6 +519,7 @@ impl Deliver {
     fn count(&mut self, begun: Moment, ended: Moment) {
         let metrics = &self.around.metrics;
         metrics.deliveries.inc_by(std::mem::take(&mut self.deliveries));
+        metrics.heard.add(&mut self.posts);
         metrics.stages.observe(Stage::Write, ended.since(begun));
         self.writer.count_into(metrics);
         if self.small.is_empty()

@@ -30,7 +30,7 @@ pub struct Tally {
 }
 
 /// The bucket whose bound is the first at or above the value.
-fn bucket(value: u64) -> usize {
+pub(super) fn bucket(value: u64) -> usize {
     let above = u64::BITS - value.saturating_sub(1).leading_zeros();
     if value <= 1 { 0 } else { (above as usize).min(BUCKETS - 1) }
 }

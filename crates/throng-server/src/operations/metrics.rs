@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
+use super::traffic::{Audiences, ByLabel, Kinds};
 
 /// Where a message's time goes, in the order in which it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,12 @@ pub struct Metrics {
     pub search: Shared<Histogram>,
     /// Messages posted and committed; a repeat is not counted.
     pub sends: Count,
+    /// Bytes of the messages in them.
+    pub body_bytes: Shared<Histogram>,
+    /// Events committed, by what they are.
+    pub events: Kinds,
+    /// Rooms by how many hear them.
+    pub heard: Audiences,
     /// Events written or queued, one for each recipient.
     pub deliveries: Count,
     /// Writes to sockets.
@@ -187,6 +194,16 @@ impl EncodeMetric for Held<Histogram> {
     }
 }
 
+impl<const N: usize> EncodeMetric for Held<ByLabel<N>> {
+    fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+}
+
 impl EncodeMetric for Held<Stages> {
     fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         for (stage, name) in STAGES {
@@ -212,6 +229,9 @@ impl Metrics {
             fsync: Held::new(Histogram::new(MICROS)),
             search: Held::new(Histogram::new(MICROS)),
             sends: Count::default(),
+            body_bytes: Held::new(Histogram::new(1.0)),
+            events: Kinds::new(),
+            heard: Audiences::new(),
             deliveries: Count::default(),
             writes: Count::default(),
             frames_written: Count::default(),
@@ -251,6 +271,15 @@ impl Metrics {
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
         r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
         r.register("search_seconds", "Time of one search", self.search.share());
+        r.register("body_bytes", "Bytes of one message", self.body_bytes.share());
+        r.register("events", "Events committed", Held(Arc::clone(&self.events.0)));
+        for (name, help, by) in [
+            ("rooms_heard", "Rooms that somebody hears", &self.heard.rooms),
+            ("rooms_heard_listeners", "Who hears them", &self.heard.listeners),
+            ("rooms_heard_posts", "Posts told there", &self.heard.posts),
+        ] {
+            r.register(name, help, Held(Arc::clone(by)));
+        }
         let counts = [
             ("sends", "Messages committed", &self.sends),
             ("deliveries", "Events handed to recipients", &self.deliveries),

@@ -4,4 +4,6 @@ pub mod descriptors;
 pub mod doctor;
 pub mod histogram;
 pub mod metrics;
+pub mod profile;
 pub mod syncs;
+pub mod traffic;

@@ -26,6 +26,7 @@ mod metrics;
 mod moderation;
 mod openapi;
 mod pins;
+mod profile;
 mod react;
 mod reading;
 mod refusal;
@@ -50,6 +51,7 @@ use axum::routing::{delete, get, patch, post, put};
 use throng_core::Rejection;
 
 use crate::app::App;
+use crate::operations::profile::Profiler;
 use crate::web;
 pub use caller::client;
 use refusal::Refusal;
@@ -60,7 +62,10 @@ pub struct Peer(pub IpAddr);
 
 /// Everything that is served over HTTP, but for the upgrade.
 pub fn router(app: Arc<App>) -> Router {
+    let profiler = Profiler::default();
+    let profile = move |app, caller, asking| profile::show(profiler, app, caller, asking);
     let api = Router::new()
+        .route("/admin/profile", get(profile))
         .route("/accounts", post(accounts::create))
         .route("/sessions", get(sessions::list).post(sessions::create))
         .route("/sessions/current", delete(sessions::end))

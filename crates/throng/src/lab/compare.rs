@@ -60,6 +60,9 @@ pub struct Compare {
     /// How long load is offered in each run; the scenario's own time if absent.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Look at the servers' stacks and draw the difference of their flame graphs. Needs `perf`.
+    #[arg(long)]
+    flamegraph: bool,
     /// What all chance comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -76,7 +79,10 @@ impl Compare {
         };
         let (comparison, out) = done.map_err(|error| failure(&error))?;
         let path = comparison.write(&out).map_err(|error| failure(&error))?;
-        write!(io::stdout(), "{}\n{}\n", comparison.words(), path.display())
+        let flames = comparison.write_flames(&out).map_err(|error| failure(&error))?;
+        let paths = [Some(path), flames].into_iter().flatten();
+        let paths: String = paths.map(|it| format!("{}\n", it.display())).collect();
+        write!(io::stdout(), "{}\n{paths}", comparison.words())
             .map_err(|error| Failure::other(&error))
     }
 
@@ -114,6 +120,7 @@ impl Compare {
                 settings: self.settings.clone(),
                 seconds: self.seconds,
                 preset: self.preset.clone(),
+                flamegraph: self.flamegraph,
                 stop: stop.clone(),
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()
