@@ -112,6 +112,7 @@ mod tests {
             seconds: vec![second; 20],
             lines: Vec::new(),
             clients: Vec::new(),
+            profile: None,
             summary,
         }
     }

@@ -17,7 +17,14 @@ fn server(size: f64, knee: f64) -> Folder {
         Percentiles { count: 1_000, p50_ms: wait / 4.0, p99_ms: wait, ..Percentiles::default() };
     summary.rates.deliveries = 10.0 * size.min(knee);
     summary.cost = Some(Cost::default());
-    Folder { manifest, seconds: vec![second; 10], lines: Vec::new(), clients: Vec::new(), summary }
+    Folder {
+        manifest,
+        seconds: vec![second; 10],
+        lines: Vec::new(),
+        clients: Vec::new(),
+        profile: None,
+        summary,
+    }
 }
 
 fn wanted(out: &Path) -> Wanted {

@@ -183,6 +183,7 @@ mod tests {
             seconds: Vec::new(),
             lines: Vec::new(),
             clients: Vec::new(),
+            profile: None,
             summary,
         }
     }

@@ -8,6 +8,8 @@ use super::words::number;
 
 /// Of the drawing, in points.
 pub const WIDTH: f64 = 720.0;
+/// Letters of a page are those of the reader's machine: this much wider than Helvetica's at most.
+const WIDER: f64 = 1.2;
 /// Of the drawing, in points.
 pub const HEIGHT: f64 = 236.0;
 const LEFT: f64 = 58.0;
@@ -353,7 +355,7 @@ impl Drawing {
                 Anchor::End,
                 (*name).to_owned(),
             ));
-            x -= width(&encode(name)) * 10.0 + 14.0;
+            x -= width(&encode(name)) * 10.0 * WIDER + 14.0;
             self.shapes.push(Shape::Rect(Ink::Series(at), [x, 21.0, 9.0, 5.0]));
             x -= 12.0;
         }

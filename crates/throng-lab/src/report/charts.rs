@@ -223,6 +223,7 @@ mod tests {
             seconds: (0..seconds).map(second).collect(),
             lines: Vec::new(),
             clients: Vec::new(),
+            profile: None,
             summary: Summary::default(),
         }
     }

@@ -178,6 +178,7 @@ mod tests {
             seconds: Vec::new(),
             lines,
             clients: Vec::new(),
+            profile: None,
             summary: Summary::default(),
         }
     }

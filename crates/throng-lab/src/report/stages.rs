@@ -90,6 +90,7 @@ mod tests {
             seconds: Vec::new(),
             lines: Vec::new(),
             clients: Vec::new(),
+            profile: None,
             summary,
         };
         let path = path(&run).unwrap();

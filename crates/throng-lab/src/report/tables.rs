@@ -269,7 +269,7 @@ fn counts(run: &Folder) -> Table {
             (
                 "comings and goings",
                 format!(
-                    "{} resumes, {} tails in doubt, {} users away at the end",
+                    "{} resumes, {} tails in doubt, {} places not taken again",
                     n(it.resumed),
                     n(it.doubted),
                     n(it.away)

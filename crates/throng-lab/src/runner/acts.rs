@@ -33,13 +33,27 @@ impl Crowd {
         true
     }
 
-    pub(super) fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) {
-        let Some((number, ix)) = self.places[room as usize].made else { return };
+    pub(super) fn catch_up(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
+        let Some((number, ix)) = self.places[room as usize].made else { return false };
         let doubt = self.users[user as usize].leave_is_unanswered(room);
         let me = self.me(user);
-        let Some(after) = self.ledger.resume_from(me, ix, doubt) else { return };
+        let Some(after) = self.ledger.resume_from(me, ix, doubt) else { return false };
         let action = Action::History { room: number, after, limit: 0 };
         self.ask(user, Asked::CatchUp(room), &action, sockets);
+        true
+    }
+
+    /// A room that was not asked for is not waited for.
+    pub(super) fn one_room_less(
+        &mut self,
+        asked: bool,
+        user: u32,
+        sockets: &mut Sockets,
+        now: Nanos,
+    ) {
+        if !asked {
+            self.resumed_one(user, sockets, now);
+        }
     }
 
     /// Does it if the user is up, else as soon as it is.
@@ -136,19 +150,25 @@ impl Crowd {
     }
 
     /// Asks again for what was refused for a while.
-    pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets) {
+    pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets, now: Nanos) {
         let Later { user, asked, since, .. } = it;
         if self.users[user as usize].lost_at != since && !matches!(asked, Asked::Page(_)) {
             return;
         }
         match asked {
             Asked::Page(room) => self.read_page(room, sockets),
-            Asked::CatchUp(room) => self.catch_up(user, room, sockets),
+            // Who was put out, or is to join, while it waited has one room less to come back to.
+            Asked::CatchUp(room) => {
+                let asked = self.catch_up(user, room, sockets);
+                self.one_room_less(asked, user, sockets, now);
+            }
             Asked::Resume(room) => {
-                self.resume(user, room, sockets);
+                let asked = self.resume(user, room, sockets);
+                self.one_room_less(asked, user, sockets, now);
             }
             Asked::Hear(room) => {
-                self.hear(user, room, sockets);
+                let asked = self.hear(user, room, sockets);
+                self.one_room_less(asked, user, sockets, now);
             }
             // Who has just come and may not look yet does without.
             Asked::Look(_) => {}

@@ -217,6 +217,7 @@ impl Crowd {
             login_began: Nanos(0),
             login_asked: Nanos(0),
             entering: None,
+            next_visits: VecDeque::new(),
             row: None,
         });
         self.users.len() as u32 - 1
@@ -429,10 +430,12 @@ impl Crowd {
             }
             (Asked::Resume(room), Reply::Rejected { code: TOO_OLD, .. })
             | (Asked::CatchUp(room), Reply::Page { more: true }) => {
-                self.catch_up(user, room, sockets);
+                let asked = self.catch_up(user, room, sockets);
+                self.one_room_less(asked, user, sockets, now);
             }
             (Asked::CatchUp(room), Reply::Page { more: false }) => {
-                self.resume(user, room, sockets);
+                let asked = self.resume(user, room, sockets);
+                self.one_room_less(asked, user, sockets, now);
             }
             (Asked::Resume(_) | Asked::Hear(_), Reply::Done) => {
                 self.resumed_one(user, sockets, now);
@@ -506,7 +509,7 @@ impl Crowd {
         }
     }
 
-    fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+    pub(super) fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &mut self.users[user as usize];
         if let Link::Resuming(left) = it.link {
             it.link = Link::Resuming(left.saturating_sub(1));

@@ -116,6 +116,8 @@ pub struct Outcome {
     pub refusals: BTreeMap<String, u64>,
     /// What was asked of a protocol that has no such thing, with how often.
     pub unsupported: BTreeMap<String, u64>,
+    /// Users who had not come back when the books were closed: where they were.
+    pub missing: Vec<String>,
     /// Users of rows, in the order in which they were finished.
     pub row_clients: Vec<RowClient>,
     /// Read calls, write calls, frames recognised, frames decoded.
@@ -293,7 +295,7 @@ impl Runner<'_> {
             Wake::Connect(user) => self.crowd.connect(user, sockets, now),
             Wake::Depart(user) => self.depart(user, sockets, now),
             Wake::Phase(number) => self.begin_phase(number, sockets, now),
-            Wake::Again(later) => self.crowd.ask_again(later, sockets),
+            Wake::Again(later) => self.crowd.ask_again(later, sockets, now),
             Wake::Drop(user) => {
                 self.drop_connection(user, sockets, now);
                 self.collect_lost(now);
@@ -473,7 +475,7 @@ impl Runner<'_> {
         if reads != self.progress.0 || matches!(self.phase, Phase::Load | Phase::Settling) {
             self.progress = (reads, now);
         }
-        if now.since(self.progress.1) < PATIENCE {
+        if now.since(self.progress.1) < PATIENCE || self.awaits() {
             return false;
         }
         let seconds = PATIENCE.as_secs();
@@ -509,7 +511,7 @@ impl Runner<'_> {
             self.since = now;
         }
         let all_back = self.everybody(|it| matches!(it.link, Link::Up | Link::Away));
-        let given_up = is_over(now.since(self.progress.1), all_back);
+        let given_up = is_over(now.since(self.progress.1), all_back) && !self.awaits();
         if finished && waited > SETTLE && self.call_readers(sockets, now) {
             return;
         }
@@ -530,6 +532,7 @@ impl Runner<'_> {
     }
 
     fn outcome(self, reads: u64, writes: u64) -> Result<Outcome, RunError> {
+        let missing = self.missing();
         let Self { mut crowd, figures, incomplete, rows, .. } = self;
         if let Some(why) = &incomplete
             && figures.load.is_zero()
@@ -567,6 +570,7 @@ impl Runner<'_> {
             farewells: crowd.farewells,
             refusals: crowd.refusals,
             unsupported: crowd.unsupported,
+            missing,
             row_clients: rows.into_clients(),
             work: [reads, writes, hits, misses],
             incomplete,

@@ -43,6 +43,8 @@ pub struct User {
     /// When it asked to be somebody, at first and for the last time.
     pub login_began: Nanos,
     pub login_asked: Nanos,
+    /// When and how it comes again, where that was due before it had gone.
+    pub next_visits: VecDeque<(Nanos, Login)>,
     /// It has come and not read the history it wants: when it should have come.
     pub entering: Option<Nanos>,
     /// Sends in a row, each after the ack of the one before.
@@ -229,6 +231,7 @@ mod tests {
             login_began: Nanos(0),
             login_asked: Nanos(0),
             entering: None,
+            next_visits: VecDeque::new(),
             row: None,
         };
         let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };

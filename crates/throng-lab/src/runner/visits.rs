@@ -4,15 +4,20 @@
 //! Neighbours: the runner says when; `crowd` connects. What a visit means for the books is
 //! `ledger`'s.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::user::{Link, Todo};
+use super::user::{Link, Todo, User};
 use super::{Runner, Wake};
 use crate::clock::Nanos;
 use crate::engine::Sockets;
 use crate::scenario::Login;
 
+/// Of those who have not come back, so many are described.
+const MISSING_MAX: usize = 5;
+/// And of what each had asked, so much.
+const ASKED_TOLD_MAX: usize = 3;
 /// Between looks at whether who wants to go has got all its answers.
 const DEPARTS_WITHIN: Duration = Duration::from_millis(5);
 
@@ -64,6 +69,9 @@ impl Runner<'_> {
         if it.link == Link::Away {
             it.coming = Some((intended, login));
             self.crowd.connect(user, sockets, now);
+        } else {
+            // It has not gone from its last visit yet, because something is unanswered: it comes late.
+            it.next_visits.push_back((intended, login));
         }
     }
 
@@ -82,7 +90,31 @@ impl Runner<'_> {
         }
         it.lose(now);
         it.link = Link::Away;
+        let next = it.next_visits.pop_front();
         self.crowd.ledger.departed(it.me);
+        if let Some((intended, login)) = next {
+            self.arrive(user, login, intended, sockets, now);
+        }
+    }
+
+    /// Somebody was told to come later, and will: nothing needs to move until then.
+    pub fn awaits(&self) -> bool {
+        let planned = |wake: &Wake| matches!(wake, Wake::Again(_) | Wake::Connect(_));
+        self.wakes.iter().any(|Reverse((_, wake))| planned(wake))
+    }
+
+    /// Where those are who are neither there nor away by plan, a few of them.
+    pub fn missing(&self) -> Vec<String> {
+        let lost = |(_, it): &(usize, &User)| !matches!(it.link, Link::Up | Link::Away);
+        let words = |(number, it): (usize, &User)| {
+            let User { link, asked, backlog, failures, .. } = it;
+            let asked: Vec<_> = asked.iter().map(|(_, asked)| asked).take(ASKED_TOLD_MAX).collect();
+            let waits = backlog.len();
+            format!(
+                "user {number}: {link:?} after {failures} failures, asked {asked:?}, {waits} to do"
+            )
+        };
+        self.crowd.users.iter().enumerate().filter(lost).take(MISSING_MAX).map(words).collect()
     }
 
     /// Where nobody is in a room who could read its history to its end, somebody comes back for
@@ -93,9 +125,7 @@ impl Runner<'_> {
         for room in 0..self.crowd.places.len() as u32 {
             let Some((_, ix)) = self.crowd.places[room as usize].made else { continue };
             let users = &self.crowd.users;
-            let reads = |it: &super::user::User| {
-                it.link == Link::Up && self.crowd.ledger.is_member(it.me, ix)
-            };
+            let reads = |it: &User| it.link == Link::Up && self.crowd.ledger.is_member(it.me, ix);
             if users.iter().any(reads) {
                 continue;
             }

@@ -411,9 +411,10 @@ fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Endi
     }
     if !verdict.is_clean() {
         reasons.push(format!(
-            "{} sends unanswered, {} users away, {} of {} rooms read back",
+            "{} sends unanswered, {} places in rooms not taken again, {} of {} rooms read back",
             verdict.unanswered, verdict.away, verdict.rooms_read, verdict.rooms
         ));
+        reasons.extend(outcome.missing.iter().cloned());
     }
     if !reasons.is_empty() {
         return (Ending::Faults, reasons);
