@@ -13,6 +13,7 @@
 //! - [`recorder`]: latencies from the intended time.
 //! - [`ledger`]: what was asked, what was observed, and whether it is what it must be.
 //! - [`abuse`]: users who mean ill, beside those who are measured.
+//! - [`agents`]: who holds the sockets of a run from elsewhere.
 //! - [`report`]: what a run's folder says, as a page, a table, a verdict for a pipeline.
 //! - [`capacity`]: how many a server holds, and what ran out first.
 //! - [`profile`]: where the server's CPU went.
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abuse;
+pub mod agents;
 pub mod arms;
 pub mod baseline;
 pub mod bench;

@@ -241,6 +241,8 @@ pub struct Recorder {
     pub login: Latency,
     /// In the order in which they began.
     pub phases: Vec<OfPhase>,
+    /// To ack and to each recipient, of the users of each agent, where there are agents.
+    pub agents: Vec<[Latency; 2]>,
     /// This second's.
     pub now: Second,
 }
@@ -280,7 +282,17 @@ impl Recorder {
 
     /// Empty, for the same kinds.
     pub fn afresh(&self) -> Self {
-        Self::new(&self.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>())
+        let names: Vec<_> = self.kinds.iter().map(|kind| kind.name.clone()).collect();
+        let agents = self.agents.iter().map(|_| Default::default()).collect();
+        Self { agents, ..Self::new(&names) }
+    }
+
+    /// The same once more for the agent that this user is at: an ack (0) or a delivery (1).
+    pub fn at_agent(&mut self, user: u32, what: usize, intended: Nanos, now: Nanos, live: bool) {
+        let count = self.agents.len();
+        if count > 0 && live {
+            self.agents[user as usize % count][what].record(now.since(intended));
+        }
     }
 
     /// What comes from now on belongs to this phase; phases of one name are one.

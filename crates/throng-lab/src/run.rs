@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::abuse::Abused;
+use crate::agents::AgentAt;
 use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
@@ -57,6 +58,8 @@ pub struct RunArgs {
     pub target_raw: Option<String>,
     /// Accounts of that server, as `admin users create --tokens` wrote them.
     pub tokens: Option<PathBuf>,
+    /// Who holds the sockets, if not this process.
+    pub agents: Vec<AgentAt>,
     /// Over the scenario's.
     pub seed: Option<u64>,
     /// Over the scenario's.
@@ -348,7 +351,8 @@ fn start(
         };
         let accounts = target::read_accounts(tokens, count)?;
         have_passwords(scenario, &accounts)?;
-        let target = Target::at(url, args.target_raw.as_deref())?;
+        let mut target = Target::at(url, args.target_raw.as_deref())?;
+        target.door.agents.clone_from(&args.agents);
         return Ok(Started { target, accounts, fsync: None });
     }
     let failed = |error| LabError::Folder(data.to_owned(), error);

@@ -145,7 +145,11 @@ impl Target {
             .map_err(failed)?;
         let lines = lines_of(&mut child);
         let mut target = Self {
-            door: Door { address: SocketAddr::from(([127, 0, 0, 1], 0)), raw: None },
+            door: Door {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                raw: None,
+                agents: Vec::new(),
+            },
             child: Some((child, how.log.to_owned())),
         };
         let said = target.wait_for(&lines, how, "throng: open http://")?;
@@ -162,7 +166,7 @@ impl Target {
     pub fn at(url: &str, raw: Option<&str>) -> Result<Self, TargetError> {
         let address = resolve(url, url.strip_prefix("http://").unwrap_or(url))?;
         let raw = raw.map(|text| resolve(text, text.strip_prefix("tcp://").unwrap_or(text)));
-        Ok(Self { door: Door { address, raw: raw.transpose()? }, child: None })
+        Ok(Self { door: Door { address, raw: raw.transpose()?, agents: Vec::new() }, child: None })
     }
 
     fn wait_for(

@@ -47,7 +47,7 @@ fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
             password: None,
         })
         .collect();
-    let door = Door { address: double.address, raw: Some(double.address) };
+    let door = Door { address: double.address, raw: Some(double.address), agents: Vec::new() };
     runner::run(scenario, accounts, door, 7, &mut Nothing, &mut |_| {})
 }
 
@@ -138,7 +138,7 @@ fn a_server_that_is_not_there_is_told_at_once() {
     let scenario = scenario(&[]);
     let accounts =
         vec![Account { id: 1, name: "one".into(), token: "1".into(), password: None }; 20];
-    let door = Door { address, raw: Some(address) };
+    let door = Door { address, raw: Some(address), agents: Vec::new() };
     let error = runner::run(&scenario, accounts, door, 7, &mut Nothing, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("Refused"), "{error}");
 }

@@ -3,15 +3,18 @@
 //! Neighbours: all of it lives in `throng-lab`; this file only takes the arguments, `lab/` those of
 //! the larger commands.
 
+mod agent;
 mod capacity;
 mod compare;
 mod record;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use throng_lab::agents::{self, AgentAt};
 use throng_lab::arms;
 use throng_lab::baseline;
 use throng_lab::bench::{self, Options, process};
@@ -31,6 +34,8 @@ pub enum Lab {
     /// Run a scenario against a server and check every promise.
     #[command(after_help = ENDINGS)]
     Run(Run),
+    /// Hold the sockets of runs that are made elsewhere.
+    Agent(agent::Agent),
     /// One client: connects to a raw port, sends its messages in a row, prints
     /// `client_id,messages,connect_us,median_rtt_us`.
     Client(Client),
@@ -131,6 +136,12 @@ pub struct How {
     /// Accounts of that server, as `admin users create --tokens` wrote them.
     #[arg(long, value_name = "FILE", requires = "target")]
     tokens: Option<PathBuf>,
+    /// Who holds the sockets: `lab agent`s, with commas between. A user is always at the same one.
+    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',', requires_all = ["target", "key"])]
+    agents: Vec<SocketAddr>,
+    /// What the agents and this have in common.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// What all chance comes from.
     #[arg(long)]
     seed: Option<u64>,
@@ -235,6 +246,7 @@ impl Lab {
             Self::Run(run) => return run.run(),
             Self::Compare(compare) => return compare.run(),
             Self::Capacity(capacity) => return capacity.run(),
+            Self::Agent(agent) => return agent.run(),
             Self::Record(record) => return record.run(),
             Self::Replay(replay) => return replay.run(),
             Self::Client(client) => return client.run(),
@@ -254,7 +266,13 @@ impl Lab {
 impl How {
     /// All but the scenario itself.
     fn args(self) -> io::Result<RunArgs> {
+        let key = match &self.key {
+            Some(file) if !self.agents.is_empty() => agents::read_key(file)?,
+            _ => Vec::new(),
+        };
+        let at = |address: SocketAddr| AgentAt { address, key: key.clone() };
         Ok(RunArgs {
+            agents: self.agents.iter().copied().map(at).collect(),
             settings: self.settings,
             out: self.out,
             server: self.server,

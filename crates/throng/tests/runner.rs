@@ -1,5 +1,6 @@
 //! The executable from outside: started as a process, spoken to over sockets, killed.
 
+mod agents;
 mod bad_days;
 mod commits;
 mod endings;

@@ -1,7 +1,8 @@
 //! One thread's loop: thousands of non-blocking sockets and one timer in one wait.
 //!
 //! Neighbours: a [`Handler`] says what the bytes mean (`runner` puts the drivers of its users
-//! behind one, the bench its own); `timer` is the clock that wakes. No runtime is below it, because
+//! behind one, the bench its own); `timer` is the clock that wakes, `far` are sockets that an agent
+//! holds. No runtime is below it, because
 //! a runtime's 1 ms wheel would be in every figure. It never looks into the bytes.
 //!
 //! How it is used:
@@ -39,6 +40,7 @@
 //! - *One write a turn.* What was appended to a connection since the last flush leaves in one
 //!   `send`; what the kernel refuses is kept and follows when it takes more.
 
+mod far;
 pub(crate) mod timer;
 
 use std::io::{self, Read, Write};
@@ -48,7 +50,9 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
+use crate::agents::wire::Frame;
 use crate::clock::{self, Nanos};
+pub use far::Link;
 use timer::Timer;
 
 /// What one `recv` can return at most: several full socket buffers of a busy reader.
@@ -75,6 +79,11 @@ impl ConnId {
 
     fn token(self) -> Token {
         Token((self.generation as usize) << 32 | self.index as usize)
+    }
+
+    /// What it is called on the link to an agent.
+    fn name(self) -> u64 {
+        self.token().0 as u64
     }
 
     fn of(token: Token) -> Self {
@@ -143,6 +152,8 @@ impl Engine {
                 dirty: Vec::new(),
                 nowhere: Vec::new(),
                 waking: Vec::new(),
+                links: Vec::new(),
+                trouble: None,
                 open: 0,
                 reads: 0,
                 writes: 0,
@@ -243,7 +254,8 @@ impl Engine {
 
     fn establish(&mut self, conn: ConnId, handler: &mut impl Handler) -> bool {
         let Some(socket) = self.sockets.get(conn) else { return false };
-        let failed = match socket.stream.take_error() {
+        let Some(stream) = &socket.stream else { return false };
+        let failed = match stream.take_error() {
             Ok(Some(error)) | Err(error) => Some(error.kind()),
             Ok(None) => None,
         };
@@ -253,11 +265,11 @@ impl Engine {
             handler.closed(&mut self.sockets, conn, Closed::Refused(kind), now);
             return false;
         }
-        if socket.stream.peer_addr().is_err() {
+        if stream.peer_addr().is_err() {
             return false;
         }
         // A refusal leaves the delay on, which costs latency and nothing else.
-        let _ = socket.stream.set_nodelay(true);
+        let _ = stream.set_nodelay(true);
         socket.state = State::Open;
         handler.connected(&mut self.sockets, conn, now);
         true
@@ -269,14 +281,20 @@ impl Engine {
             if socket.state != State::Open {
                 return;
             }
-            let end_seen = socket.end_seen;
-            let outcome = socket.stream.read(&mut self.buffer);
+            let (end_seen, link) = (socket.end_seen, socket.link);
+            let Some(stream) = &mut socket.stream else { return };
+            let outcome = stream.read(&mut self.buffer);
             self.sockets.reads += 1;
             let now = clock::now();
             match outcome {
                 Ok(0) => return self.lost(conn, Closed::Ended, now, handler),
                 Ok(len) => {
-                    handler.received(&mut self.sockets, conn, &mut self.buffer[..len], now);
+                    if let Some(number) = link {
+                        self.told(number, len, now, handler);
+                    } else {
+                        let bytes = &mut self.buffer[..len];
+                        handler.received(&mut self.sockets, conn, bytes, now);
+                    }
                     if len < self.buffer.len() && !end_seen {
                         return;
                     }
@@ -289,8 +307,12 @@ impl Engine {
     }
 
     fn lost(&mut self, conn: ConnId, why: Closed, now: Nanos, handler: &mut impl Handler) {
+        let link = self.sockets.get(conn).and_then(|socket| socket.link);
         self.sockets.close(conn);
-        handler.closed(&mut self.sockets, conn, why, now);
+        match link {
+            Some(number) => self.sockets.link_lost(number, &format!("{why:?}")),
+            None => handler.closed(&mut self.sockets, conn, why, now),
+        }
     }
 
     /// Writes what was appended since the last time. A handler that is told of a loss may append
@@ -314,7 +336,16 @@ enum State {
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    /// None where an agent holds it.
+    stream: Option<TcpStream>,
+    /// The agent that does.
+    through: Option<u16>,
+    /// It is the link to this agent.
+    link: Option<u16>,
+    /// Connections that it counts for: none where it stood before it came here.
+    counts: usize,
+    /// What may wait for its kernel.
+    out_max: usize,
     state: State,
     /// In `dirty` already.
     marked: bool,
@@ -324,6 +355,24 @@ struct Socket {
     end_seen: bool,
     out: Vec<u8>,
     sent: usize,
+}
+
+impl Socket {
+    fn new(stream: Option<TcpStream>, through: Option<u16>) -> Self {
+        Self {
+            stream,
+            through,
+            link: None,
+            counts: 1,
+            out_max: OUT_BYTES_MAX,
+            state: State::Connecting,
+            marked: false,
+            readable: false,
+            end_seen: false,
+            out: Vec::new(),
+            sent: 0,
+        }
+    }
 }
 
 /// The connections of an engine.
@@ -336,6 +385,9 @@ pub struct Sockets {
     nowhere: Vec<u8>,
     /// Resumed readers whose readiness was seen while they were paused.
     waking: Vec<ConnId>,
+    links: Vec<Link>,
+    /// Why a link is lost.
+    trouble: Option<String>,
     open: usize,
     reads: u64,
     writes: u64,
@@ -351,31 +403,16 @@ impl Sockets {
     /// Begins a connection; `connected` or `closed` follows.
     pub fn connect(&mut self, to: SocketAddr) -> io::Result<ConnId> {
         let mut stream = TcpStream::connect(to)?;
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.table.push(Slot { generation: 0, socket: None });
-            (self.table.len() - 1) as u32
-        });
-        let slot = &mut self.table[index as usize];
-        slot.generation = (slot.generation + 1) & (u32::MAX >> 1);
-        let conn = ConnId { index, generation: slot.generation };
+        let conn = self.take_slot();
         if let Err(error) = self.registry.register(
             &mut stream,
             conn.token(),
             Interest::READABLE | Interest::WRITABLE,
         ) {
-            self.free.push(index);
+            self.free.push(conn.index);
             return Err(error);
         }
-        slot.socket = Some(Socket {
-            stream,
-            state: State::Connecting,
-            marked: false,
-            readable: false,
-            end_seen: false,
-            out: Vec::new(),
-            sent: 0,
-        });
-        self.open += 1;
+        self.put(conn, Socket::new(Some(stream), None));
         Ok(conn)
     }
 
@@ -408,6 +445,9 @@ impl Sockets {
         {
             socket.state = State::Paused;
             socket.readable = true;
+            if let Some(number) = socket.through {
+                self.tell(usize::from(number), &Frame::Pause(conn.name()));
+            }
         }
     }
 
@@ -416,7 +456,10 @@ impl Sockets {
         let Some(socket) = self.get(conn) else { return };
         if socket.state == State::Paused {
             socket.state = State::Open;
-            if std::mem::take(&mut socket.readable) {
+            let readable = std::mem::take(&mut socket.readable);
+            if let Some(number) = socket.through {
+                self.tell(usize::from(number), &Frame::Resume(conn.name()));
+            } else if readable {
                 self.waking.push(conn);
             }
         }
@@ -429,10 +472,14 @@ impl Sockets {
         }
         let socket = self.table[conn.index()].socket.take();
         self.free.push(conn.index);
-        self.open -= 1;
-        if let Some(mut socket) = socket {
+        let Some(mut socket) = socket else { return };
+        self.open -= socket.counts;
+        if let Some(stream) = &mut socket.stream {
             // Closing the descriptor takes it out of the wait as well.
-            let _ = self.registry.deregister(&mut socket.stream);
+            let _ = self.registry.deregister(stream);
+        }
+        if let Some(number) = socket.through {
+            self.tell(usize::from(number), &Frame::Close(conn.name()));
         }
     }
 
@@ -466,7 +513,10 @@ impl Sockets {
             && !socket.marked
         {
             socket.marked = true;
-            self.dirty.push(conn);
+            // A link leaves last, with what all others put into it.
+            let last = socket.link.is_some();
+            let at = if last { 0 } else { self.dirty.len() };
+            self.dirty.insert(at, conn);
         }
     }
 
@@ -477,6 +527,10 @@ impl Sockets {
         if socket.state == State::Connecting {
             return Ok(());
         }
+        let Some(stream) = &mut socket.stream else {
+            self.write_far(conn);
+            return Ok(());
+        };
         let outcome = loop {
             if socket.sent == socket.out.len() {
                 socket.out.clear();
@@ -484,10 +538,10 @@ impl Sockets {
                 break Ok(());
             }
             writes += 1;
-            match socket.stream.write(&socket.out[socket.sent..]) {
+            match stream.write(&socket.out[socket.sent..]) {
                 Ok(len) => socket.sent += len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if socket.out.len() - socket.sent > OUT_BYTES_MAX {
+                    if socket.out.len() - socket.sent > socket.out_max {
                         break Err(Closed::Backlog);
                     }
                     socket.out.drain(..socket.sent);

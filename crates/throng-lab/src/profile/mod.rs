@@ -48,16 +48,14 @@ pub struct Index {
 impl Index {
     /// For a person.
     pub fn words(&self) -> String {
-        match &self.unmeasured {
-            Some(why) => format!("none: {why}"),
-            None => {
-                let samples: u64 = self.phases.iter().map(|it| it.samples).sum();
-                let (hertz, phases) = (self.hertz, self.phases.len());
-                format!(
-                    "{samples} stacks at {hertz} Hz in {phases} phases: throng lab report has the graphs"
-                )
-            }
+        if let Some(why) = &self.unmeasured {
+            return format!("none: {why}");
         }
+        let samples: u64 = self.phases.iter().map(|it| it.samples).sum();
+        let (hertz, phases) = (self.hertz, self.phases.len());
+        format!(
+            "{samples} stacks at {hertz} Hz in {phases} phases: throng lab report has the graphs"
+        )
     }
 }
 

@@ -34,8 +34,8 @@ impl Size {
     /// Of a kind of room.
     pub fn name(self) -> String {
         match self.0 {
-            none if none == 0.0 => "unheard".into(),
-            all if all.is_infinite() => "all-larger".into(),
+            0.0 => "unheard".into(),
+            f64::INFINITY => "all-larger".into(),
             most => format!("up-to-{most:.0}"),
         }
     }

@@ -151,8 +151,9 @@ impl Drawing<'_> {
     }
 }
 
-/// What stands behind the last path, but not within generics.
+/// What stands behind the last path, but not within generics; the kernel's mark is its colour.
 fn short(name: &str) -> String {
+    let name = name.trim_end_matches(IN_KERNEL);
     let end = name.find(['<', '{']).filter(|at| *at > 0).unwrap_or(name.len());
     let begin = name[..end].rmatch_indices("::").nth(1).map_or(0, |(at, _)| at + 2);
     name[begin..].to_owned()
@@ -212,6 +213,7 @@ mod tests {
         for (name, wanted) in [
             ("throng_server::outbox::Outbox::deliver", "Outbox::deliver"),
             ("__send", "__send"),
+            ("tcp_ack_[k]", "tcp_ack"),
             ("a::b::c<x::y::z>", "b::c<x::y::z>"),
         ] {
             assert_eq!(short(name), wanted);

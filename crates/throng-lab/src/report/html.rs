@@ -75,14 +75,12 @@ pub fn page(run: &Folder) -> String {
 /// A graph for each phase, where the server's stacks were looked at.
 fn flames(run: &Folder) -> String {
     let Some((index, stacks)) = &run.profile else { return String::new() };
-    let graphs = match &index.unmeasured {
-        Some(why) => format!("<p>Not measured: {}</p>\n", escape(why)),
-        None => {
-            let frames = flame::FRAMES_MAX / stacks.len().max(1);
-            let graph =
-                |(it, stacks): (&Profiled, &Stacks)| flame::graph(&it.phase, stacks, frames);
-            index.phases.iter().zip(stacks).map(graph).collect()
-        }
+    let graphs: String = if let Some(why) = &index.unmeasured {
+        format!("<p>Not measured: {}</p>\n", escape(why))
+    } else {
+        let frames = flame::FRAMES_MAX / stacks.len().max(1);
+        let graph = |(it, stacks): (&Profiled, &Stacks)| flame::graph(&it.phase, stacks, frames);
+        index.phases.iter().zip(stacks).map(graph).collect()
     };
     let hertz = index.hertz;
     format!(

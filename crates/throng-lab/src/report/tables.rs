@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
-use super::folder::{Came, Folder, Percentiles, Row, StageWork, Threshold, day};
+use super::folder::{Agent, Came, Folder, Percentiles, Row, StageWork, Threshold, day};
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
@@ -34,6 +34,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     tables.extend(ack_path(run));
     tables.extend(stages(run));
     tables.push(costs(run));
+    tables.push(clocks(run));
     tables.push(machine(run));
     tables
 }
@@ -334,6 +335,36 @@ fn costs(run: &Folder) -> Table {
         }
     }
     pairs("What it cost", rows)
+}
+
+/// By which clock each latency is measured, and how wrong that can be.
+fn clocks(run: &Folder) -> Table {
+    let agents = &run.summary.agents;
+    if agents.is_empty() {
+        let one = "The lab's own monotonic clock, for the intended time of a send and for all that came of \
+                   it: no offset, no error of one. The server's clock is in no latency.";
+        return pairs("Clocks", vec![("one clock", one.to_owned())]);
+    }
+    let row = |it: &Agent| {
+        let Agent { clock_ahead_ms: ahead, clock_error_ms: error, clock_drift_ms: drift, .. } = it;
+        let (ack, delivery) = (it.ack, it.delivery);
+        format!(
+            "clock {ahead:+.3} ms to ours, ± {error:.3} ms at most, moved {drift:+.3} ms; ack p50 {}, p99 {}; \
+             delivery p50 {}, p99 {}; {} of a core in its busiest second",
+            ms(ack.p50_ms),
+            ms(ack.p99_ms),
+            ms(delivery.p50_ms),
+            ms(delivery.p99_ms),
+            percent(it.cpu_share_max),
+        )
+    };
+    let mut rows: Vec<(&str, String)> = agents.iter().map(|it| (&*it.address, row(it))).collect();
+    let says = "Sends are planned by the lab's clock. An agent says when each of its sockets was read by its own; \
+                the lab asks it for the time four times a second and takes the quickest answer of the last \
+                ten seconds, of which half is all that it can be wrong. The way from the lab to an agent is \
+                in each latency and subtracted nowhere.";
+    rows.push(("how it is known", says.to_owned()));
+    pairs("Clocks", rows)
 }
 
 fn machine(run: &Folder) -> Table {

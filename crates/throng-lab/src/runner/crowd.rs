@@ -12,6 +12,7 @@ use std::rc::Rc;
 use super::changes::Recent;
 use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::user::{self, Asked, Link, User};
+use crate::agents::AgentAt;
 use crate::clock::{self, Nanos};
 use crate::drivers::{self, Action, Broken, Dress, Memory, Observation, Outcome};
 use crate::engine::{ConnId, Sockets};
@@ -54,6 +55,8 @@ pub struct Door {
     pub address: SocketAddr,
     /// The raw port, where it is open.
     pub raw: Option<SocketAddr>,
+    /// Who holds the sockets; none for ourselves.
+    pub agents: Vec<AgentAt>,
 }
 
 /// Something that was refused for a while.
@@ -249,7 +252,7 @@ impl Crowd {
         let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
         it.driver = drivers::driver(it.dress, &self.host, memory, seed);
         it.connect_began = now;
-        match sockets.connect(to) {
+        match sockets.connect_for(user, to) {
             Ok(conn) => {
                 it.link = Link::Opening;
                 it.conn = Some(conn);
@@ -332,6 +335,7 @@ impl Crowd {
             Observation::Event(event) => {
                 if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
                     recorder.delivered(kinds[receipt.room.0 as usize], &receipt, now);
+                    recorder.at_agent(user, 1, receipt.intended, now, receipt.live);
                 }
             }
             Observation::Ready { epoch, server } => {
@@ -349,7 +353,9 @@ impl Crowd {
                         let room = ledger.room_of(send);
                         recent.acked(room, send);
                         let kind = kinds[room.0 as usize];
-                        recorder.acked(kind, intended, now, intended >= live_since);
+                        let live = intended >= live_since;
+                        recorder.acked(kind, intended, now, live);
+                        recorder.at_agent(user, 0, intended, now, live);
                     }
                     if in_row {
                         follows.push(Follow::Row);

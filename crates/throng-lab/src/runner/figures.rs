@@ -3,12 +3,13 @@
 //! Neighbours: the runner calls it at its moments; `recorder` has the latencies, the watch the
 //! server's process. Nothing here changes what is done.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::user::{Link, User};
 use super::{Phase, Runner, Wake};
 use crate::clock::{self, Nanos};
-use crate::engine::Sockets;
+use crate::engine::{self, Sockets};
 use crate::recorder::Sample;
 
 /// A piece of a second that is too short to say anything goes with the next.
@@ -16,6 +17,29 @@ const SLIVER: Duration = Duration::from_millis(10);
 
 /// One look in so many goes through all users.
 const BACKLOG_LOOKS: u64 = 10;
+
+/// An agent, when the run was over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentSaid {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How far its clock is ahead of ours, and by how much that can be wrong, and has moved.
+    pub clock_ms: [f64; 3],
+    /// Most of one core that it used in a second of the load.
+    pub cpu_share_max: f64,
+}
+
+impl AgentSaid {
+    /// Of its link.
+    pub fn of(link: &engine::Link) -> Self {
+        let error = link.skew.error().as_secs_f64() * 1e3;
+        Self {
+            address: link.address,
+            clock_ms: [link.skew.ahead_ms(), error, link.skew.drift_ms()],
+            cpu_share_max: link.cpu_share_max,
+        }
+    }
+}
 
 /// What was counted so far.
 #[derive(Debug, Default)]
@@ -123,7 +147,10 @@ impl Runner<'_> {
         figures.load_sends += sample.sent;
         sample.connections = sockets.len() as u64;
         let own = clock::thread_cpu();
-        sample.generator_cpu = own.saturating_sub(figures.own_before).as_secs_f64();
+        // The busiest of us: each of the others has a thread of its own too.
+        let others = sockets.links().iter().map(|link| link.cpu_share * sample.seconds);
+        let ours = own.saturating_sub(figures.own_before).as_secs_f64();
+        sample.generator_cpu = others.fold(ours, f64::max);
         figures.own_before = own;
         sample.steal = self.watch.steal();
         if let Some((cpu, rss)) = self.watch.server() {

@@ -27,6 +27,7 @@ use crate::recorder::{Recorder, Sample};
 use crate::scenario::Scenario;
 pub use crowd::{Account, Credentials, Door};
 use crowd::{Crowd, Later};
+pub use figures::AgentSaid;
 use figures::Figures;
 pub use rows::RowClient;
 use rows::Rows;
@@ -124,6 +125,8 @@ pub struct Outcome {
     pub work: [u64; 4],
     /// Why the run is not complete, if it is not.
     pub incomplete: Option<String>,
+    /// Who held the sockets, if not we.
+    pub agents: Vec<AgentSaid>,
 }
 
 /// Runs the scenario against the door. Each second's sample is handed to `tell` as it is made.
@@ -136,8 +139,13 @@ pub fn run(
     tell: &mut dyn FnMut(&Sample),
 ) -> Result<Outcome, RunError> {
     let mut engine = Engine::new()?;
+    for agent in &door.agents {
+        let failed = |error| RunError::Trouble(format!("the agent at {}: {error}", agent.address));
+        engine.link(agent).map_err(failed)?;
+    }
     let rooms = plan::rooms(scenario);
-    let crowd = Crowd::new(accounts, scenario, rooms, door, run);
+    let mut crowd = Crowd::new(accounts, scenario, rooms, door, run);
+    crowd.recorder.agents.resize_with(engine.sockets.links().len(), Default::default);
     let mut runner = Runner {
         crowd,
         scenario,
@@ -161,7 +169,8 @@ pub fn run(
     runner.wake(clock::now(), Wake::Look);
     engine.run(&mut runner)?;
     let (reads, writes) = (engine.sockets.reads(), engine.sockets.writes());
-    runner.outcome(reads, writes)
+    let agents = engine.sockets.links().iter().map(AgentSaid::of).collect();
+    runner.outcome(reads, writes).map(|outcome| Outcome { agents, ..outcome })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,7 +258,7 @@ impl Handler for Runner<'_> {
             self.do_what_is_due(sockets, now);
             self.go_on_with_rows(sockets, now);
         }
-        if let Some(trouble) = self.crowd.trouble.take() {
+        if let Some(trouble) = self.crowd.trouble.take().or_else(|| sockets.trouble()) {
             self.give_up(trouble, sockets, now);
         }
         if self.phase == Phase::Done {
@@ -410,6 +419,7 @@ impl Runner<'_> {
 
     /// Whether the phase is over, and what the next one begins with.
     fn look(&mut self, sockets: &mut Sockets, now: Nanos) {
+        sockets.keep_time(now);
         if let Some(why) = self.watch.stop() {
             return self.give_up(why, sockets, now);
         }
@@ -488,19 +498,6 @@ impl Runner<'_> {
         self.crowd.users.iter().all(is)
     }
 
-    fn join_all(&mut self, sockets: &mut Sockets) {
-        for room in 0..self.crowd.places.len() as u32 {
-            let direct = self.crowd.places[room as usize].direct;
-            for member in self.crowd.places[room as usize].members.clone().into_iter().skip(1) {
-                if direct {
-                    self.crowd.join_direct(member, room, sockets);
-                } else {
-                    self.crowd.doing(member, Todo::Join { room }, sockets);
-                }
-            }
-        }
-    }
-
     /// Everybody is back, everything is answered, everybody has heard everything, and it stays so.
     fn drain(&mut self, sockets: &mut Sockets, now: Nanos) {
         let quiet = self
@@ -574,6 +571,7 @@ impl Runner<'_> {
             row_clients: rows.into_clients(),
             work: [reads, writes, hits, misses],
             incomplete,
+            agents: Vec::new(),
         })
     }
 }

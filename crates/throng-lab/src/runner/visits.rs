@@ -47,6 +47,20 @@ impl Runner<'_> {
         }
     }
 
+    /// Everybody joins the rooms that he is in from the beginning; their makers are in.
+    pub fn join_all(&mut self, sockets: &mut Sockets) {
+        for room in 0..self.crowd.places.len() as u32 {
+            let direct = self.crowd.places[room as usize].direct;
+            for member in self.crowd.places[room as usize].members.clone().into_iter().skip(1) {
+                if direct {
+                    self.crowd.join_direct(member, room, sockets);
+                } else {
+                    self.crowd.doing(member, Todo::Join { room }, sockets);
+                }
+            }
+        }
+    }
+
     /// Whoever was only there to make or to join rooms goes, and comes when its time has come.
     pub fn send_home(&mut self, sockets: &mut Sockets, now: Nanos) {
         for user in self.visitors() {

@@ -17,8 +17,8 @@ use crate::abuse::Abused;
 use crate::beside::FloorRatio;
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
-use crate::recorder::{OfKind, Percentiles, Recorder, Sample};
-use crate::runner::Outcome;
+use crate::recorder::{Latency, OfKind, Percentiles, Recorder, Sample};
+use crate::runner::{AgentSaid, Outcome};
 use crate::scenario::{Grade, Model, Rooms, Scenario};
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
@@ -94,6 +94,9 @@ pub struct Summary {
     pub disk_bytes_per_send: Option<f64>,
     /// The generator.
     pub generator: Generator,
+    /// Who held the sockets, where that was not the lab itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentSummary>,
     /// The disk before the run and after it, microseconds.
     pub fsync: Option<[Fsync; 2]>,
     /// Connections that ended without our doing, by reason.
@@ -207,6 +210,40 @@ pub struct Generator {
     pub work: [u64; 4],
 }
 
+/// An agent: what its users met, in the lab's time.
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentSummary {
+    /// Where it listens.
+    pub address: String,
+    /// How far its clock is ahead of the lab's.
+    pub clock_ahead_ms: f64,
+    /// By how much that can be wrong: half of the quickest way there and back.
+    pub clock_error_ms: f64,
+    /// How far that moved while the run lasted.
+    pub clock_drift_ms: f64,
+    /// Most of one core that it used in a second.
+    pub cpu_share_max: f64,
+    /// Send to durable ack, of its users.
+    pub ack: Percentiles,
+    /// Send to each recipient among its users.
+    pub delivery: Percentiles,
+}
+
+impl AgentSummary {
+    fn of((said, [ack, delivery]): (&AgentSaid, &[Latency; 2])) -> Self {
+        let [clock_ahead_ms, clock_error_ms, clock_drift_ms] = said.clock_ms;
+        Self {
+            address: said.address.to_string(),
+            clock_ahead_ms,
+            clock_error_ms,
+            clock_drift_ms,
+            cpu_share_max: said.cpu_share_max,
+            ack: ack.percentiles(),
+            delivery: delivery.percentiles(),
+        }
+    }
+}
+
 /// One probe of the disk.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Fsync {
@@ -305,6 +342,7 @@ impl Summary {
             floor: None,
             server_work: None,
             in_flight: in_flight(&outcome.samples),
+            agents: outcome.agents.iter().zip(&recorder.agents).map(AgentSummary::of).collect(),
             disk_bytes_per_send: None,
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
@@ -426,6 +464,10 @@ fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Endi
         }
     };
     over("the generator's share of a core", generator.cpu_share, limits.cpu_max);
+    for agent in &outcome.agents {
+        let what = format!("the share of a core of the agent at {}", agent.address);
+        over(&what, agent.cpu_share_max, limits.cpu_max);
+    }
     over("the median lag in ms", generator.lag.p50_ms, limits.lag_p50_ms);
     over("the p99 lag in ms", generator.lag.p99_ms, limits.lag_p99_ms);
     over("the number of dropped sends", outcome.dropped as f64, limits.dropped_max as f64);

@@ -86,7 +86,7 @@ pub struct Audiences {
 
 impl Audiences {
     /// Nobody hears anything.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let by = |grows| Arc::new(ByLabel::new("listeners_max", &SIZES, grows));
         Self { rooms: by(false), listeners: by(false), posts: by(true) }
     }
@@ -140,7 +140,7 @@ pub struct Kinds(pub Arc<ByLabel<{ KINDS.len() }>>);
 
 impl Kinds {
     /// Nothing has happened.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Arc::new(ByLabel::new("kind", &KINDS, true)))
     }
 }

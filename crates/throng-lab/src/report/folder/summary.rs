@@ -40,6 +40,21 @@ pub struct Summary {
     pub fsync: Option<[Fsync; 2]>,
     pub farewells: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
+    pub agents: Vec<Agent>,
+}
+
+/// Who held the sockets of a run, where that was not the lab itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::AgentSummary`")]
+pub struct Agent {
+    pub address: String,
+    pub clock_ahead_ms: f64,
+    pub clock_error_ms: f64,
+    pub clock_drift_ms: f64,
+    pub cpu_share_max: f64,
+    pub ack: Percentiles,
+    pub delivery: Percentiles,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
