@@ -22,7 +22,7 @@ use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
 use crate::monitor::{self, Machine, Steal};
-use crate::profile::{Sampler, Span};
+use crate::profile::{Index, Sampler, Span};
 use crate::recorder::Sample;
 use crate::report::folder::day;
 use crate::runner::{self, RunError, Watch};
@@ -121,8 +121,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let started = clock::unix_seconds();
     let out = folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
-    let wanted = scenario.sockets() + FILES_BESIDE;
-    monitor::allow_sockets(wanted).map_err(LabError::Arguments)?;
+    monitor::allow_sockets(scenario.sockets() + FILES_BESIDE).map_err(LabError::Arguments)?;
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let scratch = out.join("data");
     let baseline = since_baseline(args, &out, say).map_err(failed)?;
@@ -169,29 +168,44 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
         None => None,
     };
-    let hashing = [hashing, hashing_alone(args, &scenario).map_err(failed)?];
+    let after = hashing_alone(args, &scenario).map_err(failed)?;
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.server_work = work;
     summary.abused(abused);
-    let [before, after] = hashing;
-    let hashing_alone = before.zip(after).map(|(before, after)| f64::midpoint(before, after));
+    let hashing_alone = hashing.zip(after).map(|(before, after)| f64::midpoint(before, after));
     summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
     summary.server_stopped(stopped);
     summary.grade_by(&scenario.grades);
     summary.grown_on_disk(args.target.is_none().then_some(disk));
-    // What a broken promise left on the disk is evidence.
-    let kept = matches!(summary.ending, Ending::Pass | Ending::Missed | Ending::Invalid);
-    if args.target.is_none() && kept {
-        std::fs::remove_dir_all(&scratch).map_err(failed)?;
-    }
     write_json(&out.join("summary.json"), &summary).map_err(failed)?;
-    write!(say, "\n{}", summary.words()).map_err(failed)?;
-    if let Some(profiled) = profiled.map_err(failed)? {
-        writeln!(say, "profile     {}", profiled.words()).map_err(failed)?;
+    let profiled = profiled.map_err(failed)?;
+    if args.target.is_none() {
+        clear(&summary, &scratch).map_err(failed)?;
     }
-    writeln!(say, "run         {}", out.display()).map_err(failed)?;
+    tell(say, &summary, profiled.as_ref(), &out).map_err(failed)?;
     Ok(summary)
+}
+
+/// What a broken promise left on the disk is evidence; else the server's folder goes.
+fn clear(summary: &Summary, scratch: &Path) -> io::Result<()> {
+    match summary.ending {
+        Ending::Pass | Ending::Missed | Ending::Invalid => std::fs::remove_dir_all(scratch),
+        Ending::Faults | Ending::Incomplete => Ok(()),
+    }
+}
+
+fn tell(
+    say: &mut dyn Write,
+    summary: &Summary,
+    profiled: Option<&Index>,
+    out: &Path,
+) -> io::Result<()> {
+    write!(say, "\n{}", summary.words())?;
+    if let Some(profiled) = profiled {
+        writeln!(say, "profile     {}", profiled.words())?;
+    }
+    writeln!(say, "run         {}", out.display())
 }
 
 /// What looks at the server's stacks, where that was asked for.

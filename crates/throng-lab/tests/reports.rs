@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use throng_lab::compare::{self, Metric};
+use throng_lab::profile::{Index, Profiled, Stacks};
 use throng_lab::report::{self, Folder, Form};
 
 fn old_run() -> PathBuf {
@@ -79,8 +80,20 @@ fn a_run_of_a_week_is_a_page_below_a_megabyte() {
             second
         })
         .collect();
-    let bytes = text(Form::Html, &run).len();
-    assert!(bytes < 1 << 20, "{bytes} bytes");
+    // And a flame graph for each of nine phases, of more functions than there is place for.
+    let mut stacks = Stacks::default();
+    for number in 0..5_000 {
+        let frame =
+            |depth: u32| format!(";a_crate::a_module::Type<T>::call_{}", number >> (depth % 13));
+        stacks.add(format!("thread{}", (0..30).map(frame).collect::<String>()), 1);
+    }
+    let phase =
+        |at: usize| Profiled { phase: format!("T{at}"), file: String::new(), samples: 5_000 };
+    let index = Index { hertz: 97, phases: (0..9).map(phase).collect(), unmeasured: None };
+    run.profile = Some((index, vec![stacks; 9]));
+    let page = text(Form::Html, &run);
+    assert_eq!(page.matches("<figure class=\"flame\">").count(), 9);
+    assert!(page.len() < 1 << 20, "{} bytes", page.len());
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn look(
     for number in 0..=count {
         let due = begun.plus(Duration::from_secs_f64(every * number as f64));
         while clock::now() < due && !args.stop.load(Ordering::Relaxed) {
-            std::thread::sleep(due.since(clock::now()).min(LOOK_EVERY));
+            std::thread::park_timeout(due.since(clock::now()).min(LOOK_EVERY));
         }
         if args.stop.load(Ordering::Relaxed) && !looks.is_empty() {
             break;

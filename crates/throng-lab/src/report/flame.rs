@@ -18,10 +18,10 @@ const ROW: f64 = 15.0;
 const LETTER: f64 = 5.6;
 /// What is narrower is left out, at first.
 const SHARE_MIN: f64 = 0.004;
-/// Frames of one page, all graphs together: some 150 bytes each.
-pub const FRAMES_MAX: usize = 2_400;
+/// Frames of one page, all graphs together: some 200 bytes each.
+pub const FRAMES_MAX: usize = 1_800;
 /// Letters of a name.
-const NAME_LEN_MAX: usize = 160;
+const NAME_LEN_MAX: usize = 120;
 
 /// Calls, from the outermost.
 #[derive(Debug, Default)]

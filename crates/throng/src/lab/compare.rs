@@ -80,10 +80,11 @@ impl Compare {
         let (comparison, out) = done.map_err(|error| failure(&error))?;
         let path = comparison.write(&out).map_err(|error| failure(&error))?;
         let flames = comparison.write_flames(&out).map_err(|error| failure(&error))?;
-        let paths = [Some(path), flames].into_iter().flatten();
-        let paths: String = paths.map(|it| format!("{}\n", it.display())).collect();
-        write!(io::stdout(), "{}\n{paths}", comparison.words())
-            .map_err(|error| Failure::other(&error))
+        let mut said = comparison.words() + "\n";
+        for path in [Some(path), flames].into_iter().flatten() {
+            said += &format!("{}\n", path.display());
+        }
+        io::stdout().write_all(said.as_bytes()).map_err(|error| Failure::other(&error))
     }
 
     fn of_folders(&self, a: &str, b: &str) -> Result<(Comparison, PathBuf), CompareError> {
