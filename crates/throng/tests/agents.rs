@@ -141,10 +141,14 @@ fn is_exact_and_tells_one_time(folder: &Path, done: &Output) {
     let error = of(ahead, "clock_error_ms") + of(straight, "clock_error_ms");
     assert!((off - AHEAD_MS).abs() <= error, "{off} ms, ± {error}");
     assert!(error < 1.0, "{error} ms on one machine");
-    for latency in ["delivery", "ack"] {
-        let apart = p50(straight, latency) - p50(ahead, latency);
-        assert!(apart.abs() < 1.0, "{latency}: {apart} ms apart, by clocks {off} ms apart");
-        assert!(straight[latency]["count"].as_u64().unwrap() > 100, "{text}");
+    // Of each send there are recipients at both: what they tell differs by their clocks, if by anything.
+    let apart = p50(straight, "delivery") - p50(ahead, "delivery");
+    assert!(apart.abs() < 1.0, "{apart} ms apart, by clocks {off} ms apart");
+    // The acks are of other sends at each; by the clocks they would be half a second apart.
+    let apart = p50(straight, "ack") - p50(ahead, "ack");
+    assert!(apart.abs() < 50.0, "{apart} ms apart, by clocks {off} ms apart");
+    for (agent, latency, least) in [(straight, "delivery", 500), (ahead, "ack", 30)] {
+        assert!(agent[latency]["count"].as_u64().unwrap() > least, "{text}");
     }
     let report = run([OsStr::new("lab"), "report".as_ref(), folder.join("run").as_os_str()]);
     assert!(report.status.success(), "{}", said(&report));

@@ -80,11 +80,9 @@ impl Compare {
         let (comparison, out) = done.map_err(|error| failure(&error))?;
         let path = comparison.write(&out).map_err(|error| failure(&error))?;
         let flames = comparison.write_flames(&out).map_err(|error| failure(&error))?;
-        let mut said = comparison.words() + "\n";
-        for path in [Some(path), flames].into_iter().flatten() {
-            said += &format!("{}\n", path.display());
-        }
-        io::stdout().write_all(said.as_bytes()).map_err(|error| Failure::other(&error))
+        let mut said = vec![comparison.words()];
+        said.extend([Some(path), flames].into_iter().flatten().map(|it| it.display().to_string()));
+        writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::other(&error))
     }
 
     fn of_folders(&self, a: &str, b: &str) -> Result<(Comparison, PathBuf), CompareError> {
