@@ -262,7 +262,9 @@ fn scopes(count: u32, words: &mut Words) -> Vec<Scope> {
         mine.swap_remove(words.chance.random_range(0..mine.len()));
     }
     mine.sort_unstable();
-    mine.into_iter().map(|number| Scope { room: room(number), from: Seq(1) }).collect()
+    mine.into_iter()
+        .map(|number| Scope { room: room(number), from: Seq(1), since: Timestamp(0) })
+        .collect()
 }
 
 fn sought(query: &str) -> Sought {
@@ -320,7 +322,7 @@ fn trickle(tail: &Tail, clock: &Clock, seconds: u64, words: &mut Words, search: 
         }
         tail.insert(TurnId(turn), &events);
         while let Some((text, room, since)) = sought_for.front() {
-            let scope = Scope { room: *room, from: Seq(1) };
+            let scope = Scope { room: *room, from: Seq(1), since: Timestamp(0) };
             let found = search.find(&[scope], &sought(text)).expect("an answer");
             if found.hits.is_empty() {
                 break;

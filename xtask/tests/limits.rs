@@ -55,6 +55,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("refusals_max", "server/src/outbox.rs", "refusals_of_the_shard_end_a_connection_at_the_limit_whatever_ack_was_asked_for"),
     ("search_queue_max", "server/src/app/search.rs", "searches_wait_up_to_their_limit_and_one_more_is_told_to_come_back"),
     ("search_time_max_ms", "server/src/app/search.rs", "a_search_whose_time_is_up_tells_what_it_has"),
+    ("keep_seconds", "server/src/keeping.rs", "a_room_keeps_what_it_settled_or_what_the_server_says_and_no_longer_than_the_bound"),
+    ("keep_seconds_max", "server/src/keeping.rs", "a_room_keeps_what_it_settled_or_what_the_server_says_and_no_longer_than_the_bound"),
     ("tail_bytes_max", "server/src/app/start.rs", "a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room"),
 ];
 

@@ -39,6 +39,11 @@ pub const FILTER_WORDS_MAX: usize = 200;
 pub const FILTER_WORD_LEN_MAX: usize = 64;
 /// Slow mode: at most six hours between two posts of one account.
 pub const SLOW_SECONDS_MAX: u32 = 21_600;
+/// What a room may settle about how long it keeps what was said, seconds, besides 0 for ever: what is
+/// shorter than a minute would be gone before it was read.
+pub const KEEP_SECONDS_MIN: u32 = 60;
+/// See above: ten years.
+pub const KEEP_SECONDS_MAX: u32 = 315_360_000;
 /// A UUID, a ULID or 32 bytes as hex fit.
 pub const ORIGIN_ID_LEN_MAX: usize = 64;
 /// One page of history, in events.
@@ -217,6 +222,11 @@ settable_limits! {
     picture_len_max: u64 = 67_108_864, 65_536..=1_073_741_824;
     /// Pictures waiting to be made small; beyond it `busy`.
     picture_queue_max: usize = 64, 1..=65_536;
+    /// How long what is said is kept in rooms that have not settled it, seconds; 0 for ever.
+    keep_seconds: u32 = 0, 0..=315_360_000;
+    /// The longest that any room keeps what is said, whatever it has settled, seconds; 0 for no such
+    /// bound.
+    keep_seconds_max: u32 = 0, 0..=315_360_000;
     /// Unfolded events kept in memory before sends must wait, bytes.
     tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
 }

@@ -6,7 +6,7 @@
 //! no room and no account; what it is asked fits in a few bytes.
 
 use crate::id::Seq;
-use crate::limits::SLOW_SECONDS_MAX;
+use crate::limits::{KEEP_SECONDS_MAX, KEEP_SECONDS_MIN, SLOW_SECONDS_MAX};
 use crate::rejection::Rejection;
 use crate::text::{Topic, Words};
 
@@ -168,6 +168,8 @@ pub struct Policy {
     pub history: Visibility,
     /// Seconds between two posts of one account; 0 for no rule.
     pub slow_seconds: u32,
+    /// Seconds that what was said is kept; 0 for ever, `None` for as long as the server says.
+    pub keep_seconds: Option<u32>,
 }
 
 /// What is changed in a room's settings; what is `None` stays.
@@ -183,6 +185,8 @@ pub struct Settings {
     pub slow_seconds: Option<u32>,
     /// Which words may not be said.
     pub words: Option<Words>,
+    /// Seconds that what was said is kept.
+    pub keep_seconds: Option<u32>,
 }
 
 impl Settings {
@@ -194,12 +198,16 @@ impl Settings {
     /// Refuses what is outside of what a setting may be.
     pub fn check(&self) -> Result<(), Rejection> {
         let slow = self.slow_seconds.is_some_and(|seconds| seconds > SLOW_SECONDS_MAX);
-        if slow || self.is_empty() { Err(Rejection::BadArgument) } else { Ok(()) }
+        let kept = self.keep_seconds.filter(|seconds| *seconds != 0);
+        let kept = kept.is_none_or(|it| (KEEP_SECONDS_MIN..=KEEP_SECONDS_MAX).contains(&it));
+        if slow || !kept || self.is_empty() { Err(Rejection::BadArgument) } else { Ok(()) }
     }
 
-    /// What is asked for by them.
+    /// What is asked for by them: what may be read, and for how long, is not for those who only keep
+    /// order.
     pub fn operation(&self) -> Operation {
-        if self.history.is_some() { Operation::SetAccess } else { Operation::SetConduct }
+        let access = self.history.is_some() || self.keep_seconds.is_some();
+        if access { Operation::SetAccess } else { Operation::SetConduct }
     }
 }
 
@@ -211,6 +219,7 @@ impl Policy {
             speak: settings.speak.unwrap_or(self.speak),
             history: settings.history.unwrap_or(self.history),
             slow_seconds: settings.slow_seconds.unwrap_or(self.slow_seconds),
+            keep_seconds: settings.keep_seconds.or(self.keep_seconds),
         }
     }
 

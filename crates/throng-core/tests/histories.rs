@@ -374,7 +374,7 @@ fn act(rng: &mut StdRng) -> Act {
 }
 
 fn settings(rng: &mut StdRng) -> Settings {
-    let one = rng.random_range(0..4);
+    let one = rng.random_range(0..5);
     Settings {
         speak: (one == 0).then(|| *pick(rng, &[Speak::Everyone, Speak::Members, Speak::Voiced])),
         history: (one == 1)
@@ -385,6 +385,7 @@ fn settings(rng: &mut StdRng) -> Settings {
             let list = pick(rng, &lists);
             Words::parse(list.iter().map(ToString::to_string).collect()).expect("short words")
         }),
+        keep_seconds: (one == 4).then(|| *pick(rng, &[0, 60, 86_400])),
         ..Settings::default()
     }
 }

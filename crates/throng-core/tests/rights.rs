@@ -142,7 +142,7 @@ fn every_cell_of_the_table_of_rights_is_what_the_code_answers() {
             for kind in [Kind::Public, Kind::Private, Kind::Direct] {
                 for speak in [Speak::Everyone, Speak::Members, Speak::Voiced] {
                     for history in [Visibility::Members, Visibility::Joining, Visibility::All] {
-                        let policy = Policy { kind, speak, history, slow_seconds: 0 };
+                        let policy = Policy { kind, speak, history, ..Policy::default() };
                         let expected = document.says(*operation, who, policy);
                         let answered = permit(*operation, who, policy);
                         assert_eq!(answered, expected, "{operation:?} {who:?} {policy:?}");

@@ -21,6 +21,7 @@ use throng_core::{
     Standing, Topic, UserId, Words,
 };
 
+use crate::keeping::Keeping;
 use crate::pages::{RoomList, RoomSummary};
 use direct::Direct;
 pub use held::Held;
@@ -34,6 +35,7 @@ pub struct Directory {
     rooms: RwLock<Rooms>,
     belongs: [Mutex<HashMap<UserId, Belongs>>; STRIPES],
     posts_total: AtomicU64,
+    keeping: Arc<Keeping>,
     rooms_max: u32,
     rooms_per_user_max: usize,
     pushed_members_max: usize,
@@ -120,10 +122,16 @@ impl Directory {
             rooms: RwLock::default(),
             belongs: std::array::from_fn(|_| Mutex::default()),
             posts_total: AtomicU64::new(0),
+            keeping: Arc::new(Keeping::new(limits)),
             rooms_max: limits.rooms_max,
             rooms_per_user_max: limits.rooms_per_user_max,
             pushed_members_max: limits.pushed_members_max,
         }
+    }
+
+    /// How long rooms keep what was said.
+    pub fn keeping(&self) -> &Arc<Keeping> {
+        &self.keeping
     }
 
     /// Start-up: a room as the shard has it.
@@ -138,6 +146,7 @@ impl Directory {
         let mut count = 0;
         let people: Vec<_> = people.collect();
         let direct = settled.policy.kind == Kind::Direct;
+        self.keeping.note(room, settled.policy.keep_seconds);
         for (user, person) in people.iter().copied() {
             let mut belonging = self.belonging(user);
             let belongs = belonging.entry(user).or_default();
@@ -241,6 +250,7 @@ impl Directory {
                 posts: AtomicU64::new(0),
                 members: AtomicU32::new(0),
             };
+            self.keeping.note(room, None);
             self.write().put(room, entry);
             return;
         }
@@ -256,6 +266,7 @@ impl Directory {
             EventKind::Set { settings, .. } => {
                 let mut settled = lock(&entry.settled);
                 settled.policy = settled.policy.with(settings);
+                self.keeping.note(room, settings.keep_seconds);
                 if let Some(topic) = &settings.topic {
                     settled.topic = topic.clone();
                 }
@@ -415,6 +426,9 @@ impl Directory {
         let mut page = rooms.summaries(&numbers, stands, limit + 1);
         for room in page.iter_mut().filter(|room| room.policy.kind == Kind::Direct) {
             room.with = rooms.with(room.room, asker);
+        }
+        for room in &mut page {
+            room.policy.keep_seconds = Some(self.keeping.seconds(room.room));
         }
         let more = page.len() > limit;
         page.truncate(limit);

@@ -5,14 +5,19 @@
 //! because a large sync anywhere on the disk stalls the log's own (20 to 145 ms measured). It never
 //! takes an event out of the tail, nor a turn out of the log, before the store has synced it.
 
+mod eraser;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use eraser::Eraser;
+
 use crate::log::Log;
 use crate::moderation::Moderation;
+use crate::record;
 use crate::store::{RoomBatch, Store, StoreError};
 use crate::tail::{Tail, Unfolded, event_bytes};
 
@@ -29,6 +34,9 @@ const SLICE_BYTES_MIN: usize = 256 * 1024;
 const SLICE_BYTES_MAX: usize = 512 * 1024;
 /// Rest between two slices, in which the commits have the disk for themselves.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Slices that are erased between two folds, and at the end.
+const ERASED_SLICES: usize = 16;
+const ERASED_SLICES_LAST: usize = 64;
 /// First wait after a failed fold; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
@@ -72,6 +80,7 @@ pub struct Folder {
     log: Arc<dyn Log>,
     store: Arc<dyn Store>,
     audit: Option<Arc<Moderation>>,
+    eraser: Option<Eraser>,
     status: Arc<FoldStatus>,
     stop: AtomicBool,
     /// One fold at a time, whoever asks for it.
@@ -93,6 +102,7 @@ impl Folder {
             log,
             store,
             audit: None,
+            eraser: None,
             status: Arc::default(),
             stop: AtomicBool::new(false),
             folding: Mutex::default(),
@@ -102,6 +112,38 @@ impl Folder {
     /// What moderators did is noted there too, before the store has it.
     pub fn with_audit(self, audit: Arc<Moderation>) -> Self {
         Self { audit: Some(audit), ..self }
+    }
+
+    /// Erases what nobody is shown any more.
+    pub fn with_eraser(self, eraser: Eraser) -> Self {
+        Self { eraser: Some(eraser), ..self }
+    }
+
+    /// Erases up to so many slices of what is to be erased now, without rests.
+    pub fn erase_now(&self, slices: usize) -> Result<(), StoreError> {
+        self.erase(slices, || true)
+    }
+
+    /// Slice after slice, as long as `goes_on` says so between two.
+    fn erase(&self, slices: usize, goes_on: impl Fn() -> bool) -> Result<(), StoreError> {
+        let Some(eraser) = &self.eraser else { return Ok(()) };
+        let folding = self.folding.lock().expect("a panic while folding ends the process");
+        let mut left = slices;
+        while left > 0 && eraser.step()? {
+            left -= 1;
+            if !goes_on() {
+                return Ok(());
+            }
+        }
+        if self.tail.is_empty() && eraser.take_erased() {
+            let mut nothing = Vec::new();
+            record::encode_turn(&[], &mut nothing);
+            if !self.log.scrub(&nothing) {
+                eraser.put_erased();
+            }
+        }
+        drop(folding);
+        Ok(())
     }
 
     /// Folds all that is in the tail now, without rests, and trims the log behind it.
@@ -180,7 +222,11 @@ impl Folder {
                 None => self.tail.wait_until_due(FOLD_AGE, &self.stop),
                 Some(wait) => self.tail.wait_for_stop(wait, &self.stop),
             }
-            if self.stop.load(Ordering::Acquire) || self.tail.is_empty() {
+            if self.stop.load(Ordering::Acquire) {
+                continue;
+            }
+            if self.tail.is_empty() {
+                retry = self.erase_between()?;
                 continue;
             }
             let folded = self.fold(|| {
@@ -189,7 +235,7 @@ impl Folder {
                 }
             });
             retry = match folded {
-                Ok(()) => None,
+                Ok(()) => self.erase_between()?,
                 Err(error @ StoreError::SyncFailed(_)) => return Err(FoldEnded::SyncFailed(error)),
                 Err(error) => {
                     let wait = retry.map_or(RETRY_FIRST, |wait| RETRY_LAST.min(wait * 2));
@@ -199,6 +245,25 @@ impl Folder {
             };
         }
         Ok(())
+    }
+}
+
+impl Folder {
+    /// Erases between two folds, with rests, as long as the fold is not behind; after trouble says how
+    /// long to wait.
+    fn erase_between(&self) -> Result<Option<Duration>, FoldEnded> {
+        let erased = self.erase(ERASED_SLICES, || {
+            self.tail.wait_for_stop(PAUSE, &self.stop);
+            !self.tail.is_behind() && !self.stop.load(Ordering::Acquire)
+        });
+        match erased {
+            Ok(()) => Ok(None),
+            Err(error @ StoreError::SyncFailed(_)) => Err(FoldEnded::SyncFailed(error)),
+            Err(error) => {
+                tracing::error!(%error, "cannot erase what is kept no longer, trying again");
+                Ok(Some(RETRY_LAST))
+            }
+        }
     }
 }
 
@@ -226,7 +291,8 @@ impl Fold {
     /// start replays nothing. What cannot be folded stays in the log.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.stop();
-        self.folder.fold_now()
+        self.folder.fold_now()?;
+        self.folder.erase_now(ERASED_SLICES_LAST)
     }
 
     fn stop(&mut self) {

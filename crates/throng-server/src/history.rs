@@ -4,6 +4,8 @@
 //! The order of the two looks is what makes it right while the fold moves events: what has left the
 //! tail by the first look is in the store by the second. It decides nothing about who may ask.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use throng_core::limits::MENTIONS_COUNTED_MAX;
 use throng_core::reaction::take_in;
 use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
+use crate::clock::Clock;
+use crate::keeping::Keeping;
 use crate::pages::{Note, Span, is_swept, sender_of, text_of};
 use crate::store::{Members, Store, StoreError};
 use crate::tail::Tail;
@@ -27,6 +31,8 @@ const GAP_PAGE: usize = 256;
 pub struct History {
     tail: Arc<Tail>,
     store: Arc<dyn Store>,
+    /// How long rooms keep what was said; `None` for ever.
+    kept: Option<(Arc<Keeping>, Clock)>,
 }
 
 /// What came of asking for a gap.
@@ -46,7 +52,12 @@ pub enum Gap {
 impl History {
     /// The two as one.
     pub fn new(tail: Arc<Tail>, store: Arc<dyn Store>) -> Self {
-        Self { tail, store }
+        Self { tail, store, kept: None }
+    }
+
+    /// Shows nothing that is older than its room keeps it.
+    pub fn keeping(self, keeping: Arc<Keeping>, clock: Clock) -> Self {
+        Self { kept: Some((keeping, clock)), ..self }
     }
 
     /// The room's newest durable place.
@@ -54,13 +65,22 @@ impl History {
         self.tail.head(room)
     }
 
-    /// At most `limit` events of the span, ascending. Blocks on the store.
+    /// At most `limit` events of the span that are kept, ascending. Blocks on the store.
     pub fn page(
         &self,
         room: RoomId,
         span: Span,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, StoreError> {
+        let mut events = self.read(room, span, limit)?;
+        match self.cut_old(room, span, &mut events)? {
+            Some(kept) => self.read(room, kept, limit),
+            None => Ok(events),
+        }
+    }
+
+    /// The same, whether it is still kept or not.
+    fn read(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         let look = self.tail.look(room, span, limit);
         match span {
             Span::After(after) if after.next() >= look.first => Ok(look.events),
@@ -100,14 +120,14 @@ impl History {
             notes.extend(self.notes(room, of, of)?);
         }
         let sweeps = self.sweeps(room, events)?;
-        for event in events {
+        for event in events.iter_mut() {
             if is_swept(event, &sweeps) {
                 *event = Arc::new(event.erased());
             } else if let Some(note) = text_of(event).and_then(|of| notes.get(&of)) {
                 *event = note.show(event);
             }
         }
-        Ok(())
+        self.hide_old_edits(room, events)
     }
 
     /// Up to where all is taken away that those have said whose texts these are.
@@ -197,6 +217,7 @@ impl History {
     /// How many messages above a place mention this account, up to what is counted. Blocks on the
     /// store.
     pub fn mentions(&self, room: RoomId, user: UserId, after: Seq) -> Result<usize, StoreError> {
+        let after = self.above_old(room, after)?;
         let newer = self.tail.look(room, Span::After(after), usize::MAX).events;
         let changes = self.tail.changes(room, after.next(), Seq(SEQ_MAX));
         let older = self.store.mentions(room, user, after, MENTIONS_COUNTED_MAX)?;
@@ -239,12 +260,13 @@ impl History {
 
     /// The event at this place, as it is shown. Blocks on the store.
     pub fn shown(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
-        let mut event = self.event(room, seq)?;
+        let since = self.since(room);
+        let mut event = self.event(room, seq)?.filter(|event| event.at >= since);
         self.show(room, event.as_mut_slice())?;
         Ok(event)
     }
 
-    /// The event at this place. Blocks on the store.
+    /// The event at this place, also of what is not shown any more. Blocks on the store.
     pub fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
         let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
         let look = self.tail.look(room, Span::After(Seq(before)), 1);
@@ -261,17 +283,22 @@ impl History {
         if through.0.saturating_sub(after.0) > most {
             return Ok(Gap::TooOld);
         }
+        let since = self.since(room);
         let mut events = Vec::new();
         let mut at = after;
         while at < through {
-            let page = self.page(room, Span::After(at), GAP_PAGE)?;
-            let Some(last) = page.last() else { break };
+            let page = self.read(room, Span::After(at), GAP_PAGE)?;
+            let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
+            if first.at < since || first.seq != at.next() {
+                return Ok(Gap::TooOld);
+            }
             at = last.seq;
             events.extend(page.into_iter().filter(|event| event.pushed && event.seq <= through));
             if events.len() > limit {
                 return Ok(Gap::TooOld);
             }
         }
+        self.hide_old_edits(room, &mut events)?;
         Ok(Gap::Events { events, through })
     }
 }

@@ -19,6 +19,7 @@ pub mod faults;
 pub mod files;
 pub mod fold;
 pub mod history;
+pub mod keeping;
 pub mod lifecycle;
 pub mod listeners;
 pub mod log;

@@ -121,6 +121,15 @@ impl OpenBlock {
 
     /// Takes away the text of the post or the edit at this place; says whether there was one.
     pub fn erase(&mut self, room: RoomId, place: Seq) -> Result<bool, RecordError> {
+        self.erase_where(room, |event| event.seq == place)
+    }
+
+    /// The same of all posts and edits that this says; it is asked of every event, in order.
+    pub fn erase_where(
+        &mut self,
+        room: RoomId,
+        mut gone: impl FnMut(&Event) -> bool,
+    ) -> Result<bool, RecordError> {
         let reader = Reader { rest: &self.bytes };
         let (first, count) = (self.first, self.count);
         let mut block = Block { reader, next: first, count, left: count, at: 0 };
@@ -128,7 +137,7 @@ impl OpenBlock {
         let mut found = false;
         while let Some(raw) = block.advance()? {
             let event = raw.to_event(room)?;
-            let here = event.seq == place && event.has_text();
+            let here = gone(&event) && event.has_text();
             found |= here;
             rest.push(&if here { event.erased() } else { event });
         }

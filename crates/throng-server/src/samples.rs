@@ -144,6 +144,7 @@ pub fn every_setting() -> Vec<Settings> {
     }
     for seconds in [0, u32::MAX] {
         all.push(Settings { slow_seconds: Some(seconds), ..none() });
+        all.push(Settings { keep_seconds: Some(seconds), ..none() });
     }
     for list in [vec![], vec!["spam".to_owned(), "*广告*".to_owned()]] {
         all.push(Settings { words: Some(Words::parse(list).unwrap()), ..none() });
@@ -154,6 +155,7 @@ pub fn every_setting() -> Vec<Settings> {
         history: Some(Visibility::All),
         slow_seconds: Some(60),
         words: Some(Words::parse(vec!["spam*".to_owned()]).unwrap()),
+        keep_seconds: Some(3_600),
     });
     all
 }

@@ -237,7 +237,7 @@ impl Sequencer {
                     Want::Origins { .. } => loaded |= self.load_origins(*want),
                     Want::Message { room, seq } => match self.around.history.shown(*room, *seq) {
                         Ok(Some(event)) => self.scratch.facts.add_message(event),
-                        Ok(None) => {}
+                        Ok(None) => self.scratch.facts.add_gone(*room, *seq),
                         Err(error) => tracing::error!(%error, "cannot look up a message"),
                     },
                     Want::Consent { room, from, to } => {

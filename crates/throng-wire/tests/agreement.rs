@@ -53,10 +53,19 @@ fn request() -> impl Strategy<Value = Request> {
         (
             (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3),
             prop::option::of(prop::collection::vec(text(), 0..4)),
+            any::<Option<u32>>(),
         )
-            .prop_map(|((room, topic, speak, slow_seconds, history), words)| {
+            .prop_map(|((room, topic, speak, slow_seconds, history), words, keep_seconds)| {
                 let words = words.map(|list| v1::Words { list });
-                Request::SetRoom(v1::SetRoom { room, topic, speak, slow_seconds, history, words })
+                Request::SetRoom(v1::SetRoom {
+                    room,
+                    topic,
+                    speak,
+                    slow_seconds,
+                    history,
+                    words,
+                    keep_seconds,
+                })
             })
             .boxed(),
         (any::<u32>(), any::<u32>(), any::<bool>())
@@ -271,9 +280,17 @@ fn event() -> impl Strategy<Value = v1::Event> {
                 What::Moderated(v1::Moderated { by, user, act, role })
             })
             .boxed(),
-        (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 2]>(), 0..=3)
-            .prop_map(|(by, topic, speak, [slow_seconds, words], history)| {
-                What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history, words })
+        (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 3]>(), 0..=3)
+            .prop_map(|(by, topic, speak, [slow_seconds, words, keep_seconds], history)| {
+                What::Set(v1::RoomSet {
+                    by,
+                    topic,
+                    speak,
+                    slow_seconds,
+                    history,
+                    words,
+                    keep_seconds,
+                })
             })
             .boxed(),
         any_user().prop_map(|user| What::Joined(v1::MemberJoined { user })).boxed(),
@@ -434,7 +451,7 @@ fn hit() -> impl Strategy<Value = v1::Hit> {
 
 fn any_room() -> impl Strategy<Value = v1::Room> {
     (
-        (any::<[u32; 3]>(), any_user()),
+        (any::<[u32; 3]>(), any_user(), any::<Option<u32>>()),
         text(),
         text(),
         any::<[u64; 2]>(),
@@ -445,7 +462,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
     )
         .prop_map(
             |(
-                ([id, members, slow_seconds], with),
+                ([id, members, slow_seconds], with, keep_seconds),
                 name,
                 topic,
                 [head, posts],
@@ -468,6 +485,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
                     history,
                     invited,
                     with,
+                    keep_seconds,
                 }
             },
         )

@@ -32,6 +32,11 @@ impl Shard {
             return;
         }
         wants.push(Want::Message { room, seq });
+        if let Command::Pin { .. } = &request.command
+            && let Some(oldest) = self.pin_in_the_way(room)
+        {
+            wants.push(Want::Message { room, seq: oldest });
+        }
         if let Command::React { .. } = &request.command {
             wants.push(Want::Tallies { room, seq, user: request.from.id });
         }
@@ -72,6 +77,12 @@ impl Shard {
         self.applied(slot, EventKind::Reacted { by, of, reaction, on, count }, turn)
     }
 
+    /// Where no more may be pinned: the oldest that is.
+    fn pin_in_the_way(&self, room: RoomId) -> Option<Seq> {
+        let pins = self.rooms[self.slot(room)?].pins();
+        pins.first().copied().filter(|_| pins.len() >= PINS_MAX)
+    }
+
     /// Pins a message, or takes it off.
     pub(super) fn pin(
         &mut self,
@@ -91,8 +102,12 @@ impl Shard {
         if state.pins().binary_search(&of).is_ok() == on {
             return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
         }
-        if on && state.pins().len() >= PINS_MAX {
-            return Err(Rejection::LimitReached);
+        if let Some(oldest) = self.pin_in_the_way(room).filter(|_| on) {
+            if !facts.gone.contains(&(room, oldest)) {
+                return Err(Rejection::LimitReached);
+            }
+            // Nobody sees what is kept no longer: it makes place.
+            self.applied(slot, EventKind::Pinned { by: who.clone(), of: oldest, on: false }, turn)?;
         }
         self.applied(slot, EventKind::Pinned { by: who.clone(), of, on }, turn)
     }

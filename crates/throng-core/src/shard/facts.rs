@@ -64,6 +64,7 @@ pub enum Want {
 pub struct Facts {
     pub(super) events: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
     pub(super) messages: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
+    pub(super) gone: HashSet<(RoomId, Seq), FixedState>,
     pub(super) tallies: HashMap<(RoomId, Seq, UserId), Vec<Tally>, FixedState>,
     pub(super) refused: HashSet<(RoomId, UserId), FixedState>,
 }
@@ -77,6 +78,11 @@ impl Facts {
     /// What stands at the place of a wanted message: as it is shown, erased if it was deleted.
     pub fn add_message(&mut self, event: Arc<Event>) {
         self.messages.insert((event.room, event.seq), event);
+    }
+
+    /// The wanted message is kept no longer.
+    pub fn add_gone(&mut self, room: RoomId, seq: Seq) {
+        self.gone.insert((room, seq));
     }
 
     /// What a message was answered with, in the order of the texts, as this account is shown it.
@@ -93,6 +99,7 @@ impl Facts {
     pub fn clear(&mut self) {
         self.events.clear();
         self.messages.clear();
+        self.gone.clear();
         self.tallies.clear();
         self.refused.clear();
     }

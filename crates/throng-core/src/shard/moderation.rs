@@ -153,6 +153,9 @@ pub(super) fn message(
     facts: &Facts,
     turn: &Turn,
 ) -> Result<Arc<Event>, Rejection> {
+    if facts.gone.contains(&(room, seq)) {
+        return Err(Rejection::NoSuchMessage);
+    }
     let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room);
     let event = facts.messages.get(&(room, seq)).or_else(of_turn);
     event.cloned().ok_or(Rejection::Unavailable)

@@ -499,6 +499,7 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
         history: Some(Visibility::Joining),
         slow_seconds: Some(5),
         words: Some(Words::parse(vec!["tea".into()]).unwrap()),
+        keep_seconds: Some(60),
         topic: None,
     };
     let batch = [

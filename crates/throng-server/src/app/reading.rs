@@ -83,6 +83,7 @@ impl App {
                 } else {
                     history.posts_since_joining(room, (user, joined), posts)?
                 };
+                let unread = history.unread_kept(room, unread, posts)?;
                 let mentions = history.mentions(room, user, read.seq.max(joined))?;
                 Ok(Unread { room, read, unread, mentions, level })
             };

@@ -161,7 +161,8 @@ impl App {
         };
         self.metrics.searches.inc();
         let began = self.clock.now();
-        let scopes = rooms.into_iter().map(|(room, from)| Scope { room, from }).collect();
+        let scope = |(room, from)| Scope { room, from, since: self.history.since(room) };
+        let scopes = rooms.into_iter().map(scope).collect();
         let mut found = door.find(scopes, sought).await?;
         self.metrics.search.observe(self.clock.now().since(began).as_micros() as u64);
         // Asked again: one who was removed meanwhile learns nothing of that room, not even how many.

@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::contacts::Contacts;
 use crate::directory::{Directory, Settled};
 use crate::fanout::{self, Deliver, Fanout, Offered};
-use crate::fold::{Fold, FoldEnded, Folder};
+use crate::fold::{Eraser, FOLD_EVENTS, Fold, FoldEnded, Folder};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
@@ -42,8 +42,6 @@ use crate::tail::Tail;
 
 /// Held by the process that uses a data folder.
 const LOCK_FILE: &str = "lock";
-/// Unfolded events at which a fold is due.
-const FOLD_EVENTS: usize = 100_000;
 /// What the memory form keeps of log and history.
 const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Deadlines are looked at this often at least, and at most.
@@ -157,11 +155,14 @@ impl App {
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
         let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
+        let history = history.keeping(Arc::clone(directory.keeping()), clock.clone());
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail))?;
-        let fold = start_fold(&tail, &disk, &moderation, &fatal).map_err(StartError::Thread)?;
+        let eraser = Eraser::new(&disk.store, directory.keeping(), &clock, &limits);
+        let fold =
+            start_fold(&tail, &disk, &moderation, eraser, &fatal).map_err(StartError::Thread)?;
         let epoch = disk.log.epoch();
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
@@ -393,10 +394,11 @@ fn start_fold(
     tail: &Arc<Tail>,
     disk: &Disk,
     moderation: &Arc<Moderation>,
+    eraser: Eraser,
     fatal: &Fatal,
 ) -> io::Result<Fold> {
     let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
-    let folder = folder.with_audit(Arc::clone(moderation));
+    let folder = folder.with_audit(Arc::clone(moderation)).with_eraser(eraser);
     let fatal = fatal.clone();
     let ended = move |ended: &FoldEnded| match ended {
         FoldEnded::SyncFailed(error) => fatal.sync_failed(error),

@@ -27,6 +27,7 @@ const KIND: Kind = Kind {
              CREATE INDEX files_by_use ON files (used_at)",
     steps: &[],
     exclusive: true,
+    shrinks: false,
 };
 
 /// The open table.

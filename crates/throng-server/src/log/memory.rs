@@ -88,6 +88,10 @@ impl Log for MemoryLog {
         }
     }
 
+    fn scrub(&self, _nothing: &[u8]) -> bool {
+        true
+    }
+
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
         // The first one stays: there is one set of metrics.
         let _ = self.observer.set(observer);

@@ -39,6 +39,10 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// newest turn may be kept for its number.
     fn trim(&self, through: TurnId);
 
+    /// Leaves nothing of turns that were trimmed on the disk, if all are and nobody appends; says
+    /// whether that was so. `nothing` stands for the newest one, which keeps its number.
+    fn scrub(&self, nothing: &[u8]) -> bool;
+
     /// Who hears how long each sync took, for the metrics and the bench; set once.
     fn observe(&self, observer: std::sync::Arc<dyn SyncObserver>);
 }

@@ -38,6 +38,7 @@ const KIND: Kind = Kind {
     schema: "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE turns (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
     exclusive: true,
+    shrinks: false,
 };
 
 /// How the log is opened.
@@ -288,16 +289,17 @@ impl SqliteLog {
         Ok(first)
     }
 
-    /// Deletes a few old turns while nobody appends; `false` when there is nothing to delete or
-    /// somebody waits.
-    fn trim_idle(&self) -> bool {
+    /// Does something to old turns while nobody appends; what came of it, or `false` when somebody
+    /// waits.
+    fn idle(&self, work: impl FnOnce(&mut File, u64) -> bool) -> bool {
         let mut queue = self.queue();
         if queue.leading || !queue.forming.ends.is_empty() {
             return false;
         }
         queue.leading = true;
         drop(queue);
-        let more = self.observed(|| self.file().trim(self.trimmed.load(Ordering::Acquire)));
+        let trimmed = self.trimmed.load(Ordering::Acquire);
+        let more = self.observed(|| work(&mut self.file(), trimmed));
         let mut queue = self.queue();
         queue.leading = false;
         let others = !queue.forming.ends.is_empty();
@@ -361,10 +363,19 @@ impl Log for SqliteLog {
     fn trim(&self, through: TurnId) {
         self.trimmed.fetch_max(through.0, Ordering::AcqRel);
         for _ in 0..TRIM_ROUNDS_MAX {
-            if !self.trim_idle() {
+            if !self.idle(File::trim) {
                 return;
             }
         }
+    }
+
+    fn scrub(&self, nothing: &[u8]) -> bool {
+        let mut scrubbed = false;
+        self.idle(|file, trimmed| {
+            scrubbed = file.scrub(trimmed, nothing);
+            false
+        });
+        scrubbed
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -463,6 +474,32 @@ impl File {
             return false;
         }
         self.deletable(trimmed, 1).is_some()
+    }
+
+    /// Writes the file anew when all of it is trimmed, and empties the journal.
+    fn scrub(&mut self, trimmed: u64, nothing: &[u8]) -> bool {
+        if self.check().is_err() || trimmed < self.newest || self.oldest < self.newest {
+            return false;
+        }
+        let scrubbed = self.write_anew(nothing);
+        match self.settle(scrubbed) {
+            Ok(()) => {
+                self.wal_pages = 0;
+                self.checkpoint_due = self.checkpoint_pages;
+                true
+            }
+            Err(trouble) => {
+                tracing::warn!(?trouble, "cannot write the log anew, trying again");
+                false
+            }
+        }
+    }
+
+    fn write_anew(&self, nothing: &[u8]) -> rusqlite::Result<()> {
+        let update = "UPDATE turns SET bytes = ?2 WHERE id = ?1";
+        self.connection.execute(update, params![self.newest as i64, nothing])?;
+        self.connection.execute_batch("VACUUM")?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 }
 

@@ -54,6 +54,10 @@ impl Log for Failing {
         self.log.trim(through);
     }
 
+    fn scrub(&self, nothing: &[u8]) -> bool {
+        self.log.scrub(nothing)
+    }
+
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
         self.log.observe(observer);
     }
@@ -128,6 +132,12 @@ fn trimming_keeps_what_is_after_and_may_be_repeated(log: &dyn Log) {
     log.trim(TurnId(4));
     assert_eq!(log.append(b"e").unwrap(), TurnId(5), "ids are not given again");
     assert_eq!(turns(log, TurnId(4)), [(5, b"e".to_vec())]);
+    log.scrub(b"nothing");
+    assert_eq!(turns(log, TurnId(4)), [(5, b"e".to_vec())], "what is not trimmed stays");
+    log.trim(TurnId(5));
+    assert!(log.scrub(b"nothing"));
+    assert!(turns(log, TurnId(0)).iter().all(|turn| *turn == (5, b"nothing".to_vec())));
+    assert_eq!(log.append(b"f").unwrap(), TurnId(6), "nor after that");
 }
 
 fn callers_side_by_side_each_get_their_own_id(log: &dyn Log) {

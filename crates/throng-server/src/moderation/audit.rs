@@ -164,7 +164,7 @@ fn name(act: Act) -> &'static str {
 
 /// What was changed, for a person to read.
 fn changed(settings: &Settings) -> String {
-    let Settings { topic, speak, history, slow_seconds, words } = settings;
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let parts = [
         topic.as_ref().map(|topic| format!("topic {:?}", topic.as_str())),
@@ -172,6 +172,7 @@ fn changed(settings: &Settings) -> String {
         history.as_ref().map(|history| format!("history {}", lower(history))),
         slow_seconds.map(|seconds| format!("slow_seconds {seconds}")),
         words.as_ref().map(|words| format!("words {}", words.list().len())),
+        keep_seconds.map(|seconds| format!("keep_seconds {seconds}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

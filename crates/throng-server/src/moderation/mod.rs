@@ -79,6 +79,7 @@ const KIND: Kind = Kind {
                   at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
               CREATE INDEX links_by_room ON links (room, id)"],
     exclusive: false,
+    shrinks: false,
 };
 
 /// Reports, audit log and blocked accounts.

@@ -24,6 +24,7 @@ const KIND: Kind = Kind {
              CREATE TABLE writers (user INTEGER PRIMARY KEY, who INTEGER NOT NULL)",
     steps: &[],
     exclusive: true,
+    shrinks: false,
 };
 
 /// An open file.

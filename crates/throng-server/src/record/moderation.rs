@@ -23,6 +23,7 @@ const SET_SPEAK: u8 = 2;
 const SET_HISTORY: u8 = 4;
 const SET_SLOW: u8 = 8;
 const SET_WORDS: u8 = 0x40;
+const SET_KEEP: u8 = 0x80;
 
 /// In the count of mentions: files follow them.
 const CARRIES_FILES: u64 = 64;
@@ -62,6 +63,7 @@ pub(super) enum Told<'a> {
         history: Option<Visibility>,
         slow_seconds: Option<u32>,
         words: Option<Vec<&'a str>>,
+        keep_seconds: Option<u32>,
     },
 }
 
@@ -102,14 +104,15 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
 }
 
 fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
-    let Settings { topic, speak, history, slow_seconds, words } = settings;
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
     let flag = |has: bool, flag: u8| if has { flag } else { 0 };
     out.push(
         flag(topic.is_some(), SET_TOPIC)
             | flag(speak.is_some(), SET_SPEAK)
             | flag(history.is_some(), SET_HISTORY)
             | flag(slow_seconds.is_some(), SET_SLOW)
-            | flag(words.is_some(), SET_WORDS),
+            | flag(words.is_some(), SET_WORDS)
+            | flag(keep_seconds.is_some(), SET_KEEP),
     );
     if let Some(topic) = topic {
         put_text(out, topic.as_str());
@@ -122,6 +125,9 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
     if let Some(words) = words {
         put_varint(out, words.list().len() as u64);
         words.list().for_each(|word| put_text(out, word));
+    }
+    if let Some(seconds) = keep_seconds {
+        put_varint(out, u64::from(*seconds));
     }
 }
 
@@ -163,7 +169,8 @@ pub(super) fn read<'a>(
 
 fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let flags = reader.byte("settings")?;
-    if flags & !(SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS) != 0 {
+    let known = SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS | SET_KEEP;
+    if flags & !known != 0 {
         return Err(RecordError::Field("settings"));
     }
     let has = |flag: u8| flags & flag != 0;
@@ -172,12 +179,15 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let (speak, history) = (number(SET_SPEAK, "speak")?, number(SET_HISTORY, "history")?);
     let slow = if has(SET_SLOW) { Some(reader.varint("slow")?) } else { None };
     let words = if has(SET_WORDS) { Some(read_words(reader)?) } else { None };
+    let keep = if has(SET_KEEP) { Some(reader.varint("keep")?) } else { None };
     let speak = speak.map(|it| speak_of(it).ok_or(RecordError::Field("speak"))).transpose()?;
     let history =
         history.map(|it| history_of(it).ok_or(RecordError::Field("history"))).transpose()?;
     let slow_seconds =
         slow.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("slow"))).transpose()?;
-    Ok(Told::Set { topic, speak, history, slow_seconds, words })
+    let keep_seconds =
+        keep.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("keep"))).transpose()?;
+    Ok(Told::Set { topic, speak, history, slow_seconds, words, keep_seconds })
 }
 
 fn read_words<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, RecordError> {
@@ -265,15 +275,15 @@ impl Told<'_> {
             Self::Moderated { who, name, act } => {
                 EventKind::Moderated { by, who: somebody(who, name, "who")?, act }
             }
-            Self::Set { topic, speak, history, slow_seconds, words } => {
+            Self::Set { topic, speak, history, slow_seconds, words, keep_seconds } => {
                 let topic = topic.map(Topic::parse).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
                 let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
                 let words = words.map(|words| Words::parse(list(words))).transpose();
                 let words = words.map_err(|_| RecordError::Field("words"))?;
-                let settings = Settings { topic, speak, history, slow_seconds, words };
-                let settings = Box::new(settings);
-                EventKind::Set { by, settings }
+                let settings =
+                    Settings { topic, speak, history, slow_seconds, words, keep_seconds };
+                EventKind::Set { by, settings: Box::new(settings) }
             }
         })
     }

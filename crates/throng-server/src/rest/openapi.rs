@@ -225,6 +225,7 @@ mod tests {
             ("/Edit/properties/body/maxLength", limits::BODY_LEN_MAX as u64),
             ("/SetRoom/properties/topic/maxLength", limits::TOPIC_LEN_MAX as u64),
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
+            ("/SetRoom/properties/keep_seconds/maximum", u64::from(limits::KEEP_SECONDS_MAX)),
             ("/Reaction/properties/reaction/maxLength", limits::REACTION_LEN_MAX as u64),
             ("/Message/properties/reactions/maxItems", limits::REACTIONS_MAX as u64),
             ("/Words/properties/list/maxItems", limits::FILTER_WORDS_MAX as u64),

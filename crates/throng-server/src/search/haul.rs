@@ -31,6 +31,8 @@ pub struct Scope {
     pub room: RoomId,
     /// From which place on.
     pub from: Seq,
+    /// From which time on.
+    pub since: Timestamp,
 }
 
 /// What is asked of the index.
@@ -189,10 +191,10 @@ impl<'a> Rooms<'a> {
             return Ok(Row::Other);
         };
         let seq = Seq(row.get::<_, i64>(1)? as u64);
-        if seq < self.scopes[place].from {
+        let at = Timestamp(row.get::<_, i64>(2)? as u64);
+        if seq < self.scopes[place].from || at < self.scopes[place].since {
             return Ok(Row::Before);
         }
-        let at = Timestamp(row.get::<_, i64>(2)? as u64);
         let since = question.since.is_none_or(|since| at >= since);
         if !since || question.until.is_some_and(|until| at >= until) {
             return Ok(Row::Other);

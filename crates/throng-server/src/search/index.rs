@@ -51,6 +51,7 @@ const KIND: Kind = Kind {
     // The keys of version 1 were of another kind: all is taken in again.
     steps: &[concat!("DROP TABLE messages; DELETE FROM progress;", messages!())],
     exclusive: false,
+    shrinks: false,
 };
 
 const READER: Kind = Kind { cache_kib: 8 * 1024, ..KIND };
@@ -117,6 +118,11 @@ pub fn room_token(room: RoomId) -> String {
 /// The keys that have these words, the newest first.
 pub(super) const ASK: &str = "SELECT rowid FROM messages WHERE messages MATCH ?1
                               AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid";
+const ASK_SOME: &str = "SELECT rowid FROM messages WHERE messages MATCH ?1
+                        AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid LIMIT ?4";
+const SAID: &str = "SELECT c3, c5 FROM messages_content WHERE id = ?1";
+/// Messages that are forgotten in one transaction.
+const FORGOTTEN_MAX: usize = 512;
 const OCCUPANTS: &str =
     "SELECT id, c3, c4 FROM messages_content WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
 const INSERT: &str = "INSERT INTO messages (rowid, text, signs, tags, room, seq, at)
@@ -217,6 +223,17 @@ impl Index {
         Ok(())
     }
 
+    /// Takes away what was said in a room before this time, some of it at a time; `true` when there may
+    /// be more.
+    pub fn forget_old(&self, room: RoomId, before: Timestamp) -> Result<Forgotten, Trouble> {
+        let writer = self.writer.lease();
+        let forgotten = forget_old(&writer, room, before);
+        if forgotten.is_err() {
+            sqlite::roll_back(&writer);
+        }
+        Ok(forgotten?)
+    }
+
     /// Carries what was taken in from the WAL into the file. With `empty` nothing of it stays in the
     /// WAL either; `false` when a reader was in the way.
     pub fn checkpoint(&self, empty: bool) -> Result<bool, Trouble> {
@@ -299,6 +316,47 @@ fn take_in(connection: &Connection, parts: &[RoomPart]) -> rusqlite::Result<bool
     }
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(left)
+}
+
+/// What came of forgetting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Texts left the index.
+    pub some: bool,
+    /// There may be more.
+    pub more: bool,
+}
+
+fn forget_old(
+    connection: &Connection,
+    room: RoomId,
+    before: Timestamp,
+) -> rusqlite::Result<Forgotten> {
+    let (newest, oldest) = key::span(None, Some(before));
+    let token = format!("\"{}\"", room_token(room));
+    let mut select = connection.prepare_cached(ASK_SOME)?;
+    let row = params![token, newest, oldest, FORGOTTEN_MAX as i64];
+    let keys = select.query_map(row, |row| row.get::<_, i64>(0))?;
+    let keys: Vec<i64> = keys.collect::<Result<_, _>>()?;
+    let mut old = Vec::new();
+    let mut look = connection.prepare_cached(SAID)?;
+    for key in &keys {
+        let said = look.query_row([key], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?)));
+        if said.optional()?.is_some_and(|(of, at)| of == room.get() && (at as u64) < before.0) {
+            old.push(*key);
+        }
+    }
+    let more = keys.len() == FORGOTTEN_MAX && !old.is_empty();
+    if old.is_empty() {
+        return Ok(Forgotten { some: false, more });
+    }
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut delete = connection.prepare_cached(DELETE)?;
+    for key in old {
+        delete.execute([key])?;
+    }
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(Forgotten { some: true, more })
 }
 
 /// Takes away what the index finds so of a room, all or before a place; `true` when there was any.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use throng_core::{Event, EventKind, RoomId, Seq, Timestamp};
 
 use super::index::{Change, Index, RoomPart};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::history::History;
 use crate::pages::Span;
 use crate::sqlite::Trouble;
@@ -35,6 +35,9 @@ const CHECKPOINT_BYTES: usize = 256 << 10;
 const ROW_BYTES: usize = 100;
 /// Events of one room that are read at a time.
 const PAGE: usize = 256;
+/// Old messages are looked for this often at most, in so many rooms at a time.
+const ROUND: Duration = Duration::from_mins(1);
+const ROOMS_LOOKED: usize = 64;
 /// Rest while the fold is behind, and after trouble.
 const REST: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(5);
@@ -98,6 +101,12 @@ struct Work {
     scrub: bool,
     /// Bytes taken in since the last checkpoint.
     unchecked: usize,
+    /// The last room whose old messages were forgotten.
+    forgotten: u32,
+    /// When the newest round of that began.
+    began: Option<Moment>,
+    /// It is under way.
+    forgetting: bool,
 }
 
 /// The indexer's thread; ends when it is dropped.
@@ -155,8 +164,38 @@ impl Indexer {
     /// All was taken in: what left the index leaves its WAL too.
     fn rested(&self, work: &mut Work) -> Result<(), Trouble> {
         self.status.behind.store(false, Ordering::Relaxed);
+        self.forget_old(work)?;
         if work.scrub && self.index.checkpoint(true)? {
             (work.scrub, work.unchecked) = (false, 0);
+        }
+        Ok(())
+    }
+
+    /// What rooms keep no longer leaves the index; it is found by nobody since its time.
+    fn forget_old(&self, work: &mut Work) -> Result<(), Trouble> {
+        let now = self.clock.now();
+        if !work.forgetting {
+            if work.began.is_some_and(|began| now.since(began) < ROUND) {
+                return Ok(());
+            }
+            (work.forgetting, work.forgotten, work.began) = (true, 0, Some(now));
+        }
+        for _ in 0..ROOMS_LOOKED {
+            let Some(room) = self.history.next_bounded(work.forgotten) else {
+                work.forgetting = false;
+                break;
+            };
+            let before = self.history.since(room);
+            let mut more = before > Timestamp(0);
+            while more && !self.stop.load(Ordering::Acquire) && !self.tail.is_behind() {
+                let forgotten = self.index.forget_old(room, before)?;
+                more = forgotten.more;
+                work.scrub |= forgotten.some;
+                if forgotten.some {
+                    self.index.checkpoint(false)?;
+                }
+            }
+            work.forgotten = room.get();
         }
         Ok(())
     }

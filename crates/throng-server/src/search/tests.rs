@@ -96,7 +96,10 @@ fn sought(query: &str) -> Sought {
 }
 
 fn scopes(rooms: &[u32]) -> Vec<Scope> {
-    rooms.iter().map(|room| Scope { room: samples::room(*room), from: Seq(1) }).collect()
+    rooms
+        .iter()
+        .map(|room| Scope { room: samples::room(*room), from: Seq(1), since: Timestamp(0) })
+        .collect()
 }
 
 fn places(found: &Found) -> Vec<(u32, u64)> {
@@ -124,7 +127,7 @@ fn only_the_rooms_asked_for_are_found_and_counted_and_only_from_the_place_given(
     let search = bench.indexed();
     assert_eq!(find(&search, &[1, 3], "tea"), [(1, 1), (1, 3), (3, 1), (3, 3)]);
     assert_eq!(find(&search, &[], "tea"), []);
-    let from = [Scope { room: samples::room(2), from: Seq(2) }];
+    let from = [Scope { room: samples::room(2), from: Seq(2), since: Timestamp(0) }];
     let found = search.find(&from, &sought("tea")).unwrap();
     assert_eq!((places(&found), found.counts), (vec![(2, 3)], vec![(samples::room(2), 1)]));
 }

@@ -22,6 +22,8 @@ pub(super) struct Cursor {
     pub at: Timestamp,
     pub pushed: Seq,
     pub posts: u64,
+    /// Up to here the texts are erased, because they are too old.
+    pub erased: Seq,
     pub block: OpenBlock,
 }
 
@@ -33,6 +35,7 @@ impl Default for Cursor {
             at: Timestamp::default(),
             pushed: Seq::ZERO,
             posts: 0,
+            erased: Seq::ZERO,
             block: OpenBlock::new(Seq(1)),
         }
     }

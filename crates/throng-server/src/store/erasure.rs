@@ -12,9 +12,10 @@ use super::sqlite::{Failure, first_of, key, number};
 use crate::record::OpenBlock;
 use crate::sqlite::Trouble;
 
-/// What is freed in a page that is written anyway is overwritten with zeros; it costs no more writes.
+/// What is freed is overwritten with zeros, whole pages of long texts too. A fold frees few that it
+/// does not fill again at once.
 pub(super) fn overwrite_what_is_freed(connection: &Connection) -> Result<(), Trouble> {
-    connection.pragma_update(None, "secure_delete", "FAST")?;
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(())
 }
 
@@ -50,11 +51,20 @@ fn erase(
     place: Seq,
     open: &mut OpenBlock,
 ) -> Result<(), Failure> {
-    let corrupt = |error| Failure::corrupt(room, error);
     if place >= open.first() {
-        open.erase(room, place).map_err(corrupt)?;
+        open.erase(room, place).map_err(|error| Failure::corrupt(room, error))?;
         return Ok(());
     }
+    erase_in_file(connection, room, place).map(|_| ())
+}
+
+/// The same of a block in the file; the bytes that were written.
+pub(super) fn erase_in_file(
+    connection: &Connection,
+    room: RoomId,
+    place: Seq,
+) -> Result<usize, Failure> {
+    let corrupt = |error| Failure::corrupt(room, error);
     let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
     let found = connection
         .prepare_cached(select)?
@@ -62,13 +72,14 @@ fn erase(
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })
         .optional()?;
-    let Some((id, bytes)) = found else { return Ok(()) };
+    let Some((id, bytes)) = found else { return Ok(0) };
     let mut block = OpenBlock::reopen(first_of(id), &bytes).map_err(corrupt)?;
     if block.erase(room, place).map_err(corrupt)? {
-        let mut bytes = Vec::with_capacity(bytes.len());
-        block.encode(&mut bytes);
+        let mut left = Vec::with_capacity(bytes.len());
+        block.encode(&mut left);
         let update = "UPDATE blocks SET bytes = ?2 WHERE id = ?1";
-        connection.prepare_cached(update)?.execute(params![id, bytes])?;
+        connection.prepare_cached(update)?.execute(params![id, left])?;
+        return Ok(bytes.len());
     }
-    Ok(())
+    Ok(0)
 }

@@ -10,8 +10,10 @@ use throng_core::{
     Timestamp, Topic, UserId, Words,
 };
 
-use super::{Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
-use crate::pages::{Note, Span};
+use super::{
+    Erased, Erasing, Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
+};
+use crate::pages::{Note, Span, sender_of};
 use crate::tail::event_bytes;
 
 /// The store in memory.
@@ -47,6 +49,10 @@ struct Room {
     /// The posts that there were when somebody joined.
     joined_posts: BTreeMap<UserId, u64>,
     mentions: BTreeSet<(UserId, Seq)>,
+    /// So many of the events are erased because they are too old.
+    erased: usize,
+    /// Those all of whose messages were taken away, and are to be erased.
+    erasing: BTreeMap<UserId, Seq>,
     /// Dense from `Seq` 1.
     events: Vec<Arc<Event>>,
 }
@@ -79,6 +85,8 @@ impl Room {
             pushed: Seq::ZERO,
             posts: 0,
             people: BTreeMap::new(),
+            erased: 0,
+            erasing: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -94,6 +102,41 @@ impl Room {
         if let Some(event) = self.events.get_mut(place.0 as usize - 1) {
             *event = Arc::new(event.erased());
         }
+    }
+
+    /// Erases what was said before this time, with what was said of it.
+    fn erase_old(&mut self, texts: Timestamp) -> bool {
+        let was = self.erased;
+        self.erased = self.events.partition_point(|event| event.at < texts).max(was);
+        let through = Seq(self.erased as u64);
+        let edits: Vec<Seq> = self.notes.range(..=through).map(|(_, note)| note.seq).collect();
+        let old = (was as u64 + 1..=through.0).map(Seq);
+        old.chain(edits).for_each(|place| self.erase(place));
+        self.notes.retain(|of, _| *of > through);
+        self.reactions.retain(|(of, _), _| *of > through);
+        self.pins.retain(|of| *of > through);
+        self.mentions.retain(|(_, of)| *of > through);
+        self.erased > was
+    }
+
+    /// Erases what those have said all of whose messages were taken away.
+    fn erase_swept(&mut self) -> bool {
+        let erasing = std::mem::take(&mut self.erasing);
+        for event in &mut self.events {
+            let swept = sender_of(event).and_then(|user| erasing.get(&user));
+            if swept.is_some_and(|before| event.seq < *before) {
+                if let Some(note) = self.notes.get_mut(&event.seq) {
+                    note.body = None;
+                }
+                *event = Arc::new(event.erased());
+            }
+        }
+        !erasing.is_empty()
+    }
+
+    /// Events that come after what they change was erased: without a text, and nothing comes of them.
+    fn is_late(&self, event: &Event) -> bool {
+        event.kind.changes().is_some_and(|of| of.0 <= self.erased as u64)
     }
 }
 
@@ -132,6 +175,13 @@ impl Kept {
             self.rooms.insert(event.room, room);
         }
         let room = self.rooms.get_mut(&event.room).expect("a room's first event makes it");
+        if room.is_late(event) {
+            if event.pushed {
+                room.pushed = event.seq;
+            }
+            room.events.push(Arc::new(event.erased()));
+            return;
+        }
         if let Some(user) = event.kind.about() {
             match Person::after(event, room.people.get(&user).copied()) {
                 Some(person) => _ = room.people.insert(user, person),
@@ -180,6 +230,7 @@ impl Kept {
         }
         if let Some(user) = event.kind.sweeps() {
             room.sweeps.insert(user, event.seq);
+            room.erasing.insert(user, event.seq);
         }
         if event.pushed {
             room.pushed = event.seq;
@@ -320,6 +371,33 @@ impl Store for MemoryStore {
             !deleted && extras.files.iter().any(|carried| carried.id == file)
         };
         Ok(kept.rooms.values().any(|room| room.events.iter().any(|event| stands(room, event))))
+    }
+
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError> {
+        let kept = self.kept();
+        let events = kept.events(room);
+        let old = events.partition_point(|event| event.at < since);
+        Ok(events.get(old).map(|event| event.seq))
+    }
+
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
+        let mut kept = self.kept();
+        let changed = match what {
+            Erasing::Old { room, texts, .. } => {
+                kept.rooms.get_mut(&room).is_some_and(|room| room.erase_old(texts))
+            }
+            Erasing::Swept => kept
+                .rooms
+                .values_mut()
+                .filter(|room| !room.erasing.is_empty())
+                .any(Room::erase_swept),
+            Erasing::Remains => false,
+        };
+        if changed {
+            let events = kept.rooms.values().flat_map(|room| &room.events);
+            kept.bytes = events.map(|event| event_bytes(event)).sum();
+        }
+        Ok(Erased { changed, more: changed && what == Erasing::Swept })
     }
 
     fn origins(

@@ -5,6 +5,7 @@
 
 mod carried;
 mod cursors;
+mod erasing;
 mod erasure;
 pub mod memory;
 mod people;
@@ -137,6 +138,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Whether a message that is not deleted carries this file.
     fn carries(&self, file: FileId) -> Result<bool, StoreError>;
 
+    /// The first place whose event was decided at this time or later; `None` when all are older. The
+    /// times of a room do not go back.
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError>;
+
+    /// Erases a bounded slice of what is to be erased, for good; says whether there may be more.
+    /// Whole or not at all, harmless when it is done again, and safe from a power cut after `sync`,
+    /// as a fold is. Places stay, as far as they do not go themselves.
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError>;
+
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The
     /// order is not promised.
@@ -147,6 +157,34 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         since: Timestamp,
         visit: &mut VisitOrigin<'_>,
     ) -> Result<(), StoreError>;
+}
+
+/// What is to be erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasing {
+    /// The texts of a room's messages that were said before a time, with what was said of them, and,
+    /// whole blocks at a time, all that happened in it before another one.
+    Old {
+        /// Which room.
+        room: RoomId,
+        /// Texts of before this go.
+        texts: Timestamp,
+        /// Everything of before this goes; not later than `texts`.
+        places: Timestamp,
+    },
+    /// The texts of those all of whose messages were taken away.
+    Swept,
+    /// What pages that are not used any more, and the journal, still hold: the disk gets it back.
+    Remains,
+}
+
+/// What came of erasing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Something was written: it must be synced.
+    pub changed: bool,
+    /// There may be more of the kind.
+    pub more: bool,
 }
 
 /// Called with a post's sender, its `origin_id`, its place and its time.

@@ -62,18 +62,25 @@ pub fn fold(
 pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<(), Failure> {
     let update = "UPDATE rooms SET topic = coalesce(?2, topic), speak = coalesce(?3, speak),
                   history = coalesce(?4, history), slow = coalesce(?5, slow),
-                  words = coalesce(?6, words) WHERE id = ?1";
-    let Settings { topic, speak, history, slow_seconds, words } = settings;
+                  words = coalesce(?6, words), keep = coalesce(?7, keep) WHERE id = ?1";
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
     let (speak, history) = (speak.map(speak_number), history.map(history_number));
     // No word has a line's end in it.
     let words = words.as_ref().map(|words| words.list().collect::<Vec<_>>().join("\n"));
-    let row = params![room, topic.as_ref().map(Topic::as_str), speak, history, slow_seconds, words];
+    let topic = topic.as_ref().map(Topic::as_str);
+    let row = params![room, topic, speak, history, slow_seconds, words, keep_seconds];
     connection.prepare_cached(update)?.execute(row)?;
     Ok(())
 }
 
-/// All that an account has said up to a place is taken away.
+/// All that an account has said up to a place is taken away, and is to be erased: from where it was
+/// erased to before.
 pub fn sweep(connection: &Connection, room: u32, user: UserId, seq: Seq) -> Result<(), Failure> {
+    let erase = "INSERT INTO erasing VALUES (?1, ?2, ?3, coalesce(
+                     (SELECT seq FROM sweeps WHERE room = ?1 AND user = ?2), 0))
+                 ON CONFLICT (room, user) DO UPDATE SET seq = excluded.seq";
+    let row = params![room, user.get() as i64, seq.0 as i64];
+    connection.prepare_cached(erase)?.execute(row)?;
     let insert = "INSERT OR REPLACE INTO sweeps VALUES (?1, ?2, ?3)";
     let row = params![room, user.get() as i64, seq.0 as i64];
     connection.prepare_cached(insert)?.execute(row)?;
@@ -138,7 +145,7 @@ pub fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Re
 fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
     let select =
         "SELECT id, name, created_at, at, head, pushed, posts, kind, topic, speak, history,
-                  slow, words FROM rooms ORDER BY id";
+                  slow, words, keep FROM rooms ORDER BY id";
     let mut rooms = connection.prepare_cached(select)?;
     let mut rooms = rooms.query([])?;
     let select = "SELECT room, user, seq, standing FROM members ORDER BY room, user";
@@ -188,6 +195,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         speak: speak_of(row.get(9)?).ok_or_else(unknown)?,
         history: history_of(row.get(10)?).ok_or_else(unknown)?,
         slow_seconds: row.get(11)?,
+        keep_seconds: row.get(13)?,
     };
     let name = match policy.kind {
         Kind::Direct => RoomName::parse_two(text(1)?),

@@ -8,7 +8,7 @@ use crate::sqlite::Kind;
 pub const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 6,
+    version: 7,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -16,9 +16,13 @@ pub const KIND: Kind = Kind {
                  at INTEGER NOT NULL, head INTEGER NOT NULL, pushed INTEGER NOT NULL, posts INTEGER NOT NULL,
                  kind INTEGER NOT NULL DEFAULT 0, topic TEXT NOT NULL DEFAULT '',
                  speak INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0,
-                 slow INTEGER NOT NULL DEFAULT 0, words TEXT NOT NULL DEFAULT '');
+                 slow INTEGER NOT NULL DEFAULT 0, words TEXT NOT NULL DEFAULT '',
+                 keep INTEGER, erased INTEGER NOT NULL DEFAULT 0);
              CREATE TABLE sweeps (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
+                 PRIMARY KEY (room, user)) WITHOUT ROWID;
+             CREATE TABLE erasing (
+                 room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL, done INTEGER NOT NULL,
                  PRIMARY KEY (room, user)) WITHOUT ROWID;
              CREATE TABLE members (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -69,8 +73,16 @@ pub const KIND: Kind = Kind {
              "CREATE TABLE carried (
                   id INTEGER NOT NULL, file BLOB NOT NULL, user INTEGER NOT NULL,
                   PRIMARY KEY (id, file)) WITHOUT ROWID;
-              CREATE INDEX carried_by_file ON carried (file)"],
+              CREATE INDEX carried_by_file ON carried (file)",
+             // All that was taken away before is erased now.
+             "ALTER TABLE rooms ADD COLUMN keep INTEGER;
+              ALTER TABLE rooms ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+              CREATE TABLE erasing (
+                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL, done INTEGER NOT NULL,
+                  PRIMARY KEY (room, user)) WITHOUT ROWID;
+              INSERT INTO erasing SELECT room, user, seq, 0 FROM sweeps"],
     exclusive: false,
+    shrinks: true,
 };
 
 /// The same for those who only read.

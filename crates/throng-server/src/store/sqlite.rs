@@ -19,7 +19,9 @@ use super::erasure;
 use super::people;
 use super::reactions;
 use super::schema::{KIND, READER};
-use super::{Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{
+    Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin, erasing,
+};
 use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::readers::Readers;
@@ -60,6 +62,8 @@ struct Writer {
     connection: Connection,
     cursors: Cursors,
     scratch: Vec<u8>,
+    /// The journal may hold texts that were erased.
+    scrub: bool,
     /// A sync failed: nothing is written any more.
     failed: Option<String>,
 }
@@ -86,7 +90,7 @@ impl SqliteStore {
         let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
         let readers = Readers::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
-        let writer = Writer { connection, cursors, scratch: Vec::new(), failed: None };
+        let writer = Writer { connection, cursors, scratch: Vec::new(), scrub: true, failed: None };
         Ok(Self { writer: Mutex::new(writer), readers })
     }
 
@@ -185,6 +189,22 @@ impl Store for SqliteStore {
         carried::carries(&lease, file).map_err(|failure| failure.named("look for a file"))
     }
 
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError> {
+        let lease = self.readers.lease();
+        let found = erasing::first_since(&lease, room, since);
+        found.map_err(|failure| failure.named("look for what is kept"))
+    }
+
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
+        let mut writer = self.writer();
+        let erased = writer.check().and_then(|()| writer.erase(what));
+        if erased.is_err() {
+            sqlite::roll_back(&writer.connection);
+        }
+        let erased = erased.map_err(|failure| failure.named("erase from the store"));
+        writer.settle(erased)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -244,7 +264,7 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+    fn settle<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::SyncFailed(cause)) = &outcome
             && self.failed.is_none()
         {
@@ -292,13 +312,21 @@ impl Writer {
                 self.write_block(room, &cursor.block)?;
                 cursor.block = OpenBlock::new(event.seq);
             }
-            cursor.block.push(event);
+            // Decided just before its message became too old.
+            let late = event.kind.changes().is_some_and(|of| of <= cursor.erased);
+            if late {
+                cursor.block.push(&event.erased());
+            } else {
+                cursor.block.push(event);
+            }
             cursor.head = event.seq;
             cursor.at = event.at;
             if event.pushed {
                 cursor.pushed = event.seq;
             }
-            self.fold_kind(event, cursor)?;
+            if !late {
+                self.fold_kind(event, cursor)?;
+            }
         }
         if cursor.head == before {
             return Ok(());
@@ -312,7 +340,7 @@ impl Writer {
     }
 
     /// What an event changes besides the room's history.
-    fn fold_kind(&self, event: &Event, cursor: &mut Cursor) -> Result<(), Failure> {
+    fn fold_kind(&mut self, event: &Event, cursor: &mut Cursor) -> Result<(), Failure> {
         let room = event.room.get();
         match &event.kind {
             EventKind::Created { name, kind, .. } => {
@@ -334,10 +362,12 @@ impl Writer {
             }
             EventKind::Set { settings, .. } => people::set(&self.connection, room, settings)?,
             EventKind::Edited { of, .. } => {
+                self.scrub = true;
                 erasure::replaced(&self.connection, event.room, *of, &mut cursor.block)?;
                 carried::fold(&self.connection, event)?;
             }
             EventKind::Deleted { of, .. } => {
+                self.scrub = true;
                 erasure::deleted(&self.connection, event.room, *of, &mut cursor.block)?;
                 carried::fold(&self.connection, event)?;
                 reactions::fold(&self.connection, event)?;
@@ -366,6 +396,28 @@ impl Writer {
         Ok(())
     }
 
+    fn erase(&mut self, what: Erasing) -> Result<Erased, Failure> {
+        if what == Erasing::Remains {
+            return erasing::give_back(&self.connection, &mut self.scrub);
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let (room, erased) = match what {
+            Erasing::Old { room, texts, places } => {
+                (Some(room), erasing::old(&self.connection, room, texts, places)?)
+            }
+            _ => match erasing::swept(&self.connection)? {
+                Some((room, erased)) => (Some(room), erased),
+                None => (None, Erased::default()),
+            },
+        };
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if let Some(room) = room.filter(|_| erased.changed) {
+            self.cursors.forget(room);
+            self.scrub = true;
+        }
+        Ok(erased)
+    }
+
     /// All of the WAL into the file, synced. A reader that is in the way makes it fail, and the
     /// fold tries again.
     fn checkpoint(&self) -> Result<(), Failure> {
@@ -381,14 +433,16 @@ impl Writer {
 
 /// Where the fold of a room goes on, from the file.
 fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure> {
-    let select = "SELECT at, head, pushed, posts FROM rooms WHERE id = ?1";
-    let numbers =
-        |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?, number(row, 3)?));
+    let select = "SELECT at, head, pushed, posts, erased FROM rooms WHERE id = ?1";
+    let numbers = |row: &Row<'_>| {
+        let (at, head, pushed) = (number(row, 0)?, number(row, 1)?, number(row, 2)?);
+        Ok((at, head, pushed, number(row, 3)?, number(row, 4)?))
+    };
     let found = connection.prepare_cached(select)?.query_row([room.get()], numbers).optional()?;
-    let Some((at, head, pushed, posts)) = found else {
+    let Some((at, head, pushed, posts, erased)) = found else {
         return Ok(Cursor::default());
     };
-    let (at, head, pushed) = (Timestamp(at), Seq(head), Seq(pushed));
+    let (at, head, pushed, erased) = (Timestamp(at), Seq(head), Seq(pushed), Seq(erased));
     let select = "SELECT id, bytes FROM blocks WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1";
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(SEQ_MAX))])?;
@@ -399,7 +453,7 @@ fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure>
     if first.0 + block.count() != head.0 + 1 {
         return Err(Failure::corrupt(room, "its newest block does not end at its head"));
     }
-    Ok(Cursor { head, at, pushed, posts, block })
+    Ok(Cursor { head, at, pushed, posts, erased, block })
 }
 
 pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -3,6 +3,8 @@
 //! Every call also fails once: `Failing` refuses it, and the store behind must be as if that call
 //! had never been.
 
+mod erasing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use throng_core::{
     RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
-use super::{Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
 use crate::pages::{Note, Span};
 use crate::samples;
 
@@ -129,6 +131,16 @@ impl Store for Failing {
         self.store.carries(file)
     }
 
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError> {
+        self.refuse("look for what is kept")?;
+        self.store.first_since(room, since)
+    }
+
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
+        self.refuse("erase from the store")?;
+        self.store.erase(what)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -166,6 +178,9 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(&*make());
     mentions_are_found_by_whom_they_mention_until_they_are_deleted(&*make());
     a_file_is_carried_until_its_last_message_is_deleted(&*make());
+    erasing::what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_else_does(&*make());
+    erasing::the_first_place_since_a_time_is_found(&*make());
+    erasing::all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }

@@ -15,6 +15,7 @@ mod reactions;
 mod reading;
 mod replies;
 mod resume;
+mod retention;
 mod rights;
 mod search;
 mod slow;

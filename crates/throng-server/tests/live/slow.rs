@@ -18,7 +18,7 @@ use throng_server::listeners;
 use throng_server::log::MemoryLog;
 use throng_server::pages::{Note, Page, Span};
 use throng_server::store::{
-    Members, MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
+    Erased, Erasing, Members, MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
 };
 use throng_wire::native::v1;
 use throng_wire::native::v1::client_frame::Request;
@@ -139,6 +139,14 @@ impl Store for Held {
         limit: usize,
     ) -> Result<Vec<Seq>, StoreError> {
         self.store.mentions(room, user, after, limit)
+    }
+
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError> {
+        self.store.first_since(room, since)
+    }
+
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
+        self.store.erase(what)
     }
 
     fn origins(

@@ -142,6 +142,9 @@ fn work(
         if folds && chance.random_ratio(1, 6) {
             server.fold().map_err(|e| e.to_string())?;
         }
+        if folds && chance.random_ratio(1, 12) {
+            server.erase().map_err(|e| e.to_string())?;
+        }
         let shard = shards[chance.random_range(0..shards.len())];
         let batch = batch(shard, truth, chance);
         server.turn(shard, &batch, truth).map_err(|e| e.to_string())?;

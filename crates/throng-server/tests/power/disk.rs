@@ -306,6 +306,12 @@ impl Disk {
         parted.filter(|(its, _)| *its == folder).map(|(_, name)| name.to_owned()).collect()
     }
 
+    /// What stands in every file.
+    pub fn contents(&self) -> Vec<Vec<u8>> {
+        let state = self.state();
+        state.names.values().map(|inode| state.inodes[*inode].current.clone()).collect()
+    }
+
     /// Reads what there is; the rest of `into` is left alone.
     pub fn read(&self, inode: InodeId, offset: usize, into: &mut [u8]) -> Result<usize, Code> {
         let mut state = self.state();

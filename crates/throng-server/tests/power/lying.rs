@@ -5,7 +5,7 @@ use std::sync::Arc;
 use throng_core::{Event, FileId, RoomId, Seq, Tally, Timestamp, UserId};
 use throng_server::pages::{Note, Span};
 use throng_server::store::{
-    Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin,
+    Erased, Erasing, Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin,
 };
 
 /// A store whose `sync` does nothing.
@@ -71,6 +71,14 @@ impl Store for Lying {
 
     fn carries(&self, file: FileId) -> Result<bool, StoreError> {
         self.0.carries(file)
+    }
+
+    fn first_since(&self, room: RoomId, since: Timestamp) -> Result<Option<Seq>, StoreError> {
+        self.0.first_since(room, since)
+    }
+
+    fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
+        self.0.erase(what)
     }
 
     fn origins(

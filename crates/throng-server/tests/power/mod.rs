@@ -1,7 +1,7 @@
 //! Power cuts and failing disks under the real log and the real store.
 //!
 //! `disk` is a disk that keeps what was not synced apart and can lose it; `vfs` puts it under
-//! SQLite; `workload` is a server without its sockets, `erased` what its history may lose; `cuts`,
+//! SQLite; `workload` is a server without its sockets, `erased` what its history may lose; `cuts`, `erasing`,
 //! `faults`, `accounts` and `files` are the claims.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -10,6 +10,7 @@ mod accounts;
 mod cuts;
 mod disk;
 mod erased;
+mod erasing;
 mod faults;
 mod files;
 mod lying;

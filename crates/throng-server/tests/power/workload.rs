@@ -23,7 +23,7 @@ use throng_server::log::{Log, LogError, LogOptions, SqliteLog, TurnId};
 use throng_server::pages::Span;
 use throng_server::record;
 use throng_server::recovery::recover;
-use throng_server::store::{RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
+use throng_server::store::{Erasing, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
 use throng_server::tail::Tail;
 
 use super::disk::Disk;
@@ -166,6 +166,18 @@ impl Server {
     /// Folds what is in the tail.
     pub fn fold(&self) -> Result<(), StoreError> {
         self.folder.fold_now()
+    }
+
+    /// Erases what was taken away, and its remains, also from the log.
+    pub fn erase(&self) -> Result<(), StoreError> {
+        for what in [Erasing::Swept, Erasing::Remains] {
+            self.store.erase(what)?;
+            self.store.sync()?;
+        }
+        let mut nothing = Vec::new();
+        record::encode_turn(&[], &mut nothing);
+        self.log.scrub(&nothing);
+        Ok(())
     }
 
     /// A room's whole history.

@@ -416,6 +416,11 @@ pub struct SetRoom {
     #[prost(message, optional, tag = "50")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: ::core::option::Option<Words>,
+    /// Seconds that what was said is kept, from 60 to 315,360,000; 0 for ever. Older messages are gone
+    /// for good.
+    #[prost(uint32, optional, tag = "90")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
 }
 /// A room's word filter. An entry is a whole word; `*` before or behind it stands for any letters.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1057,6 +1062,10 @@ pub struct Room {
     #[prost(message, optional, tag = "22")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with: ::core::option::Option<User>,
+    /// Seconds that what was said is kept; absent for ever.
+    #[prost(uint32, optional, tag = "90")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1543,6 +1552,9 @@ pub struct RoomSet {
     #[prost(uint32, optional, tag = "50")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "90")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

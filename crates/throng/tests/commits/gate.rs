@@ -93,6 +93,10 @@ impl Log for Gate {
         self.log.trim(through);
     }
 
+    fn scrub(&self, nothing: &[u8]) -> bool {
+        self.log.scrub(nothing)
+    }
+
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
         self.log.observe(observer);
     }

@@ -116,6 +116,34 @@ fn so_many_messages_are_pinned_and_one_that_is_deleted_makes_place() {
 }
 
 #[test]
+fn what_is_kept_no_longer_is_no_message_and_makes_place_among_the_pins() {
+    let mut kept = three();
+    let posts: Vec<_> = (0..=PINS_MAX).map(|_| post(2, 1, "")).collect();
+    kept.turn(&posts);
+    let (first, last) = (6, 6 + PINS_MAX as u64);
+    for of in first..last {
+        assert!(kept.turn(&[pin(1, of, true)])[0].is_ok());
+    }
+    let batch = [pin(1, last, true), pin(1, first, true), react(3, first, "+1", true)];
+    let mut facts = kept.facts(&batch, NOW);
+    facts.add_gone(room(1), Seq(first));
+    let turn = kept.shard.apply(&batch, &facts, NOW);
+    let gone = Err(Rejection::NoSuchMessage);
+    assert!(turn.outcomes[0].is_ok());
+    assert_eq!(turn.outcomes[1..], [gone, gone]);
+    let pinned = |event: &Event| match event.kind {
+        EventKind::Pinned { of, on, .. } => Some((of.0, on)),
+        _ => None,
+    };
+    let pinned: Vec<_> = turn.events.iter().filter_map(|event| pinned(event)).collect();
+    assert_eq!(pinned, [(first, false), (last, true)], "told to all, in the order");
+    let expected: Vec<_> = (first + 1..=last).map(Seq).collect();
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), expected);
+    kept.shard.revert(turn);
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins().first(), Some(&Seq(first)));
+}
+
+#[test]
 fn a_turn_of_pins_that_is_not_committed_leaves_them_as_they_were() {
     let mut kept = three();
     kept.turn(&[post(2, 1, ""), pin(1, 6, true)]);

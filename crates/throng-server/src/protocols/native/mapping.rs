@@ -267,6 +267,7 @@ fn room(room: &RoomSummary) -> v1::Room {
             let name = name.as_str().to_owned();
             v1::User { id: id.get(), name }
         }),
+        keep_seconds: room.policy.keep_seconds.filter(|seconds| *seconds != 0),
     }
 }
 

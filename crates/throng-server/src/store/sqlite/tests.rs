@@ -82,3 +82,78 @@ fn a_deleted_text_is_not_in_the_file_any_more_and_its_id_still_is() {
     let bare = page.iter().filter(|event| !event.has_text()).count();
     assert_eq!(bare, 6, "made, joined, twice deleted, and what was deleted");
 }
+
+#[test]
+fn blocks_that_are_old_enough_go_and_the_disk_has_their_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = samples::room(3);
+    let store = open(folder.path());
+    let long = |seq: u64| {
+        let mut event = Event::clone(&samples::post(room, seq));
+        let EventKind::Posted { body, .. } = &mut event.kind else { panic!("a post") };
+        *body = throng_core::Body::parse(format!("long-ago-{seq} {}", "x".repeat(3_000))).unwrap();
+        Arc::new(event)
+    };
+    suite::fold(&store, samples::history(room, 1, 2));
+    for from in (3..2_003).step_by(100) {
+        suite::fold(&store, (from..from + 100).map(long).collect());
+    }
+    store.sync().unwrap();
+    let len = || std::fs::metadata(folder.path().join("store.db")).unwrap().len();
+    let before = len();
+    assert!(before > 6_000_000, "{before}");
+    let at = |seq: u64| Timestamp(1_760_000_000_000 + seq * 7);
+    let drain = |what| {
+        while store.erase(what).unwrap().more {
+            store.sync().unwrap();
+        }
+        store.sync().unwrap();
+    };
+    drain(Erasing::Old { room, texts: at(1_900), places: at(1_000) });
+    drain(Erasing::Remains);
+    let page = store.page(room, Span::After(Seq(0)), 9_999).unwrap();
+    let first = page[0].seq.0;
+    assert!((900..=1_000).contains(&first), "whole blocks, and none that is needed: {first}");
+    assert!(page.iter().map(|event| event.seq.0).eq(first..=2_002));
+    assert!(page.iter().all(|event| event.has_text() == (event.seq.0 >= 1_900)));
+    assert!(len() < before / 3, "{} of {before}", len());
+    for name in ["store.db", "store.db-wal"] {
+        let file = std::fs::read(folder.path().join(name)).unwrap();
+        let has = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        assert!(!(3..1_900).step_by(37).any(|seq| has(&format!("long-ago-{seq} "))), "{name}");
+        assert!(name != "store.db" || has("long-ago-1900 "));
+    }
+    drain(Erasing::Old { room, texts: at(9_999), places: at(9_999) });
+    drop(store);
+    let store = open(folder.path());
+    suite::fold(&store, vec![long(2_003)]);
+    let page = store.page(room, Span::Before(Seq(9_999)), 9_999).unwrap();
+    assert!(page.len() <= 64, "the newest block stays, so that the fold goes on: {}", page.len());
+    assert_eq!(page.last().unwrap().seq, Seq(2_003));
+}
+
+#[test]
+fn a_file_that_could_not_become_smaller_is_written_anew_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let old = Connection::open(&path).unwrap();
+    let made = format!(
+        "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN; {};
+         PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        KIND.schema, KIND.application_id, KIND.version
+    );
+    old.execute_batch(&made).unwrap();
+    drop(old);
+    let shrinks = |store: &SqliteStore| {
+        let ask = "PRAGMA auto_vacuum";
+        store.writer().connection.query_row(ask, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let room = samples::room(1);
+    for events in samples::history(room, 1, 9).chunks(3) {
+        let store = open(folder.path());
+        assert_eq!(shrinks(&store), 2);
+        suite::fold(&store, events.to_vec());
+    }
+    let page = open(folder.path()).page(room, Span::After(Seq(0)), 99).unwrap();
+    assert_eq!(page, samples::history(room, 1, 9));
+}

@@ -65,7 +65,7 @@ fn role_of(role: i32) -> Result<Role, Rejection> {
 
 /// What is to be changed.
 pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
-    let v1::SetRoom { room: _, topic, speak, slow_seconds, history, words } = asked;
+    let v1::SetRoom { room: _, topic, speak, slow_seconds, history, words, keep_seconds } = asked;
     let settings = Settings {
         topic: topic.as_deref().map(Topic::parse).transpose()?,
         speak: match v1::Speak::try_from(speak).map_err(|_| Rejection::BadArgument)? {
@@ -82,6 +82,7 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
         },
         slow_seconds,
         words: words.map(|words| Words::parse(words.list)).transpose()?,
+        keep_seconds,
     };
     settings.check()?;
     Ok(settings)
@@ -164,6 +165,7 @@ pub fn set(by: v1::User, settings: &Settings) -> v1::RoomSet {
         slow_seconds: settings.slow_seconds,
         history: settings.history.map_or(v1::HistoryFor::None, history) as i32,
         words: settings.words.as_ref().map(|words| words.list().len() as u32),
+        keep_seconds: settings.keep_seconds,
     }
 }
 
@@ -193,6 +195,20 @@ mod tests {
         for (speak, history) in [(0, 0), (4, 0), (0, 4), (-1, 0), (0, -1)] {
             let asked = v1::SetRoom { speak, history, ..v1::SetRoom::default() };
             assert_eq!(settings(asked), Err(Rejection::BadArgument), "{speak} {history}");
+        }
+    }
+
+    #[test]
+    fn a_room_keeps_what_was_said_from_a_minute_to_ten_years_or_for_ever() {
+        let keep = |keep_seconds| {
+            let keep_seconds = Some(keep_seconds);
+            settings(v1::SetRoom { keep_seconds, ..v1::SetRoom::default() }).map(|_| ())
+        };
+        for allowed in [0, 60, 61, 315_359_999, 315_360_000] {
+            assert_eq!(keep(allowed), Ok(()), "{allowed}");
+        }
+        for refused in [1, 59, 315_360_001, u32::MAX] {
+            assert_eq!(keep(refused), Err(Rejection::BadArgument), "{refused}");
         }
     }
 

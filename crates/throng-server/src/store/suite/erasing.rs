@@ -1,0 +1,113 @@
+//! What every store must do when it is told to erase.
+
+use throng_core::{Act, Body, EventKind, Reaction, RoomId, Seq, Timestamp};
+
+use super::{Store, fold};
+use crate::pages::Span;
+use crate::samples;
+use crate::store::{Erased, Erasing};
+
+/// When the samples say that an event was decided.
+fn at(seq: u64) -> Timestamp {
+    Timestamp(1_760_000_000_000 + seq * 7)
+}
+
+fn erase(store: &dyn Store, what: Erasing) {
+    while store.erase(what).unwrap().more {}
+    store.sync().unwrap();
+    assert_eq!(store.erase(what).unwrap(), Erased::default(), "there is nothing left to do");
+}
+
+fn old(room: RoomId, texts: Timestamp) -> Erasing {
+    Erasing::Old { room, texts, places: Timestamp(0) }
+}
+
+/// Which places of a room have a text.
+fn texts(store: &dyn Store, room: RoomId) -> Vec<u64> {
+    let page = store.page(room, Span::After(Seq(0)), 9_999).unwrap();
+    page.iter().filter(|event| event.has_text()).map(|event| event.seq.0).collect()
+}
+
+pub(super) fn what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_else_does(
+    store: &dyn Store,
+) {
+    let (room, other) = (samples::room(3), samples::room(4));
+    fold(store, samples::history(room, 1, 300));
+    fold(store, samples::history(other, 1, 300));
+    let by = || samples::author(1);
+    let edit = |seq, of| {
+        let body = Body::parse("edited").unwrap();
+        samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
+    };
+    let react = |seq, of| {
+        let reaction = Reaction::parse("+1").unwrap();
+        let kind = EventKind::Reacted { by: by(), of: Seq(of), reaction, on: true, count: 1 };
+        samples::event(room, seq, kind)
+    };
+    fold(store, vec![edit(301, 10), edit(302, 290), react(303, 10), react(304, 290)]);
+    let pinned = EventKind::Pinned { by: by(), of: Seq(10), on: true };
+    fold(store, vec![samples::event(room, 305, pinned)]);
+    erase(store, old(room, at(200)));
+    let kept: Vec<u64> = (200..=300).chain([302]).collect();
+    assert_eq!(texts(store, room), kept);
+    assert_eq!(texts(store, other), (3..=300).collect::<Vec<u64>>());
+    let event = store.event(room, Seq(50)).unwrap().unwrap();
+    assert_eq!(*event, samples::post(room, 50).erased(), "its place and its id stay");
+    let notes = store.notes(room, Seq(1), Seq(400)).unwrap();
+    assert_eq!(notes.iter().map(|note| note.of.0).collect::<Vec<_>>(), [290]);
+    let tallies = store.reactions(room, Seq(1), Seq(400), by().id).unwrap();
+    assert_eq!(tallies.iter().map(|(of, _)| of.0).collect::<Vec<_>>(), [290]);
+    assert!(store.pins(room).unwrap().is_empty());
+    // Decided just before, and folded after.
+    fold(store, vec![edit(306, 199), react(307, 199), edit(308, 200), react(309, 200)]);
+    let has_text = |seq| store.event(room, Seq(seq)).unwrap().unwrap().has_text();
+    assert_eq!([has_text(306), has_text(308)], [false, true]);
+    let notes = store.notes(room, Seq(199), Seq(200)).unwrap();
+    assert_eq!(notes.iter().map(|note| note.of.0).collect::<Vec<_>>(), [200]);
+    let tallies = store.reactions(room, Seq(199), Seq(200), by().id).unwrap();
+    assert_eq!(tallies.iter().map(|(of, _)| of.0).collect::<Vec<_>>(), [200]);
+    let snapshot = super::rooms(store).remove(0);
+    assert_eq!((snapshot.head, snapshot.posts), (Seq(309), 298));
+}
+
+pub(super) fn the_first_place_since_a_time_is_found(store: &dyn Store) {
+    let room = samples::room(3);
+    fold(store, samples::history(room, 1, 300));
+    let since = |at| store.first_since(room, at).unwrap().map(|seq| seq.0);
+    for seq in [1, 2, 63, 64, 65, 66, 128, 129, 299, 300] {
+        assert_eq!(since(at(seq)), Some(seq), "{seq}");
+        assert_eq!(since(Timestamp(at(seq).0 - 1)), Some(seq), "before {seq}");
+    }
+    assert_eq!((since(Timestamp(0)), since(at(301))), (Some(1), None));
+    assert_eq!(store.first_since(samples::room(9), at(1)).unwrap(), None);
+}
+
+pub(super) fn all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place(
+    store: &dyn Store,
+) {
+    let room = samples::room(3);
+    // The samples' posts are of user 1, 2 and 3 in turn: 3, 6, 9… of user 1.
+    fold(store, samples::history(room, 1, 300));
+    let all = EventKind::Moderated {
+        by: samples::author(1),
+        who: samples::author(2),
+        act: Act::DeleteAll,
+    };
+    let theirs = |seq: u64| seq % 3 == 1;
+    let (by, body) = (samples::author(2), Body::parse("edited").unwrap());
+    let edited = EventKind::Edited { by, of: Seq(7), body };
+    fold(store, vec![samples::event(room, 301, edited), samples::event(room, 302, all.clone())]);
+    fold(store, vec![samples::post(room, 303), samples::post(room, 304)]);
+    erase(store, Erasing::Swept);
+    let left = |through: u64| {
+        let kept = |seq: &u64| !matches!(seq, 301 | 302) && (!theirs(*seq) || *seq > through);
+        (3..=304).filter(kept).collect::<Vec<u64>>()
+    };
+    assert_eq!(texts(store, room), left(302));
+    let notes = store.notes(room, Seq(1), Seq(400)).unwrap();
+    assert!(notes.iter().all(|note| note.body.is_none()), "{notes:?}");
+    // Again: what came since goes too.
+    fold(store, vec![samples::event(room, 305, all)]);
+    erase(store, Erasing::Swept);
+    assert_eq!(texts(store, room), left(305));
+}
