@@ -77,7 +77,7 @@ fn what_is_older_than_its_room_keeps_it_is_gone_to_the_millisecond_by_every_way_
         let new = host.post(room, "new tea").seq;
         clock.advance(Duration::from_secs(30));
         server.app().index_now();
-        let react = Request::React(v1::React { room, seq: old.seq, text: "+1".into() });
+        let react = Request::React(v1::React { room, seq: old.seq, reaction: "+1".into() });
         applied(host.ask(react.clone()));
         assert_eq!(body(&page(&mut guest, room, None, Some(old.seq - 1))[0]), "old tea");
         assert_eq!((found(&mut guest, "tea"), unread(&mut guest)), ((2, 2), (2, 1)));
