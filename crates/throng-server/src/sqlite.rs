@@ -30,7 +30,8 @@ pub struct Kind {
     pub steps: &'static [&'static str],
     /// One connection only: spares the locks and the shared-memory file.
     pub exclusive: bool,
-    /// Pages that are not used any more can be given back to the disk (`auto_vacuum = INCREMENTAL`).
+    /// Pages that are not used any more can be given back to the disk (`auto_vacuum = INCREMENTAL`);
+    /// fixed when the file is made.
     pub shrinks: bool,
 }
 
@@ -92,15 +93,6 @@ pub fn open(
     // Checkpoints are called for by name, so that a failed one is seen.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     create(&connection, kind)?;
-    if kind.shrinks {
-        let shrinks = "PRAGMA auto_vacuum";
-        let shrinks: i64 = connection.query_row(shrinks, [], |row| row.get(0))?;
-        if shrinks == 0 {
-            let file = path.display();
-            tracing::info!(%file, "writing the file anew, once, so that it can become smaller");
-            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")?;
-        }
-    }
     Ok(connection)
 }
 

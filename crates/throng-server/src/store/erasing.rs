@@ -144,13 +144,19 @@ pub fn first_since(
 /// Gives some of the pages that are not used any more back to the disk; when there are none, what the
 /// journal still holds, if it may hold texts that were erased.
 pub fn give_back(connection: &Connection, scrub: &mut bool) -> Result<Erased, Failure> {
-    let free = "PRAGMA freelist_count";
-    let free: i64 = connection.prepare_cached(free)?.query_row([], |row| row.get(0))?;
-    if free > PAGES_SPARE {
-        let count = PAGES_GIVEN_BACK.min(free - PAGES_SPARE);
+    let free = || -> Result<i64, Failure> {
+        let mut free = connection.prepare_cached("PRAGMA freelist_count")?;
+        Ok(free.query_row([], |row| row.get(0))?)
+    };
+    let was = free()?;
+    if was > PAGES_SPARE {
+        let count = PAGES_GIVEN_BACK.min(was - PAGES_SPARE);
         connection.execute_batch(&format!("PRAGMA incremental_vacuum({count})"))?;
-        *scrub = true;
-        return Ok(Erased { changed: true, more: true });
+        // The file of an older build cannot become smaller; its free pages are used again.
+        if free()? < was {
+            *scrub = true;
+            return Ok(Erased { changed: true, more: true });
+        }
     }
     if *scrub {
         let mut empty = connection.prepare_cached("PRAGMA wal_checkpoint(TRUNCATE)")?;

@@ -133,7 +133,7 @@ fn blocks_that_are_old_enough_go_and_the_disk_has_their_space_back() {
 }
 
 #[test]
-fn a_file_that_could_not_become_smaller_is_written_anew_once() {
+fn the_file_of_an_older_build_does_not_become_smaller_and_erasing_ends_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let old = Connection::open(&path).unwrap();
@@ -144,16 +144,23 @@ fn a_file_that_could_not_become_smaller_is_written_anew_once() {
     );
     old.execute_batch(&made).unwrap();
     drop(old);
-    let shrinks = |store: &SqliteStore| {
-        let ask = "PRAGMA auto_vacuum";
-        store.writer().connection.query_row(ask, [], |row| row.get::<_, i64>(0)).unwrap()
-    };
+    let store = open(folder.path());
     let room = samples::room(1);
-    for events in samples::history(room, 1, 9).chunks(3) {
-        let store = open(folder.path());
-        assert_eq!(shrinks(&store), 2);
-        suite::fold(&store, events.to_vec());
-    }
-    let page = open(folder.path()).page(room, Span::After(Seq(0)), 99).unwrap();
-    assert_eq!(page, samples::history(room, 1, 9));
+    let long = "x".repeat(8_000);
+    let post = |seq| {
+        let mut event = Event::clone(&samples::post(room, seq));
+        let EventKind::Posted { body, .. } = &mut event.kind else { panic!("a post") };
+        *body = throng_core::Body::parse(long.clone()).unwrap();
+        Arc::new(event)
+    };
+    suite::fold(&store, samples::history(room, 1, 2));
+    suite::fold(&store, (3..600).map(post).collect());
+    store.sync().unwrap();
+    let before = std::fs::metadata(&path).unwrap().len();
+    let later = Timestamp(u64::MAX >> 1);
+    while store.erase(Erasing::Old { room, texts: later, places: later }).unwrap().more {}
+    assert_eq!(store.erase(Erasing::Remains).unwrap(), Erased::default());
+    suite::fold(&store, (600..900).map(post).collect());
+    store.sync().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), before, "what is free is used again");
 }
