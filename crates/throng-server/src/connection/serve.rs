@@ -492,7 +492,8 @@ async fn subscribe(
     loop {
         let (done, attached) = oneshot::channel();
         let outbox_ = Arc::clone(outbox);
-        let attach = Attach { room, user: user.id, outbox: outbox_, from, limit, re, done };
+        let since = app.history.since(room);
+        let attach = Attach { room, user: user.id, outbox: outbox_, from, limit, since, re, done };
         app.fanout_of(room).ask(Order::Attach(attach));
         match attached.await.map_err(|_| Rejection::Unavailable)? {
             Attached::Done => return Ok(()),

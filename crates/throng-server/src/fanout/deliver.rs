@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::hub::Hub;
-use throng_core::{Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, UserId};
+use throng_core::{
+    Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, Timestamp, UserId,
+};
 
 use super::pace::{Offered, Pace};
 use super::presence::Presence;
@@ -23,7 +25,7 @@ use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
 use crate::operations::traffic;
 use crate::outbox::{ConnectionId, Outbox, Writer};
-use crate::pages::show_among;
+use crate::pages::{show_among, text_of};
 use crate::protocols::{Ack, Answer};
 use crate::sessions::Sessions;
 use crate::tail::{Tail, event_bytes};
@@ -371,7 +373,7 @@ impl Deliver {
     }
 
     fn attach(&mut self, attach: Attach) {
-        let Attach { room, user, outbox, from, limit, re, done } = attach;
+        let Attach { room, user, outbox, from, limit, since, re, done } = attach;
         let head = match self.around.directory.head(user, room) {
             Ok(head) => head,
             Err(rejection) => {
@@ -385,7 +387,7 @@ impl Deliver {
             (None, Some(after)) => after,
             (None, None) => self.listen(room, &outbox, head),
             (Some(from), _) => {
-                let Some(missed) = self.missed(room, from, head, limit) else {
+                let Some(missed) = self.missed(room, (from, head), limit, since) else {
                     _ = done.send(Attached::Behind);
                     return;
                 };
@@ -401,10 +403,23 @@ impl Deliver {
         _ = done.send(Attached::Done);
     }
 
-    /// The pushed events between two places, if memory has them and they are not too many.
-    fn missed(&self, room: RoomId, from: Seq, head: Seq, limit: usize) -> Option<Vec<Arc<Event>>> {
+    /// The pushed events between two places, if memory has them, all are kept still, and they are not
+    /// too many.
+    fn missed(
+        &self,
+        room: RoomId,
+        (from, head): (Seq, Seq),
+        limit: usize,
+        since: Timestamp,
+    ) -> Option<Vec<Arc<Event>>> {
         let mut events = self.around.tail.after(room, from, CATCH_UP_MAX)?;
         events.retain(|event| event.seq <= head);
+        // Whether the message of an edit is kept still, the history must say.
+        let before = |event: &Event| text_of(event).is_some_and(|of| of <= from);
+        let unsure = |event: &Arc<Event>| event.at < since || before(event);
+        if since > Timestamp(0) && events.iter().any(unsure) {
+            return None;
+        }
         show_among(&mut events);
         events.retain(|event| event.pushed);
         let bytes: usize = events.iter().map(|event| event_bytes(event)).sum();

