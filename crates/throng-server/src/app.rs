@@ -6,6 +6,7 @@
 
 mod files;
 mod flights;
+mod folder;
 mod leaving;
 mod links;
 mod moderation;

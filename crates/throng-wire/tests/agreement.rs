@@ -280,19 +280,7 @@ fn event() -> impl Strategy<Value = v1::Event> {
                 What::Moderated(v1::Moderated { by, user, act, role })
             })
             .boxed(),
-        (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 3]>(), 0..=3)
-            .prop_map(|(by, topic, speak, [slow_seconds, words, keep_seconds], history)| {
-                What::Set(v1::RoomSet {
-                    by,
-                    topic,
-                    speak,
-                    slow_seconds,
-                    history,
-                    words,
-                    keep_seconds,
-                })
-            })
-            .boxed(),
+        any_set().boxed(),
         any_user().prop_map(|user| What::Joined(v1::MemberJoined { user })).boxed(),
         any_user().prop_map(|user| What::Left(v1::MemberLeft { user })).boxed(),
         (any_user(), text(), 0..=1)
@@ -301,6 +289,14 @@ fn event() -> impl Strategy<Value = v1::Event> {
     ]);
     (any::<u32>(), any::<[u64; 3]>(), prop::option::of(what))
         .prop_map(|(room, [seq, prev, at], what)| v1::Event { room, seq, prev, at, what })
+}
+
+fn any_set() -> impl Strategy<Value = What> {
+    (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 3]>(), 0..=3).prop_map(
+        |(by, topic, speak, [slow_seconds, words, keep_seconds], history)| {
+            What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history, words, keep_seconds })
+        },
+    )
 }
 
 /// What an unread room is made of.

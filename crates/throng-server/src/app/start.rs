@@ -5,9 +5,8 @@
 //! there before it starts, and goes after it has ended.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use throng_core::shard::{Restored, Shard};
 use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId, Topic};
 use tokio::sync::mpsc;
 
+use super::folder::lock_folder;
 use super::{App, ShardDoor, files, search, shard_of};
 use crate::accounts::{self, AccountsError, Watch};
 use crate::auth::{Auth, AuthError};
@@ -40,8 +40,6 @@ use crate::sessions::Sessions;
 use crate::store::{MemoryStore, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
 use crate::tail::Tail;
 
-/// Held by the process that uses a data folder.
-const LOCK_FILE: &str = "lock";
 /// What the memory form keeps of log and history.
 const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Deadlines are looked at this often at least, and at most.
@@ -154,15 +152,13 @@ impl App {
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
-        let history = History::new(Arc::clone(&tail), Arc::clone(&disk.store));
-        let history = history.keeping(Arc::clone(directory.keeping()), clock.clone());
+        let history = history_of(&tail, &disk.store, &directory, &clock);
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail))?;
-        let eraser = Eraser::new(&disk.store, directory.keeping(), &clock, &limits);
-        let fold =
-            start_fold(&tail, &disk, &moderation, eraser, &fatal).map_err(StartError::Thread)?;
+        let kept = (&directory, &clock, &limits);
+        let fold = start_fold(&tail, &disk, &moderation, kept, &fatal)?;
         let epoch = disk.log.epoch();
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
@@ -362,41 +358,15 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A new folder's entry is synced: without it all that is in the folder goes with the power.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    match fs::canonicalize(folder)?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn lock_folder(folder: &Path) -> Result<File, StartError> {
-    let trouble = |attempted, cause| {
-        let path = folder.display().to_string();
-        StartError::Folder { attempted, path, cause }
-    };
-    make_folder(folder).map_err(|cause| trouble("make the data folder", cause))?;
-    let file = File::create(folder.join(LOCK_FILE))
-        .map_err(|cause| trouble("write the data folder", cause))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse(folder.display().to_string())),
-        Err(fs::TryLockError::Error(cause)) => Err(trouble("lock the data folder", cause)),
-    }
-}
-
 /// Starts the fold's thread; its end is the process's, for nothing would be trimmed after it.
 fn start_fold(
     tail: &Arc<Tail>,
     disk: &Disk,
     moderation: &Arc<Moderation>,
-    eraser: Eraser,
+    (directory, clock, limits): (&Directory, &Clock, &Limits),
     fatal: &Fatal,
-) -> io::Result<Fold> {
+) -> Result<Fold, StartError> {
+    let eraser = Eraser::new(&disk.store, directory.keeping(), clock, limits);
     let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
     let folder = folder.with_audit(Arc::clone(moderation)).with_eraser(eraser);
     let fatal = fatal.clone();
@@ -404,7 +374,18 @@ fn start_fold(
         FoldEnded::SyncFailed(error) => fatal.sync_failed(error),
         FoldEnded::Panicked => fatal.bug("the fold's thread panicked"),
     };
-    Fold::start(folder, Box::new(ended))
+    Fold::start(folder, Box::new(ended)).map_err(StartError::Thread)
+}
+
+/// What has happened, as far back as rooms keep it.
+fn history_of(
+    tail: &Arc<Tail>,
+    store: &Arc<dyn Store>,
+    directory: &Directory,
+    clock: &Clock,
+) -> History {
+    let history = History::new(Arc::clone(tail), Arc::clone(store));
+    history.keeping(Arc::clone(directory.keeping()), clock.clone())
 }
 
 fn open_moderation(settings: &Settings, fatal: &Fatal) -> Result<Arc<Moderation>, StartError> {
