@@ -152,14 +152,13 @@ impl App {
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
-        let history = history_of(&tail, &disk.store, &directory, &clock);
+        let (epoch, history) =
+            (disk.log.epoch(), history_of(&tail, &disk.store, &directory, &clock));
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail))?;
-        let kept = (&directory, &clock, &limits);
-        let fold = start_fold(&tail, &disk, &moderation, kept, &fatal)?;
-        let epoch = disk.log.epoch();
+        let fold = start_fold(&tail, &disk, &moderation, (&directory, &clock, &limits), &fatal)?;
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
             sequencer: sequencer::Around {
