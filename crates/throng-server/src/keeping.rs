@@ -88,7 +88,9 @@ mod tests {
     fn keeping(keep_seconds: u32, keep_seconds_max: u32) -> Keeping {
         let keeping = Keeping::new(&Limits { keep_seconds, keep_seconds_max, ..Limits::default() });
         let settled = [(1, None), (2, Some(0)), (3, Some(99)), (4, Some(100)), (5, Some(101))];
-        settled.into_iter().for_each(|(number, settled)| keeping.note(room(number), settled));
+        for (number, settled) in settled {
+            keeping.note(room(number), settled);
+        }
         keeping
     }
 

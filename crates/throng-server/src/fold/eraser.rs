@@ -231,7 +231,7 @@ mod tests {
         }
         bench.folder.fold_now().unwrap();
         let before = len(folder.path());
-        bench.clock.advance(Duration::from_secs(3_600));
+        bench.clock.advance(Duration::from_hours(1));
         assert_eq!(bench.shown(), 1_500, "to the last millisecond");
         bench.clock.advance(Duration::from_millis(1));
         assert_eq!(bench.shown(), 0, "at once, whoever erases it when");
