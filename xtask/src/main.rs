@@ -11,6 +11,7 @@ mod gen_wire;
 mod kill;
 mod powercut;
 mod schemathesis;
+mod timings;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ cargo xtask CHORE
   kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
   powercut           power cuts under the log and the store: --seeds N [--first S]
   schemathesis [SECONDS]  asks a live server all that docs/reference/openapi.json allows, for so long (120)
+  timings            whether a hidden room and an absent one are told apart by time: --pairs N (2000)
   help               this
 ";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "kill" => kill::run(&rest),
         "powercut" => powercut::run(&rest),
         "schemathesis" => schemathesis::run(&rest),
+        "timings" => timings::run(&rest),
         "help" | "--help" | "-h" => {
             say(HELP);
             ExitCode::SUCCESS

@@ -45,8 +45,8 @@ pub struct Directory {
 struct Rooms {
     /// By number; a number that was reserved and given back stays empty.
     by_number: Vec<Option<Arc<Entry>>>,
-    /// Public rooms by folded name; reserved names too. The name of a private room is nobody else's
-    /// business, and not even that it is taken.
+    /// Public rooms by the keys of their names; reserved names too. The name of a private room is
+    /// nobody else's business, and not even that it is taken.
     by_name: HashMap<String, RoomId>,
     /// Public rooms, ascending.
     public: Vec<RoomId>,
@@ -181,8 +181,8 @@ impl Directory {
         kind: Kind,
     ) -> Result<(RoomId, Held), Rejection> {
         let mut rooms = self.write();
-        let folded = name.fold();
-        if kind == Kind::Public && rooms.by_name.contains_key(&folded) {
+        let keys = name.keys();
+        if kind == Kind::Public && keys.iter().any(|key| rooms.by_name.contains_key(key)) {
             return Err(Rejection::RoomNameTaken);
         }
         if rooms.len >= self.rooms_max as usize {
@@ -190,7 +190,7 @@ impl Directory {
         }
         let room = rooms.next_number()?;
         if kind == Kind::Public {
-            rooms.by_name.insert(folded, room);
+            rooms.name(keys, room);
         }
         Ok((room, Held::name(self, room, name.clone(), kind)))
     }
@@ -201,7 +201,11 @@ impl Directory {
         if rooms.get(room).is_none() {
             rooms.len -= 1;
             if kind == Kind::Public {
-                rooms.by_name.remove(&name.fold());
+                for key in name.keys() {
+                    if rooms.by_name.get(&key) == Some(&room) {
+                        rooms.by_name.remove(&key);
+                    }
+                }
             }
         }
     }
@@ -464,6 +468,13 @@ impl Rooms {
         self.by_number.get(room.get() as usize)?.as_deref()
     }
 
+    /// Names that an earlier build let stand beside each other stay: the first keeps the key.
+    fn name(&mut self, keys: [String; 2], room: RoomId) {
+        for key in keys {
+            self.by_name.entry(key).or_insert(room);
+        }
+    }
+
     fn put(&mut self, room: RoomId, mut entry: Entry) {
         let number = room.get() as usize;
         if self.by_number.len() <= number {
@@ -471,7 +482,7 @@ impl Rooms {
         }
         let settled = entry.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
         if settled.policy.kind == Kind::Public {
-            self.by_name.insert(entry.name.fold(), room);
+            self.name(entry.name.keys(), room);
             // Shards commit side by side: nearly in order.
             if let Err(at) = self.public.binary_search(&room) {
                 self.public.insert(at, room);

@@ -256,7 +256,7 @@ impl<'a> Raw<'a> {
         let kind = match self.kind {
             KIND_CREATED | KIND_CREATED_PRIVATE => EventKind::Created {
                 by: author,
-                name: RoomName::parse(self.text).map_err(|_| RecordError::Field("room name"))?,
+                name: RoomName::stored(self.text).map_err(|_| RecordError::Field("room name"))?,
                 kind: if self.kind == KIND_CREATED { Kind::Public } else { Kind::Private },
             },
             KIND_CREATED_DIRECT => EventKind::Created {

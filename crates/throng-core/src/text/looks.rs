@@ -56,6 +56,20 @@ pub fn plain(text: &str) -> String {
     out
 }
 
+/// A text composed (NFC), with every kind of space as a plain one, none at the ends, and no two in a
+/// row: the Nickname profile of RFC 8266, but for case.
+pub fn composed(text: &str) -> String {
+    let words = text.split(char::is_whitespace).filter(|word| !word.is_empty());
+    let mut out = String::with_capacity(text.len());
+    for word in words {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(word.nfc());
+    }
+    out
+}
+
 /// The keys under which a name is unique; two names of which any two keys are the same look alike.
 /// The first takes case away and then what looks alike, the second sees before that what capitals
 /// look like: `MaIl` is `mail` by its letters and `Mall` by its looks.

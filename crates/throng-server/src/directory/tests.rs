@@ -40,6 +40,31 @@ fn a_reserved_name_is_taken_until_it_is_given_back() {
 }
 
 #[test]
+fn two_public_rooms_never_look_the_same() {
+    let directory = Arc::new(Directory::new(&Limits::default()));
+    for (first, other) in [
+        ("Mall", "MaIl"),
+        ("modern", "modem"),
+        ("room 1", "room l"),
+        ("caf\u{e9}", "CAFE\u{301}"),
+        ("\u{440}\u{430}\u{443}", "pay"),
+        ("big room", "big\u{2003}room"),
+    ] {
+        make(&directory, first, 1);
+        let other = RoomName::parse(other).unwrap();
+        let reserved = directory.reserve(&other, Kind::Public);
+        assert!(matches!(reserved, Err(Rejection::RoomNameTaken)), "{first:?} {other:?}");
+        assert!(directory.reserve(&other, Kind::Private).is_ok(), "nobody else's business");
+    }
+    // Given back under all its keys.
+    let bail = RoomName::parse("baiI").unwrap();
+    drop(directory.reserve(&bail, Kind::Public).unwrap());
+    for name in ["bail", "baii"] {
+        assert!(directory.reserve(&RoomName::parse(name).unwrap(), Kind::Public).is_ok());
+    }
+}
+
+#[test]
 fn the_limit_of_rooms_holds_from_both_sides() {
     let limits = Limits { rooms_max: 2, ..Limits::default() };
     let directory = Arc::new(Directory::new(&limits));

@@ -199,7 +199,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
     };
     let name = match policy.kind {
         Kind::Direct => RoomName::parse_two(text(1)?),
-        Kind::Public | Kind::Private => RoomName::parse(text(1)?),
+        Kind::Public | Kind::Private => RoomName::stored(text(1)?),
     };
     let name = name.map_err(|_| bad("its name breaks the rules"))?;
     Ok(RoomSnapshot {

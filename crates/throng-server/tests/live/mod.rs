@@ -20,6 +20,7 @@ mod rights;
 mod search;
 mod slow;
 mod stopping;
+mod timings;
 mod upgrade;
 
 use std::net::SocketAddr;

@@ -36,16 +36,16 @@ fn standing(byte: u8) -> Standing {
 }
 
 /// An account with a connection of each form.
-struct Person {
-    name: &'static str,
+pub struct Person {
+    pub name: &'static str,
     standing: Standing,
-    user: u64,
-    token: String,
-    connections: Vec<Client>,
+    pub user: u64,
+    pub token: String,
+    pub connections: Vec<Client>,
 }
 
 impl Person {
-    fn new(server: &Server, name: &'static str, byte: u8) -> Self {
+    pub fn new(server: &Server, name: &'static str, byte: u8) -> Self {
         let mut first = server.connect(Speak::Json);
         first.register(name);
         let (user, token) = (first.user, first.token.clone());
@@ -90,17 +90,53 @@ pub fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) 
     (code, answer.lines().filter(dated).collect::<Vec<_>>().join("\n"))
 }
 
+/// A connection to HTTP that is kept.
+pub struct Http(TcpStream);
+
+impl Http {
+    pub fn connect(server: &Server) -> Self {
+        let stream = TcpStream::connect(server.http).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    /// One request, and the status of its whole answer.
+    pub fn ask(&mut self, token: &str, method: &str, path: &str, body: &str) -> u16 {
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        loop {
+            let mut chunk = [0; 4_096];
+            let len = self.0.read(&mut chunk).unwrap();
+            assert!(len > 0, "the server closed: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&chunk[..len]);
+            let text = std::str::from_utf8(&answer).unwrap();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let head = head.to_lowercase();
+            let (_, length) = head.split_once("content-length: ").expect("a body has a length");
+            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            if body.len() >= length {
+                return head["http/1.1 ".len()..][..3].parse().unwrap();
+            }
+        }
+    }
+}
+
 /// An operation as requests ask it: over a connection, and over REST if it is there. What it needs
 /// to know of the room: a message of the asker's and one of another's (places 0 where the asker has
 /// none), and somebody who is a member and one who is nobody.
-struct Asked {
-    operation: Operation,
-    request: Request,
-    rest: Option<Rest>,
+pub struct Asked {
+    pub operation: Operation,
+    pub request: Request,
+    pub rest: Option<Rest>,
 }
 
 /// Method, path and body.
-type Rest = (&'static str, String, String);
+pub type Rest = (&'static str, String, String);
 
 fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> Option<Asked> {
     use Operation as O;
@@ -384,7 +420,7 @@ impl Scene<'_> {
     }
 }
 
-fn server() -> Server {
+pub fn server() -> Server {
     Server::with(|settings| {
         settings.limits.sends_burst = 1_000_000;
         settings.limits.sends_per_second = 1_000_000;
@@ -482,7 +518,7 @@ fn the_two_of_a_direct_room_and_one_who_is_not_are_answered_as_the_table_says() 
 }
 
 /// Everything that one may say about a room, to which there is an answer.
-fn about(room: u32, user: u64) -> Vec<Asked> {
+pub fn about(room: u32, user: u64) -> Vec<Asked> {
     let all = Operation::ALL.iter();
     let mut all: Vec<_> = all.filter_map(|it| asked(*it, room, 3, 4, user)).collect();
     all.push(Asked {
