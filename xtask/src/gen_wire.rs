@@ -77,6 +77,13 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
         if !skip.is_empty() {
             config.field_attribute(&path, format!("#[serde(skip_serializing_if = \"{skip}\")]"));
         }
+        // What a client sends many of, it sends so many of at most.
+        if let ("Post", "mentioned" | "attachments") | ("Words", "list") =
+            (message.name(), field.name())
+        {
+            let few = "#[serde(deserialize_with = \"crate::native::json::few\")]";
+            config.field_attribute(&path, few);
+        }
         if field.r#type() == Type::Enum {
             let name = snake(field.type_name());
             config.field_attribute(

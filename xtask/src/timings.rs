@@ -1,8 +1,9 @@
 //! `cargo xtask timings [--pairs N]`: whether the time of an answer tells a private room from one that
 //! is not there.
 //!
-//! Runs the suite's own measurement with more pairs, optimised, and lets it judge. Neighbours:
-//! `crates/throng-server/tests/live/timings.rs`. Leave the machine alone meanwhile.
+//! Runs the suite's own measurement with more pairs, and lets it judge. Neighbours:
+//! `crates/throng-server/tests/live/timings.rs`. What else the machine does falls on both alike, because
+//! the two of a pair follow each other in an order that chance decides.
 
 use std::process::{Command, ExitCode};
 
@@ -22,7 +23,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let test = Command::new("cargo")
-        .args(["test", "--release", "--quiet", "--package", "throng-server", "--test", "runner"])
+        .args(["test", "--quiet", "--package", "throng-server", "--test", "runner"])
         .args(["--", "--exact", TEST, "--nocapture"])
         .current_dir(root())
         .env("THRONG_TIMINGS_PAIRS", pairs.to_string())

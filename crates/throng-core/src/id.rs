@@ -51,6 +51,12 @@ impl Seq {
     /// The place before the first event.
     pub const ZERO: Self = Self(0);
 
+    /// A place as somebody says it. What lies beyond the last place there can be is one behind it:
+    /// nothing stands there, and nobody who counts on from it comes to an end.
+    pub fn said(place: u64) -> Self {
+        Self(place.min(SEQ_MAX + 1))
+    }
+
     /// The place after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)

@@ -230,7 +230,7 @@ impl Shard {
                 self.wanted_message(request, wants);
                 continue;
             };
-            let Some(slot) = self.slot(*room) else { continue };
+            let Some(slot) = self.slot_known_to(*room, request.from.id) else { continue };
             wants.extend(self.wanted_origins(slot, cutoff));
             let state = &self.rooms[slot];
             let fingerprint = self.fingerprint(request.from.id, origin_id.as_str());

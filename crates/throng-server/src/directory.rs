@@ -34,6 +34,9 @@ const STRIPES: usize = 16;
 pub struct Directory {
     rooms: RwLock<Rooms>,
     belongs: [Mutex<HashMap<UserId, Belongs>>; STRIPES],
+    /// What is asked in place of a room that there is not: a private one in which nobody stands, so
+    /// that the time of an answer does not tell which it was.
+    nowhere: Entry,
     posts_total: AtomicU64,
     keeping: Arc<Keeping>,
     rooms_max: u32,
@@ -121,6 +124,7 @@ impl Directory {
         Self {
             rooms: RwLock::default(),
             belongs: std::array::from_fn(|_| Mutex::default()),
+            nowhere: Entry::nowhere(),
             posts_total: AtomicU64::new(0),
             keeping: Arc::new(Keeping::new(limits)),
             rooms_max: limits.rooms_max,
@@ -326,12 +330,18 @@ impl Directory {
         operation: Operation,
     ) -> Result<Reading, Rejection> {
         // First the head: who sees an event of its membership sees the membership too.
-        let (head, policy) = match self.read().get(room) {
-            Some(entry) => (entry.head.load(Ordering::Acquire), lock(&entry.settled).policy),
-            None => return Err(Rejection::NoSuchRoom),
+        let (there, head, policy) = {
+            let rooms = self.read();
+            let entry = rooms.get(room);
+            let asked = entry.unwrap_or(&self.nowhere);
+            let head = asked.head.load(Ordering::Acquire);
+            (entry.is_some(), head, lock(&asked.settled).policy)
         };
         let (standing, joined) = self.stands(user, room);
         permit(operation, standing, policy)?;
+        if !there {
+            return Err(Rejection::NoSuchRoom);
+        }
         Ok(Reading { head: Seq(head), from: policy.readable_from(joined) })
     }
 
@@ -516,6 +526,19 @@ impl Rooms {
             })
         };
         numbers.iter().filter_map(summary).take(limit).collect()
+    }
+}
+
+impl Entry {
+    fn nowhere() -> Self {
+        let policy = Policy { kind: Kind::Private, ..Policy::default() };
+        Self {
+            name: RoomName::parse("nowhere").expect("plain letters"),
+            settled: Mutex::new(Settled { policy, ..Settled::default() }),
+            head: AtomicU64::new(0),
+            posts: AtomicU64::new(0),
+            members: AtomicU32::new(0),
+        }
     }
 }
 

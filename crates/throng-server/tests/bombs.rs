@@ -1,4 +1,5 @@
-//! Pictures that are made to cost much: few bytes that say or unpack to very many.
+//! Pictures that are made to cost much: few bytes that say or unpack to very many. Bombs of the grammars
+//! are in `live/bombs.rs`.
 //!
 //! Each is given to the making of small pictures in a process of its own, which tells what it
 //! allocated at most and what its processor took; this process makes the bombs, so that what making them took is
@@ -23,13 +24,13 @@ use throng_server::files::picture;
 /// Counts what is allocated. The pages of a process are no measure: how many of its code come in at a
 /// touch depends on what the machine has read before.
 #[global_allocator]
-static ALLOCATED: PeakAlloc = PeakAlloc;
+pub static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Names the bomb to the process that is to bear it.
 const VARIABLE: &str = "THRONG_TEST_BOMB";
-const MEBIBYTE: u64 = 1 << 20;
+pub const MEBIBYTE: u64 = 1 << 20;
 /// Of a build that is not optimised, beside others on the same cores.
-const CPU_MAX_MS: u64 = 1_000;
+pub const CPU_MAX_MS: u64 = 1_000;
 
 #[test]
 fn a_picture_that_unpacks_to_far_more_than_it_is_costs_less_than_a_mebibyte_and_little_time() {
@@ -163,7 +164,7 @@ fn small(path: &Path, kind: FileKind) -> bool {
     picture::small(open(), kind, len, Limits::default().picture_len_max).is_some()
 }
 
-fn cpu_ms() -> u64 {
+pub fn cpu_ms() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }

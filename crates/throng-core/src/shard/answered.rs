@@ -27,7 +27,8 @@ impl Shard {
             | Command::Pin { room, of, on: true } => (*room, *of),
             _ => return,
         };
-        let head = self.slot(room).map_or(Seq::ZERO, |slot| self.rooms[slot].head);
+        let slot = self.slot_known_to(room, request.from.id);
+        let head = slot.map_or(Seq::ZERO, |slot| self.rooms[slot].head);
         if seq == Seq::ZERO || seq > head {
             return;
         }

@@ -51,14 +51,47 @@ type Landed = Option<Result<Arc<Read>, Rejection>>;
 /// The reads that are under way.
 #[derive(Debug)]
 pub struct Flights {
-    flying: Mutex<HashMap<Asked, Receiver<Landed>>>,
+    flying: Flying,
     /// Threads that may read.
     reads: Arc<Semaphore>,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { flying: Mutex::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+        Self { flying: Flying::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+}
+
+/// What is being read for whom, up to its limit.
+#[derive(Debug, Default)]
+struct Flying(Mutex<HashMap<Asked, Receiver<Landed>>>);
+
+/// Where one who asks waits; the first of them is to see to the read.
+type Seat = (Receiver<Landed>, Option<watch::Sender<Landed>>);
+
+impl Flying {
+    /// The read that is under way, or a new one.
+    fn board(&self, asked: Asked) -> Result<Seat, Rejection> {
+        let mut flying = self.locked();
+        if let Some(landing) = flying.get(&asked) {
+            return Ok((landing.clone(), None));
+        }
+        if flying.len() == FLIGHTS_MAX {
+            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
+        }
+        let (land, landing) = watch::channel(None);
+        flying.insert(asked, landing.clone());
+        Ok((landing, Some(land)))
+    }
+
+    /// It is read: who asks from now on asks anew, and those who wait are told.
+    fn land(&self, asked: Asked, land: &watch::Sender<Landed>, read: Result<Read, Rejection>) {
+        self.locked().remove(&asked);
+        land.send_replace(Some(read.map(Arc::new)));
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<Asked, Receiver<Landed>>> {
+        self.0.lock().expect("nothing panics while it holds the flights")
     }
 }
 
@@ -87,10 +120,6 @@ impl Flights {
             // The reader panicked or the runtime ends; either is said elsewhere.
             Err(_) => Err(Rejection::Unavailable),
         }
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<Asked, Receiver<Landed>>> {
-        self.flying.lock().expect("nothing panics while it holds the flights")
     }
 }
 
@@ -135,17 +164,10 @@ impl App {
 
     /// The read that is under way, or a new one.
     fn join(&self, asked: Asked, asker: UserId) -> Result<Receiver<Landed>, Rejection> {
-        let mut flying = self.flights.locked();
-        if let Some(landing) = flying.get(&asked) {
-            return Ok(landing.clone());
+        let (landing, first) = self.flights.flying.board(asked)?;
+        if let Some(land) = first {
+            self.fly(asked, asker, land);
         }
-        if flying.len() == FLIGHTS_MAX {
-            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
-        }
-        let (land, landing) = watch::channel(None);
-        flying.insert(asked, landing.clone());
-        drop(flying);
-        self.fly(asked, asker, land);
         Ok(landing)
     }
 
@@ -153,10 +175,8 @@ impl App {
     fn fly(&self, asked: Asked, asker: UserId, land: watch::Sender<Landed>) {
         let (flights, history) = (Arc::clone(&self.flights), self.history.clone());
         tokio::spawn(async move {
-            let read = flights.read(history, move |history| read(history, asked, asker));
-            let read = read.await.map(Arc::new);
-            flights.locked().remove(&asked);
-            land.send_replace(Some(read));
+            let read = flights.read(history, move |history| read(history, asked, asker)).await;
+            flights.flying.land(asked, &land, read);
         });
     }
 }
@@ -197,4 +217,80 @@ pub(super) fn cut(room: RoomId, mut events: Vec<Arc<Event>>, span: Span, limit: 
         Span::Before(_) => _ = events.drain(..read - keep),
     }
     Page { room, events, more: keep < read }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc::sync_channel;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::samples;
+    use crate::store::MemoryStore;
+    use crate::tail::Tail;
+
+    fn asked(head: usize) -> Asked {
+        let (room, span) = (samples::room(1), Span::After(Seq(0)));
+        Asked { room, span, limit: 1, head: Seq(head as u64) }
+    }
+
+    fn nothing() -> Read {
+        Read { events: Vec::new(), shown: (samples::author(1).id, Vec::new()), reacted: false }
+    }
+
+    #[test]
+    fn so_many_pages_are_read_for_and_one_more_is_busy_until_one_has_landed() {
+        let flying = Flying::default();
+        let seats: Vec<Seat> =
+            (0..FLIGHTS_MAX).map(|head| flying.board(asked(head)).unwrap()).collect();
+        assert!(seats.iter().all(|(_, first)| first.is_some()), "each is a read of its own");
+        let busy = Rejection::Busy { retry_after_ms: BUSY_MS };
+        assert_eq!(flying.board(asked(FLIGHTS_MAX)).err(), Some(busy));
+        let (landing, first) = flying.board(asked(0)).unwrap();
+        assert!(first.is_none(), "who joins a read takes no place");
+        let land = seats[0].1.as_ref().unwrap();
+        flying.land(asked(0), land, Ok(nothing()));
+        assert!(matches!(&*landing.borrow(), Some(Ok(_))), "and is told with the others");
+        assert!(flying.board(asked(FLIGHTS_MAX)).unwrap().1.is_some());
+        assert_eq!(flying.board(asked(0)).err(), Some(busy), "its place is taken");
+    }
+
+    fn history() -> History {
+        History::new(Arc::new(Tail::new(1 << 24, 1_000)), Arc::new(MemoryStore::new(1 << 24)))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn so_many_threads_read_at_once_and_one_more_waits_for_one_of_them() {
+        let flights = Arc::new(Flights::default());
+        let (begun, began) = sync_channel(READS_MAX + 1);
+        let (release, released) = sync_channel::<()>(READS_MAX + 1);
+        let released = Arc::new(Mutex::new(released));
+        let read = || {
+            let (flights, begun) = (Arc::clone(&flights), begun.clone());
+            let released = Arc::clone(&released);
+            async move {
+                let read = move |_: &History| {
+                    begun.send(()).unwrap();
+                    released.lock().unwrap().recv().unwrap();
+                    Ok(())
+                };
+                flights.read(history(), read).await
+            }
+        };
+        let mut all = tokio::task::JoinSet::new();
+        (0..READS_MAX).for_each(|_| _ = all.spawn(read()));
+        (0..READS_MAX).for_each(|_| began.recv().unwrap());
+        assert_eq!(flights.reads.available_permits(), 0);
+        // Asked, and not begun.
+        let mut last = Box::pin(read());
+        let waits = poll_fn(|context| Poll::Ready(last.as_mut().poll(context).is_pending()));
+        assert!(waits.await);
+        assert!(began.try_recv().is_err());
+        (0..=READS_MAX).for_each(|_| release.send(()).unwrap());
+        last.await.unwrap();
+        while let Some(done) = all.join_next().await {
+            done.unwrap().unwrap();
+        }
+    }
 }

@@ -83,10 +83,10 @@ impl App {
             return Err(Rejection::BadLink);
         }
         let invite = Command::Moderate { room, act: Act::Invite, who: who.clone() };
-        match self.carry(by, invite).await {
-            Ok(_) => Ok(join),
-            Err(Rejection::Unavailable) => Err(Rejection::Unavailable),
-            Err(_) => Err(Rejection::BadLink),
+        let Err(refusal) = self.carry(by, invite).await else { return Ok(join) };
+        if let Err(trouble) = self.keep(move |kept| kept.give_back(token)).await {
+            tracing::warn!(?trouble, "cannot give back the use of a link");
         }
+        Err(if refusal == Rejection::Unavailable { refusal } else { Rejection::BadLink })
     }
 }

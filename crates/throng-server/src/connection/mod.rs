@@ -282,11 +282,19 @@ impl<P: Protocol + Unpin> Connection<P> {
     fn read(&mut self, bytes: &mut [u8]) {
         let begun = self.app.clock.now();
         (self.heard, self.probed) = (begun, false);
+        self.app.metrics.reads.inc();
+        let mut at = self.take_in(bytes, begun);
+        while at < bytes.len() && self.outbox.ending().is_none() {
+            at += self.take_in(&mut bytes[at..], self.app.clock.now());
+        }
+    }
+
+    /// As much as may be asked at a time; how many bytes that were.
+    fn take_in(&mut self, bytes: &mut [u8], begun: Moment) -> usize {
         let mut intake = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.intake));
-        self.protocol.read(bytes, &mut intake);
+        let used = self.protocol.read(bytes, &mut intake);
         let decoded = self.app.clock.now();
         let metrics = &self.app.metrics;
-        metrics.reads.inc();
         metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
         metrics.requests.inc_by(intake.asks.len() as u64);
         self.charge(std::mem::take(&mut intake.scraps), decoded);
@@ -302,6 +310,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         }
         intake.writes.clear();
         DESK.with_borrow_mut(|desk| desk.intake = intake);
+        used
     }
 
     /// Serves in order until something slow holds the line. Fast answers leave in one write.

@@ -43,10 +43,10 @@ fn link(row: &rusqlite::Row<'_>) -> rusqlite::Result<RoomLink> {
 }
 
 impl Moderation {
-    /// Keeps a link; its number is chosen here. Those that have expired are forgotten.
+    /// Keeps a link; its number is chosen here. Those that have expired or are used up are forgotten.
     pub fn add_link(&self, token: TokenHash, link: &RoomLink) -> Result<RoomLink, Rejection> {
         self.change(|connection| {
-            let delete = "DELETE FROM links WHERE room = ?1 AND expires_at <= ?2";
+            let delete = "DELETE FROM links WHERE room = ?1 AND (expires_at <= ?2 OR uses = 0)";
             let row = params![link.room.get(), link.at.0 as i64];
             connection.prepare_cached(delete)?.execute(row)?;
             let count = "SELECT count(*) FROM links WHERE room = ?1";
@@ -79,7 +79,7 @@ impl Moderation {
     pub fn room_links(&self, room: RoomId, now: Timestamp) -> Result<Vec<RoomLink>, Rejection> {
         self.read(|connection| {
             let select = "SELECT id, room, by, by_name, at, uses, expires_at FROM links
-                          WHERE room = ?1 AND expires_at > ?2 ORDER BY id";
+                          WHERE room = ?1 AND expires_at > ?2 AND uses > 0 ORDER BY id";
             let mut statement = connection.prepare_cached(select)?;
             statement.query_map(params![room.get(), now.0 as i64], link)?.collect()
         })
@@ -105,25 +105,29 @@ impl Moderation {
     pub fn link_of(&self, token: TokenHash, now: Timestamp) -> Result<Option<RoomLink>, Rejection> {
         self.read(|connection| {
             let select = "SELECT id, room, by, by_name, at, uses, expires_at FROM links
-                          WHERE token = ?1 AND expires_at > ?2";
+                          WHERE token = ?1 AND expires_at > ?2 AND uses > 0";
             let row = params![token.0.as_slice(), now.0 as i64];
             connection.prepare_cached(select)?.query_row(row, link).optional()
         })
     }
 
-    /// Uses a link once; false if it is good no more.
+    /// Uses a link once; false if it is good no more. One that is used up stays until another is made
+    /// in its room, so that the last use can be given back too.
     pub fn use_link(&self, token: TokenHash, now: Timestamp) -> Result<bool, Rejection> {
         self.change(|connection| {
             let update = "UPDATE links SET uses = uses - 1
-                          WHERE token = ?1 AND expires_at > ?2 RETURNING uses";
+                          WHERE token = ?1 AND expires_at > ?2 AND uses > 0";
             let row = params![token.0.as_slice(), now.0 as i64];
-            let left: Option<i64> =
-                connection.prepare_cached(update)?.query_row(row, |row| row.get(0)).optional()?;
-            if left.is_some_and(|left| left <= 0) {
-                let delete = "DELETE FROM links WHERE token = ?1";
-                connection.prepare_cached(delete)?.execute([token.0.as_slice()])?;
-            }
-            Ok(Ok(left.is_some()))
+            Ok(Ok(connection.prepare_cached(update)?.execute(row)? > 0))
+        })
+    }
+
+    /// Nobody came in by a use: it was none. A link that was ended meanwhile stays so.
+    pub fn give_back(&self, token: TokenHash) -> Result<(), Rejection> {
+        self.change(|connection| {
+            let update = "UPDATE links SET uses = uses + 1 WHERE token = ?1";
+            connection.prepare_cached(update)?.execute([token.0.as_slice()])?;
+            Ok(Ok(()))
         })
     }
 }
@@ -167,6 +171,23 @@ mod tests {
         let uses: Vec<_> = (0..3).map(|_| kept.use_link(token, at(9)).unwrap()).collect();
         assert_eq!(uses, [true, true, false]);
         assert_eq!(kept.link_of(token, at(9)), Ok(None));
+        assert_eq!(kept.room_links(samples::room(1), at(9)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_use_that_let_nobody_in_is_given_back_the_last_one_too_but_not_to_a_link_that_was_ended() {
+        let kept = memory();
+        let (token, link) = made(&kept, 1, 1).unwrap();
+        assert_eq!(kept.use_link(token, Timestamp(9)), Ok(true));
+        assert_eq!(kept.give_back(token), Ok(()));
+        assert_eq!(kept.link_of(token, Timestamp(9)), Ok(Some(link.clone())));
+        assert_eq!(kept.use_link(token, Timestamp(9)), Ok(true));
+        assert_eq!(
+            kept.end_link((link.room, link.id), (Timestamp(9), &samples::author(1))),
+            Ok(())
+        );
+        assert_eq!(kept.give_back(token), Ok(()));
+        assert_eq!(kept.link_of(token, Timestamp(9)), Ok(None));
     }
 
     #[test]

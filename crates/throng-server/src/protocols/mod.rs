@@ -24,9 +24,9 @@ pub use form::{FORMS, Form};
 
 /// One way to speak, from the server's side.
 pub trait Protocol: Send + Debug {
-    /// The next bytes of the stream, in any pieces. They may be changed in place (unmasked). After
-    /// it set `intake.end` it is given no more.
-    fn read(&mut self, bytes: &mut [u8], intake: &mut Intake);
+    /// The next bytes of the stream, in any pieces. They may be changed in place (unmasked). How many
+    /// it has read: all, unless `asks` has `ASKS_MAX`. After it set `intake.end` it is given no more.
+    fn read(&mut self, bytes: &mut [u8], intake: &mut Intake) -> usize;
 
     /// What events and answers are rendered in for it.
     fn form(&self) -> Form;
@@ -41,6 +41,9 @@ pub trait Protocol: Send + Debug {
     /// Bytes held of an unfinished frame.
     fn held(&self) -> usize;
 }
+
+/// What is asked at a time: frames of a few bytes become asks of a hundred.
+pub const ASKS_MAX: usize = 1_024;
 
 /// What came of one read.
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@ async fn carried(app: &App, caller: &Caller, at: At) -> Result<Attachment, Refus
     let Path((room, seq, file)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
     let room = mapping::room_id(room)?;
     let file = FileId::parse(&file).ok_or(Rejection::NoSuchFile)?;
-    Ok(app.attachment(caller.user.id, (room, Seq(seq)), file).await?)
+    Ok(app.attachment(caller.user.id, (room, Seq::said(seq)), file).await?)
 }
 
 /// A file.

@@ -130,8 +130,21 @@ fn name(headers: &HeaderMap) -> Result<FileName, Rejection> {
 }
 
 /// Adds a body to a file. What has come stays when the client goes away in the middle of it, and when
-/// the disk has no room for more.
+/// the disk has no room for more: by a task of its own, because who answers a request goes with its
+/// socket.
 pub async fn receive(
+    app: &Arc<App>,
+    user: UserId,
+    file: (FileId, u64),
+    body: Body,
+) -> Result<(), Rejection> {
+    let own = Arc::clone(app);
+    let receiving = Box::pin(async move { take_in(&own, user, file, body).await });
+    // It panicked or the runtime ends; either is said elsewhere.
+    app.lifecycle.spawn(receiving).await.unwrap_or(Err(Rejection::Unavailable))
+}
+
+async fn take_in(
     app: &App,
     user: UserId,
     (id, at): (FileId, u64),
@@ -143,26 +156,36 @@ pub async fn receive(
     let mut part = app.with_files(move |files| files.part(user, id, at)).await?;
     let mut waiting = Vec::new();
     let ended = loop {
-        match tokio::time::timeout(stall, body.frame()).await {
-            Ok(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    waiting.extend_from_slice(&data);
-                }
-                if waiting.len() >= CHUNK_LEN {
-                    let written;
-                    (part, written) = write(app, part, std::mem::take(&mut waiting)).await?;
-                    if written.is_err() {
-                        break written;
-                    }
-                }
-            }
-            Ok(None) => break Ok(()),
-            Ok(Some(Err(_))) | Err(_) => break Err(Rejection::Malformed),
+        let gathered = tokio::time::timeout(stall, gather(&mut body, &mut waiting)).await;
+        // One that drips is as one that has stopped.
+        if let Some(ended) = gathered.unwrap_or(Some(Err(Rejection::Malformed))) {
+            break ended;
+        }
+        let written;
+        (part, written) = write(app, part, std::mem::take(&mut waiting)).await?;
+        if written.is_err() {
+            break written;
         }
     };
     let (part, written) = write(app, part, waiting).await?;
     app.with_files(move |_| part.settle()).await?;
     written.and(ended)
+}
+
+/// Takes a body in until it is worth a write, or has come to its end, good or bad.
+async fn gather(body: &mut Body, waiting: &mut Vec<u8>) -> Option<Result<(), Rejection>> {
+    while waiting.len() < CHUNK_LEN {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    waiting.extend_from_slice(&data);
+                }
+            }
+            None => return Some(Ok(())),
+            Some(Err(_)) => return Some(Err(Rejection::Malformed)),
+        }
+    }
+    None
 }
 
 /// Adds a piece, and gives the part back, whether it could be added or not.

@@ -19,7 +19,7 @@ pub type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
 /// The message of the path; what cannot be a number names none.
 pub fn message(at: At) -> Result<(RoomId, Seq), Refusal> {
     let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
-    Ok((mapping::room_id(room)?, Seq(seq)))
+    Ok((mapping::room_id(room)?, Seq::said(seq)))
 }
 
 /// Edits.

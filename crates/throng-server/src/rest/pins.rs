@@ -20,7 +20,7 @@ type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
 async fn set(app: &App, caller: Caller, at: At, on: bool) -> Result<Answer<v1::Applied>, Refusal> {
     let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
     let room = mapping::room_id(room)?;
-    applied(room, app.ask(caller.user, Command::Pin { room, of: Seq(seq), on }).await?)
+    applied(room, app.ask(caller.user, Command::Pin { room, of: Seq::said(seq), on }).await?)
 }
 
 /// Pins.

@@ -25,7 +25,7 @@ async fn react(
 ) -> Result<Answer<v1::Applied>, Refusal> {
     let Path((room, seq, reaction)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
     let room = mapping::room_id(room)?;
-    let command = mapping::react(room, Seq(seq), &reaction, on)?;
+    let command = mapping::react(room, Seq::said(seq), &reaction, on)?;
     applied(room, app.ask(caller.user, command).await?)
 }
 

@@ -23,7 +23,7 @@ pub async fn read(
 ) -> Result<Answer<v1::Done>, Refusal> {
     let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
     let room = mapping::room_id(room)?;
-    app.read_to(caller.user.id, room, Seq(seq), None).await?;
+    app.read_to(caller.user.id, room, Seq::said(seq), None).await?;
     Ok(Answer(v1::Done {}))
 }
 

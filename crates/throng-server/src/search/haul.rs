@@ -68,6 +68,8 @@ pub struct Haul {
     pub candidates: Vec<Candidate>,
     /// There are more than those, or the walk was ended.
     pub more: bool,
+    /// Messages that it came by.
+    pub walked: usize,
 }
 
 /// The rooms of the asker, as a key tells them.
@@ -109,7 +111,7 @@ pub fn haul(
     connection.progress_handler(STEPS, Some(move || watch.now() >= deadline))?;
     // One look at the file for all of it.
     connection.execute_batch("BEGIN")?;
-    let walked = walk(connection, Rooms::new(scopes), question, &mut haul);
+    let walked = walk(connection, Rooms::new(scopes), (question, WALKED_MAX), &mut haul);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     sqlite::roll_back(connection);
     match walked {
@@ -127,7 +129,7 @@ fn out_of_time(error: &rusqlite::Error) -> bool {
 fn walk(
     connection: &Connection,
     mut rooms: Rooms<'_>,
-    question: &Question<'_>,
+    (question, walked_max): (&Question<'_>, usize),
     haul: &mut Haul,
 ) -> rusqlite::Result<()> {
     let named = if rooms.scopes.len() <= ROOMS_NAMED { rooms.scopes } else { &[] };
@@ -137,14 +139,13 @@ fn walk(
     let mut ask = connection.prepare_cached(ASK)?;
     let mut look = connection.prepare_cached(LOOK)?;
     let mut keys = ask.query(rusqlite::params![expression, newest, oldest])?;
-    let mut walked = 0;
     while let Some(key) = keys.next()? {
         let key: i64 = key.get(0)?;
-        walked += 1;
-        if walked > WALKED_MAX {
+        if haul.walked == walked_max {
             haul.more = true;
             break;
         }
+        haul.walked += 1;
         if !rooms.may_have(key) {
             continue;
         }
@@ -200,5 +201,71 @@ impl<'a> Rooms<'a> {
             return Ok(Row::Other);
         }
         Ok(Row::Candidate(Candidate { room, seq, at, text: row.get(3)? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use throng_core::{Body, Epoch};
+
+    use super::*;
+    use crate::samples;
+    use crate::search::index::{Change, Index, RoomPart};
+
+    /// One message in each of these rooms, the first in the first.
+    fn index(rooms: impl Iterator<Item = u32>) -> Index {
+        let index = Index::open(None, Epoch(1)).unwrap();
+        for (room, second) in rooms.zip(1..) {
+            let at = Timestamp(1_760_000_000_000 + second * 1_000);
+            let (room, seq) = (samples::room(room), Seq(3));
+            let (who, body) = (samples::author(1).id, Body::parse("tea").unwrap());
+            let changes = vec![Change::Put { seq, at, who, body }];
+            index.take_in(&[RoomPart { room, through: seq, changes }]).unwrap();
+        }
+        index
+    }
+
+    fn scopes(count: u32) -> Vec<Scope> {
+        let scope = |room| Scope { room: samples::room(room), from: Seq(1), since: Timestamp(0) };
+        (1..=count).map(scope).collect()
+    }
+
+    fn question(query: &Query) -> Question<'_> {
+        Question { query, sender: None, since: None, until: None }
+    }
+
+    #[test]
+    fn few_rooms_are_named_to_the_index_and_of_one_more_all_messages_are_walked_over() {
+        let named = ROOMS_NAMED as u32;
+        let index = index((1..=named).chain(1_000..1_010));
+        let query = Query::parse("tea").unwrap();
+        let clock = Clock::manual();
+        let deadline = clock.now().plus(Duration::from_secs(1));
+        let mut lease = index.readers.lease();
+        for (rooms, walked) in [(named - 1, named - 1), (named, named), (named + 1, named + 10)] {
+            let found = haul(&mut lease, &scopes(rooms), &question(&query), &clock, deadline);
+            let found = found.unwrap();
+            assert_eq!(found.walked, walked as usize, "{rooms} rooms");
+            assert_eq!(found.candidates.len(), rooms.min(named) as usize);
+            assert!(!found.more);
+        }
+    }
+
+    #[test]
+    fn a_walk_comes_by_so_many_messages_and_says_that_there_is_more_behind_the_last() {
+        // The oldest is the asker's, the others are not.
+        let index = index([1, 1_000, 1_001, 1_002].into_iter());
+        let query = Query::parse("tea").unwrap();
+        let lease = index.readers.lease();
+        let scopes = scopes(ROOMS_NAMED as u32 + 1);
+        for (walked_max, found, more) in [(3, 0, true), (4, 1, false), (5, 1, false)] {
+            let mut haul = Haul::default();
+            let question = question(&query);
+            walk(&lease, Rooms::new(&scopes), (&question, walked_max), &mut haul).unwrap();
+            assert_eq!((haul.candidates.len(), haul.more), (found, more), "{walked_max}");
+            assert_eq!(haul.walked, walked_max.min(4));
+        }
     }
 }

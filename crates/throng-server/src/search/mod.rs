@@ -117,7 +117,7 @@ impl Search {
     /// Looks in these rooms, which ascend.
     pub fn find(&self, scopes: &[Scope], sought: &Sought) -> Result<Found, SearchError> {
         let behind = self.status.is_behind();
-        let Haul { candidates, more } = self.haul(scopes, sought)?;
+        let Haul { candidates, more, .. } = self.haul(scopes, sought)?;
         let counts = count(&candidates);
         let ordered = rank::order(&sought.query, candidates, sought.newest);
         let mut found = Found { counts, more, behind, ..Found::default() };

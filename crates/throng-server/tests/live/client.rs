@@ -9,7 +9,7 @@ use std::time::Duration;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;
 use throng_wire::native::v1::reply::Outcome;
-use throng_wire::native::v1::server_frame::Frame;
+pub use throng_wire::native::v1::server_frame::Frame;
 use throng_wire::native::v1::{self, ClientFrame, ServerFrame};
 use throng_wire::native::{Form, json, protobuf};
 use throng_wire::{raw, ws};
@@ -161,6 +161,16 @@ impl Client {
             }
             Speak::Raw => raw::encode_with(out, |out| protobuf::encode_client(frame, out)),
         }
+    }
+
+    /// How long a frame is before it is framed.
+    pub fn payload(&self, frame: &ClientFrame) -> usize {
+        let mut payload = Vec::new();
+        match self.speak {
+            Speak::Json => json::encode_client(frame, &mut payload),
+            Speak::Protobuf | Speak::Raw => protobuf::encode_client(frame, &mut payload),
+        }
+        payload.len()
     }
 
     /// Sends a request as a compressed message.

@@ -113,3 +113,20 @@ fn a_link_is_for_so_many_and_so_long_at_most() {
     }
     assert_eq!(left_of(&mut host, room), [1_000, 1]);
 }
+
+#[test]
+fn a_link_that_could_let_nobody_in_is_not_used_up_by_it() {
+    // A room that may keep one mark: who is banned has it, so that nobody can be invited.
+    let server = Server::with(|settings| settings.limits.marked_max = 1);
+    let mut host = server.join_in(Speak::Json, "host");
+    let mut guest = server.join_in(Speak::Raw, "guest");
+    let banned = server.join_in(Speak::Json, "banned").user;
+    let room = den(&mut host);
+    let link = make(&mut host, room, 1, 0).link;
+    applied(host.ask(moderate(room, Act::Ban, banned)));
+    assert_eq!(refused(&guest.ask(by(&link))), BAD_LINK);
+    assert_eq!(left_of(&mut host, room), [1]);
+    applied(host.ask(moderate(room, Act::Unban, banned)));
+    assert!(matches!(guest.ask(by(&link)), Outcome::Joined(_)));
+    assert_eq!(left_of(&mut host, room), [] as [u32; 0]);
+}

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod accounts;
+mod bombs;
+mod bounds;
 mod client;
 mod delivery;
 mod descriptors;
 mod direct;
+mod fields;
 mod keeping;
 mod limits;
 mod links;
@@ -22,6 +25,7 @@ mod slow;
 mod stopping;
 mod timings;
 mod upgrade;
+mod uploads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -90,6 +90,13 @@ pub fn http(server: &Server, token: &str, method: &str, path: &str, body: &str) 
     (code, answer.lines().filter(dated).collect::<Vec<_>>().join("\n"))
 }
 
+/// One request over HTTP, and the body of its answer.
+pub fn http_body(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Value {
+    let answer = http(server, token, method, path, body).1;
+    let json = answer.split_once("\n\n").expect("a head ends").1;
+    serde_json::from_str(json).unwrap_or_else(|_| panic!("{answer}"))
+}
+
 /// A connection to HTTP that is kept.
 pub struct Http(TcpStream);
 
@@ -426,6 +433,8 @@ pub fn server() -> Server {
         settings.limits.sends_per_second = 1_000_000;
         settings.limits.requests_burst = 1_000_000;
         settings.limits.refusals_max = 1_000_000;
+        // Our clients answer no pings.
+        settings.limits.ping_interval_ms = 600_000;
     })
 }
 
@@ -525,6 +534,14 @@ pub fn about(room: u32, user: u64) -> Vec<Asked> {
         operation: Operation::Leave,
         request: Request::Leave(v1::Leave { room }),
         rest: Some(("POST", format!("/rooms/{room}/leave"), String::new())),
+    });
+    // One for which it is looked up whether it was said before.
+    let (body, origin_id) = ("hi".to_owned(), "again".to_owned());
+    let said = r#"{"body":"hi","origin_id":"again"}"#.to_owned();
+    all.push(Asked {
+        operation: Operation::Post,
+        request: Request::Post(v1::Post { room, body, origin_id, ..v1::Post::default() }),
+        rest: Some(("POST", format!("/rooms/{room}/messages"), said)),
     });
     all
 }

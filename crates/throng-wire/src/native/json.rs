@@ -1,10 +1,14 @@
 //! The JSON form. Names and nesting are the `.proto`'s: `{"id":7,"post":{"room":1,"body":"hi"}}`.
 //! Missing fields take their defaults, unknown ones are skipped; depth is bounded by `serde_json`.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
 
-use super::DecodeError;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::v1::{ClientFrame, ServerFrame};
+use super::{DecodeError, ELEMENTS_MAX};
 
 /// Appends the frame.
 pub fn encode_client(frame: &ClientFrame, out: &mut Vec<u8>) {
@@ -29,6 +33,37 @@ pub fn decode_client(bytes: &[u8]) -> Result<ClientFrame, DecodeError> {
 /// What a server said.
 pub fn decode_server(bytes: &[u8]) -> Result<ServerFrame, DecodeError> {
     serde_json::from_slice(bytes).map_err(|error| refusal(&error, 0))
+}
+
+/// A list that a client sends, while it is no longer than any may be: three bytes of a frame become a
+/// text of twenty-four.
+pub fn few<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Few<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = from.next_element()? {
+                if list.len() == ELEMENTS_MAX {
+                    return Err(A::Error::custom("a list is longer than any may be"));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    from.deserialize_seq(Few(PhantomData))
 }
 
 /// The id of a request that is JSON but not a frame.
@@ -147,6 +182,24 @@ mod tests {
         assert_eq!(error.re, 7);
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(decode_client(b"nonsense").unwrap_err().re, 0);
+    }
+
+    #[test]
+    fn the_lists_of_a_request_are_so_long_and_not_one_element_longer() {
+        for (begin, element, end) in [
+            (r#"{"id":7,"post":{"mentioned":["#, "1", "]}}"),
+            (r#"{"id":7,"post":{"attachments":["#, r#""""#, "]}}"),
+            (r#"{"id":7,"set_room":{"words":{"list":["#, r#""""#, "]}}}"),
+        ] {
+            for (count, taken) in
+                [(ELEMENTS_MAX - 1, true), (ELEMENTS_MAX, true), (ELEMENTS_MAX + 1, false)]
+            {
+                let text = format!("{begin}{}{end}", vec![element; count].join(","));
+                let decoded = decode_client(text.as_bytes());
+                assert_eq!(decoded.is_ok(), taken, "{begin} {count}");
+                assert!(decoded.is_ok() || decoded.is_err_and(|error| error.re == 7));
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ mod redacted;
 #[rustfmt::skip]
 pub mod v1;
 
+/// Elements of a list that a client sends. Each list has a limit of its own, far below this; it is for
+/// what must be bounded before it is known which list it is.
+pub const ELEMENTS_MAX: usize = 1_024;
+
 /// How frames are written. Named by the WebSocket subprotocol; raw TCP is always Protobuf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {

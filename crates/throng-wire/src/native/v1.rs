@@ -292,10 +292,12 @@ pub struct Post {
     /// Accounts whose attention is asked for, at most 50.
     #[prost(uint64, repeated, tag = "6")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(deserialize_with = "crate::native::json::few")]
     pub mentioned: ::prost::alloc::vec::Vec<u64>,
     /// Ids of the sender's own files, at most 10.
     #[prost(string, repeated, tag = "40")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(deserialize_with = "crate::native::json::few")]
     pub attachments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A page of history. With `before`, the newest events below it; else the oldest above `after`.
@@ -429,6 +431,7 @@ pub struct SetRoom {
 pub struct Words {
     /// At most 200, each at most 64 bytes.
     #[prost(string, repeated, tag = "1")]
+    #[serde(deserialize_with = "crate::native::json::few")]
     pub list: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Read a room's word filter. Replied with `words`.

@@ -156,3 +156,44 @@ fn a_turn_of_pins_that_is_not_committed_leaves_them_as_they_were() {
     assert_eq!(kept.shard.room(room(1)).unwrap().pins(), [Seq(6)]);
     assert_eq!(kept.turn(&[react(1, 6, "+1", true)]), [applied(8, false)]);
 }
+
+#[test]
+fn nothing_is_looked_up_for_one_who_may_not_know_of_the_room() {
+    let mut kept = Kept::new(&Limits::default());
+    let name = RoomName::parse("den").unwrap();
+    let make = Command::Create { room: room(1), name, kind: Kind::Private };
+    kept.turn(&[Request { from: user(1), command: make }, post(1, 1, "first")]);
+    let (of, body) = (Seq(3), Body::parse("hi").unwrap());
+    let reaction = Reaction::parse("+1").unwrap();
+    let about = |who| {
+        [
+            Command::Edit { room: room(1), of, body: body.clone() },
+            Command::Delete { room: room(1), of },
+            Command::React { room: room(1), of, reaction: reaction.clone(), on: true },
+            Command::Pin { room: room(1), of, on: true },
+        ]
+        .into_iter()
+        .map(|command| Request { from: user(who), command })
+        .chain([post(who, 1, "first")])
+        .collect::<Vec<_>>()
+    };
+    let wanted = |kept: &Kept, who| {
+        let mut wants = Vec::new();
+        kept.shard.wants(&about(who), NOW, &mut wants);
+        wants
+    };
+    assert!(wanted(&kept, 1).len() >= 3, "{:?}", wanted(&kept, 1));
+    assert_eq!(wanted(&kept, 2), []);
+    // Who is invited knows that it is there, and may join in the same batch.
+    let invite = Command::Moderate { room: room(1), act: Act::Invite, who: user(2) };
+    kept.turn(&[Request { from: user(1), command: invite }]);
+    assert_ne!(wanted(&kept, 2), []);
+    let join_and_react = [join(2, 1), about(2).swap_remove(2)];
+    let outcomes = kept.turn(&join_and_react);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    // Of a room that has banned one nothing is to be known either.
+    let ban = Command::Moderate { room: room(1), act: Act::Ban, who: user(2) };
+    kept.turn(&[Request { from: user(1), command: ban }]);
+    assert_eq!(wanted(&kept, 2), []);
+    assert!(kept.turn(&about(2)).iter().all(|it| *it == Err(Rejection::NoSuchRoom)));
+}

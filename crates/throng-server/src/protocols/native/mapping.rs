@@ -50,17 +50,15 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         }
         Request::Unsubscribe(asked) => What::Unsubscribe { room: room_id(asked.room)? },
         Request::Ping(v1::Ping {}) => What::Ping,
-        Request::Edit(v1::Edit { room, seq, body }) => {
-            durable(Command::Edit { room: room_id(room)?, of: Seq(seq), body: Body::parse(body)? })
-        }
+        Request::Edit(asked) => edit(asked)?,
         Request::Delete(v1::Delete { room, seq }) => {
-            durable(Command::Delete { room: room_id(room)?, of: Seq(seq) })
+            durable(Command::Delete { room: room_id(room)?, of: Seq::said(seq) })
         }
         Request::React(v1::React { room, seq, reaction }) => {
-            durable(react(room_id(room)?, Seq(seq), &reaction, true)?)
+            durable(react(room_id(room)?, Seq::said(seq), &reaction, true)?)
         }
         Request::Unreact(v1::Unreact { room, seq, reaction }) => {
-            durable(react(room_id(room)?, Seq(seq), &reaction, false)?)
+            durable(react(room_id(room)?, Seq::said(seq), &reaction, false)?)
         }
         Request::Pin(v1::Pin { room, seq }) => pin(room, seq, true)?,
         Request::Unpin(v1::Unpin { room, seq }) => pin(room, seq, false)?,
@@ -97,8 +95,13 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
     })
 }
 
+fn edit(v1::Edit { room, seq, body }: v1::Edit) -> Result<What, Rejection> {
+    let (room, body) = (room_id(room)?, Body::parse(body)?);
+    Ok(durable(Command::Edit { room, of: Seq::said(seq), body }))
+}
+
 fn pin(room: u32, seq: u64, on: bool) -> Result<What, Rejection> {
-    Ok(durable(Command::Pin { room: room_id(room)?, of: Seq(seq), on }))
+    Ok(durable(Command::Pin { room: room_id(room)?, of: Seq::said(seq), on }))
 }
 
 fn durable(command: Command) -> What {
@@ -165,13 +168,13 @@ pub fn room_id(room: u32) -> Result<RoomId, Rejection> {
 pub fn span(before: Option<u64>, after: Option<u64>) -> Result<Span, Rejection> {
     match (before, after) {
         (Some(_), Some(_)) => Err(Rejection::BadArgument),
-        (Some(before), None) => Ok(Span::Before(Seq(before))),
-        (None, after) => Ok(Span::After(Seq(after.unwrap_or(0)))),
+        (Some(before), None) => Ok(Span::Before(Seq::said(before))),
+        (None, after) => Ok(Span::After(Seq::said(after.unwrap_or(0)))),
     }
 }
 
 fn position_of(position: v1::Position) -> Position {
-    Position { epoch: Epoch(position.epoch), seq: Seq(position.seq) }
+    Position { epoch: Epoch(position.epoch), seq: Seq::said(position.seq) }
 }
 
 /// An answer as its wire message.
@@ -458,6 +461,10 @@ mod tests {
     fn a_page_has_one_end() {
         assert_eq!(span(Some(1), Some(2)), Err(Rejection::BadArgument));
         assert_eq!(span(Some(7), None), Ok(Span::Before(Seq(7))));
+        // Counting on from what lies beyond all places comes to no end.
+        assert_eq!(span(None, Some(SEQ_MAX)), Ok(Span::After(Seq(SEQ_MAX))));
+        assert_eq!(span(None, Some(u64::MAX)), Ok(Span::After(Seq(SEQ_MAX + 1))));
+        assert_eq!(span(Some(u64::MAX), None), Ok(Span::Before(Seq(SEQ_MAX + 1))));
         assert_eq!(span(None, None), Ok(Span::After(Seq::ZERO)));
     }
 

@@ -9,7 +9,7 @@ use throng_core::{Disconnect, Limits};
 use throng_wire::native::{DecodeError, json, protobuf, v1::ClientFrame};
 use throng_wire::{raw, ws};
 
-use super::{Answer, Ask, End, Form, Intake, Protocol, What};
+use super::{ASKS_MAX, Answer, Ask, End, Form, Intake, Protocol, What};
 
 /// The native protocol over one of its transports.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ fn messages(max: usize) -> ws::Decoder {
 }
 
 impl Protocol for Native {
-    fn read(&mut self, bytes: &mut [u8], intake: &mut Intake) {
+    fn read(&mut self, bytes: &mut [u8], intake: &mut Intake) -> usize {
         match &mut self.framing {
             Framing::WebSocket(decoder) => read_messages(decoder, self.form, bytes, intake),
             Framing::Raw(decoder) => read_records(decoder, bytes, intake),
@@ -81,14 +81,19 @@ impl Protocol for Native {
     }
 }
 
-fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake: &mut Intake) {
+fn read_messages(
+    decoder: &mut ws::Decoder,
+    form: Form,
+    bytes: &mut [u8],
+    intake: &mut Intake,
+) -> usize {
     let mut at = 0;
-    while at < bytes.len() && intake.end.is_none() {
+    while at < bytes.len() && intake.end.is_none() && intake.asks.len() < ASKS_MAX {
         let step = match decoder.decode(&mut bytes[at..]) {
             Ok(step) => step,
             Err(error) => {
                 intake.end = Some(End::Broken(farewell(error)));
-                return;
+                return bytes.len();
             }
         };
         at += step.used;
@@ -117,19 +122,21 @@ fn read_messages(decoder: &mut ws::Decoder, form: Form, bytes: &mut [u8], intake
         }
     }
     intake.scraps += decoder.take_scraps();
+    at
 }
 
-fn read_records(decoder: &mut raw::Decoder, bytes: &[u8], intake: &mut Intake) {
+fn read_records(decoder: &mut raw::Decoder, bytes: &[u8], intake: &mut Intake) -> usize {
     let mut at = 0;
-    while at < bytes.len() {
+    while at < bytes.len() && intake.asks.len() < ASKS_MAX {
         let Ok(step) = decoder.decode(&bytes[at..]) else {
             intake.end = Some(End::Broken(Disconnect::TooBig));
-            return;
+            return bytes.len();
         };
         at += step.used;
-        let Some(frame) = step.frame else { return };
+        let Some(frame) = step.frame else { break };
         intake.asks.push_back(ask(protobuf::decode_client(&frame)));
     }
+    at
 }
 
 fn ask(decoded: Result<ClientFrame, DecodeError>) -> Ask {
@@ -178,6 +185,27 @@ mod tests {
         assert_eq!(ids, [1, 2, 3]);
         assert!(intake.asks.iter().all(|ask| matches!(ask.what, What::Ping)));
         assert_eq!(native.held(), 0);
+    }
+
+    #[test]
+    fn so_much_is_asked_at_a_time_and_the_rest_is_read_after_it() {
+        for form in [Form::WsJson, Form::RawProtobuf] {
+            for (count, first) in
+                [(ASKS_MAX - 1, ASKS_MAX - 1), (ASKS_MAX, ASKS_MAX), (ASKS_MAX + 1, ASKS_MAX)]
+            {
+                let one = match form {
+                    Form::RawProtobuf => vec![0; 4],
+                    _ => message(ws::Opcode::Text, b"{}"),
+                };
+                let (mut bytes, mut intake) = (one.repeat(count), Intake::default());
+                let mut native = Native::new(form, &limits());
+                let used = native.read(&mut bytes, &mut intake);
+                assert_eq!((intake.asks.len(), used), (first, first * one.len()));
+                intake.asks.clear();
+                assert_eq!(native.read(&mut bytes[used..], &mut intake), bytes.len() - used);
+                assert_eq!(intake.asks.len(), count - first);
+            }
+        }
     }
 
     #[test]

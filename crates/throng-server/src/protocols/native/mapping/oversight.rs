@@ -15,7 +15,7 @@ use crate::protocols::moderation::{Asked, Told};
 pub fn report(asked: v1::Report) -> Result<Asked, Rejection> {
     let v1::Report { room, seq, reason } = asked;
     let reason = explanation(&reason, false)?.to_owned();
-    Ok(Asked::Report { room: room_id(room)?, seq: Seq(seq), reason })
+    Ok(Asked::Report { room: room_id(room)?, seq: Seq::said(seq), reason })
 }
 
 /// A page of reports.

@@ -20,7 +20,9 @@ pub fn asked(request: Request) -> Result<What, Rejection> {
         Request::OpenDirect(v1::OpenDirect { user, name }) => {
             What::OpenDirect { target: super::moderation::target(user, name)? }
         }
-        Request::Read(v1::Read { room, seq }) => What::Read { room: room_id(room)?, seq: Seq(seq) },
+        Request::Read(v1::Read { room, seq }) => {
+            What::Read { room: room_id(room)?, seq: Seq::said(seq) }
+        }
         Request::SetLevel(v1::SetLevel { room, level }) => {
             What::SetLevel { room: room_id(room)?, level: level_of(level)? }
         }
