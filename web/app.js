@@ -2,6 +2,7 @@
 
 import { Client } from "./client.js";
 import { size, Uploads } from "./files.js";
+import { guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
 import { button, element, items, show } from "./lines.js";
@@ -15,8 +16,9 @@ const clock = {
   after: (ms, what) => setTimeout(what, ms),
   cancel: (timer) => clearTimeout(timer),
 };
+const openSocket = () => new WebSocket(socketAddress, "throng.v1.json");
 const client = new Client({
-  openSocket: () => new WebSocket(socketAddress, "throng.v1.json"),
+  openSocket,
   clock,
   random: Math.random,
   storage: { kept: localStorage, tab: sessionStorage },
@@ -33,6 +35,8 @@ let following = true;
 let shownRoom = null;
 let waiting = false;
 let ticking = null;
+/** How long one may be a guest here, once that is known. */
+let guestMs = null;
 const given = takeLink();
 
 /** One painting for all changes of a moment; a page in the background paints too, but seldom. */
@@ -81,9 +85,22 @@ function renderEntry() {
   $("name").required = !reset;
   for (const id of ["name", "name-label", "do-login", "do-signup"]) $(id).hidden = Boolean(reset);
   $("do-reset").hidden = !reset;
+  offerGuests();
   $("entry-notice").textContent = client.notice?.text ?? (is === "off" ? "" : stateText());
   shownRoom = null;
   document.title = "Throng";
+}
+
+/** Asked once, when somebody stands before the door. */
+function offerGuests() {
+  if (guestMs === null) {
+    guestMs = 0;
+    guestTime(openSocket).then((ms) => {
+      guestMs = ms;
+      soon();
+    });
+  }
+  $("do-guest").hidden = guestMs === 0 || Boolean(given.reset);
 }
 
 function renderChat() {
@@ -92,7 +109,9 @@ function renderChat() {
   $("state").dataset.is = client.user && is === "open" ? "open" : "other";
   renderCountdown();
   $("hurry").hidden = is !== "waiting" && is !== "ended";
-  $("me").textContent = client.user?.name ?? "";
+  const guest = isGuest(client.user);
+  $("me").textContent = `${client.user?.name ?? ""}${guest ? " (guest)" : ""}`;
+  for (const id of ["account", "create-form"]) $(id).hidden = guest;
   $("notice").textContent = client.notice?.text ?? "";
   renderRooms();
   renderHits();
@@ -227,7 +246,7 @@ function renderRoom(room) {
 
 /** The files that are to be sent with the next message. */
 function renderUploads(room) {
-  $("attach").hidden = !room || !client.limits.file_bytes;
+  $("attach").hidden = !room || !client.limits.file_bytes || isGuest(client.user);
   $("uploads").hidden = !room || uploads.list.length === 0;
   $("send").disabled = !uploads.ready;
   const under = uploads.list.filter((one) => one.state === "sending" || one.state === "waiting").length;
@@ -264,7 +283,8 @@ function uploadRow(one) {
 }
 
 function attach(files) {
-  if (client.open !== null && client.limits.file_bytes && files.length > 0) uploads.add(files, client.limits);
+  if (isGuest(client.user) || files.length === 0) return;
+  if (client.open !== null && client.limits.file_bytes) uploads.add(files, client.limits);
 }
 
 function renderEmpty(room) {
@@ -308,6 +328,11 @@ $("entry-form").addEventListener("submit", (event) => {
   else if (event.submitter?.value === "signup") client.signUp(name, password, given.link ?? "");
   else client.logIn(name, password);
   $("password").value = "";
+});
+
+$("do-guest").addEventListener("click", () => {
+  const name = $("name").value.trim();
+  if (name === "" || $("name").reportValidity()) client.lookIn(name);
 });
 
 $("log-out").addEventListener("click", () => {

@@ -2,6 +2,7 @@
 // text goes in as text; nothing that anybody wrote is ever read as markup.
 
 import { names } from "./files.js";
+import { isGuest } from "./guests.js";
 
 /** The items to show: events, then what is said here and is not yet one. */
 export function items(timeline) {
@@ -17,9 +18,13 @@ function text(body, files) {
   return files.length > 0 && body === names(files) ? "" : body;
 }
 
+function called(user) {
+  return isGuest(user ?? null) ? `${user.name} (guest)` : user?.name ?? "?";
+}
+
 /** What an event says; nothing for kinds that this version does not know. */
 function told({ message, joined, left, created, moderated, set }, timeline) {
-  if (message?.deleted) return { who: message.from?.name ?? "?", text: "(deleted)", state: "deleted" };
+  if (message?.deleted) return { who: called(message.from), text: "(deleted)", state: "deleted" };
   if (message) {
     const files = message.attachments ?? [];
     const said = message.edited ? `${message.body} (edited)` : text(message.body, files);
@@ -27,10 +32,10 @@ function told({ message, joined, left, created, moderated, set }, timeline) {
     const reactions = message.reactions ?? [];
     const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
     const shown = JSON.stringify([message.edited ?? 0, quote, given]);
-    return { who: message.from?.name ?? "?", text: said, quote, files, reactions, shown };
+    return { who: called(message.from), text: said, quote, files, reactions, shown };
   }
-  if (joined) return { text: `${joined.user?.name ?? "?"} joined` };
-  if (left) return { text: `${left.user?.name ?? "?"} left` };
+  if (joined) return { text: `${called(joined.user)} joined` };
+  if (left) return { text: `${called(left.user)} left` };
   if (created) return { text: `${created.by?.name ?? "?"} made the room` };
   if (moderated) {
     const did = ACTS[moderated.act] ?? "did something to";

@@ -48,6 +48,12 @@ pub enum Command {
         /// Which room.
         room: RoomId,
     },
+    /// Forget the marks of a guest that has gone for good. No client asks it; the server does, when
+    /// the guest's time to be remembered is over.
+    Forget {
+        /// Which room.
+        room: RoomId,
+    },
     /// Say something.
     Post {
         /// Where.
@@ -128,6 +134,7 @@ impl Command {
             | Self::Direct { room, .. }
             | Self::Join { room }
             | Self::Leave { room }
+            | Self::Forget { room }
             | Self::Post { room, .. }
             | Self::Edit { room, .. }
             | Self::Delete { room, .. }
@@ -141,9 +148,11 @@ impl Command {
     /// Whether it counts as a send against its account's rate: whatever is told to a whole room.
     pub fn is_send(&self) -> bool {
         match self {
-            Self::Create { .. } | Self::Direct { .. } | Self::Join { .. } | Self::Leave { .. } => {
-                false
-            }
+            Self::Create { .. }
+            | Self::Direct { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Forget { .. } => false,
             Self::Post { .. }
             | Self::Edit { .. }
             | Self::Delete { .. }

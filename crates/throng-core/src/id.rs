@@ -7,6 +7,10 @@ pub const ROOM_ID_MAX: u32 = (1 << 23) - 1;
 /// The largest place in a room, for the same reason.
 pub const SEQ_MAX: u64 = (1 << 40) - 1;
 
+/// Guests are numbered from here on, accounts below: an account's number never gets so far (there are
+/// at most a thousand million), and no table need be asked which of the two somebody is.
+pub const GUESTS_FROM: u64 = 1 << 40;
+
 /// A room, numbered from 1 by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(u32);
@@ -23,7 +27,7 @@ impl RoomId {
     }
 }
 
-/// An account, numbered from 1 by the server.
+/// An account, numbered from 1 by the server, or a guest, numbered from `GUESTS_FROM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(u64);
 
@@ -31,6 +35,11 @@ impl UserId {
     /// `None` for 0 and above `i64::MAX`, which no table here can hold.
     pub fn new(number: u64) -> Option<Self> {
         (1..=i64::MAX as u64).contains(&number).then_some(Self(number))
+    }
+
+    /// Whether it is one without an account.
+    pub fn is_guest(self) -> bool {
+        self.0 >= GUESTS_FROM
     }
 
     /// The number on the wire and on disk.

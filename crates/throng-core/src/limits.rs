@@ -63,6 +63,11 @@ pub const INVITATION_HOURS: u32 = 72;
 pub const PASSWORD_LINK_HOURS: u32 = 24;
 /// What is typed to search for, in bytes: more is pasted by mistake.
 pub const SEARCH_LEN_MAX: usize = 256;
+/// How long a guest that has gone is remembered, in hours: its name is given to nobody, and where it was
+/// banned nobody comes in as a guest from its address.
+pub const GUEST_REMEMBERED_HOURS: u32 = 168;
+/// Guests that have gone and are remembered; beyond it those that went first are forgotten sooner.
+pub const GUESTS_REMEMBERED_MAX: usize = 100_000;
 /// Words of one search: each is looked up by itself.
 pub const SEARCH_WORDS_MAX: usize = 32;
 /// A beginning of a word, in characters: a single letter begins a good part of all words.
@@ -193,6 +198,12 @@ settable_limits! {
     logins_per_minute_account: u32 = 5, 1..=1_000_000;
     /// Logins and sign-ups a minute from one address.
     logins_per_minute_address: u32 = 20, 1..=1_000_000;
+    /// Guests at a time, where `guests` is `on`.
+    guests_max: u32 = 1_000, 1..=1_000_000;
+    /// How long one is a guest, milliseconds; then its connections are closed and it leaves its rooms.
+    guest_lifetime_ms: u64 = 3_600_000, 1_000..=604_800_000;
+    /// Guests a minute from one address: who is sent away should not be back at once as somebody else.
+    guests_per_minute_address: u32 = 5, 1..=1_000_000;
     /// Refusals in a row after which a connection is ended.
     refusals_max: u32 = 100, 1..=1_000_000;
     /// Searches that wait while others are answered, two at a time; beyond it `busy`.

@@ -126,6 +126,8 @@ rejections! {
     BadLink = 261, "bad_link", "the link is not valid any more; ask for another one";
     /// The account has no such session.
     NoSuchSession = 262, "no_such_session", "there is no such session";
+    /// This server takes nobody without an account.
+    NoGuests = 263, "no_guests", "this server takes no guests; log in or sign up";
     /// This server keeps no search index.
     SearchOff = 245, "search_off", "search is switched off on this server";
     /// Sent faster than allowed; retry after the time given.

@@ -42,12 +42,18 @@ impl Person {
     pub fn after(event: &Event, was: Option<Self>) -> Option<Self> {
         let standing = was.map_or(Standing::default(), Self::standing);
         match &event.kind {
-            EventKind::Joined { .. } => {
-                // Who made a room joins it at its second place, and is its owner.
-                let role = if event.seq == Seq(2) { Role::Owner } else { Role::Member };
+            EventKind::Joined { who } => {
+                let role = match who.id.is_guest() {
+                    true => Role::Visitor,
+                    // Who made a room joins it at its second place, and is its owner.
+                    false if event.seq == Seq(2) => Role::Owner,
+                    false => Role::Member,
+                };
                 let standing = standing.without(Standing::INVITED).as_role(role);
                 Some(Self::new(event.seq, standing))
             }
+            // One who had gone already is forgotten: see `Command::Forget`.
+            EventKind::Left { .. } if standing.role().is_none() => None,
             EventKind::Left { .. } => Self::outside(standing.outside()),
             EventKind::Moderated { act, .. } => {
                 let now = act.applied(standing);
@@ -243,8 +249,8 @@ impl Room {
                 Some(self.change(who.id, event))
             }
             EventKind::Left { who } => {
-                if self.joined(who.id).is_none() {
-                    return Err(misfit("one who is no member leaves"));
+                if self.standing(who.id).is_nothing() {
+                    return Err(misfit("one who is nobody here leaves"));
                 }
                 Some(self.change(who.id, event))
             }

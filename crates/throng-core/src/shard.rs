@@ -389,6 +389,7 @@ impl Shard {
             Command::Direct { room, with } => self.direct(*room, who, with, turn),
             Command::Join { room } => self.join(*room, who, turn),
             Command::Leave { room } => self.leave(*room, who, turn),
+            Command::Forget { room } => self.forget(*room, who, turn),
             Command::Post { room, .. } => self.post(*room, request, facts, turn),
             Command::Edit { room, of, body } => {
                 self.edit(*room, who, (*of, Some(body)), facts, turn)

@@ -118,6 +118,7 @@ impl World {
         let of = Seq(rng.random_range(0..head + 3));
         let command = match rng.random_range(0..20) {
             0..3 => Command::Join { room },
+            3 if rng.random_bool(0.3) => Command::Forget { room },
             3 => Command::Leave { room },
             4 => Command::Edit { room, of, body: Body::parse("edited").expect("a short text") },
             5 => Command::Delete { room, of },

@@ -72,7 +72,8 @@ impl Model {
                 }
                 EventKind::Left { who } => {
                     let (_, standing) = people.entry(who.id).or_default();
-                    *standing = standing.outside();
+                    let there = standing.role().is_some();
+                    *standing = if there { standing.outside() } else { Standing::default() };
                 }
                 EventKind::Moderated { who, act, .. } => {
                     let (_, standing) = people.entry(who.id).or_default();
@@ -145,6 +146,17 @@ impl Model {
         self.at = self.at.max(now.at);
     }
 
+    fn forget(&mut self, room: RoomId, who: &Author) -> Outcome {
+        let standing = self.standing(room, who.id);
+        if self.head(room) == Seq(0) {
+            return Err(Rejection::NoSuchRoom);
+        }
+        if standing.role().is_some() || !standing.is_marked() {
+            return Err(Rejection::NoSuchUser);
+        }
+        Ok(Reply::Left { seq: self.happen(room, EventKind::Left { who: who.clone() }, false) })
+    }
+
     /// Decides one request. Where the window's edge leaves it open whether a post is a repeat,
     /// `actual` decides; all else must be as said here.
     pub fn decide(&mut self, request: &Request, actual: Outcome) -> Outcome {
@@ -157,14 +169,15 @@ impl Model {
             let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
             return Ok(Reply::Created { seq });
         }
-        if let Command::Direct { with, .. } = &request.command {
-            return self.direct(room, who, with);
+        match &request.command {
+            Command::Direct { with, .. } => return self.direct(room, who, with),
+            Command::Forget { .. } => return self.forget(room, who),
+            _ => {}
         }
         if self.head(room) == Seq(0) {
             return Err(Rejection::NoSuchRoom);
         }
         let operation = match &request.command {
-            Command::Create { .. } | Command::Direct { .. } => unreachable!("answered above"),
             Command::Join { .. } => Operation::Join,
             Command::Leave { .. } => Operation::Leave,
             Command::Post { .. } => Operation::Post,
@@ -176,6 +189,7 @@ impl Model {
             Command::Pin { on: false, .. } => Operation::Unpin,
             Command::Moderate { act, .. } => act.operation(),
             Command::Set { settings, .. } => settings.operation(),
+            _ => unreachable!("answered above"),
         };
         permit(operation, self.standing(room, who.id), self.policy(room))?;
         let members = self.members(room);
@@ -211,9 +225,7 @@ impl Model {
                 let (by, settings) = (who.clone(), settings.clone());
                 self.applied(room, EventKind::Set { by, settings })
             }
-            (Command::Create { .. } | Command::Direct { .. }, _) => {
-                unreachable!("answered above")
-            }
+            _ => unreachable!("answered above"),
         }
     }
 

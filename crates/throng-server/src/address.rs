@@ -111,6 +111,18 @@ impl From<IpAddr> for AddressKey {
     }
 }
 
+impl AddressKey {
+    /// As it is kept on disk.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// From what `to_bytes` gave.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
 impl fmt::Display for AddressKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         IpAddr::V6(Ipv6Addr::from_bits(self.0)).to_canonical().fmt(f)

@@ -7,6 +7,7 @@
 mod files;
 mod flights;
 mod folder;
+mod guests;
 mod leaving;
 mod links;
 mod moderation;
@@ -14,13 +15,14 @@ mod presence;
 mod reading;
 mod search;
 mod start;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 
 use throng_core::rights::Operation;
 use throng_core::session::Rate;
 use throng_core::{
-    Author, Command, Epoch, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
+    Act, Author, Command, Epoch, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
     UserId, Username,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -165,7 +167,11 @@ impl App {
         if with.id == from.id {
             return Err(Rejection::BadArgument);
         }
-        if !self.contacts.may_write(from.id, with.id) {
+        if from.id.is_guest() {
+            return Err(Rejection::Forbidden);
+        }
+        // Of two for ever: not with one who will be gone.
+        if with.id.is_guest() || !self.contacts.may_write(from.id, with.id) {
             return Err(Rejection::NotAccepted);
         }
         let (room, held) = self.directory.open(from.id, with.id)?;
@@ -260,9 +266,18 @@ impl App {
     ) -> Result<Submission, Rejection> {
         let Prepared { command, mut held } = prepared.into();
         match &command {
-            Command::Join { room } => held.push(self.directory.may_join(from.id, Some(*room))?),
+            Command::Join { room } => {
+                self.may_come(from.id, *room)?;
+                held.push(self.directory.may_join(from.id, Some(*room))?);
+            }
+            // A room outlives a guest.
+            Command::Create { .. } if from.id.is_guest() => return Err(Rejection::Forbidden),
             Command::Create { .. } => held.push(self.directory.may_join(from.id, None)?),
+            Command::Moderate { act: Act::Ban, who, .. } => {
+                self.auth.accounts().addresses().judged(who.id);
+            }
             Command::Leave { .. }
+            | Command::Forget { .. }
             | Command::Direct { .. }
             | Command::Post { .. }
             | Command::Edit { .. }

@@ -370,6 +370,20 @@ impl Directory {
         self.stands(user, room).0.has(Standing::BANNED)
     }
 
+    /// The rooms that keep a mark of one who does not belong to them.
+    pub fn marks(&self, user: UserId) -> Vec<RoomId> {
+        let belonging = self.belonging(user);
+        let marks = belonging.get(&user).map_or(&[][..], |belongs| &belongs.marks);
+        let outside = marks.iter().filter(|(_, mark)| mark.role().is_none() && mark.is_marked());
+        outside.map(|(room, _)| *room).collect()
+    }
+
+    /// Whether any room keeps a mark of it.
+    pub fn is_marked(&self, user: UserId) -> bool {
+        let belonging = self.belonging(user);
+        belonging.get(&user).is_some_and(|it| it.marks.iter().any(|(_, mark)| mark.is_marked()))
+    }
+
     /// Where an account joined a room that it belongs to.
     pub fn joined(&self, user: UserId, room: RoomId) -> Option<Seq> {
         self.stands(user, room).1

@@ -40,12 +40,13 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 11] = assets![
+const ASSETS: [Asset; 12] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
     "/files.js" = SCRIPT "files.js",
+    "/guests.js" = SCRIPT "guests.js",
     "/here.js" = SCRIPT "here.js",
     "/hits.js" = SCRIPT "hits.js",
     "/lines.js" = SCRIPT "lines.js",

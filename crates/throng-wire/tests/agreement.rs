@@ -489,7 +489,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
 
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let limits =
-        any::<([u32; 11], [u64; 4], [u32; 7])>().prop_map(|(low, window, high)| v1::Limits {
+        any::<([u32; 11], [u64; 5], [u32; 7])>().prop_map(|(low, window, high)| v1::Limits {
             frame_bytes: low[0],
             body_bytes: low[1],
             sends_per_second: low[2],
@@ -506,6 +506,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             file_bytes: window[2],
             file_bytes_per_user: window[3],
             attachments: high[6],
+            guest_ms: window[4],
             ping_interval_ms: high[0],
             ping_timeout_ms: high[1],
             rooms_per_user: high[2],

@@ -111,6 +111,10 @@ impl Shard {
             _ => return Err(Rejection::NoSuchUser),
         }
         outranks(state.standing(by.id), was, Some(act))?;
+        if who.id.is_guest() && matches!(act, Act::SetRole(role) if role > Role::Visitor) {
+            // What is for those with an account is not given to one without; voice is.
+            return Err(Rejection::Forbidden);
+        }
         let now = act.applied(was);
         if now == was && act != Act::DeleteAll {
             return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
@@ -120,6 +124,23 @@ impl Shard {
         }
         let kind = EventKind::Moderated { by: by.clone(), who: who.clone(), act };
         self.applied(slot, kind, turn)
+    }
+
+    /// A guest that has gone for good is remembered no longer. Nobody hears of it: to them it left
+    /// long ago.
+    pub(super) fn forget(
+        &mut self,
+        room: RoomId,
+        who: &Author,
+        turn: &mut Turn,
+    ) -> Result<Reply, Rejection> {
+        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
+        let standing = self.rooms[slot].standing(who.id);
+        if standing.role().is_some() || !standing.is_marked() {
+            return Err(Rejection::NoSuchUser);
+        }
+        let seq = self.happen(slot, EventKind::Left { who: who.clone() }, false, turn)?;
+        Ok(Reply::Left { seq })
     }
 
     /// Changes the settings.

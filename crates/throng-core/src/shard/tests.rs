@@ -2,6 +2,7 @@
 
 mod answered;
 mod direct;
+mod guests;
 
 use alloc::boxed::Box;
 use alloc::format;

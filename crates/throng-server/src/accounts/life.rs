@@ -36,6 +36,9 @@ impl Accounts {
     /// Ends a session of this account. When this returns its token is refused and its connections are
     /// closed.
     pub async fn end_session_of(&self, user: UserId, session: SessionId) -> Result<(), Rejection> {
+        if user.is_guest() && session.0 == user.get() {
+            return self.end_session(session).await;
+        }
         self.change(move |writes, ended| {
             Ok(match writes.end_of(user, session)? {
                 Some(one) => {
@@ -146,7 +149,7 @@ impl Accounts {
         self.change(move |writes, _| writes.offer_administrator(&link, now).map(Ok)).await
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Tables) -> Result<T, AccountsError> + Send + 'static,
     ) -> Result<T, Rejection> {
@@ -166,7 +169,7 @@ impl Accounts {
         .await
     }
 
-    async fn change<T: Send + 'static>(
+    pub(super) async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Writes<'_>, &mut Ended) -> rusqlite::Result<Result<T, Rejection>>
         + Send

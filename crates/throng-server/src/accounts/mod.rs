@@ -6,6 +6,7 @@
 
 pub mod bulk;
 mod cache;
+pub mod guests;
 pub mod life;
 pub mod links;
 mod tables;
@@ -24,6 +25,7 @@ use crate::auth::token::TokenHash;
 use crate::clock::Clock;
 use crate::faults::{Fault, planted};
 use cache::Cache;
+use guests::Addresses;
 use links::LinkKind;
 use tables::Tables;
 use thread::{Job, Keeper};
@@ -79,6 +81,9 @@ pub struct Accounts {
     jobs: Option<mpsc::Sender<Job>>,
     cache: Arc<Cache>,
     watch: Arc<OnceLock<Arc<dyn Watch>>>,
+    addresses: Arc<Addresses>,
+    /// Guests that were gone at start-up.
+    gone: Vec<UserId>,
     clock: Clock,
     /// What other processes have written and was looked at.
     looked_at: AtomicI64,
@@ -110,6 +115,8 @@ impl Accounts {
             Form::Folder(location) => Tables::open(location)?,
             Form::Memory => Tables::in_memory()?,
         };
+        let addresses = Arc::new(Addresses::default());
+        let gone = tables.known_guests(&addresses)?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let cache = Arc::new(Cache::default());
         let watch = Arc::new(OnceLock::new());
@@ -119,7 +126,8 @@ impl Accounts {
             .spawn(move || keeper.run(queue))
             .map_err(|error| AccountsError::io("start the thread of the accounts", &error))?;
         let looked_at = AtomicI64::new(i64::MIN);
-        Ok(Self { jobs: Some(jobs), cache, watch, clock, looked_at, thread: Some(thread) })
+        let (jobs, thread) = (Some(jobs), Some(thread));
+        Ok(Self { jobs, cache, watch, addresses, gone, clock, looked_at, thread })
     }
 
     /// Names those who must hear of ended sessions and failed syncs; once, at start-up.
@@ -155,13 +163,18 @@ impl Accounts {
         self.cache.endings()
     }
 
-    /// The account of that name, in whatever case.
+    /// Guests that were gone when the server started.
+    pub fn gone_before(&self) -> &[UserId] {
+        &self.gone
+    }
+
+    /// The account or the guest of that name, in whatever case.
     pub async fn find(&self, name: &Username) -> Result<Option<Found>, Rejection> {
         let folded = name.fold();
         self.ask(|reply| Job::Find { folded, reply }).await
     }
 
-    /// The account of that number.
+    /// The account or the guest of that number.
     pub async fn known(&self, user: UserId) -> Result<Option<Author>, Rejection> {
         self.ask(|reply| Job::Known { user, reply }).await
     }
@@ -210,7 +223,8 @@ impl Accounts {
     /// Ends a session: when this returns its token is refused everywhere and its connections are
     /// closed. Ending it twice is harmless.
     pub async fn end_session(&self, session: SessionId) -> Result<(), Rejection> {
-        self.ask(|reply| Job::End { session, reply }).await
+        let at = self.clock.wall();
+        self.ask(|reply| Job::End { session, at, reply }).await
     }
 
     /// Keeps a hash of newer parameters in place of the old one. Lost when it cannot be written: the

@@ -11,6 +11,7 @@ use rusqlite::{
 };
 use throng_core::{Author, SessionId, Timestamp, UserId, Username};
 
+use super::guests::{STEP_3, guest_of_session};
 use super::life::SessionInfo;
 use super::{AccountsError, Authenticated, FILE, Found, Location};
 use crate::auth::password::Phc;
@@ -18,7 +19,7 @@ use crate::auth::token::{Token, TokenHash};
 use crate::sqlite::{never_checkpoint_again, set_wal};
 
 /// Version of the tables, in `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// "ThrA": so that another program's file is not taken for ours. Version 1 did not have it.
 const APPLICATION_ID: i32 = 0x5468_7241;
@@ -144,7 +145,7 @@ impl Tables {
             let version = bring_up_to_date(c)?;
             if version <= VERSION {
                 // Touches all, so that a file without them is found out now.
-                c.prepare("SELECT 1 FROM users, sessions, links LIMIT 1")?.exists([])?;
+                c.prepare("SELECT 1 FROM users, sessions, links, guests LIMIT 1")?.exists([])?;
             }
             Ok((version, mode))
         };
@@ -220,12 +221,16 @@ impl Tables {
         let find = || {
             let sql = "SELECT id, name, phc FROM users WHERE folded = ?1 AND rank >= 0";
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement
+            let found = statement
                 .query_row([folded], |row| {
                     let phc: Option<String> = row.get(2)?;
                     Ok(Found { user: author(row, 0)?, phc: phc.map(Phc::stored) })
                 })
-                .optional()
+                .optional()?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            Ok(self.guest_named(folded)?.map(|user| Found { user, phc: None }))
         };
         find().map_err(|error| explain(&error, &self.path))
     }
@@ -233,6 +238,9 @@ impl Tables {
     /// The account of that number.
     pub fn known(&self, user: UserId) -> Result<Option<Author>, AccountsError> {
         let find = || {
+            if user.is_guest() {
+                return self.guest_numbered(user);
+            }
             let sql = "SELECT id, name FROM users WHERE id = ?1 AND rank >= 0";
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_row([user.get() as i64], |row| author(row, 0)).optional()
@@ -250,7 +258,7 @@ impl Tables {
             let sql = "SELECT u.id, u.name, s.id, s.last_used FROM sessions s
                        JOIN users u ON u.id = s.user WHERE s.token = ?1";
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement
+            let found = statement
                 .query_row([token.0.as_slice()], |row| {
                     let session = SessionId(number(row, 2)?);
                     let last_used = number(row, 3)?;
@@ -259,7 +267,12 @@ impl Tables {
                         used_long_ago: at.0.saturating_sub(last_used) > LAST_USED_PRECISION_MS,
                     })
                 })
-                .optional()
+                .optional()?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            let guest = self.guest_of(token, at)?;
+            Ok(guest.map(|known| FoundSession { known, used_long_ago: false }))
         };
         find().map_err(|error| explain(&error, &self.path))
     }
@@ -271,6 +284,12 @@ impl Tables {
         limit: usize,
     ) -> Result<Vec<SessionInfo>, AccountsError> {
         let find = || {
+            if user.is_guest() {
+                let began = self.guest_began(user)?;
+                let one =
+                    |at| SessionInfo { session: SessionId(user.get()), began_at: at, used_at: at };
+                return Ok(began.map(one).into_iter().collect());
+            }
             let sql = "SELECT id, created_at, last_used FROM sessions WHERE user = ?1
                        ORDER BY last_used DESC, id DESC LIMIT ?2";
             let mut statement = self.connection.prepare_cached(sql)?;
@@ -301,7 +320,11 @@ impl Tables {
             let mut is = self.connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?;
             let mut gone = Vec::new();
             for session in sessions {
-                if !is.exists([session.0 as i64])? {
+                let there = match guest_of_session(*session) {
+                    Some(guest) => self.guest_began(guest)?.is_some(),
+                    None => is.exists([session.0 as i64])?,
+                };
+                if !there {
                     gone.push(*session);
                 }
             }
@@ -336,7 +359,7 @@ impl Writes<'_> {
             .0
             .prepare_cached("SELECT 1 FROM users WHERE folded = ?1")?
             .exists([name.fold()])?;
-        if taken {
+        if taken || self.is_guests_name(&name.fold())? {
             return Ok(Err(Refusal::Taken));
         }
         let sql = "INSERT INTO users (name, folded, phc, created_at) VALUES (?1, ?2, ?3, ?4)
@@ -410,12 +433,17 @@ impl Writes<'_> {
         rows.collect()
     }
 
-    /// Ends a session; `None` when it had ended already.
-    pub fn end(&self, session: SessionId) -> rusqlite::Result<Option<(SessionId, TokenHash)>> {
-        self.0
+    /// Ends a session; nothing when it had ended already.
+    pub fn end(&self, session: SessionId, at: Timestamp) -> rusqlite::Result<Ended> {
+        if let Some(guest) = guest_of_session(session) {
+            return self.end_guest(guest, at);
+        }
+        let ended = self
+            .0
             .prepare_cached("DELETE FROM sessions WHERE id = ?1 RETURNING id, token")?
             .query_row([session.0 as i64], ended)
-            .optional()
+            .optional()?;
+        Ok(ended.into_iter().collect())
     }
 
     /// Ends a session, if it is this account's.
@@ -468,8 +496,9 @@ fn bring_up_to_date(c: &Connection) -> rusqlite::Result<i64> {
     }
     c.execute_batch("BEGIN IMMEDIATE")?;
     let steps = match version()? {
-        0 => format!("{SCHEMA}{STEP_2}"),
-        1 => STEP_2.to_owned(),
+        0 => format!("{SCHEMA}{STEP_2}{STEP_3}"),
+        1 => format!("{STEP_2}{STEP_3}"),
+        2 => STEP_3.to_owned(),
         _ => String::new(),
     };
     let stamps =

@@ -73,6 +73,7 @@ pub enum Job {
     },
     End {
         session: SessionId,
+        at: Timestamp,
         reply: Reply<()>,
     },
     Renew {
@@ -309,8 +310,8 @@ fn carry_out(
             ended.extend(writes.end_oldest(user.id, bounds.sessions_max, session)?);
             Ok(after_commit(reply, Ok(Authenticated { user, session })))
         }
-        Job::End { session, reply } => {
-            ended.extend(writes.end(session)?);
+        Job::End { session, at, reply } => {
+            ended.extend(writes.end(session, at)?);
             Ok(after_commit(reply, Ok(())))
         }
         Job::Renew { user, old, new, reply } => {

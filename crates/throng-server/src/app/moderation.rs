@@ -43,6 +43,8 @@ impl App {
             Asked::MakeLink { room, uses, hours } => self.make_link(from, room, uses, hours).await,
             Asked::Links { room } => self.links(from, room).await,
             Asked::EndLink { room, link } => self.end_link(from, room, link).await,
+            // It is kept for as long as the account is.
+            Asked::Block(_) if from.id.is_guest() => Err(Rejection::Forbidden),
             Asked::Block(target) => {
                 let other = self.whom(target).await?;
                 let (one, two) = (from.id, other.id);

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use throng_core::session::Rate;
 use throng_core::shard::{Restored, Shard};
-use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, SessionId, Topic};
+use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, Topic};
 use tokio::sync::mpsc;
 
 use super::folder::lock_folder;
+use super::watch::SessionsWatch;
 use super::{App, ShardDoor, files, search, shard_of};
-use crate::accounts::{self, AccountsError, Watch};
-use crate::auth::{Auth, AuthError};
+use crate::accounts;
+use crate::auth::{Auth, AuthError, Guests};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::contacts::Contacts;
@@ -216,6 +217,7 @@ impl App {
         self.start_sweep();
         self.start_presence();
         self.start_looking_outside();
+        self.start_ending_guests();
         self
     }
 
@@ -422,6 +424,7 @@ fn open_auth(
     };
     let metrics = Arc::clone(metrics);
     let auth = Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), metrics)?;
+    let auth = auth.with_guests(settings.guests);
     auth.accounts().watch(Arc::new(SessionsWatch::new(sessions, fatal)));
     Ok(auth)
 }
@@ -436,10 +439,17 @@ fn open_search(
     search::open(settings, (folder, disk.log.epoch()), events, clock)
 }
 
-/// What is allowed; in memory, where nothing is kept on disk, no file is, and clients are told so.
+/// What is allowed; in memory, where nothing is kept on disk, no file is, and where no guests are taken
+/// none stays for a moment, and clients are told so.
 fn limits_of(settings: &Settings) -> Limits {
-    let limits = settings.limits.clone();
-    if settings.memory { Limits { file_len_max: 0, ..limits } } else { limits }
+    let mut limits = settings.limits.clone();
+    if settings.memory {
+        limits.file_len_max = 0;
+    }
+    if settings.guests == Guests::Off {
+        limits.guest_lifetime_ms = 0;
+    }
+    limits
 }
 
 /// The shards while their rooms are put back.
@@ -553,28 +563,5 @@ impl Threads {
             doors.push(ShardDoor { queue, fanout });
         }
         Ok(doors.into_boxed_slice())
-    }
-}
-
-/// Closes the connections of sessions that end.
-#[derive(Debug)]
-struct SessionsWatch {
-    sessions: Arc<Sessions>,
-    fatal: Fatal,
-}
-
-impl SessionsWatch {
-    fn new(sessions: &Arc<Sessions>, fatal: &Fatal) -> Self {
-        Self { sessions: Arc::clone(sessions), fatal: fatal.clone() }
-    }
-}
-
-impl Watch for SessionsWatch {
-    fn session_ended(&self, session: SessionId) {
-        self.sessions.end(session);
-    }
-
-    fn sync_failed(&self, error: &AccountsError) {
-        self.fatal.sync_failed(error);
     }
 }

@@ -146,6 +146,10 @@ impl Auth {
         from: AddressKey,
         password: String,
     ) -> Result<Phc, Rejection> {
+        if who.user.id.is_guest() {
+            // It has none, and no account for which to set one.
+            return Err(Rejection::Forbidden);
+        }
         let password = Password::parse(password)?;
         let place = self.hashing.place()?;
         self.throttles.login(&who.user.name.fold(), from, self.clock.now())?;

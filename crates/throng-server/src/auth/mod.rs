@@ -5,6 +5,7 @@
 //! writes a password, a token or a name into a log line.
 
 pub mod account;
+mod guest;
 pub mod hashing;
 pub mod password;
 mod throttle;
@@ -34,6 +35,9 @@ pub struct Auth {
     dummy: Phc,
     clock: Clock,
     sign_up: SignUp,
+    guests: Guests,
+    guests_max: u32,
+    guest_lifetime_ms: u64,
 }
 
 /// Who may make an account.
@@ -45,6 +49,15 @@ pub enum SignUp {
     Invite,
     /// Nobody, but for the first administrator.
     Closed,
+}
+
+/// Whether who has no account may look in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    /// For a while.
+    On,
+    /// Nobody.
+    Off,
 }
 
 /// A login that went well.
@@ -88,7 +101,16 @@ impl Auth {
             dummy: Phc::dummy().map_err(AuthError::Chance)?,
             clock,
             sign_up,
+            guests: Guests::Off,
+            guests_max: limits.guests_max,
+            guest_lifetime_ms: limits.guest_lifetime_ms,
         })
+    }
+
+    /// The same, and guests are taken or not.
+    #[must_use]
+    pub fn with_guests(self, guests: Guests) -> Self {
+        Self { guests, ..self }
     }
 
     /// The accounts behind it, to be watched and for figures.

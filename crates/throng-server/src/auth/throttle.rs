@@ -1,7 +1,7 @@
 //! How often one account may be tried, one address may try, and one account may ask over HTTP.
 //!
 //! Neighbours: `auth` asks before it spends anything on a password; REST asks for each request,
-//! where a connection has a rate of its own. The memory is three fixed tables
+//! where a connection has a rate of its own. The memory is four fixed tables
 //! of eight-byte slots, found by a secret hash of the key: nothing grows, nothing must be swept. Two
 //! keys that meet in a slot share its rate, which an attacker cannot arrange without the secret.
 
@@ -22,6 +22,7 @@ const SLOTS: usize = 1 << 16;
 pub struct Throttles {
     accounts: Table,
     addresses: Table,
+    guests: Table,
     requests: Table,
 }
 
@@ -31,6 +32,7 @@ impl Throttles {
         Self {
             accounts: Table::new(Rate::per_minute(limits.logins_per_minute_account)),
             addresses: Table::new(Rate::per_minute(limits.logins_per_minute_address)),
+            guests: Table::new(Rate::per_minute(limits.guests_per_minute_address)),
             requests: Table::new(Rate::requests(limits)),
         }
     }
@@ -44,6 +46,11 @@ impl Throttles {
     /// One sign-up.
     pub fn sign_up(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
         self.addresses.take(&from, now)
+    }
+
+    /// One guest that comes in.
+    pub fn guest(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
+        self.guests.take(&from, now)
     }
 
     /// One request over HTTP.

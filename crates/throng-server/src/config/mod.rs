@@ -16,7 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::address::TrustedProxies;
-use crate::auth::SignUp;
+use crate::auth::{Guests, SignUp};
 pub use table::{SETTINGS, Setting, Value};
 
 /// Everything that can be set.
@@ -43,6 +43,8 @@ pub struct Settings {
     /// Who may make an account; `None`: anyone, where only this machine can reach the server, else
     /// nobody.
     pub sign_up: Option<SignUp>,
+    /// Who has no account may look in, for a while.
+    pub guests: Guests,
     /// What becomes of the messages of an account that is deleted.
     pub deleted_messages: Fate,
     /// How log lines are written.
@@ -84,6 +86,7 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             sign_up: None,
+            guests: Guests::Off,
             deleted_messages: Fate::Kept,
             log_format: LogFormat::Text,
             log_level: "info".into(),

@@ -9,7 +9,7 @@ use throng_core::limits::SETTABLE;
 
 use super::{Fate, LogFormat, Settings};
 use crate::address::{Cidr, TrustedProxies};
-use crate::auth::SignUp;
+use crate::auth::{Guests, SignUp};
 
 /// More shards than cores only add turns to sync.
 pub(super) const SHARDS_MAX: usize = 64;
@@ -263,6 +263,25 @@ fn accounts() -> Vec<Setting> {
                     "open" => Some(SignUp::Open),
                     "invite" => Some(SignUp::Invite),
                     "closed" => Some(SignUp::Closed),
+                    _ => return Err(value.to_string()),
+                };
+                Ok(())
+            },
+        ),
+        setting(
+            "guests",
+            "Who has no account may look in, under a name and for a while (`limits.guest_lifetime_ms`): \
+             hears and speaks in rooms as a visitor, makes none, sends no files and is sent no direct \
+             messages. Off by default: it is for rooms where those who keep order are about.",
+            "'on' or 'off'",
+            |settings| match settings.guests {
+                Guests::On => "\"on\"".into(),
+                Guests::Off => "\"off\"".into(),
+            },
+            |settings, value| {
+                settings.guests = match value.text()? {
+                    "on" => Guests::On,
+                    "off" => Guests::Off,
                     _ => return Err(value.to_string()),
                 };
                 Ok(())

@@ -117,6 +117,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let kind = match what {
             What::Register { .. }
             | What::ResetPassword { .. }
+            | What::EnterAsGuest { .. }
             | What::Login { .. }
             | What::Authenticate { .. } => Sort::Identity,
             What::Command { command, .. } if command.is_send() => Sort::Send,
@@ -185,9 +186,10 @@ impl<P: Protocol + Unpin> Connection<P> {
         let app = Arc::clone(&self.app);
         let address = self.address;
         match what {
-            What::Register { .. } | What::ResetPassword { .. } | What::Login { .. } => {
-                come_in(app, re, what, address)
-            }
+            What::Register { .. }
+            | What::ResetPassword { .. }
+            | What::EnterAsGuest { .. }
+            | What::Login { .. } => come_in(app, re, what, address),
             What::Account(ask) => self.account(app, re, ask),
             What::DeleteAccount { password } => self.delete_account(app, re, password),
             What::Authenticate { token } => Box::pin(async move {
@@ -372,6 +374,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Logout => true,
         What::Register { .. }
         | What::ResetPassword { .. }
+        | What::EnterAsGuest { .. }
         | What::Account(_)
         | What::Login { .. }
         | What::Authenticate { .. }
@@ -389,7 +392,7 @@ fn needs_quiet(what: &What) -> bool {
     }
 }
 
-/// By a password, old or new.
+/// By a password, old or new, or for a while without.
 fn come_in(app: Arc<App>, re: u32, what: What, address: AddressKey) -> Future_ {
     Box::pin(async move {
         let (auth, endings) = (&app.auth, app.auth.accounts().endings());
@@ -401,6 +404,7 @@ fn come_in(app: Arc<App>, re: u32, what: What, address: AddressKey) -> Future_ {
                 auth.reset_password(&link, password, address).await
             }
             What::Login { name, password } => auth.login(&name, password, address).await,
+            What::EnterAsGuest { name } => auth.enter_as_guest(&name, address).await,
             _ => unreachable!("nobody comes in by it"),
         };
         entered(re, made.map(|login| (login, endings)))

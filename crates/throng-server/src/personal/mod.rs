@@ -140,6 +140,10 @@ impl Personal {
 
     /// Settles who may write to this account; returns when it is durable.
     pub async fn set_writers(&self, user: UserId, writers: Writers) -> Result<(), Rejection> {
+        if user.is_guest() {
+            // Nobody writes to one.
+            return Err(Rejection::Forbidden);
+        }
         let written = self.urgently(|waiting| _ = waiting.writers.insert(user, writers));
         written.await.unwrap_or(Err(Rejection::Unavailable))
     }
@@ -208,6 +212,16 @@ impl Personal {
         let writing = writing.get(&(user, room)).copied();
         let later = [writing, newest].into_iter().flatten();
         Ok(later.fold(written, Kept::with))
+    }
+
+    /// Forgets what is kept of a guest. What is being written at this moment is kept: ask again later.
+    /// Blocks on the tables.
+    pub fn forget(&self, guest: UserId) -> Result<(), Rejection> {
+        self.waiting().kept.retain(|(user, _), _| *user != guest);
+        self.tables().forget(guest).map_err(|trouble| {
+            tracing::error!(?trouble, "cannot forget a guest's notes, trying again");
+            Rejection::Unavailable
+        })
     }
 
     fn urgently(

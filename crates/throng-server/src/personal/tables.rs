@@ -75,6 +75,13 @@ impl Tables {
         Ok(Kept { read: (seq > 0).then_some(Marker { seq: Seq(seq), n }), level })
     }
 
+    /// Forgets all of an account.
+    pub fn forget(&self, user: UserId) -> Result<(), Trouble> {
+        let delete = "DELETE FROM rooms WHERE user = ?1";
+        self.0.prepare_cached(delete)?.execute([user.get() as i64])?;
+        Ok(())
+    }
+
     /// Writes all of it, synced, or nothing.
     pub fn write(
         &mut self,

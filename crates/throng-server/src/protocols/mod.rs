@@ -103,6 +103,11 @@ pub enum What {
     },
     /// About one's account, or the server's.
     Account(AccountAsk),
+    /// Look in without an account.
+    EnterAsGuest {
+        /// As given; empty for one that is made up.
+        name: String,
+    },
     /// Log in by password.
     Login {
         /// As given.

@@ -97,6 +97,9 @@ pub async fn create(
         return Ok(other);
     }
     let user = caller.user.id;
+    if user.is_guest() {
+        return Err(Refusal(Rejection::Forbidden));
+    }
     let len = number(&headers, &LENGTH).ok_or(Rejection::BadArgument)?;
     let name = name(&headers)?;
     if len > app.limits.file_len_max {

@@ -16,6 +16,7 @@ mod file;
 #[cfg(test)]
 mod file_tests;
 mod files;
+mod guests;
 mod health;
 mod links;
 mod members;
@@ -71,6 +72,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/sessions/current", delete(sessions::end))
         .route("/sessions/{session}", delete(sessions::end_one))
         .route("/account", delete(account::end))
+        .route("/guests", post(guests::create))
         .route("/password", put(account::change_password).post(account::reset_password))
         .route("/invitations", post(account::invite).delete(account::end_invitations))
         .route("/rooms", get(rooms::list).post(rooms::create))

@@ -9,6 +9,7 @@ mod delivery;
 mod descriptors;
 mod direct;
 mod fields;
+mod guests;
 mod keeping;
 mod limits;
 mod links;

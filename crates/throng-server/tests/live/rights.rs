@@ -8,16 +8,18 @@ use std::net::TcpStream;
 use serde_json::Value;
 use throng_core::rights::{Operation, permit};
 use throng_core::{Kind, Policy, Rejection, Role, Speak as Speaks, Standing, Visibility};
+use throng_server::auth::Guests;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::{self, Act};
 
 use super::Server;
 use super::client::{Client, Speak, post};
+use super::guests::guest;
 use super::moderation::{applied, moderate};
 
-/// Who asks: a name for the reader, and where the asker stands.
-const PEOPLE: [(&str, u8); 11] = [
+/// Who asks: a name for the reader, and where the asker stands. A guest is a visitor like others.
+const PEOPLE: [(&str, u8); 13] = [
     ("owner", 4),
     ("moderator", 3),
     ("member", 2),
@@ -29,6 +31,8 @@ const PEOPLE: [(&str, u8); 11] = [
     ("stranger", 0),
     ("banned", 0x20),
     ("invited", 0x40),
+    ("guest", 1),
+    ("guest-with-voice", 1 | 0x10),
 ];
 
 fn standing(byte: u8) -> Standing {
@@ -46,8 +50,11 @@ pub struct Person {
 
 impl Person {
     pub fn new(server: &Server, name: &'static str, byte: u8) -> Self {
-        let mut first = server.connect(Speak::Json);
-        first.register(name);
+        let first = if name.starts_with("guest") {
+            guest(server, Speak::Json, name)
+        } else {
+            server.join_in(Speak::Json, name)
+        };
         let (user, token) = (first.user, first.token.clone());
         let mut connections = vec![first];
         for speak in [Speak::Protobuf, Speak::Raw] {
@@ -429,6 +436,7 @@ impl Scene<'_> {
 
 pub fn server() -> Server {
     Server::with(|settings| {
+        settings.guests = Guests::On;
         settings.limits.sends_burst = 1_000_000;
         settings.limits.sends_per_second = 1_000_000;
         settings.limits.requests_burst = 1_000_000;

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 45")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 45")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -111,6 +111,8 @@ pub mod client_frame {
         EndInvitations(super::EndInvitations),
         #[prost(message, tag = "66")]
         DeleteAccount(super::DeleteAccount),
+        #[prost(message, tag = "67")]
+        EnterAsGuest(super::EnterAsGuest),
         #[prost(message, tag = "45")]
         Search(super::Search),
     }
@@ -204,6 +206,16 @@ pub struct ResetPassword {
 pub struct DeleteAccount {
     #[prost(string, tag = "1")]
     pub password: ::prost::alloc::string::String,
+}
+/// Look in without an account, where the server takes guests (`guest_ms` of its limits). Replied with
+/// `session`; what its token stands for ends by itself after that time, and with `logout`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnterAsGuest {
+    /// As an account's; empty for one that the server makes up.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
 }
 /// A link by which others may sign up; for administrators. Replied with `invitation`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -874,6 +886,9 @@ pub struct Limits {
     /// Files of one message.
     #[prost(uint32, tag = "42")]
     pub attachments: u32,
+    /// How long one may be a guest; 0 where none are taken.
+    #[prost(uint64, tag = "60")]
+    pub guest_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {

@@ -32,18 +32,12 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Login(v1::Login { name, password }) => What::Login { name, password },
         Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
         Request::Logout(v1::Logout {}) => What::Logout,
-        Request::CreateRoom(v1::CreateRoom { name, kind }) => {
-            What::CreateRoom { name: RoomName::parse(&name)?, kind: kind_of(kind)? }
-        }
-        Request::ListRooms(v1::ListRooms { after, limit, mine }) => {
-            What::ListRooms { after, limit, mine }
-        }
+        Request::CreateRoom(asked) => create_room(&asked)?,
+        Request::ListRooms(asked) => list_rooms(asked),
         Request::Join(v1::Join { room }) => durable(Command::Join { room: room_id(room)? }),
         Request::Leave(v1::Leave { room }) => durable(Command::Leave { room: room_id(room)? }),
         Request::Post(post) => self::post(post)?,
-        Request::History(v1::History { room, before, after, limit }) => {
-            What::History { room: room_id(room)?, span: span(before, after)?, limit }
-        }
+        Request::History(asked) => history(asked)?,
         Request::Search(asked) => search::asked(&asked)?,
         Request::Subscribe(v1::Subscribe { room, from }) => {
             What::Subscribe { room: room_id(room)?, from: from.map(position_of) }
@@ -73,6 +67,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::ListBlocked(asked) => What::Moderation(oversight::list_blocked(asked)),
         Request::ResetPassword(asked) => account::reset_password(asked),
         Request::DeleteAccount(asked) => account::delete(asked),
+        Request::EnterAsGuest(v1::EnterAsGuest { name }) => What::EnterAsGuest { name },
         Request::ListSessions(_) => What::Account(AccountAsk::ListSessions),
         Request::EndSession(asked) => What::Account(account::end_session(asked.session)),
         Request::ChangePassword(asked) => What::Account(account::change_password(asked)),
@@ -98,6 +93,20 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
 fn edit(v1::Edit { room, seq, body }: v1::Edit) -> Result<What, Rejection> {
     let (room, body) = (room_id(room)?, Body::parse(body)?);
     Ok(durable(Command::Edit { room, of: Seq::said(seq), body }))
+}
+
+fn create_room(asked: &v1::CreateRoom) -> Result<What, Rejection> {
+    Ok(What::CreateRoom { name: RoomName::parse(&asked.name)?, kind: kind_of(asked.kind)? })
+}
+
+fn list_rooms(asked: v1::ListRooms) -> What {
+    let v1::ListRooms { after, limit, mine } = asked;
+    What::ListRooms { after, limit, mine }
+}
+
+fn history(asked: v1::History) -> Result<What, Rejection> {
+    let v1::History { room, before, after, limit } = asked;
+    Ok(What::History { room: room_id(room)?, span: span(before, after)?, limit })
 }
 
 fn pin(room: u32, seq: u64, on: bool) -> Result<What, Rejection> {
@@ -408,6 +417,7 @@ pub fn welcome(epoch: Epoch, allowed: &Limits) -> v1::Welcome {
             file_bytes: allowed.file_len_max,
             file_bytes_per_user: allowed.files_len_per_user_max,
             attachments: limits::ATTACHMENTS_MAX as u32,
+            guest_ms: allowed.guest_lifetime_ms,
         }),
     }
 }

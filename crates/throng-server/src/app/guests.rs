@@ -1,0 +1,90 @@
+//! Guests in their rooms: who may come in, and how one whose time is over goes.
+//!
+//! Neighbours: `accounts` says whose time is over and which guests come from one place; the rooms'
+//! shards take them out, each in its order. A crash in the middle of it is gone on with after the
+//! next start: a guest is gone when it was found in no room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use throng_core::{Author, Command, Rejection, RoomId, UserId};
+
+use super::App;
+
+/// How often it is looked for those whose time is over.
+const SWEEP: Duration = Duration::from_millis(500);
+const _: () = assert!(SWEEP.as_millis() < 1_000, "a guest is out within a second of its end");
+
+impl App {
+    /// Refuses a guest where another one of its address was banned.
+    pub(super) fn may_come(&self, user: UserId, room: RoomId) -> Result<(), Rejection> {
+        if !user.is_guest() {
+            return Ok(());
+        }
+        let others = self.auth.accounts().addresses().others(user);
+        let banned = others.iter().any(|other| self.directory.is_banned(*other, room));
+        // Who may not see the room must not learn by this that it is there.
+        match self.directory.reading(user, room, throng_core::rights::Operation::Join) {
+            Ok(_) if banned => Err(Rejection::Banned),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has those whose time is over taken out; ends with the runtime.
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for it to end")]
+    pub(super) fn start_ending_guests(self: &Arc<Self>) {
+        let accounts = self.auth.accounts();
+        let judged = |guest| self.directory.is_marked(guest);
+        accounts.addresses().gone(judged, accounts.gone_before());
+        let app = Arc::downgrade(self);
+        let mut ticks = tokio::time::interval(SWEEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                let Some(app) = app.upgrade() else { return };
+                if let Err(rejection) = app.end_guests().await {
+                    let code = rejection.code();
+                    tracing::warn!(code, "guests are still in their rooms, trying again");
+                }
+            }
+        });
+    }
+
+    async fn end_guests(&self) -> Result<(), Rejection> {
+        let accounts = self.auth.accounts();
+        for guest in accounts.guests_going().await? {
+            if self.take_out(&guest).await? {
+                accounts.guest_is_gone(guest.id).await?;
+                let judged = |guest| self.directory.is_marked(guest);
+                accounts.addresses().gone(judged, &[guest.id]);
+            }
+        }
+        for guest in accounts.guests_to_forget().await? {
+            for room in self.directory.marks(guest.id) {
+                match self.carry(guest.clone(), Command::Forget { room }).await {
+                    Ok(_) | Err(Rejection::NoSuchUser) => {}
+                    Err(rejection) => return Err(rejection),
+                }
+            }
+            accounts.forget_guest(guest.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Has it leave its rooms; whether it was in none. What its connections asked before they were
+    /// closed may be decided after this, so that it is looked for once more.
+    async fn take_out(&self, guest: &Author) -> Result<bool, Rejection> {
+        let rooms = self.rooms(guest.id, 0, 0, true).rooms;
+        for room in &rooms {
+            match self.carry(guest.clone(), Command::Leave { room: room.room }).await {
+                Ok(_) | Err(Rejection::NotMember | Rejection::NoSuchRoom) => {}
+                Err(rejection) => return Err(rejection),
+            }
+        }
+        let (personal, user) = (Arc::clone(&self.personal), guest.id);
+        let forgotten = tokio::task::spawn_blocking(move || personal.forget(user)).await;
+        forgotten.unwrap_or(Err(Rejection::Unavailable))?;
+        Ok(rooms.is_empty())
+    }
+}
