@@ -6,6 +6,8 @@ import { guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
 import { button, element, items, show } from "./lines.js";
+import { Manage, picture } from "./manage.js";
+import { Message } from "./message.js";
 import { shower } from "./pictures.js";
 
 const $ = (id) => document.getElementById(id);
@@ -37,7 +39,28 @@ let waiting = false;
 let ticking = null;
 /** How long one may be a guest here, once that is known. */
 let guestMs = null;
+/** The message that the next one answers. */
+let answered = null;
 const given = takeLink();
+const manage = new Manage($, client, sendPicture);
+const message = new Message($, client, (event) => {
+  answered = event;
+  soon();
+  $("body").focus();
+});
+
+/** Sends a picture by itself, apart from those of messages: its id, or why not. */
+function sendPicture(file) {
+  return new Promise((resolve) => {
+    const changed = () => {
+      const [one] = alone.list;
+      if (one?.state === "done") resolve({ id: one.id });
+      if (one?.state === "failed") resolve({ why: `It cannot be sent. ${one.why}` });
+    };
+    const alone = new Uploads({ fetch: (...asked) => fetch(...asked), clock, token, onChange: changed });
+    alone.add([file], { ...client.limits, attachments: 1 });
+  });
+}
 
 /** One painting for all changes of a moment; a page in the background paints too, but seldom. */
 function soon() {
@@ -54,8 +77,8 @@ function soon() {
 /** What the address brought: an invitation or a password's link. It leaves the address bar at once. */
 function takeLink() {
   const said = new URLSearchParams(location.hash.slice(1));
-  const found = { link: said.get("link"), reset: said.get("reset") };
-  if (found.link || found.reset) history.replaceState(null, "", location.pathname);
+  const found = { link: said.get("link"), reset: said.get("reset"), join: said.get("join") };
+  if (found.link || found.reset || found.join) history.replaceState(null, "", location.pathname);
   return found;
 }
 
@@ -70,7 +93,8 @@ function render() {
   $("entry").hidden = inside;
   $("chat").hidden = !inside;
   // Once somebody is in, what the address brought has done its work.
-  if (client.user) Object.assign(given, { link: null, reset: null });
+  if (client.user && given.join) client.joinByLink(given.join);
+  if (client.user) Object.assign(given, { link: null, reset: null, join: null });
   if (inside) renderChat();
   else renderEntry();
 }
@@ -214,7 +238,11 @@ function renderList(list, rows, does) {
 
 function renderRoom(room) {
   $("room-title").textContent = room ? room.name : "No room yet";
-  $("leave").hidden = !room;
+  for (const id of ["leave", "manage-open"]) $(id).hidden = !room;
+  // Of two for ever: there is nothing to settle and nobody goes.
+  if (room?.kind === "direct") for (const id of ["leave", "manage-open"]) $(id).hidden = true;
+  renderPicture(room);
+  renderAnswering(room);
   $("say-form").hidden = !room;
   renderUploads(room);
   $("older").hidden = !room || !room.timeline.more || room.timeline.events.length === 0;
@@ -235,13 +263,32 @@ function renderRoom(room) {
   // Lines may come and go above and below; the one that was on top stays where it is.
   const anchor = $("lines").firstElementChild;
   const was = anchor?.offsetTop;
-  show($("lines"), items(timeline), client.user?.name, (what, origin_id) => client[what](room.id, origin_id), carried);
+  const act = (what, about) => (what === "more" ? message.open(about) : client[what](room.id, about));
+  show($("lines"), items(timeline), client.user?.name, act, carried);
   if (following) scroll.scrollTop = scroll.scrollHeight;
   else if (anchor?.isConnected) scroll.scrollTop += anchor.offsetTop - was;
   renderToHead(room);
   if (following && !document.hidden && room.ready) client.markRead(room.id);
   // Lines that do not fill the page: fetch more, until they do.
   if (room.ready && scroll.scrollHeight <= scroll.clientHeight) older();
+}
+
+function renderPicture(room) {
+  const shown = $("room-title").previousElementSibling;
+  if ((shown?.dataset.hash ?? "") === (room?.avatar ?? "")) return;
+  shown?.remove();
+  if (!room?.avatar) return;
+  const made = picture(room.avatar, room.name);
+  made.dataset.hash = room.avatar;
+  $("room-title").before(made);
+}
+
+/** Which message the next one answers. */
+function renderAnswering(room) {
+  if (answered && answered.room !== room?.id) answered = null;
+  $("answering").hidden = !answered;
+  const { from, body } = answered?.message ?? {};
+  $("answering").firstElementChild.textContent = answered ? `Answers ${from?.name ?? "?"}: ${body.slice(0, 60)}` : "";
 }
 
 /** The files that are to be sent with the next message. */
@@ -377,7 +424,7 @@ $("create-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const name = $("room-name").value.trim();
   if (name === "") return;
-  const reply = await client.create(name);
+  const reply = await client.create(name, $("room-private").checked ? "private" : "public");
   if (reply?.joined) {
     $("room-name").value = "";
     closeRooms();
@@ -402,6 +449,26 @@ $("search-form").addEventListener("submit", (event) => {
 });
 $("hits-more").addEventListener("click", () => client.moreHits());
 $("hits-close").addEventListener("click", () => client.forgetSearch());
+
+$("manage-open").addEventListener("click", () => {
+  const room = client.rooms.get(client.open);
+  if (room) manage.open(room);
+});
+$("answer-not").addEventListener("click", () => {
+  answered = null;
+  soon();
+});
+$("my-picture").addEventListener("change", async () => {
+  const [file] = $("my-picture").files;
+  $("my-picture").value = "";
+  if (!file) return;
+  $("account-notice").textContent = "Sending the picture…";
+  const { id, why } = await sendPicture(file);
+  $("account-notice").textContent = why ?? (await client.setPicture(id));
+});
+$("my-picture-none").addEventListener("click", async () => {
+  $("account-notice").textContent = await client.setPicture("");
+});
 
 $("leave").addEventListener("click", () => {
   const room = client.rooms.get(client.open);
@@ -430,7 +497,8 @@ function say() {
   const files = uploads.take();
   if (body.trim() === "" && files.length === 0) return;
   following = true;
-  client.post(client.open, body, files);
+  client.post(client.open, body, files, answered?.seq ?? 0);
+  answered = null;
   $("body").value = "";
   fit();
 }

@@ -85,6 +85,13 @@ export class Client {
     this.connection.start();
   }
 
+  /** Asks, for a dialog: what is replied, or `says`, for a person. */
+  async does(request) {
+    const reply = await this.#guard(this.connection.request(request));
+    if (!reply) return { says: "The server could not be reached. Please try again." };
+    return reply.rejected ? { ...reply, says: capital(reply.rejected.text) } : reply;
+  }
+
   /** The account's sessions, or none while they cannot be asked for. */
   async sessions() {
     const reply = await this.#guard(this.connection.request({ list_sessions: {} }));
@@ -252,6 +259,8 @@ export class Client {
     const known = event.joined?.user ?? event.message?.from;
     if (known && room.names.size < 2 * NAMES) room.names.set(known.id, known.name);
     if (this.open !== room.id) room.timeline.prune();
+    const { by, words, ...set } = event.set ?? {};
+    Object.assign(room, set);
     if (event.joined) room.members += 1;
     if (event.left || ["kick", "ban"].includes(event.moderated?.act)) room.members -= 1;
     this.#savePending();
@@ -295,10 +304,22 @@ export class Client {
     await this.#listen(room);
   }
 
-  async create(name) {
-    const reply = await this.#ask({ create_room: { name } });
+  async create(name, kind = "public") {
+    const reply = await this.#ask({ create_room: kind === "public" ? { name } : { name, kind } });
     if (reply?.joined) this.#joined(reply.joined, name);
     return reply;
+  }
+
+  /** Joins the private room that a link leads to. */
+  async joinByLink(link) {
+    const reply = await this.#ask({ join_by_link: { link } });
+    if (reply?.joined) this.#joined(reply.joined, `#${reply.joined.room}`);
+  }
+
+  /** What came of it, for a person. `file`: what was sent, or nothing for no picture. */
+  async setPicture(file) {
+    const { says } = await this.does({ set_avatar: { file } });
+    return says ?? (file ? "That is your picture now." : "You have no picture now.");
   }
 
   async join(id, name) {
@@ -457,11 +478,11 @@ export class Client {
     await this.#ask(on ? { react: asked } : { unreact: asked });
   }
 
-  /** `files`: what it carries, as { id, name }; without a text it says their names. */
-  post(id, body, files = []) {
+  /** `files`: what it carries, as { id, name }; without a text it says their names. `answers`: a message's place. */
+  post(id, body, files = [], answers = 0) {
     const room = this.rooms.get(id);
     if (!room) return;
-    room.timeline.say(this.newId(), body.trim() === "" ? names(files) : body, files);
+    room.timeline.say(this.newId(), body.trim() === "" ? names(files) : body, files, answers);
     room.typedAt = null;
     this.#savePending();
     this.#sendNext(room);
@@ -486,11 +507,12 @@ export class Client {
     const line = room.timeline.next;
     if (!line || room.sending || this.connection.state.is !== "open" || !this.user) return;
     room.sending = true;
-    const { origin_id, body, files } = line;
+    const { origin_id, body, files, answers } = line;
     let wait = 0;
     try {
       const post = { room: room.id, body, origin_id };
       if (files.length > 0) post.attachments = files.map((file) => file.id);
+      if (answers) post.in_reply_to = answers;
       const { posted, rejected } = await this.connection.request({ post });
       room.tries = rejected ? (room.tries ?? 0) + 1 : 0;
       if (posted) room.timeline.sent(origin_id, posted.seq);
@@ -520,8 +542,8 @@ export class Client {
   #savePending() {
     const lines = [];
     for (const { id, timeline } of this.rooms.values()) {
-      for (const { origin_id, body, files, state } of timeline.pending) {
-        if (state !== "sent") lines.push({ room: id, origin_id, body, files });
+      for (const { origin_id, body, files, answers, state } of timeline.pending) {
+        if (state !== "sent") lines.push({ room: id, origin_id, body, files, answers });
       }
     }
     if (lines.length > 0) this.storage.tab.setItem(PENDING, JSON.stringify(lines));
@@ -530,10 +552,10 @@ export class Client {
 
   /** What was said before a reload and not known to have arrived. */
   #restorePending() {
-    for (const { room: id, origin_id, body, files } of JSON.parse(this.storage.tab.getItem(PENDING) ?? "[]")) {
+    for (const { room: id, origin_id, body, files, answers } of JSON.parse(this.storage.tab.getItem(PENDING) ?? "[]")) {
       const timeline = this.rooms.get(id)?.timeline;
       const known = timeline?.pending.some((line) => line.origin_id === origin_id);
-      if (timeline && !known) timeline.say(origin_id, body, files);
+      if (timeline && !known) timeline.say(origin_id, body, files, answers);
     }
   }
 }

@@ -68,6 +68,7 @@ const ACTS = {
   unvoice: "took voice from",
   invite: "invited",
   set_role: "made",
+  delete_all: "deleted all messages of",
 };
 
 /**
@@ -101,6 +102,7 @@ function paint(item, line, me, act, carried) {
   parts.push(element("span", {}, line.text));
   if (line.reactions) parts.push(...reactions(line, act));
   if (line.event) parts.push(time(line.event.at));
+  if (line.event?.message && !line.event.message.deleted) parts.push(more(line, act));
   // They are fetched once, whatever else of the line changes.
   if (line.files) parts.push(...(item.carried ??= line.files.map((file) => carried(line.event, file))));
   if (state === "pending") parts.push(element("small", {}, "sending…"));
@@ -125,6 +127,14 @@ function reactions({ event, reactions }, act) {
   first.className = "plain react";
   first.setAttribute("aria-label", "React with a thumb up");
   return [...given, first];
+}
+
+/** What else can be done with a message. */
+function more({ event }, act) {
+  const made = button("⋯", () => act("more", event));
+  made.className = "plain react";
+  made.setAttribute("aria-label", `More about the message of ${event.message.from?.name ?? "?"}`);
+  return made;
 }
 
 export function time(at) {

@@ -110,9 +110,9 @@ export class Timeline {
     return true;
   }
 
-  /** `files`: what it carries, as { id, name }. */
-  say(origin_id, body, files = []) {
-    this.pending.push({ origin_id, body, files, state: "pending" });
+  /** `files`: what it carries, as { id, name }; `answers`: the place of the message that it answers, or 0. */
+  say(origin_id, body, files = [], answers = 0) {
+    this.pending.push({ origin_id, body, files, answers, state: "pending" });
   }
 
   /** The server has it, at this place; the line stays until the event itself is here. */

@@ -40,7 +40,7 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 12] = assets![
+const ASSETS: [Asset; 14] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
@@ -50,6 +50,8 @@ const ASSETS: [Asset; 12] = assets![
     "/here.js" = SCRIPT "here.js",
     "/hits.js" = SCRIPT "hits.js",
     "/lines.js" = SCRIPT "lines.js",
+    "/manage.js" = SCRIPT "manage.js",
+    "/message.js" = SCRIPT "message.js",
     "/pictures.js" = SCRIPT "pictures.js",
     "/style.css" = STYLE "style.css",
     "/timeline.js" = SCRIPT "timeline.js",

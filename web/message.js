@@ -1,0 +1,58 @@
+// What can be done with one message: answered, changed, taken away, pinned, reported. Whether it may be is the
+// server's to say; what it says is shown.
+
+import { element } from "./lines.js";
+
+export class Message {
+  /** `$` finds an element of the page; `answers(event)` is called when one is to be answered. */
+  constructor($, client, answers) {
+    Object.assign(this, { $, client, answers });
+    this.event = null;
+    $("message-close").addEventListener("click", () => $("message").close());
+    $("message-answer").addEventListener("click", () => {
+      $("message").close();
+      this.answers(this.event);
+    });
+    $("edit-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#do({ edit: { ...this.#at(), body: $("edit-body").value } });
+    });
+    $("message-delete").addEventListener("click", () => {
+      if (confirm("Delete this message for all?")) this.#do({ delete: this.#at() });
+    });
+    $("message-pin").addEventListener("click", () => this.#do({ pin: this.#at() }));
+    $("message-unpin").addEventListener("click", () => this.#do({ unpin: this.#at() }));
+    $("report-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#do({ report: { ...this.#at(), reason: $("report-reason").value } }, "Those who keep order here will see it.");
+    });
+    $("message-block").addEventListener("click", () => {
+      const { id, name } = this.event.message.from;
+      const text = `${name} cannot write to you alone any more.`;
+      if (confirm(`Block ${name}?`)) this.#do({ block: { user: id } }, text);
+    });
+  }
+
+  open(event) {
+    this.event = event;
+    const { from, body } = event.message;
+    const mine = from?.id === this.client.user?.id;
+    this.$("message-text").replaceChildren(element("b", {}, from?.name ?? "?"), " ", body.slice(0, 400));
+    this.$("edit-form").hidden = !mine;
+    this.$("edit-body").value = mine ? body : "";
+    for (const id of ["report-form", "message-block"]) this.$(id).hidden = mine;
+    this.$("report-reason").value = "";
+    this.$("message-notice").textContent = "";
+    this.$("message").showModal();
+  }
+
+  #at() {
+    return { room: this.event.room, seq: this.event.seq };
+  }
+
+  async #do(request, done = "") {
+    const { says } = await this.client.does(request);
+    if (!says && done === "") return this.$("message").close();
+    this.$("message-notice").textContent = says ?? done;
+  }
+}

@@ -1,0 +1,66 @@
+// What the dialogs of a room and of a message ask; the page itself is tried by hand (`browsers.mjs`).
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { changes, moderate, wordsOf } from "../manage.js";
+import { Page, Server, settle } from "./world.mjs";
+
+test("an act names somebody once, and a role is given by set_role", () => {
+  assert.deepEqual(moderate(3, "mute", { user: 7 }), { moderate: { room: 3, act: "mute", user: 7 } });
+  const owner = { moderate: { room: 3, act: "set_role", role: "owner", name: "ben" } };
+  assert.deepEqual(moderate(3, "owner", { name: "ben" }), owner);
+});
+
+test("only what was changed is set, so that moderators do not ask for what is the owners'", () => {
+  const was = { topic: "tea", speak: "everyone", history: "members", slow_seconds: 0, words: ["spam"] };
+  assert.equal(changes(1, was, { ...was }), null);
+  const slow = changes(1, was, { ...was, slow_seconds: 30 });
+  assert.deepEqual(slow, { set_room: { room: 1, slow_seconds: 30 } });
+  const words = changes(1, was, { ...was, words: [] });
+  assert.deepEqual(words, { set_room: { room: 1, words: { list: [] } } });
+});
+
+test("a word filter is typed one word to a line", () => {
+  assert.deepEqual(wordsOf(" roses \n\n*spam*\n"), ["roses", "*spam*"]);
+});
+
+test("a dialog is told what came of it, and that the server could not be reached", async () => {
+  const server = new Server();
+  const page = new Page(server);
+  await page.signUp("ada");
+  server.instead = (asked) => (asked.pin ? { rejected: { code: 210, name: "forbidden", text: "your role does not allow that" } } : undefined);
+  const refused = await page.client.does({ pin: { room: 1, seq: 4 } });
+  assert.equal(refused.says, "Your role does not allow that.");
+  server.unreachable = true;
+  server.cut();
+  await settle();
+  const lost = await page.client.does({ pin: { room: 1, seq: 4 } });
+  assert.match(lost.says, /could not be reached/);
+});
+
+test("an answer says which message it answers, also when it is sent again after a cut", async () => {
+  const server = new Server();
+  const page = new Page(server);
+  await page.signUp("ada");
+  await page.client.create("lobby");
+  await settle();
+  page.client.post(1, "first");
+  await settle();
+  page.client.post(1, "answer", [], 3);
+  await settle();
+  const posts = server.requests.filter((asked) => asked.post).map((asked) => asked.post.in_reply_to);
+  assert.deepEqual(posts, [undefined, 3]);
+});
+
+test("what is changed in a room's settings is known at once", async () => {
+  const server = new Server();
+  const page = new Page(server);
+  await page.signUp("ada");
+  await page.client.create("lobby");
+  await settle();
+  server.happen(server.rooms.get(1), { set: { by: { id: 1, name: "ada" }, topic: "tea", slow_seconds: 30, words: 2 } });
+  await settle();
+  const { topic, slow_seconds, words } = page.client.rooms.get(1);
+  assert.deepEqual([topic, slow_seconds, words], ["tea", 30, undefined]);
+});
