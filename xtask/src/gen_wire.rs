@@ -62,7 +62,7 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
         let skip = match (field.r#type(), field.name()) {
             (Type::Message, _) if single => "Option::is_none",
             _ if field.proto3_optional() => "Option::is_none",
-            (Type::String, "origin_id" | "token") => "String::is_empty",
+            (Type::String, "origin_id" | "token" | "avatar") => "String::is_empty",
             // Most messages were never touched, and most requests name nobody.
             (Type::Uint64, "edited" | "user" | "in_reply_to" | "mentioned")
             | (Type::Uint32, "width" | "height")

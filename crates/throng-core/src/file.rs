@@ -32,6 +32,10 @@ impl FileId {
     }
 }
 
+/// The picture of somebody or something: the hash of it, or that there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Avatar(pub Option<FileHash>);
+
 impl FileHash {
     /// Reads 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {

@@ -27,7 +27,7 @@ mod window;
 
 pub use command::{Command, Reply, Request};
 pub use event::{Author, Event, EventKind, Extras};
-pub use file::{Attachment, FileHash, FileId, FileKind, FileName};
+pub use file::{Attachment, Avatar, FileHash, FileId, FileKind, FileName};
 pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};
 pub use limits::Limits;
 pub use reaction::Tally;

@@ -5,6 +5,7 @@
 //! Neighbours: the shard asks it before it decides, the directory before anything is read. It knows
 //! no room and no account; what it is asked fits in a few bytes.
 
+use crate::file::Avatar;
 use crate::id::Seq;
 use crate::limits::{KEEP_SECONDS_MAX, KEEP_SECONDS_MIN, SLOW_SECONDS_MAX};
 use crate::rejection::Rejection;
@@ -187,6 +188,8 @@ pub struct Settings {
     pub words: Option<Words>,
     /// Seconds that what was said is kept.
     pub keep_seconds: Option<u32>,
+    /// Which picture stands for it.
+    pub avatar: Option<Avatar>,
 }
 
 impl Settings {

@@ -4,6 +4,7 @@
 //! directory, the sessions and the history. `start.rs` builds it. It decides nothing about a room:
 //! the shard does.
 
+mod avatars;
 mod files;
 mod flights;
 mod folder;

@@ -6,8 +6,10 @@
 //! decides an order: whether a post is taken is the shard's to say. Of an account it knows where it is a
 //! member, since when, and where it stands there.
 
+mod avatars;
 mod direct;
 mod held;
+mod standing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -17,8 +19,8 @@ use throng_core::id::SEQ_MAX;
 use throng_core::limits::ROOM_LIST_MAX;
 use throng_core::rights::{Operation, permit};
 use throng_core::{
-    Event, EventKind, Kind, Limits, Person, Policy, Rejection, Role, RoomId, RoomName, Seq,
-    Standing, Topic, UserId, Words,
+    Avatar, Event, EventKind, FileHash, Kind, Limits, Person, Policy, Rejection, Role, RoomId,
+    RoomName, Seq, Standing, Topic, UserId, Words,
 };
 
 use crate::keeping::Keeping;
@@ -39,6 +41,8 @@ pub struct Directory {
     nowhere: Entry,
     posts_total: AtomicU64,
     keeping: Arc<Keeping>,
+    /// How many rooms have which picture.
+    avatars: Mutex<HashMap<FileHash, u32>>,
     rooms_max: u32,
     rooms_per_user_max: usize,
     pushed_members_max: usize,
@@ -76,6 +80,8 @@ pub struct Settled {
     pub topic: Topic,
     /// Which words may not be said.
     pub words: Words,
+    /// Which picture stands for it.
+    pub avatar: Avatar,
 }
 
 /// Where an account is a member, and since when, in eight bytes: the room's number above the place.
@@ -127,6 +133,7 @@ impl Directory {
             nowhere: Entry::nowhere(),
             posts_total: AtomicU64::new(0),
             keeping: Arc::new(Keeping::new(limits)),
+            avatars: Mutex::default(),
             rooms_max: limits.rooms_max,
             rooms_per_user_max: limits.rooms_per_user_max,
             pushed_members_max: limits.pushed_members_max,
@@ -162,6 +169,7 @@ impl Directory {
             belongs.mark(room, person.standing());
             forget_if_nothing(&mut belonging, user);
         }
+        self.shown(Avatar(None), settled.avatar);
         let entry = Entry {
             name,
             settled: Mutex::new(settled),
@@ -281,6 +289,10 @@ impl Directory {
                 if let Some(words) = &settings.words {
                     settled.words = words.clone();
                 }
+                if let Some(avatar) = settings.avatar {
+                    self.shown(settled.avatar, avatar);
+                    settled.avatar = avatar;
+                }
             }
             EventKind::Posted { .. } => {
                 entry.posts.fetch_add(1, Ordering::Relaxed);
@@ -365,30 +377,6 @@ impl Directory {
         (members, members as usize <= self.pushed_members_max)
     }
 
-    /// Whether an account is banned from a room.
-    pub fn is_banned(&self, user: UserId, room: RoomId) -> bool {
-        self.stands(user, room).0.has(Standing::BANNED)
-    }
-
-    /// The rooms that keep a mark of one who does not belong to them.
-    pub fn marks(&self, user: UserId) -> Vec<RoomId> {
-        let belonging = self.belonging(user);
-        let marks = belonging.get(&user).map_or(&[][..], |belongs| &belongs.marks);
-        let outside = marks.iter().filter(|(_, mark)| mark.role().is_none() && mark.is_marked());
-        outside.map(|(room, _)| *room).collect()
-    }
-
-    /// Whether any room keeps a mark of it.
-    pub fn is_marked(&self, user: UserId) -> bool {
-        let belonging = self.belonging(user);
-        belonging.get(&user).is_some_and(|it| it.marks.iter().any(|(_, mark)| mark.is_marked()))
-    }
-
-    /// Where an account joined a room that it belongs to.
-    pub fn joined(&self, user: UserId, room: RoomId) -> Option<Seq> {
-        self.stands(user, room).1
-    }
-
     /// The newest durable event of a room; 0 for none.
     pub fn head_of(&self, room: RoomId) -> Seq {
         self.read().get(room).map_or(Seq::ZERO, |entry| Seq(entry.head.load(Ordering::Acquire)))
@@ -397,19 +385,6 @@ impl Directory {
     /// Whether there is such a room.
     pub fn exists(&self, room: RoomId) -> bool {
         self.read().get(room).is_some()
-    }
-
-    /// The rooms that an account may search, and from which place on; ascending.
-    pub fn searchable(&self, user: UserId) -> Vec<(RoomId, Seq)> {
-        let own = {
-            let belonging = self.belonging(user);
-            belonging.get(&user).map(|belongs| belongs.rooms.clone()).unwrap_or_default()
-        };
-        let may = |place: Place| {
-            let reading = self.reading(user, place.room(), Operation::Search).ok()?;
-            Some((place.room(), reading.from))
-        };
-        own.into_iter().filter_map(may).collect()
     }
 
     /// Rooms that exist.
@@ -523,7 +498,7 @@ impl Rooms {
     ) -> Vec<RoomSummary> {
         let summary = |room: &RoomId| {
             let entry = self.get(*room)?;
-            let Settled { policy, topic, .. } = lock(&entry.settled).clone();
+            let Settled { policy, topic, avatar, .. } = lock(&entry.settled).clone();
             let standing = stands(*room);
             permit(Operation::See, standing, policy).ok()?;
             Some(RoomSummary {
@@ -536,6 +511,7 @@ impl Rooms {
                 invited: standing.has(Standing::INVITED),
                 policy,
                 topic,
+                avatar,
                 with: None,
             })
         };
@@ -609,7 +585,7 @@ fn forget_if_nothing(belonging: &mut HashMap<UserId, Belongs>, user: UserId) {
     }
 }
 
-fn lock(settled: &Mutex<Settled>) -> MutexGuard<'_, Settled> {
+fn lock<T>(settled: &Mutex<T>) -> MutexGuard<'_, T> {
     settled.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

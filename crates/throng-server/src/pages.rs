@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::personal::{Level, Marker};
 use throng_core::{
-    Author, Body, Event, EventKind, Policy, Role, RoomId, RoomName, Seq, Topic, UserId, Username,
+    Author, Avatar, Body, Event, EventKind, Policy, Role, RoomId, RoomName, Seq, Topic, UserId,
+    Username,
 };
 
 /// Which events of a room, and from which end.
@@ -126,6 +127,8 @@ pub struct RoomSummary {
     pub policy: Policy,
     /// What it is about.
     pub topic: Topic,
+    /// Which picture stands for it.
+    pub avatar: Avatar,
     /// Of a direct room: the other one of its two.
     pub with: Option<(UserId, Username)>,
 }
@@ -154,6 +157,8 @@ pub struct RoomMember {
     pub role: Role,
     /// It hears the room now.
     pub here: bool,
+    /// Which picture stands for it.
+    pub avatar: Avatar,
 }
 
 /// One page of those who belong to a room.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use throng_core::{
-    Act, Attachment, Author, Body, Event, EventKind, Extras, FileHash, FileId, FileKind, FileName,
-    Kind, OriginId, Reaction, RoomId, RoomName, Seq, Settings, Speak, Timestamp, Topic, UserId,
-    Username, Visibility, Words,
+    Act, Attachment, Author, Avatar, Body, Event, EventKind, Extras, FileHash, FileId, FileKind,
+    FileName, Kind, OriginId, Reaction, RoomId, RoomName, Seq, Settings, Speak, Timestamp, Topic,
+    UserId, Username, Visibility, Words,
 };
 
 /// Another empty folder inside `folder` at each call: a suite opens its subject many times.
@@ -149,6 +149,9 @@ pub fn every_setting() -> Vec<Settings> {
     for list in [vec![], vec!["spam".to_owned(), "*广告*".to_owned()]] {
         all.push(Settings { words: Some(Words::parse(list).unwrap()), ..none() });
     }
+    for avatar in [None, Some(FileHash([7; 32]))] {
+        all.push(Settings { avatar: Some(Avatar(avatar)), ..none() });
+    }
     all.push(Settings {
         topic: Some(Topic::parse("all").unwrap()),
         speak: Some(Speak::Voiced),
@@ -156,6 +159,7 @@ pub fn every_setting() -> Vec<Settings> {
         slow_seconds: Some(60),
         words: Some(Words::parse(vec!["spam*".to_owned()]).unwrap()),
         keep_seconds: Some(3_600),
+        avatar: Some(Avatar(Some(FileHash([9; 32])))),
     });
     all
 }

@@ -292,9 +292,19 @@ fn event() -> impl Strategy<Value = v1::Event> {
 }
 
 fn any_set() -> impl Strategy<Value = What> {
-    (any_user(), prop::option::of(text()), 0..=3, any::<[Option<u32>; 3]>(), 0..=3).prop_map(
-        |(by, topic, speak, [slow_seconds, words, keep_seconds], history)| {
-            What::Set(v1::RoomSet { by, topic, speak, slow_seconds, history, words, keep_seconds })
+    let texts = any::<[Option<String>; 2]>();
+    (any_user(), texts, 0..=3, any::<[Option<u32>; 3]>(), 0..=3).prop_map(
+        |(by, [topic, avatar], speak, [slow_seconds, words, keep_seconds], history)| {
+            What::Set(v1::RoomSet {
+                by,
+                topic,
+                speak,
+                slow_seconds,
+                history,
+                words,
+                keep_seconds,
+                avatar,
+            })
         },
     )
 }
@@ -360,9 +370,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 Outcome::Unread(v1::UnreadRooms { rooms, more })
             })
             .boxed(),
-        (room, any::<u64>(), prop::collection::vec((any_user(), 0..=4, flag), 0..4), flag)
+        (room, any::<u64>(), prop::collection::vec((any_user(), 0..=4, flag, text()), 0..4), flag)
             .prop_map(|(room, seq, members, more)| {
-                let member = |(user, role, here)| v1::Member { user, role, here };
+                let member = |(user, role, here, avatar)| v1::Member { user, role, here, avatar };
                 let members = members.into_iter().map(member).collect();
                 Outcome::Members(v1::MemberList { room, seq, members, more })
             })
@@ -449,7 +459,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
     (
         (any::<[u32; 3]>(), any_user(), any::<Option<u32>>()),
         text(),
-        text(),
+        (text(), text()),
         any::<[u64; 2]>(),
         any::<[bool; 2]>(),
         0..=2,
@@ -460,7 +470,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
             |(
                 ([id, members, slow_seconds], with, keep_seconds),
                 name,
-                topic,
+                (topic, avatar),
                 [head, posts],
                 [member, invited],
                 kind,
@@ -482,6 +492,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
                     invited,
                     with,
                     keep_seconds,
+                    avatar,
                 }
             },
         )

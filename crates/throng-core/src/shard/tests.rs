@@ -502,6 +502,7 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
         words: Some(Words::parse(vec!["tea".into()]).unwrap()),
         keep_seconds: Some(60),
         topic: None,
+        avatar: None,
     };
     let batch = [
         moderate(1, 1, Act::SetRole(Role::Moderator), 3),

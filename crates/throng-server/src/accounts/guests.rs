@@ -8,7 +8,7 @@
 //! A guest is *here* (it has a token), then *going* (it has none, and is still in rooms), then *gone*
 //! (its name and address are remembered), then forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{OptionalExtension as _, params};
@@ -64,6 +64,8 @@ struct Known {
     /// Those that are here, and those of whom a room keeps something: a room that banned one of them
     /// is looked for among these, so that they are few.
     at: HashMap<AddressKey, Vec<UserId>>,
+    /// Of whom a ban was asked for; it may be on its way to its room still.
+    judged: HashSet<UserId>,
 }
 
 impl Addresses {
@@ -78,6 +80,7 @@ impl Addresses {
     pub fn judged(&self, guest: UserId) {
         let mut known = self.lock();
         if let Some(address) = known.of.get(&guest).copied() {
+            known.judged.insert(guest);
             let at = known.at.entry(address).or_default();
             if !at.contains(&guest) {
                 at.push(guest);
@@ -89,7 +92,9 @@ impl Addresses {
     pub fn gone(&self, is_judged: impl Fn(UserId) -> bool, guests: &[UserId]) {
         let mut known = self.lock();
         for guest in guests.iter().filter(|guest| !is_judged(**guest)) {
-            known.leave(*guest);
+            if !known.judged.contains(guest) {
+                known.leave(*guest);
+            }
         }
     }
 
@@ -103,6 +108,7 @@ impl Addresses {
     fn forget(&self, guest: UserId) {
         let mut known = self.lock();
         known.leave(guest);
+        known.judged.remove(&guest);
         known.of.remove(&guest);
     }
 

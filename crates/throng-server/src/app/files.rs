@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use throng_core::rights::Operation;
 use throng_core::{
-    Attachment, Command, EventKind, FileId, Rejection, RoomId, Seq, Timestamp, UserId,
+    Attachment, Command, EventKind, FileHash, FileId, Rejection, RoomId, Seq, Timestamp, UserId,
 };
 
 use super::{App, StartError};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::directory::Reading;
+use crate::directory::{Directory, Reading};
 use crate::files::{Carriers, Files};
 use crate::lifecycle::Fatal;
 use crate::store::Store;
@@ -78,12 +78,13 @@ pub(super) fn open(
     settings: &Settings,
     clock: &Clock,
     fatal: &Fatal,
-    (store, tail): (&Arc<dyn Store>, &Arc<Tail>),
+    (store, tail, directory): (&Arc<dyn Store>, &Arc<Tail>, &Arc<Directory>),
 ) -> Result<Option<Arc<Files>>, StartError> {
     if settings.memory {
         return Ok(None);
     }
-    let messages = Messages { store: Arc::clone(store), tail: Arc::clone(tail) };
+    let (store, tail) = (Arc::clone(store), Arc::clone(tail));
+    let messages = Messages { store, tail, directory: Arc::clone(directory) };
     let (clock, fatal) = (clock.clone(), fatal.clone());
     let files = Files::open(settings.data.as_path(), &settings.limits, clock, fatal, messages);
     let path = settings.data.display().to_string();
@@ -91,11 +92,12 @@ pub(super) fn open(
     files.map(Some).map_err(|cause| StartError::Folder { attempted, path, cause })
 }
 
-/// Knows which files messages carry.
+/// Knows which files messages carry, and which pictures rooms have.
 #[derive(Debug)]
 struct Messages {
     store: Arc<dyn Store>,
     tail: Arc<Tail>,
+    directory: Arc<Directory>,
 }
 
 impl Carriers for Messages {
@@ -107,5 +109,9 @@ impl Carriers for Messages {
         }
         let asked = self.store.carries(file);
         asked.inspect_err(|error| tracing::warn!(%error, "cannot look for a file's messages")).ok()
+    }
+
+    fn shows(&self, avatar: FileHash) -> bool {
+        self.directory.shows(avatar)
     }
 }

@@ -27,6 +27,10 @@ impl App {
         self.leave_everything(&who.user).await?;
         ends();
         self.auth.accounts().delete(who.user.id, password).await?;
+        if self.files.is_some() {
+            let user = who.user.id;
+            self.with_files(move |files| files.set_face(user, None)).await?;
+        }
         // What another connection of it joined or said meanwhile. The account is gone either way.
         if let Err(rejection) = self.leave_everything(&who.user).await {
             let (user, code) = (who.user.id.get(), rejection.code());

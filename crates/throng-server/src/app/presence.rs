@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use throng_core::limits::PAGE_EVENTS_MAX;
 use throng_core::rights::Operation;
-use throng_core::{Rejection, RoomId, UserId};
+use throng_core::{Avatar, Rejection, RoomId, UserId};
 use tokio::sync::oneshot;
 
 use super::{App, page_len};
@@ -54,7 +54,8 @@ impl App {
         let limit = page_len(limit);
         let read = self.read(move |history| history.members(room, after, limit + 1)).await?;
         let more = read.members.len() > limit;
-        let users = read.members.iter().take(limit).map(|member| member.user).collect();
+        let users: Vec<_> = read.members.iter().take(limit).map(|member| member.user).collect();
+        let faces = self.faces(users.clone()).await?;
         let (done, here) = oneshot::channel();
         self.fanout_of(room).ask(Order::Here { room, users, done });
         let here = here.await.map_err(|_| Rejection::Unavailable)?;
@@ -63,7 +64,8 @@ impl App {
             let author = self.auth.accounts().known(member.user).await?;
             // Who belongs has an account and a role; one that was just deleted is left out.
             if let (Some(author), Some(role)) = (author, member.person.standing().role()) {
-                members.push(RoomMember { author, role, here });
+                let avatar = Avatar(faces.get(&member.user).copied());
+                members.push(RoomMember { author, role, here, avatar });
             }
         }
         // Asked again: one who was removed meanwhile reads nothing of what followed.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use throng_core::session::Rate;
 use throng_core::shard::{Restored, Shard};
-use throng_core::{Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, Topic};
+use throng_core::{Avatar, Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, Topic};
 use tokio::sync::mpsc;
 
 use super::folder::lock_folder;
@@ -158,7 +158,7 @@ impl App {
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
-        let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail))?;
+        let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail, &directory))?;
         let fold = start_fold(&tail, &disk, &moderation, (&directory, &clock, &limits), &fatal)?;
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
@@ -452,10 +452,13 @@ fn limits_of(settings: &Settings) -> Limits {
     limits
 }
 
+/// What of a room its shard does not know.
+type Shown = (Topic, Avatar);
+
 /// The shards while their rooms are put back.
 struct Rooms {
     shards: Vec<Shard>,
-    names: Vec<(RoomId, RoomName, Topic)>,
+    names: Vec<(RoomId, RoomName, Shown)>,
     seed: u64,
 }
 
@@ -475,22 +478,22 @@ impl Rooms {
         let count = self.shards.len();
         let (shards, names) = (Mutex::new(&mut self.shards), Mutex::new(&mut self.names));
         let mut restore = |room: RoomSnapshot| {
-            let topic = room.topic.clone();
-            names.lock().expect("one thread").push((room.room, room.name.clone(), topic));
+            let shown = (room.topic.clone(), room.avatar);
+            names.lock().expect("one thread").push((room.room, room.name.clone(), shown));
             let shard = shard_of(room.room, count);
             shards.lock().expect("one thread")[shard].restore(restored(room));
         };
-        let mut topics = Vec::new();
+        let mut changed: HashMap<RoomId, (Option<Topic>, Option<Avatar>)> = HashMap::new();
         let mut replay = |event: &Arc<Event>| {
             match &event.kind {
                 EventKind::Created { name, .. } => {
-                    let topic = Topic::default();
-                    names.lock().expect("one thread").push((event.room, name.clone(), topic));
+                    let shown = Shown::default();
+                    names.lock().expect("one thread").push((event.room, name.clone(), shown));
                 }
                 EventKind::Set { settings, .. } => {
-                    if let Some(topic) = &settings.topic {
-                        topics.push((event.room, topic.clone()));
-                    }
+                    let (topic, avatar) = changed.entry(event.room).or_default();
+                    *topic = settings.topic.clone().or(topic.take());
+                    *avatar = settings.avatar.or(*avatar);
                 }
                 _ => {}
             }
@@ -508,13 +511,13 @@ impl Rooms {
             &mut restore,
             &mut replay,
         )?;
-        let topics: HashMap<RoomId, Topic> = topics.into_iter().collect();
-        for (room, name, topic) in self.names.drain(..) {
+        for (room, name, (topic, avatar)) in self.names.drain(..) {
             let state = self.shards[shard_of(room, count)].room(room);
             let state = state.expect("a named room was restored");
             let counts = (state.head(), state.posts());
-            let topic = topics.get(&room).cloned().unwrap_or(topic);
-            let settled = Settled { policy: state.policy(), topic, words: state.words() };
+            let (newer, picture) = changed.remove(&room).unwrap_or_default();
+            let (topic, avatar) = (newer.unwrap_or(topic), picture.unwrap_or(avatar));
+            let settled = Settled { policy: state.policy(), topic, words: state.words(), avatar };
             directory.restore(room, name, settled, counts, state.people());
         }
         Ok(tail)

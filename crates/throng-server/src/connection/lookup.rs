@@ -39,6 +39,9 @@ async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack)
             let who = app.whom(target).await?;
             Ok((Command::Moderate { room, act, who }.into(), Ack::Durable))
         }
+        What::SetRoomAvatar { room, file } => {
+            Ok((app.room_avatar(from.id, room, file).await?.into(), Ack::Durable))
+        }
         What::Carry { command, files, ack } => {
             Ok((app.carrying(from.id, command, &files).await?.into(), ack))
         }

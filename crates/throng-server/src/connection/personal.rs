@@ -39,6 +39,7 @@ async fn note(
     let done = match what {
         What::Read { room, seq } => app.read_to(user.id, room, seq, Some(asking)).await,
         What::SetLevel { room, level } => app.set_level(user.id, room, level).await,
+        What::SetAvatar { file } => app.set_avatar(user.id, file).await,
         What::SetContacts { writers } => app.personal.set_writers(user.id, writers).await,
         What::Pins { room, after, limit } => {
             return app.pins(user.id, room, after, limit).await.map(Answer::Page);

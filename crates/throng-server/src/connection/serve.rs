@@ -121,7 +121,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Login { .. }
             | What::Authenticate { .. } => Sort::Identity,
             What::Command { command, .. } if command.is_send() => Sort::Send,
-            What::Moderate { .. } | What::Carry { .. } => Sort::Send,
+            What::Moderate { .. } | What::Carry { .. } | What::SetRoomAvatar { .. } => Sort::Send,
             _ => Sort::Request,
         };
         self.session.permit(kind, now.millis(), self.app.requests)?;
@@ -230,8 +230,10 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Unread { .. }
             | What::Members { .. }
             | What::Search { .. }
+            | What::SetAvatar { .. }
             | What::SetContacts { .. }) => self.begin_personal(re, what),
             What::Moderate { .. }
+            | What::SetRoomAvatar { .. }
             | What::Carry { .. }
             | What::OpenDirect { .. }
             | What::JoinByLink { .. } => self.begin_lookup(re, what),
@@ -385,6 +387,8 @@ fn needs_quiet(what: &What) -> bool {
         | What::JoinByLink { .. }
         | What::Contacts
         | What::SetContacts { .. }
+        | What::SetAvatar { .. }
+        | What::SetRoomAvatar { .. }
         | What::SetLevel { .. }
         | What::Carry { .. }
         | What::Ping

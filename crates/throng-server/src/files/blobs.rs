@@ -1,5 +1,5 @@
 //! Files as they lie in the data folder: what has come of one that is on its way in `parts/`, what is
-//! whole under the hash of its bytes, small pictures beside them.
+//! whole under the hash of its bytes, small pictures beside them, and pictures that stand for somebody.
 //!
 //! Neighbours: `files` alone asks, `shelf` has them. A whole file is synced before it gets its name,
 //! and its folder after: under a hash there is that file, whole, or nothing. It knows no owners and
@@ -37,7 +37,7 @@ impl Blobs {
     /// Opens the folder, or makes it.
     pub fn open(shelf: Arc<dyn Shelf>, folder: PathBuf) -> io::Result<Self> {
         shelf.make_folder(&folder)?;
-        for inside in ["parts", "whole", "small"] {
+        for inside in ["parts", "whole", "small", "avatars"] {
             shelf.make_folder(&folder.join(inside))?;
         }
         Ok(Self { shelf, folder })
@@ -107,25 +107,45 @@ impl Blobs {
 
     /// The small picture of a file, if it was made.
     pub fn small(&self, hash: FileHash) -> io::Result<Vec<u8>> {
-        let (mut file, len) = self.shelf.open(&self.small_path(hash))?;
+        self.read_in("small", hash)
+    }
+
+    /// Keeps a small picture. It can be made again: its name is not synced, but what is under it is.
+    pub fn keep_small(&self, hash: FileHash, bytes: &[u8]) -> io::Result<()> {
+        self.keep_in("small", hash, bytes)
+    }
+
+    /// What lies under a hash in one of the folders.
+    pub(super) fn read_in(&self, folder: &str, hash: FileHash) -> io::Result<Vec<u8>> {
+        let (mut file, len) = self.shelf.open(&self.path_in(folder, hash))?;
         let mut bytes = Vec::with_capacity(len as usize);
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Keeps a small picture. It can be made again: its name is not synced, but what is under it is.
-    pub fn keep_small(&self, hash: FileHash, bytes: &[u8]) -> io::Result<()> {
-        let path = self.small_path(hash);
+    /// Writes beside, syncs, and gives it its name.
+    pub(super) fn keep_in(&self, folder: &str, hash: FileHash, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path_in(folder, hash);
         let beside = path.with_extension("new");
-        let mut small = self.shelf.grow(&beside, 0)?;
-        small.add(bytes)?;
-        small.sync()?;
+        let mut file = self.shelf.grow(&beside, 0)?;
+        file.add(bytes)?;
+        file.sync()?;
         self.shelf.rename(&beside, &path)
+    }
+
+    /// The names in one of the folders outlast a power cut.
+    pub(super) fn sync_in(&self, folder: &str) -> io::Result<()> {
+        self.shelf.sync_folder(&self.folder.join(folder))
+    }
+
+    /// What lies under a hash in one of the folders goes.
+    pub(super) fn drop_in(&self, folder: &str, hash: FileHash) {
+        self.remove(&self.path_in(folder, hash));
     }
 
     /// Nobody has this file any more.
     pub fn drop_whole(&self, hash: FileHash) {
-        self.remove(&self.small_path(hash));
+        self.drop_in("small", hash);
         self.remove(&self.whole_path(hash));
     }
 
@@ -150,8 +170,8 @@ impl Blobs {
         self.folder.join("whole").join(&name[..2]).join(name)
     }
 
-    fn small_path(&self, hash: FileHash) -> PathBuf {
-        self.folder.join("small").join(hash.to_hex())
+    fn path_in(&self, folder: &str, hash: FileHash) -> PathBuf {
+        self.folder.join(folder).join(hash.to_hex())
     }
 
     fn remove(&self, path: &Path) {

@@ -6,6 +6,7 @@
 //! time). Calls block and are made where nobody else waits for the disk. Who may read a file is not
 //! asked here: that is who may read its message.
 
+pub mod avatars;
 mod blobs;
 mod kind;
 pub mod picture;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use throng_core::{FileId, Timestamp};
+use throng_core::{FileHash, FileId, Timestamp};
 
 use super::{Files, Picture};
 
@@ -25,6 +25,9 @@ pub trait Carriers: Send + 'static {
     /// Whether one does that is not deleted. `None` where that is not known yet for all that was
     /// decided before this moment, or cannot be asked now.
     fn carry(&self, file: FileId, before: Timestamp) -> Option<bool>;
+
+    /// Whether a picture stands for any room.
+    fn shows(&self, avatar: FileHash) -> bool;
 }
 
 /// Starts the thread; it ends when the files are dropped.
@@ -79,6 +82,9 @@ impl Files {
                 }
             }
             Err(trouble) => _ = self.refusal(&trouble),
+        }
+        if let Err(trouble) = self.sweep_avatars(carriers, now, before) {
+            self.refusal(&trouble);
         }
         if let Err(error) = self.sweep_bytes(first) {
             tracing::warn!(%error, "cannot look for files that nobody has");

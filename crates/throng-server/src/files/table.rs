@@ -14,7 +14,7 @@ use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 const KIND: Kind = Kind {
     what: "table of files",
     application_id: 0x5468_7246, // "ThrF"
-    version: 1,
+    version: 2,
     page_size: 4 * 1024,
     cache_kib: 1024,
     schema: "CREATE TABLE files (
@@ -24,8 +24,17 @@ const KIND: Kind = Kind {
                  width INTEGER NOT NULL DEFAULT 0, height INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
              CREATE INDEX files_by_user ON files (user, len, hash);
              CREATE INDEX files_by_hash ON files (hash);
-             CREATE INDEX files_by_use ON files (used_at)",
-    steps: &[],
+             CREATE INDEX files_by_use ON files (used_at);
+             CREATE TABLE avatars (hash BLOB PRIMARY KEY, kept_at INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE INDEX avatars_by_time ON avatars (kept_at);
+             CREATE TABLE faces (user INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+             CREATE INDEX faces_by_hash ON faces (hash)",
+    steps: &[
+        "CREATE TABLE avatars (hash BLOB PRIMARY KEY, kept_at INTEGER NOT NULL) WITHOUT ROWID;
+              CREATE INDEX avatars_by_time ON avatars (kept_at);
+              CREATE TABLE faces (user INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+              CREATE INDEX faces_by_hash ON faces (hash)",
+    ],
     exclusive: true,
     shrinks: false,
 };
@@ -142,6 +151,57 @@ impl Table {
     /// It is no more.
     pub fn forget(&self, id: FileId) -> Outcome<()> {
         self.write("DELETE FROM files WHERE id = ?1", [id.0])
+    }
+
+    /// A picture is kept from now on, or was found to stand for somebody or something.
+    pub fn keep_avatar(&self, hash: FileHash, now: Timestamp) -> Outcome<()> {
+        let upsert = "INSERT INTO avatars VALUES (?1, ?2)
+                      ON CONFLICT (hash) DO UPDATE SET kept_at = excluded.kept_at";
+        self.connection.prepare_cached(upsert)?.execute(params![hash.0, now.0 as i64])?;
+        Ok(())
+    }
+
+    /// It is kept no longer.
+    pub fn forget_avatar(&self, hash: FileHash) -> Outcome<()> {
+        let delete = "DELETE FROM avatars WHERE hash = ?1";
+        self.connection.prepare_cached(delete)?.execute([hash.0])?;
+        Ok(())
+    }
+
+    /// Pictures that were kept before this, the longest first.
+    pub fn old_avatars(&self, before: Timestamp, limit: u32) -> Outcome<Vec<FileHash>> {
+        let select = "SELECT hash FROM avatars WHERE kept_at < ?1 ORDER BY kept_at LIMIT ?2";
+        let mut select = self.connection.prepare_cached(select)?;
+        let found =
+            select.query_map(params![before.0 as i64, limit], |row| row.get(0).map(FileHash))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Which picture stands for an account.
+    pub fn set_face(&self, user: UserId, hash: Option<FileHash>) -> Outcome<()> {
+        let user = user.get() as i64;
+        if let Some(hash) = hash {
+            let upsert = "INSERT INTO faces VALUES (?1, ?2)
+                          ON CONFLICT (user) DO UPDATE SET hash = excluded.hash";
+            self.connection.prepare_cached(upsert)?.execute(params![user, hash.0])?;
+        } else {
+            let delete = "DELETE FROM faces WHERE user = ?1";
+            self.connection.prepare_cached(delete)?.execute([user])?;
+        }
+        Ok(())
+    }
+
+    /// The picture of an account.
+    pub fn face(&self, user: UserId) -> Outcome<Option<FileHash>> {
+        let select = "SELECT hash FROM faces WHERE user = ?1";
+        let mut select = self.connection.prepare_cached(select)?;
+        Ok(select.query_row([user.get() as i64], |row| row.get(0).map(FileHash)).optional()?)
+    }
+
+    /// Whether this is the picture of any account.
+    pub fn is_face(&self, hash: FileHash) -> Outcome<bool> {
+        let mut select = self.connection.prepare_cached("SELECT 1 FROM faces WHERE hash = ?1")?;
+        Ok(select.exists([hash.0])?)
     }
 
     /// Whether a file of these bytes is somebody's.

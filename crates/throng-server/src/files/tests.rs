@@ -17,6 +17,10 @@ impl Carriers for Told {
             told => Some(told == 2),
         }
     }
+
+    fn shows(&self, _: FileHash) -> bool {
+        false
+    }
 }
 
 struct Bench {
@@ -165,6 +169,10 @@ impl Carriers for Held {
         _ = self.asked.send(());
         _ = self.may.recv();
         None
+    }
+
+    fn shows(&self, _: FileHash) -> bool {
+        false
     }
 }
 

@@ -6,7 +6,9 @@
 //! calls it again with the same ones after a crash, which is harmless.
 
 use rusqlite::{Connection, params};
-use throng_core::{Act, Author, Event, EventKind, Rejection, RoomId, Seq, Settings, Timestamp};
+use throng_core::{
+    Act, Author, Avatar, Event, EventKind, Rejection, RoomId, Seq, Settings, Timestamp,
+};
 
 use super::{AUDIT_ENTRIES_MAX, Moderation, author, author_if_any, number, page_len};
 use crate::store::{RoomBatch, StoreError};
@@ -164,7 +166,7 @@ fn name(act: Act) -> &'static str {
 
 /// What was changed, for a person to read.
 fn changed(settings: &Settings) -> String {
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let parts = [
         topic.as_ref().map(|topic| format!("topic {:?}", topic.as_str())),
@@ -173,6 +175,10 @@ fn changed(settings: &Settings) -> String {
         slow_seconds.map(|seconds| format!("slow_seconds {seconds}")),
         words.as_ref().map(|words| format!("words {}", words.list().len())),
         keep_seconds.map(|seconds| format!("keep_seconds {seconds}")),
+        avatar.map(|Avatar(it)| match it {
+            Some(hash) => format!("avatar {}", hash.to_hex()),
+            None => "no avatar".to_owned(),
+        }),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -143,6 +143,18 @@ pub enum What {
         /// With whom.
         target: Target,
     },
+    /// Another picture for the asker.
+    SetAvatar {
+        /// Of which file; `None` for none.
+        file: Option<FileId>,
+    },
+    /// Another picture for a room, which is to be made first; then it is a command like others.
+    SetRoomAvatar {
+        /// Which room.
+        room: RoomId,
+        /// As above.
+        file: Option<FileId>,
+    },
     /// Who may write to the asker.
     Contacts,
     /// Settle who may write to the asker.

@@ -4,8 +4,8 @@
 
 use throng_core::limits::{ATTACHMENTS_MAX, FILTER_WORDS_MAX, MENTIONS_MAX};
 use throng_core::{
-    Act, Attachment, Author, EventKind, Extras, FileHash, FileId, FileKind, FileName, Reaction,
-    Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
+    Act, Attachment, Author, Avatar, EventKind, Extras, FileHash, FileId, FileKind, FileName,
+    Reaction, Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
 };
 
 use super::{Reader, RecordError, body, put_text, put_varint};
@@ -22,6 +22,7 @@ const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;
 const SET_HISTORY: u8 = 4;
 const SET_SLOW: u8 = 8;
+const SET_AVATAR: u8 = 0x20;
 const SET_WORDS: u8 = 0x40;
 const SET_KEEP: u8 = 0x80;
 
@@ -64,6 +65,7 @@ pub(super) enum Told<'a> {
         slow_seconds: Option<u32>,
         words: Option<Vec<&'a str>>,
         keep_seconds: Option<u32>,
+        avatar: Option<Avatar>,
     },
 }
 
@@ -104,7 +106,7 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
 }
 
 fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
     let flag = |has: bool, flag: u8| if has { flag } else { 0 };
     out.push(
         flag(topic.is_some(), SET_TOPIC)
@@ -112,7 +114,8 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
             | flag(history.is_some(), SET_HISTORY)
             | flag(slow_seconds.is_some(), SET_SLOW)
             | flag(words.is_some(), SET_WORDS)
-            | flag(keep_seconds.is_some(), SET_KEEP),
+            | flag(keep_seconds.is_some(), SET_KEEP)
+            | flag(avatar.is_some(), SET_AVATAR),
     );
     if let Some(topic) = topic {
         put_text(out, topic.as_str());
@@ -128,6 +131,10 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
     }
     if let Some(seconds) = keep_seconds {
         put_varint(out, u64::from(*seconds));
+    }
+    if let Some(Avatar(avatar)) = avatar {
+        out.push(u8::from(avatar.is_some()));
+        out.extend(avatar.iter().flat_map(|hash| hash.0));
     }
 }
 
@@ -169,7 +176,7 @@ pub(super) fn read<'a>(
 
 fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let flags = reader.byte("settings")?;
-    let known = SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS | SET_KEEP;
+    let known = SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS | SET_KEEP | SET_AVATAR;
     if flags & !known != 0 {
         return Err(RecordError::Field("settings"));
     }
@@ -180,6 +187,7 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let slow = if has(SET_SLOW) { Some(reader.varint("slow")?) } else { None };
     let words = if has(SET_WORDS) { Some(read_words(reader)?) } else { None };
     let keep = if has(SET_KEEP) { Some(reader.varint("keep")?) } else { None };
+    let avatar = if has(SET_AVATAR) { Some(read_avatar(reader)?) } else { None };
     let speak = speak.map(|it| speak_of(it).ok_or(RecordError::Field("speak"))).transpose()?;
     let history =
         history.map(|it| history_of(it).ok_or(RecordError::Field("history"))).transpose()?;
@@ -187,7 +195,15 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
         slow.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("slow"))).transpose()?;
     let keep_seconds =
         keep.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("keep"))).transpose()?;
-    Ok(Told::Set { topic, speak, history, slow_seconds, words, keep_seconds })
+    Ok(Told::Set { topic, speak, history, slow_seconds, words, keep_seconds, avatar })
+}
+
+fn read_avatar(reader: &mut Reader<'_>) -> Result<Avatar, RecordError> {
+    match reader.byte("avatar")? {
+        0 => Ok(Avatar(None)),
+        1 => Ok(Avatar(Some(FileHash(reader.array("avatar")?)))),
+        _ => Err(RecordError::Field("avatar")),
+    }
 }
 
 fn read_words<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, RecordError> {
@@ -275,14 +291,14 @@ impl Told<'_> {
             Self::Moderated { who, name, act } => {
                 EventKind::Moderated { by, who: somebody(who, name, "who")?, act }
             }
-            Self::Set { topic, speak, history, slow_seconds, words, keep_seconds } => {
+            Self::Set { topic, speak, history, slow_seconds, words, keep_seconds, avatar } => {
                 let topic = topic.map(Topic::parse).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
                 let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
                 let words = words.map(|words| Words::parse(list(words))).transpose();
                 let words = words.map_err(|_| RecordError::Field("words"))?;
                 let settings =
-                    Settings { topic, speak, history, slow_seconds, words, keep_seconds };
+                    Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar };
                 EventKind::Set { by, settings: Box::new(settings) }
             }
         })

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::app::App;
+use crate::files::avatars::media;
 use crate::files::shelf::Source;
 use crate::files::tag;
 use crate::files::transfers::Transfer;
@@ -32,7 +33,7 @@ use crate::protocols::native::mapping;
 
 /// What is read and held at once of a file that is fetched.
 const CHUNK_LEN: usize = 64 * 1024;
-const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+pub const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 type At = Result<Path<(u32, u64, String)>, axum::extract::rejection::PathRejection>;
@@ -100,9 +101,7 @@ pub async fn small(
     }
     let files = app.files.as_ref().ok_or(Rejection::NoSuchFile)?;
     let bytes = files.small(&file).await?;
-    // We made it: it is one or the other.
-    let media = if bytes.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" };
-    let media = HeaderValue::from_static(media);
+    let media = HeaderValue::from_static(media(&bytes));
     Ok((safe(&file, tag), [(CONTENT_TYPE, media)], bytes).into_response())
 }
 

@@ -17,13 +17,13 @@ use crate::files::picture::tests::{bomb, picture};
 
 const PART: &str = "application/offset+octet-stream";
 
-struct Fetched {
-    status: StatusCode,
-    headers: HeaderMap,
-    bytes: Bytes,
+pub struct Fetched {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
 }
 
-fn start(folder: &Path, change: impl FnOnce(&mut Settings)) -> Server {
+pub fn start(folder: &Path, change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(|settings| {
         settings.memory = false;
         settings.data = folder.to_owned();
@@ -53,7 +53,7 @@ impl Server {
     }
 
     /// Sends a file, and gives its id.
-    async fn send_file(&self, token: &str, name: &str, bytes: &[u8]) -> String {
+    pub async fn send_file(&self, token: &str, name: &str, bytes: &[u8]) -> String {
         let announced = self.announce(token, name, bytes.len() as u64).await;
         assert_eq!(announced.status, StatusCode::CREATED, "{}", announced.body);
         let path = announced.headers["location"].to_str().unwrap().to_owned();
@@ -62,7 +62,7 @@ impl Server {
         announced.json()["file"]["id"].as_str().unwrap().to_owned()
     }
 
-    async fn fetch(&self, path: &str, token: &str, head: &[(&str, &str)]) -> Fetched {
+    pub async fn fetch(&self, path: &str, token: &str, head: &[(&str, &str)]) -> Fetched {
         let mut request = Request::get(path).header("authorization", format!("Bearer {token}"));
         for (name, value) in head {
             request = request.header(*name, *value);
@@ -74,12 +74,12 @@ impl Server {
     }
 
     /// Stops, and gives the folder back.
-    async fn end(self) {
+    pub async fn end(self) {
         self.app.stop().await;
         drop(self.router);
     }
 
-    async fn room(&self, token: &str, kind: &str) -> u64 {
+    pub async fn room(&self, token: &str, kind: &str) -> u64 {
         let made = json!({"name": "hall", "kind": kind});
         self.post("/api/v1/rooms", token, made).await.json()["room"].as_u64().unwrap()
     }

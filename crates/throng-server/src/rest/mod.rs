@@ -8,6 +8,9 @@ mod account;
 mod accounts;
 mod attachment;
 mod audit;
+#[cfg(test)]
+mod avatar_tests;
+mod avatars;
 mod blocked;
 mod body;
 mod caller;
@@ -73,6 +76,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/sessions/{session}", delete(sessions::end_one))
         .route("/account", delete(account::end))
         .route("/guests", post(guests::create))
+        .route("/avatar", put(avatars::set))
+        .route("/rooms/{room}/avatar", put(avatars::set_room))
+        .route("/avatars/{hash}", get(avatars::show))
         .route("/password", put(account::change_password).post(account::reset_password))
         .route("/invitations", post(account::invite).delete(account::end_invitations))
         .route("/rooms", get(rooms::list).post(rooms::create))

@@ -60,8 +60,17 @@ mod tests {
 
     /// What a router answers to a method that nobody has is which methods it has.
     async fn methods(server: &Server, path: &str) -> BTreeSet<String> {
-        let named =
-            ["{room}", "{seq}", "{report}", "{session}", "{user}", "{text}", "{file}", "{link}"];
+        let named = [
+            "{room}",
+            "{seq}",
+            "{report}",
+            "{session}",
+            "{user}",
+            "{text}",
+            "{file}",
+            "{link}",
+            "{hash}",
+        ];
         let path = named.iter().fold(path.to_owned(), |path, name| path.replace(name, "1"));
         let asked = Request::builder().method(Method::from_bytes(b"BREW").unwrap());
         let asked = asked.uri(format!("/api/v1{path}")).body(Body::empty()).unwrap();

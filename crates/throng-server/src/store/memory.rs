@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
-    Event, EventKind, FileId, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally,
+    Avatar, Event, EventKind, FileId, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally,
     Timestamp, Topic, UserId, Words,
 };
 
@@ -38,6 +38,7 @@ struct Room {
     policy: Policy,
     topic: Topic,
     words: Words,
+    avatar: Avatar,
     /// Up to which place all is taken away that an account has said.
     sweeps: BTreeMap<UserId, Seq>,
     people: BTreeMap<UserId, Person>,
@@ -75,6 +76,7 @@ impl Room {
             policy: Policy { kind, ..Policy::default() },
             topic: Topic::default(),
             words: Words::default(),
+            avatar: Avatar::default(),
             sweeps: BTreeMap::new(),
             notes: BTreeMap::new(),
             reactions: BTreeMap::new(),
@@ -199,6 +201,7 @@ impl Kept {
                 room.policy = room.policy.with(settings);
                 room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
                 room.words = settings.words.clone().unwrap_or(room.words.clone());
+                room.avatar = settings.avatar.unwrap_or(room.avatar);
             }
             EventKind::Reacted { by, of, reaction, on, .. } => {
                 let key = (*of, reaction.clone());
@@ -271,6 +274,7 @@ impl Store for MemoryStore {
                 policy: room.policy,
                 topic: room.topic.clone(),
                 words: room.words.clone(),
+                avatar: room.avatar,
                 people: room.people.iter().map(|(user, person)| (*user, *person)).collect(),
                 pins: room.pins.iter().copied().collect(),
             });

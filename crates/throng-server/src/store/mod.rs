@@ -21,7 +21,8 @@ use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteStore, StoreOptions};
 use throng_core::{
-    Event, FileId, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId, Words,
+    Avatar, Event, FileId, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId,
+    Words,
 };
 
 /// Everything the fold has for one room: events in order, without gaps, each after what the store
@@ -57,6 +58,8 @@ pub struct RoomSnapshot {
     pub topic: Topic,
     /// Which words may not be said.
     pub words: Words,
+    /// Which picture stands for it.
+    pub avatar: Avatar,
     /// Who belongs, and who has marks, by their numbers.
     pub people: Vec<(UserId, Person)>,
     /// The messages that are pinned, ascending.

@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::{
-    Event, EventKind, Kind, Person, Policy, RoomId, RoomName, Seq, Settings, Standing, Timestamp,
-    Topic, UserId, Words,
+    Avatar, Event, EventKind, FileHash, Kind, Person, Policy, RoomId, RoomName, Seq, Settings,
+    Standing, Timestamp, Topic, UserId, Words,
 };
 
 use super::sqlite::{Failure, first_of, number};
@@ -62,13 +62,16 @@ pub fn fold(
 pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<(), Failure> {
     let update = "UPDATE rooms SET topic = coalesce(?2, topic), speak = coalesce(?3, speak),
                   history = coalesce(?4, history), slow = coalesce(?5, slow),
-                  words = coalesce(?6, words), keep = coalesce(?7, keep) WHERE id = ?1";
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds } = settings;
+                  words = coalesce(?6, words), keep = coalesce(?7, keep),
+                  avatar = coalesce(?8, avatar) WHERE id = ?1";
+    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
     let (speak, history) = (speak.map(speak_number), history.map(history_number));
     // No word has a line's end in it.
     let words = words.as_ref().map(|words| words.list().collect::<Vec<_>>().join("\n"));
+    // None is empty: NULL is what stays.
+    let avatar = avatar.map(|Avatar(hash)| hash.map_or_else(Vec::new, |hash| hash.0.to_vec()));
     let topic = topic.as_ref().map(Topic::as_str);
-    let row = params![room, topic, speak, history, slow_seconds, words, keep_seconds];
+    let row = params![room, topic, speak, history, slow_seconds, words, keep_seconds, avatar];
     connection.prepare_cached(update)?.execute(row)?;
     Ok(())
 }
@@ -145,7 +148,7 @@ pub fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Re
 fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
     let select =
         "SELECT id, name, created_at, at, head, pushed, posts, kind, topic, speak, history,
-                  slow, words, keep FROM rooms ORDER BY id";
+                  slow, words, keep, avatar FROM rooms ORDER BY id";
     let mut rooms = connection.prepare_cached(select)?;
     let mut rooms = rooms.query([])?;
     let select = "SELECT room, user, seq, standing FROM members ORDER BY room, user";
@@ -189,6 +192,11 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
     let topic = Topic::parse(text(8)?).map_err(|_| bad("its topic breaks the rules"))?;
     let words = text(12)?.split('\n').filter(|word| !word.is_empty()).map(str::to_owned);
     let words = Words::parse(words.collect()).map_err(|_| bad("its filter breaks the rules"))?;
+    let avatar = row.get_ref(14)?.as_blob().map_err(rusqlite::Error::from)?;
+    let avatar = match avatar {
+        [] => Avatar(None),
+        hash => Avatar(Some(FileHash(hash.try_into().map_err(|_| bad("its avatar is no hash"))?))),
+    };
     let unknown = || bad("a setting that this build does not know");
     let policy = Policy {
         kind: kind_of(row.get(7)?).ok_or_else(unknown)?,
@@ -213,6 +221,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         policy,
         topic,
         words,
+        avatar,
         people: Vec::new(),
         pins: Vec::new(),
     })

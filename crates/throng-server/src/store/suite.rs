@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
-    Act, Author, Body, Event, EventKind, Extras, FileId, Kind, Person, Policy, Reaction, Role,
-    RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
+    Act, Author, Avatar, Body, Event, EventKind, Extras, FileId, Kind, Person, Policy, Reaction,
+    Role, RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
 use super::{Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
@@ -268,6 +268,7 @@ fn rooms_know_their_members_and_numbers(store: &dyn Store) {
         policy: Policy::default(),
         topic: Topic::default(),
         words: Words::default(),
+        avatar: Avatar::default(),
         people: vec![
             (ann.id, Person::new(Seq(7), Standing::of(Role::Member))),
             (bob.id, Person::new(Seq(5), Standing::of(Role::Member))),

@@ -22,7 +22,8 @@ use super::moderation::moderate;
 const SCHEMA: &str = include_str!("../../../throng-wire/proto/throng.proto");
 const OPENAPI: &str = include_str!("../../../../docs/reference/openapi.json");
 /// What is asked by one who is nobody yet: others are told at once that they are somebody.
-const BY_NOBODY: [&str; 4] = ["register", "login", "authenticate", "reset_password"];
+const BY_NOBODY: [&str; 5] =
+    ["register", "login", "authenticate", "reset_password", "enter_as_guest"];
 /// Ends the session, as it should.
 const ENDS: u32 = 4401;
 

@@ -222,6 +222,13 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
     Some(Asked { operation, request, rest })
 }
 
+/// No picture for the room: conduct too, by a request of its own.
+fn pictured(room: u32) -> Asked {
+    let request = Request::SetRoomAvatar(v1::SetRoomAvatar { room, file: String::new() });
+    let rest = Some(("PUT", format!("/rooms/{room}/avatar"), "{}".to_owned()));
+    Asked { operation: Operation::SetConduct, request, rest }
+}
+
 /// Links into the room; the one that is ended is none.
 fn of_links(operation: Operation, room: u32) -> (Request, Option<Rest>) {
     let path = format!("/rooms/{room}/links");
@@ -386,6 +393,9 @@ impl Scene<'_> {
                 let asked = asked(*operation, self.room, own[i], other, self.nobody);
                 let Some(asked) = asked else { continue };
                 self.ask(i, &asked, expected);
+                if *operation == Operation::SetConduct {
+                    self.ask(i, &pictured(self.room), expected);
+                }
             }
         }
     }
@@ -538,6 +548,7 @@ fn the_two_of_a_direct_room_and_one_who_is_not_are_answered_as_the_table_says() 
 pub fn about(room: u32, user: u64) -> Vec<Asked> {
     let all = Operation::ALL.iter();
     let mut all: Vec<_> = all.filter_map(|it| asked(*it, room, 3, 4, user)).collect();
+    all.push(pictured(room));
     all.push(Asked {
         operation: Operation::Leave,
         request: Request::Leave(v1::Leave { room }),

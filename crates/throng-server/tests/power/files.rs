@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use throng_core::{FileId, FileName, Limits, Rejection, Timestamp, UserId};
+use throng_core::{FileHash, FileId, FileName, Limits, Rejection, Timestamp, UserId};
 use throng_server::clock::Clock;
 use throng_server::files::shelf::{Growing, Shelf, Source};
 use throng_server::files::{Carriers, Files, Place};
@@ -179,6 +179,10 @@ struct Messages(Arc<Mutex<Vec<FileId>>>);
 impl Carriers for Messages {
     fn carry(&self, file: FileId, _: Timestamp) -> Option<bool> {
         Some(lock(&self.0).contains(&file))
+    }
+
+    fn shows(&self, _: FileHash) -> bool {
+        false
     }
 }
 

@@ -12,9 +12,9 @@ use rand::rngs::SmallRng;
 use throng_core::reaction::take_in;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
-    Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
-    Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Timestamp, Topic,
-    UserId, Username, Visibility, Words,
+    Act, Author, Avatar, Body, Command, Event, EventKind, Extras, FileHash, Kind, Limits, OriginId,
+    Person, Policy, Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings,
+    Timestamp, Topic, UserId, Username, Visibility, Words,
 };
 use throng_server::clock::Clock;
 use throng_server::fold::Folder;
@@ -270,6 +270,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     let mut people = BTreeMap::new();
     let (mut posts, mut pushed) = (0, Seq::ZERO);
     let (mut policy, mut topic, mut words) = <(Policy, Topic, Words)>::default();
+    let mut avatar = Avatar::default();
     let mut pins = BTreeSet::new();
     for event in history {
         match &event.kind {
@@ -281,6 +282,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
                 policy = policy.with(settings);
                 topic = settings.topic.clone().unwrap_or(topic);
                 words = settings.words.clone().unwrap_or(words);
+                avatar = settings.avatar.unwrap_or(avatar);
             }
             _ => {}
         }
@@ -305,6 +307,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
         policy,
         topic,
         words,
+        avatar,
         people: people.into_iter().collect(),
         pins: pins.into_iter().collect(),
     }
@@ -591,5 +594,7 @@ fn settings(chance: &mut SmallRng) -> Settings {
     let history = [Visibility::Members, Visibility::Joining][chance.random_range(0..2)];
     let word = format!("word{}*", chance.random_range(0..9));
     let words = chance.random_bool(0.3).then(|| Words::parse(vec![word]).unwrap());
-    Settings { topic: Some(topic), history: Some(history), words, ..Settings::default() }
+    let avatar = chance.random_bool(0.3).then(|| Avatar(Some(FileHash([chance.random(); 32]))));
+    let (topic, history) = (Some(topic), Some(history));
+    Settings { topic, history, words, avatar, ..Settings::default() }
 }

@@ -93,7 +93,7 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     list_sessions => ListSessions, end_session => EndSession, change_password => ChangePassword,
     reset_password => ResetPassword, invite_people => InvitePeople,
     end_invitations => EndInvitations, delete_account => DeleteAccount,
-    enter_as_guest => EnterAsGuest,
+    enter_as_guest => EnterAsGuest, set_avatar => SetAvatar, set_room_avatar => SetRoomAvatar,
     search => Search
 ]);
 

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 45")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -113,6 +113,10 @@ pub mod client_frame {
         DeleteAccount(super::DeleteAccount),
         #[prost(message, tag = "67")]
         EnterAsGuest(super::EnterAsGuest),
+        #[prost(message, tag = "68")]
+        SetAvatar(super::SetAvatar),
+        #[prost(message, tag = "69")]
+        SetRoomAvatar(super::SetRoomAvatar),
         #[prost(message, tag = "45")]
         Search(super::Search),
     }
@@ -216,6 +220,26 @@ pub struct EnterAsGuest {
     /// As an account's; empty for one that the server makes up.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+/// Another picture for oneself, made small of a file of one's own. Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAvatar {
+    /// The file's id; empty for none.
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+}
+/// Another picture for a room. Replied with `applied`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRoomAvatar {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// As in `SetAvatar`.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
 }
 /// A link by which others may sign up; for administrators. Replied with `invitation`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1084,6 +1108,10 @@ pub struct Room {
     #[prost(uint32, optional, tag = "90")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_seconds: ::core::option::Option<u32>,
+    /// The hash of the picture that stands for it; empty for none.
+    #[prost(string, tag = "60")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub avatar: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1573,6 +1601,10 @@ pub struct RoomSet {
     #[prost(uint32, optional, tag = "90")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_seconds: ::core::option::Option<u32>,
+    /// The hash of the picture that stands for the room; empty for none.
+    #[prost(string, optional, tag = "60")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1650,6 +1682,10 @@ pub struct Member {
     /// It hears the room.
     #[prost(bool, tag = "3")]
     pub here: bool,
+    /// The hash of the picture that stands for it; empty for none.
+    #[prost(string, tag = "60")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub avatar: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -12,8 +12,9 @@ pub mod search;
 
 use throng_core::id::SEQ_MAX;
 use throng_core::{
-    Act, Attachment, Author, Body, Command, Disconnect, Epoch, Event, EventKind, Extras, FileId,
-    Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq, Tally, limits,
+    Act, Attachment, Author, Avatar, Body, Command, Disconnect, Epoch, Event, EventKind, Extras,
+    FileHash, FileId, Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq,
+    Tally, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -68,6 +69,10 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::ResetPassword(asked) => account::reset_password(asked),
         Request::DeleteAccount(asked) => account::delete(asked),
         Request::EnterAsGuest(v1::EnterAsGuest { name }) => What::EnterAsGuest { name },
+        Request::SetAvatar(v1::SetAvatar { file }) => What::SetAvatar { file: picture(&file)? },
+        Request::SetRoomAvatar(v1::SetRoomAvatar { room, file }) => {
+            What::SetRoomAvatar { room: room_id(room)?, file: picture(&file)? }
+        }
         Request::ListSessions(_) => What::Account(AccountAsk::ListSessions),
         Request::EndSession(asked) => What::Account(account::end_session(asked.session)),
         Request::ChangePassword(asked) => What::Account(account::change_password(asked)),
@@ -107,6 +112,19 @@ fn list_rooms(asked: v1::ListRooms) -> What {
 fn history(asked: v1::History) -> Result<What, Rejection> {
     let v1::History { room, before, after, limit } = asked;
     Ok(What::History { room: room_id(room)?, span: span(before, after)?, limit })
+}
+
+/// The file of which a picture is made; `None` for no picture.
+pub fn picture(file: &str) -> Result<Option<FileId>, Rejection> {
+    match file {
+        "" => Ok(None),
+        file => FileId::parse(file).map(Some).ok_or(Rejection::NoSuchFile),
+    }
+}
+
+/// The picture of somebody or something.
+pub fn avatar(Avatar(hash): Avatar) -> String {
+    hash.map(FileHash::to_hex).unwrap_or_default()
 }
 
 fn pin(room: u32, seq: u64, on: bool) -> Result<What, Rejection> {
@@ -275,6 +293,7 @@ fn room(room: &RoomSummary) -> v1::Room {
         slow_seconds: room.policy.slow_seconds,
         history: moderation::history(room.policy.history) as i32,
         invited: room.invited,
+        avatar: avatar(room.avatar),
         with: room.with.as_ref().map(|(id, name)| {
             let name = name.as_str().to_owned();
             v1::User { id: id.get(), name }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use throng_core::limits as constants;
+use throng_server::auth::Guests;
 use throng_server::config::Settings;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
@@ -56,6 +57,12 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("transfers_per_user_max", "at one moment, over REST alone: `files/transfers.rs`"),
     ("transfer_stall_ms", "a time, over REST alone: `live/uploads.rs`"),
     ("picture_len_max", "what a picture unpacks to: `files/tests.rs` and `bombs.rs`"),
+    ("guest_lifetime_ms", "a time: `live/guests.rs`, and to the millisecond in `auth/guest.rs`"),
+    ("GUEST_REMEMBERED_HOURS", "a time that the server keeps by itself: `auth/guest.rs`"),
+    (
+        "GUESTS_REMEMBERED_MAX",
+        "what is kept inside, refusing nothing: those that went first go sooner",
+    ),
     ("picture_queue_max", "what waits inside at one moment: `files/tests.rs`"),
 ];
 
@@ -130,6 +137,8 @@ pub const ROWS: &[Row] = &[
     set(row("logins_per_minute_account", 3, logins, [201, 201, 300]), |it| it.limits.logins_per_minute_account = 3),
     // The asker has signed up.
     set(row("logins_per_minute_address", 3, logins_of_others, [201, 201, 300]), |it| it.limits.logins_per_minute_address = 4),
+    set(row("guests_max", 3, guests, [TAKEN, TAKEN, 208]), |it| (it.guests, it.limits.guests_max) = (Guests::On, 3)),
+    set(row("guests_per_minute_address", 3, guests, [TAKEN, TAKEN, 300]), |it| (it.guests, it.limits.guests_per_minute_address) = (Guests::On, 3)),
     only(set(row("refusals_max", 3, refusals, [205, 4402, 4402]), |it| it.limits.refusals_max = 3), SOCKETS, CONNECTION),
 ];
 
@@ -494,6 +503,13 @@ fn logins_of_others(asker: &mut Asker, count: usize) -> usize {
     asker.until(count, |asker| {
         let name = asker.name(12);
         login(asker, name)
+    })
+}
+
+fn guests(asker: &mut Asker, count: usize) -> usize {
+    asker.until(count, |asker| {
+        let asked = Request::EnterAsGuest(v1::EnterAsGuest::default());
+        asker.code_of_nobody(asked, ("POST", "/guests".into(), json!({})))
     })
 }
 

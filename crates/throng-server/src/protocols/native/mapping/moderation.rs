@@ -83,6 +83,8 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
         slow_seconds,
         words: words.map(|words| Words::parse(words.list)).transpose()?,
         keep_seconds,
+        // A picture must be made first: it has a request of its own.
+        avatar: None,
     };
     settings.check()?;
     Ok(settings)
@@ -166,6 +168,7 @@ pub fn set(by: v1::User, settings: &Settings) -> v1::RoomSet {
         history: settings.history.map_or(v1::HistoryFor::None, history) as i32,
         words: settings.words.as_ref().map(|words| words.list().len() as u32),
         keep_seconds: settings.keep_seconds,
+        avatar: settings.avatar.map(super::avatar),
     }
 }
 

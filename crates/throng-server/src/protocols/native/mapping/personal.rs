@@ -86,6 +86,7 @@ pub fn members(members: &RoomMembers) -> v1::MemberList {
         user: Some(super::user(&it.author)),
         role: super::moderation::role(it.role) as i32,
         here: it.here,
+        avatar: super::avatar(it.avatar),
     };
     v1::MemberList {
         room: members.room.get(),
