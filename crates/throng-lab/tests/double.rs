@@ -315,8 +315,10 @@ impl World {
         if !self.rooms[it.room as usize - 1].members.contains(&user) {
             return not_member();
         }
-        let from = it.from.unwrap().seq as usize;
-        let mut gap = self.rooms[it.room as usize - 1].order[from..].to_vec();
+        // Without a place it is from now on.
+        let order = &self.rooms[it.room as usize - 1].order;
+        let from = it.from.map_or(order.len(), |from| from.seq as usize);
+        let mut gap = order[from..].to_vec();
         if gap.len() > RESUME_MAX {
             return rejected(207, "too_old", None);
         }

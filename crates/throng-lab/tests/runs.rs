@@ -79,6 +79,60 @@ fn what_is_too_old_to_be_resumed_is_caught_up_by_pages() {
     assert_eq!(verdict.deliveries, verdict.deliveries_due);
 }
 
+/// The same five who are to go come again in that very moment.
+const AGAIN: &str = r#"
+name = "again"
+says = "five who are to come again before they have gone"
+seed = 3
+[[phases]]
+name = "first"
+seconds = 0.4
+[[phases]]
+name = "again"
+seconds = 0.4
+[users]
+count = 6
+dresses = ["raw"]
+[[rooms]]
+name = "hall"
+count = 1
+members = 1
+sends_per_second = 0.0
+arrivals = "constant"
+[[lives]]
+name = "once"
+first = 1
+count = 5
+rooms = "hall"
+arrive_every_seconds = 0.0
+actions = 2
+every_seconds = 0.1
+leaves_in = "again"
+[[lives]]
+name = "twice"
+first = 1
+count = 5
+rooms = "hall"
+arrives_in = "again"
+arrive_every_seconds = 0.0
+actions = 2
+every_seconds = 0.1
+[bodies]
+bytes_min = 20
+bytes_median = 60
+bytes_max = 2000
+sigma = 1.0
+"#;
+
+#[test]
+fn who_is_to_come_again_before_it_has_gone_comes_late_and_is_not_forgotten() {
+    let scenario = Scenario::parse("again", AGAIN, &[]).unwrap();
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
+    assert_eq!(outcome.recorder.arrive.count(), 10);
+    assert_eq!(outcome.missing, Vec::<String>::new());
+}
+
 #[test]
 fn every_sin_is_caught() {
     std::thread::scope(|scope| {

@@ -63,6 +63,12 @@ fn a_recording_can_be_read_again_and_be_run_at_three_times_its_load() {
     near(loud.size().1, 300.0);
     assert_eq!(loud.users, read.users);
     near(loud.churn.reconnect, read.churn.reconnect * 3.0);
+    for times in [0.0, -1.0, 10_001.0, f64::NAN] {
+        assert!(read.times(times).unwrap_err().to_string().contains("--times"), "{times}");
+    }
+    // So many times may be asked for; what comes of it has bounds of its own.
+    let most = read.times(10_000.0).unwrap_err().to_string();
+    assert!(most.contains("sends_per_second") && !most.contains("--times"), "{most}");
 }
 
 #[test]

@@ -152,7 +152,10 @@ impl Crowd {
     /// Asks again for what was refused for a while.
     pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets, now: Nanos) {
         let Later { user, asked, since, .. } = it;
-        if self.users[user as usize].lost_at != since && !matches!(asked, Asked::Page(_)) {
+        // Who came back meanwhile has asked again for what belongs to a connection. What it was to do is
+        // asked for by nobody else.
+        let to_do = matches!(asked, Asked::Page(_) | Asked::Join(_) | Asked::Leave(_));
+        if self.users[user as usize].lost_at != since && !to_do {
             return;
         }
         match asked {
