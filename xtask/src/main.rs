@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod gen_wire;
+mod half_open;
 mod kill;
 mod powercut;
 mod schemathesis;
@@ -23,6 +24,7 @@ cargo xtask CHORE
                      Schemathesis (2 min), fuzz (60 s a target)
   fuzz [SECONDS]     each grammar's fuzz target for so long (60)
   gen                refresh generated files (the wire types from the published .proto)
+  half-open          sockets that begin and never become anybody: --sockets N (10000)
   kill               kill -9 of the release build under load: --cycles N (1000) --seed S (1)
   powercut           power cuts under the log and the store: --seeds N [--first S]
   schemathesis [SECONDS]  asks a live server all that docs/reference/openapi.json allows, for so long (120)
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "gen" => gen_wire::write(),
+        "half-open" => half_open::run(&rest),
         "kill" => kill::run(&rest),
         "powercut" => powercut::run(&rest),
         "schemathesis" => schemathesis::run(&rest),

@@ -11,6 +11,7 @@
 mod answered;
 mod direct;
 mod facts;
+mod known;
 mod moderation;
 
 pub use facts::{Facts, Want};
@@ -29,7 +30,7 @@ use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::Limits;
 use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
-use crate::rights::{Kind, Operation, Policy, permit};
+use crate::rights::{Kind, Operation, Policy};
 use crate::room::{Before, Misfit, Person, Room};
 use crate::text::{OriginId, RoomName, Words};
 use crate::window::{Grain, Window};
@@ -156,6 +157,8 @@ pub struct Shard {
     sweeping: (usize, usize),
     /// Which room's `origins` are loaded next when nobody wants any.
     warming: usize,
+    /// What is asked in place of a room that there is not.
+    nowhere: Room,
     seed: u64,
     fingerprint_seed: SharedSeed,
     members_max: usize,
@@ -174,6 +177,7 @@ impl Shard {
             at: Timestamp::default(),
             sweeping: (0, 0),
             warming: 0,
+            nowhere: known::nowhere(seed),
             seed,
             fingerprint_seed: SharedSeed::from_u64(seed),
             members_max: limits.members_max,
@@ -440,19 +444,6 @@ impl Shard {
         let event = self.happen(slot, kind, true, turn)?;
         let n = self.rooms[slot].posts;
         Ok(Reply::Posted { seq: event, n, at: turn.at, repeat: false })
-    }
-
-    /// The room's slot, if its rights allow this account to do this.
-    fn permitted(
-        &self,
-        room: RoomId,
-        operation: Operation,
-        user: UserId,
-    ) -> Result<usize, Rejection> {
-        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
-        let state = &self.rooms[slot];
-        permit(operation, state.standing(user), state.policy)?;
-        Ok(slot)
     }
 
     /// The directory reserves the numbers, so that one that exists is a bug and ends the process.

@@ -4,6 +4,7 @@ mod agents;
 mod bad_days;
 mod commits;
 mod endings;
+mod half_open;
 mod kill;
 mod lab;
 mod people;

@@ -1,7 +1,8 @@
 //! What a batch must know that no shard keeps in memory: which events it asks for, and what it was
 //! given of them.
 //!
-//! Neighbours: the shard says what it wants, the sequencer reads it and fills in. It decides nothing.
+//! Neighbours: the shard says what it wants, for those who may know of a room (`known.rs`), the
+//! sequencer reads it and fills in. It decides nothing.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,11 +10,9 @@ use alloc::vec::Vec;
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use super::Shard;
 use crate::event::Event;
 use crate::id::{RoomId, Seq, Timestamp, UserId};
 use crate::reaction::Tally;
-use crate::rights::{Kind, Operation, permit};
 
 /// What a batch must know before it can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,18 +58,6 @@ pub enum Want {
         /// To whom.
         to: UserId,
     },
-}
-
-impl Shard {
-    /// The slot of a room that this account may know of before the batch is decided. For others nothing
-    /// is looked up: the time it took would tell them that there is something.
-    pub(super) fn slot_known_to(&self, room: RoomId, user: UserId) -> Option<usize> {
-        let slot = self.slot(room)?;
-        let state = &self.rooms[slot];
-        let known = state.policy.kind == Kind::Public
-            || permit(Operation::See, state.standing(user), state.policy).is_ok();
-        known.then_some(slot)
-    }
 }
 
 /// The events that a batch wanted.

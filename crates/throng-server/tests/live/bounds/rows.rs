@@ -26,7 +26,7 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("UNAVAILABLE_RETRY_AFTER_MS", "what is told beside a refusal, no bound"),
     ("keep_seconds", "what holds where a room has settled nothing: `keeping.rs`"),
     ("keep_seconds_max", "what holds whatever a room has settled, refusing nothing: `keeping.rs`"),
-    ("handshake_timeout_ms", "a time: `bad_days.rs`"),
+    ("handshake_timeout_ms", "a time: `bad_days.rs` and `half_open.rs`"),
     ("auth_timeout_ms", "a time: `live/limits.rs`, and to the millisecond in `session.rs`"),
     ("ping_interval_ms", "a time that the server keeps by itself: `live/limits.rs`"),
     ("ping_timeout_ms", "as the interval"),
