@@ -60,6 +60,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("search_time_max_ms", "server/src/app/search.rs", "a_search_whose_time_is_up_tells_what_it_has"),
     ("keep_seconds", "server/src/keeping.rs", "a_room_keeps_what_it_settled_or_what_the_server_says_and_no_longer_than_the_bound"),
     ("keep_seconds_max", "server/src/keeping.rs", "a_room_keeps_what_it_settled_or_what_the_server_says_and_no_longer_than_the_bound"),
+    ("exports_max", "server/src/app/export.rs", "one_exports_at_a_time_and_not_often_and_so_many_do_at_once"),
+    ("export_every_ms", "server/src/app/export.rs", "one_exports_at_a_time_and_not_often_and_so_many_do_at_once"),
     ("tail_bytes_max", "server/src/app/start.rs", "a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room"),
 ];
 

@@ -238,6 +238,10 @@ settable_limits! {
     /// The longest that any room keeps what is said, whatever it has settled, seconds; 0 for no such
     /// bound.
     keep_seconds_max: u32 = 0, 0..=315_360_000;
+    /// Exports of what an account has, at a time: each reads all of its rooms' history.
+    exports_max: u32 = 2, 1..=1_000;
+    /// The least time between two exports of one account, milliseconds.
+    export_every_ms: u64 = 3_600_000, 0..=604_800_000;
     /// Unfolded events kept in memory before sends must wait, bytes.
     tail_bytes_max: usize = 268_435_456, 1_048_576..=68_719_476_736;
 }

@@ -5,6 +5,7 @@
 //! the shard does.
 
 mod avatars;
+pub mod export;
 mod files;
 mod flights;
 mod folder;
@@ -86,6 +87,8 @@ pub struct App {
     pub syncs: Arc<Syncs>,
     /// What messages carry; `None` in memory, where nothing is kept.
     pub files: Option<Arc<Files>>,
+    /// Who exports what it has.
+    exports: Arc<export::Exports>,
     /// Whether it goes on.
     pub lifecycle: Lifecycle,
     /// How it ends when it must.

@@ -94,7 +94,7 @@ impl App {
 }
 
 /// Does what waits for the disk where it holds up nobody else.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Rejection> + Send + 'static,
 ) -> Result<T, Rejection> {
     let done = tokio::task::spawn_blocking(work).await;

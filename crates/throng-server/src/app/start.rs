@@ -16,6 +16,7 @@ use throng_core::shard::{Restored, Shard};
 use throng_core::{Avatar, Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomName, Topic};
 use tokio::sync::mpsc;
 
+use super::export::Exports;
 use super::folder::lock_folder;
 use super::watch::SessionsWatch;
 use super::{App, ShardDoor, files, search, shard_of};
@@ -153,8 +154,7 @@ impl App {
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
-        let (epoch, history) =
-            (disk.log.epoch(), history_of(&tail, &disk.store, &directory, &clock));
+        let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
         let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
@@ -187,6 +187,7 @@ impl App {
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Arc::new(Self {
             requests: Rate::requests(&limits),
+            exports: Arc::new(Exports::new(&limits)),
             lifecycle: Lifecycle::default(),
             stop: Mutex::new(Some(stop)),
             settings,
@@ -350,7 +351,8 @@ impl Disk {
         let folder = &settings.data;
         let lock = lock_folder(folder)?;
         let log = SqliteLog::open(&folder.join("log.db"), &LogOptions::new(clock.clone()))?;
-        let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default())?;
+        let options = StoreOptions { compress: settings.compress_history, ..Default::default() };
+        let store = SqliteStore::open(&folder.join("store.db"), &options)?;
         Ok(Self { log: Arc::new(log), store: Arc::new(store), lock: Some(lock) })
     }
 }
@@ -379,13 +381,8 @@ fn start_fold(
 }
 
 /// What has happened, as far back as rooms keep it.
-fn history_of(
-    tail: &Arc<Tail>,
-    store: &Arc<dyn Store>,
-    directory: &Directory,
-    clock: &Clock,
-) -> History {
-    let history = History::new(Arc::clone(tail), Arc::clone(store));
+fn history_of(tail: &Arc<Tail>, disk: &Disk, directory: &Directory, clock: &Clock) -> History {
+    let history = History::new(Arc::clone(tail), Arc::clone(&disk.store));
     history.keeping(Arc::clone(directory.keeping()), clock.clone())
 }
 

@@ -36,6 +36,8 @@ pub use table::Kept;
 use table::Table;
 use transfers::Transfers;
 
+/// Files in one page of a list.
+const FILES_LISTED_MAX: usize = 256;
 /// What one is told to wait when the pictures' queue is full.
 const PICTURE_RETRY_AFTER_MS: u32 = 1_000;
 
@@ -158,6 +160,12 @@ impl Files {
         let begun = table.begin((user, id), name, len, self.clock.wall());
         begun.map_err(|trouble| self.refusal(&trouble))?;
         Ok(id)
+    }
+
+    /// Files of an account above this one, some at a time.
+    pub fn of(&self, user: UserId, after: Option<FileId>) -> Result<Vec<Kept>, Rejection> {
+        let page = self.table().of(user, after, FILES_LISTED_MAX);
+        page.map_err(|trouble| self.refusal(&trouble))
     }
 
     /// A file of this account; another's is none. One that has come, but was not ended, for a crash or a

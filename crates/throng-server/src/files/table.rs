@@ -119,6 +119,18 @@ impl Table {
         self.write(insert, row)
     }
 
+    /// Files of an account above this one, at most `limit`.
+    pub fn of(&self, user: UserId, after: Option<FileId>, limit: usize) -> Outcome<Vec<Kept>> {
+        let select = "SELECT id FROM files WHERE user = ?1 AND +id > ?2 ORDER BY +id LIMIT ?3";
+        let mut select = self.connection.prepare_cached(select)?;
+        let after = after.map_or([0; 16], |after| after.0);
+        let row = params![user.get() as i64, after, limit as i64];
+        let ids = select.query_map(row, |row| row.get::<_, [u8; 16]>(0))?;
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let found = ids.into_iter().map(|id| self.find(FileId(id)));
+        found.filter_map(Result::transpose).collect()
+    }
+
     /// The row of a file.
     pub fn find(&self, id: FileId) -> Outcome<Option<Kept>> {
         let select = "SELECT user, here, hash, kind, len, width, height, name

@@ -4,7 +4,7 @@
 //! Neighbours: `mod.rs`, whose file it is; settling is noted in the audit log in the same transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use throng_core::{Author, Rejection, RoomId, Seq, Timestamp};
+use throng_core::{Author, Rejection, RoomId, Seq, Timestamp, UserId};
 
 use super::{
     Moderation, REPORTS_OF_ONE_MAX, REPORTS_OPEN_MAX, REPORTS_SETTLED_MAX, audit, author,
@@ -95,6 +95,19 @@ impl Moderation {
             ];
             connection.prepare_cached(insert)?.execute(row)?;
             Ok(Ok(Reported { id: connection.last_insert_rowid() as u64, already: false }))
+        })
+    }
+
+    /// What an account has reported in a room, the settled too as long as they are kept.
+    pub fn reported_by(&self, user: UserId, room: RoomId) -> Result<Vec<Report>, Rejection> {
+        self.read(|connection| {
+            let select = "SELECT id, room, seq, at, by, by_name, about, about_name, reason, body,
+                                 settled_at, settled_by, settled_name, upheld, note FROM reports
+                          WHERE room = ?1 AND by = ?2 ORDER BY seq";
+            let mut statement = connection.prepare_cached(select)?;
+            let row = params![room.get(), user.get() as i64];
+            let rows = statement.query_map(row, |row| report(row, room))?;
+            rows.collect()
         })
     }
 

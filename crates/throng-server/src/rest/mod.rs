@@ -15,6 +15,7 @@ mod blocked;
 mod body;
 mod caller;
 mod direct;
+mod export;
 mod file;
 #[cfg(test)]
 mod file_tests;
@@ -79,6 +80,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/avatar", put(avatars::set))
         .route("/rooms/{room}/avatar", put(avatars::set_room))
         .route("/avatars/{hash}", get(avatars::show))
+        .route("/export", get(export::show))
         .route("/password", put(account::change_password).post(account::reset_password))
         .route("/invitations", post(account::invite).delete(account::end_invitations))
         .route("/rooms", get(rooms::list).post(rooms::create))

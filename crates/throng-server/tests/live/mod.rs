@@ -8,6 +8,7 @@ mod client;
 mod delivery;
 mod descriptors;
 mod direct;
+mod export;
 mod fields;
 mod guests;
 mod keeping;

@@ -76,7 +76,8 @@ pub fn report_page(room: RoomId, page: &ReportPage) -> v1::Reports {
     v1::Reports { room: room.get(), reports, more: page.more }
 }
 
-fn item(report: &Report) -> v1::ReportItem {
+/// A report.
+pub fn item(report: &Report) -> v1::ReportItem {
     let Report { id, room: _, seq, at, by, about, reason, body, settled } = report;
     let (settled_at, settled_by, upheld, note) = match settled {
         None => (None, None, false, String::new()),

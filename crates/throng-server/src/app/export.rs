@@ -1,0 +1,279 @@
+//! What an account has here, for itself to take along: what it is, its rooms, what it said in them, its
+//! files, whom it blocked, what it reported. Written a piece at a time, as fast as it is taken.
+//!
+//! Neighbours: REST asks it and sends the pieces; the directory says which rooms and from which place
+//! on, page by page, so that one who is removed meanwhile gets no more of that room. What others said
+//! is theirs. One at a time for an account, and not often: each reads all of its rooms' history.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde::Serialize;
+use throng_core::rights::Operation;
+use throng_core::{Author, Event, EventKind, FileId, Limits, Rejection, RoomId, Seq, UserId};
+use throng_wire::native::{json, v1};
+
+use super::App;
+use super::reading::blocking;
+use crate::clock::Moment;
+use crate::files::Kept;
+use crate::pages::Span;
+use crate::protocols::native::mapping::{self, oversight};
+
+/// Events looked at in one read.
+const PAGE: usize = 512;
+/// Accounts whose last export is remembered; beyond it `busy`.
+const REMEMBERED_MAX: usize = 10_000;
+/// What one is told to wait who finds others exporting.
+const BUSY_MS: u32 = 5_000;
+
+/// Who exports, and who did a short while ago.
+#[derive(Debug)]
+pub struct Exports {
+    state: Mutex<State>,
+    at_once: usize,
+    every: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: Vec<UserId>,
+    begun: HashMap<UserId, Moment>,
+}
+
+/// A place among those who export; given back when it is dropped.
+#[derive(Debug)]
+pub struct Exporting {
+    exports: Arc<Exports>,
+    user: UserId,
+}
+
+impl Exports {
+    /// As the limits are.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            state: Mutex::default(),
+            at_once: limits.exports_max as usize,
+            every: Duration::from_millis(limits.export_every_ms),
+        }
+    }
+
+    /// Lets an account begin, or says how long to wait.
+    pub fn begin(self: &Arc<Self>, user: UserId, now: Moment) -> Result<Exporting, Rejection> {
+        let mut state = self.state();
+        state.begun.retain(|_, begun| now.since(*begun) < self.every);
+        if let Some(begun) = state.begun.get(&user) {
+            let wait = self.every.saturating_sub(now.since(*begun));
+            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+            return Err(Rejection::RateLimited { retry_after_ms });
+        }
+        let full = state.running.len() >= self.at_once || state.begun.len() >= REMEMBERED_MAX;
+        if full || state.running.contains(&user) {
+            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
+        }
+        state.running.push(user);
+        state.begun.insert(user, now);
+        Ok(Exporting { exports: Arc::clone(self), user })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds who exports")
+    }
+}
+
+impl Drop for Exporting {
+    fn drop(&mut self) {
+        self.exports.state().running.retain(|user| *user != self.user);
+    }
+}
+
+/// One line.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Account(v1::User),
+    Room(v1::Room),
+    Message(v1::Event),
+    Report(Report),
+    File(File),
+    Blocked(v1::User),
+    /// The last one: all is there.
+    End(End),
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    room: u32,
+    report: v1::ReportItem,
+}
+
+#[derive(Debug, Serialize)]
+struct File {
+    id: String,
+    name: String,
+    len: u64,
+    /// All of it has come.
+    whole: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct End {
+    /// Before this one.
+    lines: u64,
+}
+
+/// How far it has got.
+#[derive(Debug)]
+enum At {
+    Account,
+    /// Rooms above this number.
+    Rooms(u32),
+    /// What was said in a room behind this place.
+    Said(RoomId, Seq),
+    /// Files above this one.
+    Files(Option<FileId>),
+    /// Whom it blocked, above this number.
+    Blocked(u64),
+    End,
+    Ended,
+}
+
+/// What is written, piece after piece.
+#[derive(Debug)]
+pub struct Export {
+    app: Arc<App>,
+    user: Author,
+    at: At,
+    /// Of those written.
+    lines: u64,
+    piece: Vec<u8>,
+    _place: Exporting,
+}
+
+impl App {
+    /// Begins to write what an account has.
+    pub fn export(self: &Arc<Self>, user: Author) -> Result<Export, Rejection> {
+        let place = self.exports.begin(user.id, self.clock.now())?;
+        let (app, piece) = (Arc::clone(self), Vec::new());
+        Ok(Export { app, user, at: At::Account, lines: 0, piece, _place: place })
+    }
+}
+
+impl Export {
+    /// The next piece, of whole lines; it may be empty. `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Rejection> {
+        self.at = match std::mem::replace(&mut self.at, At::Ended) {
+            At::Account => {
+                self.line(&Line::Account(mapping::user(&self.user)));
+                At::Rooms(0)
+            }
+            At::Rooms(after) => self.room_above(after),
+            At::Said(room, after) => self.said(room, after).await?,
+            At::Files(after) => self.files(after).await?,
+            At::Blocked(after) => self.blocked(after).await?,
+            At::End => {
+                self.line(&Line::End(End { lines: self.lines }));
+                At::Ended
+            }
+            At::Ended => return Ok(None),
+        };
+        Ok(Some(std::mem::take(&mut self.piece)))
+    }
+
+    fn line(&mut self, line: &Line) {
+        json::encode(line, &mut self.piece);
+        self.piece.push(b'\n');
+        self.lines += 1;
+    }
+
+    /// The next room, and then what was said in it.
+    fn room_above(&mut self, after: u32) -> At {
+        let list = self.app.rooms(self.user.id, after, 1, true);
+        let Some(room) = list.rooms.first().map(|room| room.room) else { return At::Files(None) };
+        let told = mapping::rooms(&list).rooms;
+        told.into_iter().for_each(|room| self.line(&Line::Room(room)));
+        At::Said(room, Seq::ZERO)
+    }
+
+    /// What it said in a room behind a place, some events at a time; at last what it reported there.
+    async fn said(&mut self, room: RoomId, after: Seq) -> Result<At, Rejection> {
+        let (user, next) = (self.user.id, At::Rooms(room.get()));
+        // One who was removed meanwhile reads no more of it.
+        let Ok(reading) = self.app.directory.reading(user, room, Operation::History) else {
+            return Ok(next);
+        };
+        let after = after.max(Seq(reading.from.0 - 1));
+        let read = self.app.read(move |history| {
+            let mut events = history.page(room, Span::After(after), PAGE)?;
+            let last = events.last().map(|event| event.seq);
+            events.retain(|event| is_of(event, user));
+            history.show(room, &mut events)?;
+            Ok((events, last))
+        });
+        let (events, last) = read.await?;
+        for event in events.iter().filter(|event| event.has_text()) {
+            self.line(&Line::Message(mapping::event(event)));
+        }
+        if let Some(last) = last {
+            return Ok(At::Said(room, last));
+        }
+        let moderation = Arc::clone(&self.app.moderation);
+        for report in blocking(move || moderation.reported_by(user, room)).await? {
+            let (room, report) = (room.get(), oversight::item(&report));
+            self.line(&Line::Report(Report { room, report }));
+        }
+        Ok(next)
+    }
+
+    async fn files(&mut self, after: Option<FileId>) -> Result<At, Rejection> {
+        if self.app.files.is_none() {
+            return Ok(At::Blocked(0));
+        }
+        let user = self.user.id;
+        let page = self.app.with_files(move |files| files.of(user, after)).await?;
+        let next = page.last().map_or(At::Blocked(0), |kept| At::Files(Some(kept.file.id)));
+        for Kept { file, whole, .. } in page {
+            let (id, name) = (file.id.to_hex(), file.name.as_str().to_owned());
+            self.line(&Line::File(File { id, name, len: file.len, whole }));
+        }
+        Ok(next)
+    }
+
+    async fn blocked(&mut self, after: u64) -> Result<At, Rejection> {
+        let (moderation, user) = (Arc::clone(&self.app.moderation), self.user.id);
+        let page = blocking(move || moderation.blocked(user, after, 0)).await?;
+        let next = page.users.last().filter(|_| page.more).map(|last| At::Blocked(last.id.get()));
+        page.users.iter().for_each(|who| self.line(&Line::Blocked(mapping::user(who))));
+        Ok(next.unwrap_or(At::End))
+    }
+}
+
+fn is_of(event: &Event, user: UserId) -> bool {
+    matches!(&event.kind, EventKind::Posted { author, .. } if author.id == user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_exports_at_a_time_and_not_often_and_so_many_do_at_once() {
+        let limits = Limits { exports_max: 2, export_every_ms: 1_000, ..Limits::default() };
+        let exports = Arc::new(Exports::new(&limits));
+        let at = |millis: u64| Moment(millis * 1_000_000);
+        let begin = |user, millis| exports.begin(UserId::new(user).expect("a number"), at(millis));
+        let busy = Some(Rejection::Busy { retry_after_ms: BUSY_MS });
+        let early = |retry_after_ms| Some(Rejection::RateLimited { retry_after_ms });
+        let first = begin(1, 0).expect("below the limit");
+        let second = begin(2, 100).expect("at it");
+        assert_eq!(begin(3, 200).err(), busy);
+        assert_eq!(begin(1, 999).err(), early(1));
+        assert_eq!(begin(1, 1_000).err(), busy, "it goes on still");
+        drop(first);
+        let third = begin(3, 1_000).expect("one has ended");
+        drop((second, third));
+        assert_eq!(begin(2, 1_099).err(), early(1));
+        assert!(begin(2, 1_100).is_ok());
+    }
+}
