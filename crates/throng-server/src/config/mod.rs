@@ -34,6 +34,8 @@ pub struct Settings {
     pub shards: usize,
     /// Keep an index of all messages, so that they can be found by their words.
     pub search: bool,
+    /// Full blocks of history are packed on disk.
+    pub compress_history: bool,
     /// Long messages over WebSocket are compressed for clients that offer it.
     pub websocket_deflate: bool,
     /// Pages of other hosts that may open a WebSocket, as `https://chat.example`.
@@ -82,6 +84,7 @@ impl Default for Settings {
             memory: false,
             shards: 0,
             search: true,
+            compress_history: false,
             websocket_deflate: false,
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),

@@ -11,9 +11,10 @@ use throng_core::{Event, EventKind, RoomId, Seq, Timestamp, UserId};
 
 use super::Erased;
 use super::erasure::erase_in_file;
+use super::packed;
 use super::sqlite::{Failure, first_of, key, number};
 use crate::pages::sender_of;
-use crate::record::{Block, OpenBlock};
+use crate::record::Block;
 
 /// Blocks looked at in one slice…
 const SLICE_BLOCKS: usize = 64;
@@ -121,6 +122,7 @@ pub fn first_since(
             continue;
         };
         let corrupt = |error| Failure::corrupt(room, error);
+        let bytes = packed::unpack(&bytes).map_err(corrupt)?;
         let mut block = Block::open(first, &bytes).map_err(corrupt)?;
         let (mut here, mut last) = (None, first);
         while let Some(raw) = block.advance().map_err(corrupt)? {
@@ -196,7 +198,7 @@ impl<'a> Slice<'a> {
         let at = self.block_at(place)?;
         let corrupt = |error| Failure::corrupt(self.room, error);
         if let Some((first, bytes)) = at {
-            let count = OpenBlock::reopen(first, &bytes).map_err(corrupt)?.count();
+            let count = packed::reopen(first, &bytes).map_err(corrupt)?.count();
             if first.0 + count > place.0 {
                 return Ok(Some((first, bytes)));
             }
@@ -217,10 +219,9 @@ impl<'a> Slice<'a> {
         gone: impl FnMut(&Event) -> bool,
     ) -> Result<Seq, Failure> {
         let corrupt = |error| Failure::corrupt(self.room, error);
-        let mut block = OpenBlock::reopen(first, bytes).map_err(corrupt)?;
+        let mut block = packed::reopen(first, bytes).map_err(corrupt)?;
         if block.erase_where(self.room, gone).map_err(corrupt)? {
-            let mut left = Vec::with_capacity(bytes.len());
-            block.encode(&mut left);
+            let left = packed::encode_as(bytes, &block).map_err(corrupt)?;
             self.bytes += bytes.len();
             let update = "UPDATE blocks SET bytes = ?2 WHERE id = ?1";
             let row = params![key(self.room, first), left];
@@ -301,6 +302,7 @@ impl<'a> Slice<'a> {
         while self.goes_on() {
             let Some((first, bytes)) = self.oldest(Seq::ZERO)? else { return Ok(dropped) };
             let corrupt = |error| Failure::corrupt(self.room, error);
+            let bytes = packed::unpack(&bytes).map_err(corrupt)?;
             let mut block = Block::open(first, &bytes).map_err(corrupt)?;
             let (mut last, mut at) = (first, Timestamp(0));
             while let Some(raw) = block.advance().map_err(corrupt)? {

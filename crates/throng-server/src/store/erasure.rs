@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use throng_core::{RoomId, Seq};
 
+use super::packed;
 use super::sqlite::{Failure, first_of, key, number};
 use crate::record::OpenBlock;
 use crate::sqlite::Trouble;
@@ -73,10 +74,9 @@ pub(super) fn erase_in_file(
         })
         .optional()?;
     let Some((id, bytes)) = found else { return Ok(0) };
-    let mut block = OpenBlock::reopen(first_of(id), &bytes).map_err(corrupt)?;
+    let mut block = packed::reopen(first_of(id), &bytes).map_err(corrupt)?;
     if block.erase(room, place).map_err(corrupt)? {
-        let mut left = Vec::with_capacity(bytes.len());
-        block.encode(&mut left);
+        let left = packed::encode_as(&bytes, &block).map_err(corrupt)?;
         let update = "UPDATE blocks SET bytes = ?2 WHERE id = ?1";
         connection.prepare_cached(update)?.execute(params![id, left])?;
         return Ok(bytes.len());

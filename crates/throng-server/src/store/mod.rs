@@ -8,6 +8,7 @@ mod cursors;
 mod erasing;
 mod erasure;
 pub mod memory;
+mod packed;
 mod people;
 mod reactions;
 mod schema;

@@ -16,6 +16,7 @@ use throng_core::{Act, Event, EventKind, FileId, RoomId, Seq, Tally, Timestamp, 
 use super::carried;
 use super::cursors::{Cursor, Cursors};
 use super::erasure;
+use super::packed::{self, Packer};
 use super::people;
 use super::reactions;
 use super::schema::{KIND, READER};
@@ -42,11 +43,13 @@ pub struct StoreOptions {
     pub vfs: Option<String>,
     /// Reads side by side, each with a connection of its own; more wait.
     pub readers: usize,
+    /// Full blocks are packed.
+    pub compress: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { vfs: None, readers: READERS }
+        Self { vfs: None, readers: READERS, compress: false }
     }
 }
 
@@ -62,6 +65,8 @@ struct Writer {
     connection: Connection,
     cursors: Cursors,
     scratch: Vec<u8>,
+    /// Packs full blocks, if they are to be.
+    packer: Option<Packer>,
     /// The journal may hold texts that were erased.
     scrub: bool,
     /// A sync failed: nothing is written any more.
@@ -90,7 +95,10 @@ impl SqliteStore {
         let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
         let readers = Readers::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
-        let writer = Writer { connection, cursors, scratch: Vec::new(), scrub: true, failed: None };
+        let packer = options.compress.then(Packer::new).transpose();
+        let packer = packer.map_err(|error| Trouble::Io(error.to_string()))?;
+        let scratch = Vec::new();
+        let writer = Writer { connection, cursors, scratch, packer, scrub: true, failed: None };
         Ok(Self { writer: Mutex::new(writer), readers })
     }
 
@@ -309,7 +317,7 @@ impl Writer {
                 return Err(Failure::Refused(StoreError::Gap { room, has, begins }));
             }
             if cursor.block.count() >= BLOCK_EVENTS_MAX || cursor.block.len() >= BLOCK_BYTES_MAX {
-                self.write_block(room, &cursor.block)?;
+                self.write_block(room, &cursor.block, true)?;
                 cursor.block = OpenBlock::new(event.seq);
             }
             // Decided just before its message became too old.
@@ -331,7 +339,7 @@ impl Writer {
         if cursor.head == before {
             return Ok(());
         }
-        self.write_block(room, &cursor.block)?;
+        self.write_block(room, &cursor.block, false)?;
         let update = "UPDATE rooms SET at = ?2, head = ?3, pushed = ?4, posts = ?5 WHERE id = ?1";
         let numbers = [cursor.at.0, cursor.head.0, cursor.pushed.0, cursor.posts].map(|n| n as i64);
         let row = params![room.get(), numbers[0], numbers[1], numbers[2], numbers[3]];
@@ -384,12 +392,15 @@ impl Writer {
         Ok(())
     }
 
-    fn write_block(&mut self, room: RoomId, block: &OpenBlock) -> Result<(), Failure> {
+    fn write_block(&mut self, room: RoomId, block: &OpenBlock, full: bool) -> Result<(), Failure> {
         if block.is_empty() {
             return Ok(());
         }
         self.scratch.clear();
         block.encode(&mut self.scratch);
+        if let Some(packer) = self.packer.as_mut().filter(|_| full) {
+            packer.pack(&mut self.scratch);
+        }
         let insert = "INSERT OR REPLACE INTO blocks VALUES (?1, ?2)";
         let row = params![key(room, block.first()), self.scratch];
         self.connection.prepare_cached(insert)?.execute(row)?;
@@ -448,8 +459,7 @@ fn read_cursor(connection: &Connection, room: RoomId) -> Result<Cursor, Failure>
     let mut rows = statement.query([key(room, Seq::ZERO), key(room, Seq(SEQ_MAX))])?;
     let row = rows.next()?.ok_or_else(|| Failure::corrupt(room, "its newest block is missing"))?;
     let first = first_of(row.get(0)?);
-    let block =
-        OpenBlock::reopen(first, blob(row, room)?).map_err(|e| Failure::corrupt(room, e))?;
+    let block = packed::reopen(first, blob(row, room)?).map_err(|e| Failure::corrupt(room, e))?;
     if first.0 + block.count() != head.0 + 1 {
         return Err(Failure::corrupt(room, "its newest block does not end at its head"));
     }
@@ -482,7 +492,8 @@ fn each_block_after(
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query([lowest, key(room, after.next()), highest])?;
     while let Some(row) = rows.next()? {
-        let block = Block::open(first_of(row.get(0)?), blob(row, room)?);
+        let bytes = packed::unpack(blob(row, room)?).map_err(|e| Failure::corrupt(room, e))?;
+        let block = Block::open(first_of(row.get(0)?), &bytes);
         if !visit(block.map_err(|e| Failure::corrupt(room, e))?)? {
             break;
         }
@@ -503,7 +514,8 @@ fn each_block_before(
     let highest = key(room, Seq(before.0.saturating_sub(1)));
     let mut rows = statement.query([key(room, Seq::ZERO), highest])?;
     while let Some(row) = rows.next()? {
-        let block = Block::open(first_of(row.get(0)?), blob(row, room)?);
+        let bytes = packed::unpack(blob(row, room)?).map_err(|e| Failure::corrupt(room, e))?;
+        let block = Block::open(first_of(row.get(0)?), &bytes);
         if !visit(block.map_err(|e| Failure::corrupt(room, e))?)? {
             break;
         }

@@ -181,6 +181,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     erasing::what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_else_does(&*make());
     erasing::the_first_place_since_a_time_is_found(&*make());
     erasing::all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place(&*make());
+    erasing::a_file_of_an_old_message_is_carried_no_longer(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }

@@ -163,11 +163,13 @@ struct Life<'a> {
     said: &'a mut BTreeMap<RoomId, Said>,
     now: &'a mut u64,
     erases: bool,
+    packs: bool,
 }
 
 impl Life<'_> {
     fn open(&self) -> Result<SqliteStore, String> {
-        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1 };
+        let options =
+            StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1, compress: self.packs };
         SqliteStore::open(&self.mounted.path("store.db"), &options).map_err(|e| e.to_string())
     }
 
@@ -272,12 +274,13 @@ impl Life<'_> {
 fn run(seed: u64, erases: bool) -> Result<(), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let (mut said, mut now, mut disk) = (BTreeMap::new(), 0, Disk::new());
+    let packs = seed % 2 == 0;
     let lives = chance.random_range(1..=4);
     for _ in 0..lives {
         let mounted = Mounted::new(disk);
         let most = if chance.random_ratio(1, 5) { 60 } else { 600 };
         mounted.disk.cut_at(chance.random_range(1..=most));
-        let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases };
+        let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases, packs };
         let lived = live(&mut life, &mut chance);
         if !mounted.disk.is_off() {
             lived?;
@@ -286,7 +289,7 @@ fn run(seed: u64, erases: bool) -> Result<(), String> {
         disk = mounted.disk.after_cut(&mut chance);
     }
     let mounted = Mounted::new(disk);
-    let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases };
+    let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases, packs };
     let store = life.open()?;
     life.check(&store)?;
     life.finish(&store)

@@ -70,7 +70,7 @@ impl Server {
         options.checkpoint_pages = 24;
         options.fault_no_sync = planted == Planted::NoSync;
         let log = SqliteLog::open(&mounted.path("log.db"), &options).map_err(|e| e.to_string())?;
-        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1 };
+        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1, compress: true };
         let store = SqliteStore::open(&mounted.path("store.db"), &options);
         let store = store.map_err(|e| e.to_string())?;
         let store: Arc<dyn Store> = match planted {

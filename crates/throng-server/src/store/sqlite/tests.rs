@@ -16,6 +16,30 @@ fn it_passes_the_suite() {
 }
 
 #[test]
+fn packed_blocks_pass_the_suite_and_are_read_whatever_the_setting_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut folders = samples::folders(folder.path());
+    let open_as = |folder: &Path, compress| {
+        let options = StoreOptions { compress, ..StoreOptions::default() };
+        SqliteStore::open(&folder.join("store.db"), &options).unwrap()
+    };
+    suite::run(&mut || Arc::new(open_as(&folders(), true)));
+    let (folder, room) = (folders(), samples::room(3));
+    let history = samples::history(room, 1, 1_000);
+    for (i, events) in history.chunks(150).enumerate() {
+        suite::fold(&open_as(&folder, i % 2 == 0), events.to_vec());
+    }
+    let store = open_as(&folder, false);
+    assert_eq!(store.page(room, Span::After(Seq(0)), 9_999).unwrap(), history);
+    let select = "SELECT substr(bytes, 1, 1) FROM blocks";
+    let writer = store.writer();
+    let mut select = writer.connection.prepare(select).unwrap();
+    let kinds = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    let kinds: std::collections::BTreeSet<_> = kinds.map(Result::unwrap).collect();
+    assert_eq!(kinds.len(), 2, "some of either kind");
+}
+
+#[test]
 fn a_reopened_store_goes_on_in_the_middle_of_a_block() {
     let folder = tempfile::tempdir().unwrap();
     let room = samples::room(3);

@@ -111,3 +111,16 @@ pub(super) fn all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place
     erase(store, Erasing::Swept);
     assert_eq!(texts(store, room), left(305));
 }
+
+pub(super) fn a_file_of_an_old_message_is_carried_no_longer(store: &dyn Store) {
+    let room = samples::room(3);
+    fold(store, samples::history(room, 1, 2));
+    fold(store, vec![samples::carrying(room, 3, &[samples::file(1), samples::file(2)])]);
+    fold(store, vec![samples::carrying(room, 4, &[samples::file(2)])]);
+    let carried = || [1, 2].map(|number| store.carries(samples::file(number).id).unwrap());
+    erase(store, old(room, at(3)));
+    assert_eq!(carried(), [true, true]);
+    erase(store, old(room, at(4)));
+    assert_eq!(carried(), [false, true], "one of them by a newer message still");
+    assert_eq!(store.mentions(room, samples::author(3).id, Seq(0), 9).unwrap(), [Seq(4)]);
+}
