@@ -25,7 +25,7 @@ use throng_server::history::History;
 use throng_server::pages::Span;
 use throng_server::record;
 use throng_server::search::{Index, Indexer};
-use throng_server::store::{RoomBatch, SqliteStore, Store, StoreOptions};
+use throng_server::store::{PACKED_LEN_MIN, RoomBatch, SqliteStore, Store, StoreOptions};
 use throng_server::tail::Tail;
 
 const ROOMS: u32 = 200;
@@ -121,7 +121,8 @@ fn measure(folder: &Path, messages: u64, len: usize, compress: bool) {
     std::fs::create_dir_all(folder).expect("the folder");
     let zipf = Zipf::new(VOCABULARY as f64, 1.05).expect("a distribution");
     let mut speech = Speech { chance: SmallRng::seed_from_u64(1), zipf };
-    let options = StoreOptions { compress, ..StoreOptions::default() };
+    let pack_from = compress.then_some(PACKED_LEN_MIN);
+    let options = StoreOptions { pack_from, ..StoreOptions::default() };
     let path = folder.join("store.db");
     let store = Arc::new(SqliteStore::open(&path, &options).expect("the store"));
     let each = messages / u64::from(ROOMS);

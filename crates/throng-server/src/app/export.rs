@@ -191,8 +191,9 @@ impl Export {
     fn room_above(&mut self, after: u32) -> At {
         let list = self.app.rooms(self.user.id, after, 1, true);
         let Some(room) = list.rooms.first().map(|room| room.room) else { return At::Files(None) };
-        let told = mapping::rooms(&list).rooms;
-        told.into_iter().for_each(|room| self.line(&Line::Room(room)));
+        for room in mapping::rooms(&list).rooms {
+            self.line(&Line::Room(room));
+        }
         At::Said(room, Seq::ZERO)
     }
 
@@ -244,7 +245,9 @@ impl Export {
         let (moderation, user) = (Arc::clone(&self.app.moderation), self.user.id);
         let page = blocking(move || moderation.blocked(user, after, 0)).await?;
         let next = page.users.last().filter(|_| page.more).map(|last| At::Blocked(last.id.get()));
-        page.users.iter().for_each(|who| self.line(&Line::Blocked(mapping::user(who))));
+        for who in &page.users {
+            self.line(&Line::Blocked(mapping::user(who)));
+        }
         Ok(next.unwrap_or(At::End))
     }
 }

@@ -39,7 +39,9 @@ use crate::recovery::{RecoveryError, recover};
 use crate::search::Indexing;
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
-use crate::store::{MemoryStore, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions};
+use crate::store::{
+    MemoryStore, PACKED_LEN_MIN, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions,
+};
 use crate::tail::Tail;
 
 /// What the memory form keeps of log and history.
@@ -351,7 +353,10 @@ impl Disk {
         let folder = &settings.data;
         let lock = lock_folder(folder)?;
         let log = SqliteLog::open(&folder.join("log.db"), &LogOptions::new(clock.clone()))?;
-        let options = StoreOptions { compress: settings.compress_history, ..Default::default() };
+        let options = StoreOptions {
+            pack_from: settings.compress_history.then_some(PACKED_LEN_MIN),
+            ..Default::default()
+        };
         let store = SqliteStore::open(&folder.join("store.db"), &options)?;
         Ok(Self { log: Arc::new(log), store: Arc::new(store), lock: Some(lock) })
     }

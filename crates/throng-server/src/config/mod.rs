@@ -21,6 +21,7 @@ pub use table::{SETTINGS, Setting, Value};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, by its name")]
 pub struct Settings {
     /// Where HTTP and WebSocket are served.
     pub listen: SocketAddr,

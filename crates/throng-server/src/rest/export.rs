@@ -39,18 +39,18 @@ async fn write(app: Arc<App>, mut export: Export, out: mpsc::Sender<io::Result<B
     loop {
         let next = tokio::select! {
             next = export.next() => next,
-            () = app.lifecycle.draining() => return broken(&out).await,
+            () = app.lifecycle.draining() => return broken(&out),
             () = out.closed() => return,
         };
         let piece = match next {
             Ok(Some(piece)) if piece.is_empty() => continue,
             Ok(Some(piece)) => piece,
             Ok(None) => return,
-            Err(_) => return broken(&out).await,
+            Err(_) => return broken(&out),
         };
         let sent = tokio::select! {
             sent = tokio::time::timeout(stall, out.send(Ok(piece.into()))) => sent,
-            () = app.lifecycle.draining() => return broken(&out).await,
+            () = app.lifecycle.draining() => return broken(&out),
         };
         if !matches!(sent, Ok(Ok(()))) {
             return;
@@ -59,7 +59,7 @@ async fn write(app: Arc<App>, mut export: Export, out: mpsc::Sender<io::Result<B
 }
 
 /// The client must not take it for the whole.
-async fn broken(out: &mpsc::Sender<io::Result<Bytes>>) {
+fn broken(out: &mpsc::Sender<io::Result<Bytes>>) {
     // It may have gone.
     _ = out.try_send(Err(io::ErrorKind::UnexpectedEof.into()));
 }

@@ -65,11 +65,11 @@ use refusal::Refusal;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// Everything that is served over HTTP, but for the upgrade.
-pub fn router(app: Arc<App>) -> Router {
+/// A file a route.
+fn api() -> Router<Arc<App>> {
     let profiler = Profiler::default();
     let profile = move |app, caller, asking| profile::show(profiler, app, caller, asking);
-    let api = Router::new()
+    Router::new()
         .route("/admin/profile", get(profile))
         .route("/accounts", post(accounts::create))
         .route("/sessions", get(sessions::list).post(sessions::create))
@@ -117,7 +117,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/files/{file}", get(file::show).patch(file::add).delete(file::cancel))
         .route("/openapi.json", get(openapi::show))
         .fallback(nothing_there)
-        .method_not_allowed_fallback(other_method);
+        .method_not_allowed_fallback(other_method)
+}
+
+/// Everything that is served over HTTP, but for the upgrade.
+pub fn router(app: Arc<App>) -> Router {
     let pulse = Arc::new(health::Pulse::default());
     let alive = {
         let pulse = Arc::clone(&pulse);
@@ -128,7 +132,7 @@ pub fn router(app: Arc<App>) -> Router {
     };
     let ready = move |State(app): State<Arc<App>>| async move { pulse.ready(&app) };
     Router::new()
-        .nest("/api/v1", api)
+        .nest("/api/v1", api())
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))

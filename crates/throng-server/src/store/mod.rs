@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
+pub use packed::PACKED_LEN_MIN;
 pub use sqlite::{SqliteStore, StoreOptions};
 use throng_core::{
     Avatar, Event, FileId, Person, Policy, RoomId, RoomName, Seq, Tally, Timestamp, Topic, UserId,

@@ -15,8 +15,9 @@ use crate::record::{OpenBlock, RecordError};
 const VERSION: u8 = 0x22;
 /// Version, CRC-32 of what follows it, length of the block.
 const HEADER_LEN: usize = 1 + 4 + 4;
-/// Below this nothing is won: a page of the file is 16 KiB, and a frame has a head of its own.
-const LEN_MIN: usize = 4 * 1024;
+/// Of a block, in bytes. Below this nothing is won: a page of the file is 16 KiB, and a frame has a head
+/// of its own.
+pub const PACKED_LEN_MIN: usize = 4 * 1024;
 /// A block is full far below this.
 const LEN_MAX: usize = 1024 * 1024;
 /// The quickest of those with entropy coding; 3 gives 4 % more for half as much time again.
@@ -28,27 +29,30 @@ thread_local! {
 }
 
 /// Packs blocks; keeps its tables from one to the next.
-pub struct Packer(zstd::bulk::Compressor<'static>);
+pub struct Packer {
+    compressor: zstd::bulk::Compressor<'static>,
+    len_min: usize,
+}
 
 impl std::fmt::Debug for Packer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Packer").finish_non_exhaustive()
+        f.debug_struct("Packer").field("len_min", &self.len_min).finish_non_exhaustive()
     }
 }
 
 impl Packer {
-    /// One with tables of its own.
-    pub fn new() -> std::io::Result<Self> {
-        zstd::bulk::Compressor::new(LEVEL).map(Self)
+    /// One with tables of its own, for blocks of so many bytes or more.
+    pub fn new(len_min: usize) -> std::io::Result<Self> {
+        Ok(Self { compressor: zstd::bulk::Compressor::new(LEVEL)?, len_min })
     }
 
     /// Packs the plain block in `bytes`, if that makes it smaller by an eighth at least.
     pub fn pack(&mut self, bytes: &mut Vec<u8>) {
-        if bytes.len() < LEN_MIN || bytes.len() > LEN_MAX {
+        if bytes.len() < self.len_min || bytes.len() > LEN_MAX {
             return;
         }
         // What cannot be packed stays as it is.
-        let Ok(frame) = self.0.compress(bytes) else { return };
+        let Ok(frame) = self.compressor.compress(bytes) else { return };
         if HEADER_LEN + frame.len() > bytes.len() / 8 * 7 {
             return;
         }
@@ -101,7 +105,7 @@ pub fn encode_as(was: &[u8], block: &OpenBlock) -> Result<Vec<u8>, RecordError> 
     let mut bytes = Vec::with_capacity(was.len());
     block.encode(&mut bytes);
     if is_packed(was) {
-        Packer::new().map_err(|_| RecordError::Length)?.pack(&mut bytes);
+        Packer::new(0).map_err(|_| RecordError::Length)?.pack(&mut bytes);
     }
     Ok(bytes)
 }
@@ -119,7 +123,9 @@ mod tests {
     /// A full block of a room.
     fn block() -> Vec<u8> {
         let mut block = OpenBlock::new(Seq(1));
-        samples::history(samples::room(1), 1, 200).iter().for_each(|event| block.push(event));
+        for event in &samples::history(samples::room(1), 1, 200) {
+            block.push(event);
+        }
         let mut bytes = Vec::new();
         block.encode(&mut bytes);
         bytes
@@ -129,7 +135,7 @@ mod tests {
     fn a_packed_block_is_smaller_and_is_the_same_again() {
         let plain = block();
         let mut packed = plain.clone();
-        Packer::new().unwrap().pack(&mut packed);
+        Packer::new(PACKED_LEN_MIN).unwrap().pack(&mut packed);
         assert!(is_packed(&packed) && packed.len() < plain.len() / 2, "{}", packed.len());
         assert_eq!(*unpack(&packed).unwrap(), plain[..]);
         assert_eq!(*unpack(&plain).unwrap(), plain[..]);
@@ -138,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_does_not_pay_stays_as_it_is() {
-        let mut packer = Packer::new().unwrap();
+        let mut packer = Packer::new(PACKED_LEN_MIN).unwrap();
         let chance = |len: usize| -> Vec<u8> {
             let mut x = 1_u32;
             let mut next = || {
@@ -147,12 +153,12 @@ mod tests {
             };
             std::iter::once(0x21).chain(std::iter::repeat_with(&mut next)).take(len).collect()
         };
-        for mut bytes in [vec![0x21; LEN_MIN - 1], chance(20_000), vec![0x21; LEN_MAX + 1]] {
+        for mut bytes in [vec![0x21; PACKED_LEN_MIN - 1], chance(20_000), vec![0x21; LEN_MAX + 1]] {
             let was = bytes.clone();
             packer.pack(&mut bytes);
             assert!(bytes == was, "{}", was.len());
         }
-        let mut least = vec![0x21; LEN_MIN];
+        let mut least = vec![0x21; PACKED_LEN_MIN];
         packer.pack(&mut least);
         assert!(is_packed(&least));
     }
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn any_byte_that_was_damaged_is_noticed_and_no_length_is_believed() {
         let mut packed = block();
-        Packer::new().unwrap().pack(&mut packed);
+        Packer::new(PACKED_LEN_MIN).unwrap().pack(&mut packed);
         for at in 1..packed.len() {
             let mut damaged = packed.clone();
             damaged[at] ^= 0x10;

@@ -43,13 +43,13 @@ pub struct StoreOptions {
     pub vfs: Option<String>,
     /// Reads side by side, each with a connection of its own; more wait.
     pub readers: usize,
-    /// Full blocks are packed.
-    pub compress: bool,
+    /// Full blocks of so many bytes or more are packed.
+    pub pack_from: Option<usize>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { vfs: None, readers: READERS, compress: false }
+        Self { vfs: None, readers: READERS, pack_from: None }
     }
 }
 
@@ -95,7 +95,7 @@ impl SqliteStore {
         let idle = (0..options.readers.max(1)).map(|_| sqlite::open_reader(path, vfs, &READER));
         let readers = Readers::new(idle.collect::<Result<_, _>>()?);
         let cursors = Cursors::default();
-        let packer = options.compress.then(Packer::new).transpose();
+        let packer = options.pack_from.map(Packer::new).transpose();
         let packer = packer.map_err(|error| Trouble::Io(error.to_string()))?;
         let scratch = Vec::new();
         let writer = Writer { connection, cursors, scratch, packer, scrub: true, failed: None };

@@ -24,14 +24,16 @@ fn export(server: &Server, token: &str) -> (u16, String, String) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head.to_lowercase(), unchunked(body))
+    let head = head.to_lowercase();
+    let whole = if head.contains("chunked") { unchunked(body) } else { body.to_owned() };
+    (status, head, whole)
 }
 
 /// A body as it was before it was cut into chunks.
 fn unchunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((len, rest)) = body.split_once("\r\n") {
-        let Ok(len) = usize::from_str_radix(len, 16) else { return body.to_owned() };
+        let len = usize::from_str_radix(len, 16).unwrap();
         if len == 0 {
             break;
         }

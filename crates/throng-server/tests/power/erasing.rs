@@ -168,8 +168,8 @@ struct Life<'a> {
 
 impl Life<'_> {
     fn open(&self) -> Result<SqliteStore, String> {
-        let options =
-            StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1, compress: self.packs };
+        let pack_from = self.packs.then_some(256);
+        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1, pack_from };
         SqliteStore::open(&self.mounted.path("store.db"), &options).map_err(|e| e.to_string())
     }
 
@@ -274,7 +274,7 @@ impl Life<'_> {
 fn run(seed: u64, erases: bool) -> Result<(), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let (mut said, mut now, mut disk) = (BTreeMap::new(), 0, Disk::new());
-    let packs = seed % 2 == 0;
+    let packs = seed.is_multiple_of(2);
     let lives = chance.random_range(1..=4);
     for _ in 0..lives {
         let mounted = Mounted::new(disk);

@@ -70,16 +70,17 @@ impl Server {
         options.checkpoint_pages = 24;
         options.fault_no_sync = planted == Planted::NoSync;
         let log = SqliteLog::open(&mounted.path("log.db"), &options).map_err(|e| e.to_string())?;
-        let options = StoreOptions { vfs: Some(vfs::NAME.into()), readers: 1, compress: true };
-        let store = SqliteStore::open(&mounted.path("store.db"), &options);
-        let store = store.map_err(|e| e.to_string())?;
+        let (vfs, pack_from) = (Some(vfs::NAME.into()), Some(256));
+        let options = StoreOptions { vfs, readers: 1, pack_from };
+        let path = mounted.path("store.db");
+        let store = SqliteStore::open(&path, &options).map_err(|e| e.to_string())?;
         let store: Arc<dyn Store> = match planted {
             Planted::NoCheckpoint => Arc::new(Lying(store)),
             _ => Arc::new(store),
         };
         let limits = Limits::default();
-        let shards: Vec<_> =
-            (0..SHARDS).map(|n| Mutex::new(Shard::new(n.into(), &limits))).collect();
+        let shard = |number: u32| Mutex::new(Shard::new(number.into(), &limits));
+        let shards: Vec<_> = (0..SHARDS).map(shard).collect();
         let shard = |room: RoomId| lock(&shards[(room.get() % SHARDS) as usize]);
         let tail = recover(
             &log,
@@ -93,8 +94,7 @@ impl Server {
         let log = Arc::new(log);
         let folder = Folder::new(tail.clone(), log.clone(), store.clone());
         let history = History::new(tail.clone(), store.clone());
-        let disk = mounted.disk.clone();
-        Ok(Self { disk, log, store, tail, folder, history, shards })
+        Ok(Self { disk: mounted.disk.clone(), log, store, tail, folder, history, shards })
     }
 
     /// One turn of a shard, as the sequencer does it.

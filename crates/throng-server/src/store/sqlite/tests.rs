@@ -19,8 +19,9 @@ fn it_passes_the_suite() {
 fn packed_blocks_pass_the_suite_and_are_read_whatever_the_setting_says() {
     let folder = tempfile::tempdir().unwrap();
     let mut folders = samples::folders(folder.path());
-    let open_as = |folder: &Path, compress| {
-        let options = StoreOptions { compress, ..StoreOptions::default() };
+    let open_as = |folder: &Path, packs: bool| {
+        let pack_from = packs.then_some(256);
+        let options = StoreOptions { pack_from, ..StoreOptions::default() };
         SqliteStore::open(&folder.join("store.db"), &options).unwrap()
     };
     suite::run(&mut || Arc::new(open_as(&folders(), true)));
