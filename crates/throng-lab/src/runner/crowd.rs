@@ -221,6 +221,7 @@ impl Crowd {
             login_asked: Nanos(0),
             entering: None,
             next_visits: VecDeque::new(),
+            leaves: false,
             row: None,
         });
         self.users.len() as u32 - 1

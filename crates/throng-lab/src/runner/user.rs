@@ -45,6 +45,8 @@ pub struct User {
     pub login_asked: Nanos,
     /// When and how it comes again, where that was due before it had gone.
     pub next_visits: VecDeque<(Nanos, Login)>,
+    /// It is to go as soon as everything is answered.
+    pub leaves: bool,
     /// It has come and not read the history it wants: when it should have come.
     pub entering: Option<Nanos>,
     /// Sends in a row, each after the ack of the one before.
@@ -232,6 +234,7 @@ mod tests {
             login_asked: Nanos(0),
             entering: None,
             next_visits: VecDeque::new(),
+            leaves: false,
             row: None,
         };
         let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };

@@ -70,7 +70,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Comes from where it was away.
+    /// Comes from where it was away; one that was there from the beginning is there.
     pub fn arrive(
         &mut self,
         user: u32,
@@ -83,7 +83,7 @@ impl Runner<'_> {
         if it.link == Link::Away {
             it.coming = Some((intended, login));
             self.crowd.connect(user, sockets, now);
-        } else {
+        } else if it.leaves {
             // It has not gone from its last visit yet, because something is unanswered: it comes late.
             it.next_visits.push_back((intended, login));
         }
@@ -95,7 +95,8 @@ impl Runner<'_> {
         if it.link == Link::Away {
             return;
         }
-        if it.link != Link::Up || !it.is_idle() {
+        it.leaves = it.link != Link::Up || !it.is_idle();
+        if it.leaves {
             self.wake(now.plus(DEPARTS_WITHIN), Wake::Depart(user));
             return;
         }

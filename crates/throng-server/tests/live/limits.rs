@@ -109,8 +109,9 @@ fn one_that_stays_nobody_is_sent_away() {
 #[test]
 fn a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away() {
     let server = Server::with(|settings| {
-        settings.limits.ping_interval_ms = 100;
-        settings.limits.ping_timeout_ms = 100;
+        // Long enough to come in beside a build.
+        settings.limits.ping_interval_ms = 1_000;
+        settings.limits.ping_timeout_ms = 1_000;
     });
     // Our client reads pings without answering: what a dead peer's proxy would do.
     let goodbye = server.join_in(Speak::Json, "anna").farewell();
