@@ -72,16 +72,22 @@ fn web() -> Result<(), String> {
         say("ci: web: SKIPPED: no `node` on this machine; web/test was not run");
         return Ok(());
     }
+    let found = tests_of_the_page().map_err(|error| format!("cannot list web/test: {error}"))?;
     // By name: what a folder means here differs between versions of Node.js.
-    step(
-        "web",
-        &[
-            "node",
-            "--test",
-            "web/test/client.test.mjs",
-            "web/test/connection.test.mjs",
-            "web/test/files.test.mjs",
-            "web/test/timeline.test.mjs",
-        ],
-    )
+    let line: Vec<&str> =
+        ["node", "--test"].into_iter().chain(found.iter().map(String::as_str)).collect();
+    step("web", &line)
+}
+
+/// `web/test/*.test.mjs`: one that is added is run.
+fn tests_of_the_page() -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join("web/test"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".test.mjs") {
+            found.push(format!("web/test/{name}"));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
