@@ -196,9 +196,9 @@ fn compress_history() -> Setting {
     setting(
         "compress_history",
         "Pack blocks of history (zstd) when they are full: chat takes about half of the disk then. It \
-         costs the fold 0.4 µs a message of 40 bytes and 1.3 one of 200, and a page of history some \
-         60 µs more to read: off, because a disk is larger than a core is quick. May be changed between \
-         starts: what was written either way is read.",
+         costs the fold up to a fifth of its time, and a page of history takes up to two and a half \
+         times as long to read: off, because a disk is larger than a core is quick. May be changed \
+         between starts: what was written either way is read.",
         "true or false",
         |settings| settings.compress_history.to_string(),
         |settings, value| {
