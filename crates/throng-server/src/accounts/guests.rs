@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{OptionalExtension as _, params};
 use throng_core::id::GUESTS_FROM;
-use throng_core::limits::{GUEST_REMEMBERED_HOURS, GUESTS_REMEMBERED_MAX};
+use throng_core::limits::GUEST_REMEMBERED_HOURS;
 use throng_core::{Author, Rejection, SessionId, Timestamp, UserId, Username};
 
 use super::tables::{Ended, Tables, Writes, author, explain, number};
@@ -69,6 +69,11 @@ struct Known {
 }
 
 impl Addresses {
+    /// No guest is here, and none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.lock().of.is_empty()
+    }
+
     /// The others that came from where this one came from.
     pub fn others(&self, guest: UserId) -> Vec<UserId> {
         let known = self.lock();
@@ -171,12 +176,12 @@ impl Accounts {
         self.change(move |writes, _| writes.set_gone(guest).map(Ok)).await
     }
 
-    /// Those that need not be remembered any longer, some of them.
-    pub async fn guests_to_forget(&self) -> Result<Vec<Author>, Rejection> {
+    /// Those that need not be remembered any longer, or are more than may be, some of them.
+    pub async fn guests_to_forget(&self, remembered_max: usize) -> Result<Vec<Author>, Rejection> {
         let remembered = u64::from(GUEST_REMEMBERED_HOURS) * 3_600_000;
         let before = Timestamp(self.clock.wall().0.saturating_sub(remembered));
         self.look(move |tables| {
-            let over = tables.guests_gone()?.saturating_sub(GUESTS_REMEMBERED_MAX as u64);
+            let over = tables.guests_gone()?.saturating_sub(remembered_max as u64);
             let before = if over > 0 { Timestamp(i64::MAX as u64) } else { before };
             let mut guests = tables.guests(GONE, before)?;
             if over > 0 {

@@ -279,4 +279,21 @@ mod tests {
         assert_eq!(begin(2, 1_099).err(), early(1));
         assert!(begin(2, 1_100).is_ok());
     }
+
+    #[test]
+    fn so_many_are_remembered_and_one_more_is_told_to_wait() {
+        let limits = Limits { exports_max: 1, export_every_ms: 1_000, ..Limits::default() };
+        let exports = Arc::new(Exports::new(&limits));
+        let begin = |user: usize, millis: u64| {
+            let user = UserId::new(user as u64).expect("a number");
+            exports.begin(user, Moment(millis * 1_000_000)).map(drop)
+        };
+        for user in 1..REMEMBERED_MAX {
+            begin(user, 1).expect("below the limit");
+        }
+        begin(REMEMBERED_MAX, 500).expect("at it");
+        let busy = Rejection::Busy { retry_after_ms: BUSY_MS };
+        assert_eq!(begin(REMEMBERED_MAX + 1, 1_000), Err(busy));
+        begin(REMEMBERED_MAX + 1, 1_001).expect("those before were forgotten");
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use throng_core::limits::GUESTS_REMEMBERED_MAX;
 use throng_core::{Author, Command, Rejection, RoomId, UserId};
 
 use super::App;
@@ -16,13 +17,20 @@ const SWEEP: Duration = Duration::from_millis(500);
 const _: () = assert!(SWEEP.as_millis() < 1_000, "a guest is out within a second of its end");
 
 impl App {
+    /// It is banned there, or is a guest and another one of its address is.
+    pub(super) fn is_kept_out(&self, user: UserId, room: RoomId) -> bool {
+        let others = || self.auth.accounts().addresses().others(user);
+        self.directory.is_banned(user, room)
+            || user.is_guest()
+                && others().iter().any(|other| self.directory.is_banned(*other, room))
+    }
+
     /// Refuses a guest where another one of its address was banned.
     pub(super) fn may_come(&self, user: UserId, room: RoomId) -> Result<(), Rejection> {
         if !user.is_guest() {
             return Ok(());
         }
-        let others = self.auth.accounts().addresses().others(user);
-        let banned = others.iter().any(|other| self.directory.is_banned(*other, room));
+        let banned = self.is_kept_out(user, room);
         // Who may not see the room must not learn by this that it is there.
         match self.directory.reading(user, room, throng_core::rights::Operation::Join) {
             Ok(_) if banned => Err(Rejection::Banned),
@@ -53,6 +61,9 @@ impl App {
 
     async fn end_guests(&self) -> Result<(), Rejection> {
         let accounts = self.auth.accounts();
+        if accounts.addresses().is_empty() {
+            return Ok(());
+        }
         for guest in accounts.guests_going().await? {
             if self.take_out(&guest).await? {
                 accounts.guest_is_gone(guest.id).await?;
@@ -60,7 +71,7 @@ impl App {
                 accounts.addresses().gone(judged, &[guest.id]);
             }
         }
-        for guest in accounts.guests_to_forget().await? {
+        for guest in accounts.guests_to_forget(GUESTS_REMEMBERED_MAX).await? {
             for room in self.directory.marks(guest.id) {
                 match self.carry(guest.clone(), Command::Forget { room }).await {
                     Ok(_) | Err(Rejection::NoSuchUser) => {}
@@ -82,9 +93,10 @@ impl App {
                 Err(rejection) => return Err(rejection),
             }
         }
-        let (personal, user) = (Arc::clone(&self.personal), guest.id);
-        let forgotten = tokio::task::spawn_blocking(move || personal.forget(user)).await;
-        forgotten.unwrap_or(Err(Rejection::Unavailable))?;
-        Ok(rooms.is_empty())
+        if !rooms.is_empty() {
+            return Ok(false);
+        }
+        self.personal.forget(guest.id).await?;
+        Ok(true)
     }
 }

@@ -75,7 +75,7 @@ impl App {
         // Who could join without it does not use it up.
         match self.directory.reading(who.id, room, Operation::Join) {
             Ok(_) => return Ok(join),
-            Err(_) if self.directory.is_banned(who.id, room) => return Err(Rejection::BadLink),
+            Err(_) if self.is_kept_out(who.id, room) => return Err(Rejection::BadLink),
             Err(_) => {}
         }
         self.directory.reading(by.id, room, Operation::Invite).map_err(|_| Rejection::BadLink)?;

@@ -57,7 +57,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use throng_core::limits::GUEST_REMEMBERED_HOURS;
+    use throng_core::limits::{GUEST_REMEMBERED_HOURS, GUESTS_REMEMBERED_MAX};
     use throng_core::{Limits, UserId};
 
     use super::*;
@@ -89,7 +89,7 @@ mod tests {
         for guest in &going {
             accounts.guest_is_gone(guest.id).await.unwrap();
         }
-        for guest in accounts.guests_to_forget().await.unwrap() {
+        for guest in accounts.guests_to_forget(GUESTS_REMEMBERED_MAX).await.unwrap() {
             accounts.forget_guest(guest.id).await.unwrap();
         }
         going.iter().map(|guest| guest.id).collect()
@@ -170,6 +170,23 @@ mod tests {
         sweep(&auth).await;
         assert!(!sign_up().await.unwrap().user.id.is_guest());
         assert!(auth.accounts().known(gus.user.id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn so_many_that_went_are_remembered_and_of_more_the_first_is_forgotten() {
+        let auth = auth(|_| {});
+        let mut guests = Vec::new();
+        for _ in 0..3 {
+            guests.push(auth.enter_as_guest("", from(1)).await.unwrap().user.id);
+            auth.clock.advance(Duration::from_millis(1));
+        }
+        auth.clock.advance(HOUR);
+        let accounts = auth.accounts();
+        assert_eq!(sweep(&auth).await, guests);
+        let beyond = async |most| accounts.guests_to_forget(most).await.unwrap();
+        assert!(beyond(4).await.is_empty() && beyond(3).await.is_empty());
+        let first: Vec<_> = beyond(2).await.iter().map(|guest| guest.id).collect();
+        assert_eq!(first, guests[..1]);
     }
 
     #[tokio::test]

@@ -169,15 +169,12 @@ impl Table {
     pub fn keep_avatar(&self, hash: FileHash, now: Timestamp) -> Outcome<()> {
         let upsert = "INSERT INTO avatars VALUES (?1, ?2)
                       ON CONFLICT (hash) DO UPDATE SET kept_at = excluded.kept_at";
-        self.connection.prepare_cached(upsert)?.execute(params![hash.0, now.0 as i64])?;
-        Ok(())
+        self.write(upsert, params![hash.0, now.0 as i64])
     }
 
     /// It is kept no longer.
     pub fn forget_avatar(&self, hash: FileHash) -> Outcome<()> {
-        let delete = "DELETE FROM avatars WHERE hash = ?1";
-        self.connection.prepare_cached(delete)?.execute([hash.0])?;
-        Ok(())
+        self.write("DELETE FROM avatars WHERE hash = ?1", [hash.0])
     }
 
     /// Pictures that were kept before this, the longest first.
@@ -192,15 +189,12 @@ impl Table {
     /// Which picture stands for an account.
     pub fn set_face(&self, user: UserId, hash: Option<FileHash>) -> Outcome<()> {
         let user = user.get() as i64;
-        if let Some(hash) = hash {
-            let upsert = "INSERT INTO faces VALUES (?1, ?2)
-                          ON CONFLICT (user) DO UPDATE SET hash = excluded.hash";
-            self.connection.prepare_cached(upsert)?.execute(params![user, hash.0])?;
-        } else {
-            let delete = "DELETE FROM faces WHERE user = ?1";
-            self.connection.prepare_cached(delete)?.execute([user])?;
-        }
-        Ok(())
+        let Some(hash) = hash else {
+            return self.write("DELETE FROM faces WHERE user = ?1", [user]);
+        };
+        let upsert = "INSERT INTO faces VALUES (?1, ?2)
+                      ON CONFLICT (user) DO UPDATE SET hash = excluded.hash";
+        self.write(upsert, params![user, hash.0])
     }
 
     /// The picture of an account.
@@ -250,4 +244,31 @@ fn read(id: FileId, row: &Row<'_>) -> Outcome<Kept> {
             name: FileName::parse(&name).map_err(|_| wrong())?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_the_journal_is_written_back_now_and_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = Table::open(&folder.path().join("files.db"), None).unwrap();
+        let hash = |number: u16| {
+            let mut hash = [0; 32];
+            hash[..2].copy_from_slice(&number.to_le_bytes());
+            FileHash(hash)
+        };
+        let user = |number: u16| UserId::new(u64::from(number)).unwrap();
+        for number in 1..=400 {
+            table.keep_avatar(hash(number), Timestamp(1)).unwrap();
+            table.set_face(user(number), Some(hash(number))).unwrap();
+        }
+        for number in 1..=400 {
+            table.set_face(user(number), None).unwrap();
+            table.forget_avatar(hash(number)).unwrap();
+        }
+        let wal = std::fs::metadata(folder.path().join("files.db-wal")).unwrap().len();
+        assert!(wal < 3 << 20, "1,600 changes left a journal of {wal} bytes");
+    }
 }

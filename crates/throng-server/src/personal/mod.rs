@@ -8,7 +8,7 @@
 
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,9 +88,21 @@ type Waiter = oneshot::Sender<Result<(), Rejection>>;
 struct Waiting {
     kept: Batch,
     writers: HashMap<UserId, Writers>,
+    /// Guests of whom nothing is kept, but for what is above.
+    forgotten: HashSet<UserId>,
     waiters: Vec<Waiter>,
     /// What the thread is writing: neither above nor in the tables yet.
     writing: Arc<Batch>,
+    stop: bool,
+}
+
+/// What is written next.
+#[derive(Debug)]
+struct Taken {
+    batch: Arc<Batch>,
+    writers: HashMap<UserId, Writers>,
+    forgotten: HashSet<UserId>,
+    waiters: Vec<Waiter>,
     stop: bool,
 }
 
@@ -214,14 +226,13 @@ impl Personal {
         Ok(later.fold(written, Kept::with))
     }
 
-    /// Forgets what is kept of a guest. What is being written at this moment is kept: ask again later.
-    /// Blocks on the tables.
-    pub fn forget(&self, guest: UserId) -> Result<(), Rejection> {
-        self.waiting().kept.retain(|(user, _), _| *user != guest);
-        self.tables().forget(guest).map_err(|trouble| {
-            tracing::error!(?trouble, "cannot forget a guest's notes, trying again");
-            Rejection::Unavailable
-        })
+    /// Forgets what is kept of a guest; returns when that is durable.
+    pub async fn forget(&self, guest: UserId) -> Result<(), Rejection> {
+        let written = self.urgently(|waiting| {
+            waiting.kept.retain(|(user, _), _| *user != guest);
+            waiting.forgotten.insert(guest);
+        });
+        written.await.unwrap_or(Err(Rejection::Unavailable))
     }
 
     fn urgently(
@@ -243,8 +254,8 @@ impl Personal {
 
     fn run(&self, fatal: &Fatal) {
         loop {
-            let (batch, writers, waiters, stop) = self.take();
-            let written = self.tables().write(&batch, &writers);
+            let Taken { batch, writers, forgotten, waiters, stop } = self.take();
+            let written = self.tables().write(&batch, &writers, &forgotten);
             let answer = match &written {
                 Ok(()) => {
                     self.know(writers);
@@ -270,7 +281,7 @@ impl Personal {
     }
 
     /// Waits until there is something to write, gathers, and takes it.
-    fn take(&self) -> (Arc<Batch>, HashMap<UserId, Writers>, Vec<Waiter>, bool) {
+    fn take(&self) -> Taken {
         let idle = |it: &mut Waiting| it.kept.is_empty() && it.waiters.is_empty() && !it.stop;
         let waiting = self.changed.wait_while(self.waiting(), idle);
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
@@ -279,8 +290,13 @@ impl Personal {
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let batch = Arc::new(std::mem::take(&mut waiting.kept));
         waiting.writing = Arc::clone(&batch);
-        let writers = std::mem::take(&mut waiting.writers);
-        (batch, writers, std::mem::take(&mut waiting.waiters), waiting.stop)
+        Taken {
+            batch,
+            writers: std::mem::take(&mut waiting.writers),
+            forgotten: std::mem::take(&mut waiting.forgotten),
+            waiters: std::mem::take(&mut waiting.waiters),
+            stop: waiting.stop,
+        }
     }
 
     /// What could not be written waits again, below what came since; what a person waited for was
@@ -330,9 +346,9 @@ mod tests {
         let personal = Personal::open(None).unwrap();
         let mark = |seq| personal.mark(user(1), room(1), marker(seq)).unwrap();
         assert_eq!([mark(5), mark(5), mark(4), mark(7)], [true, false, false, true]);
-        let (batch, ..) = personal.take();
+        let Taken { batch, .. } = personal.take();
         assert!(!mark(7), "while it is being written");
-        personal.tables().write(&batch, &HashMap::new()).unwrap();
+        personal.tables().write(&batch, &HashMap::new(), &HashSet::new()).unwrap();
         personal.written(&batch, &Ok(()));
         assert_eq!([mark(6), mark(7), mark(9)], [false, false, true]);
         assert_eq!(personal.kept(user(1), room(1)).unwrap().read, Some(marker(9)));
@@ -345,7 +361,7 @@ mod tests {
         let personal = Personal::open(None).unwrap();
         let mark = |room_, seq| personal.mark(user(1), room(room_), marker(seq)).unwrap();
         assert!(mark(1, 5) && mark(2, 5));
-        let (batch, ..) = personal.take();
+        let Taken { batch, .. } = personal.take();
         assert!(mark(1, 8));
         personal.written(&batch, &Err(Trouble::Full));
         let kept = |number| personal.kept(user(1), room(number)).unwrap().read;
@@ -374,6 +390,34 @@ mod tests {
         assert_eq!(personal.writers(user(2)), Writers::Nobody);
         personal.stop();
         thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_a_guest_who_is_forgotten_nothing_is_kept_also_of_what_was_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("personal.db");
+        let guest = user(7);
+        {
+            let personal = Personal::open(Some(&path)).unwrap();
+            personal.mark(guest, room(1), marker(5)).unwrap();
+            personal.mark(user(8), room(1), marker(5)).unwrap();
+            let Taken { batch, .. } = personal.take();
+            personal.mark(guest, room(2), marker(6)).unwrap();
+            let forgotten = personal.forget(guest);
+            let written = async {
+                // The one batch was on its way when it was asked; the other is taken after it.
+                personal.tables().write(&batch, &HashMap::new(), &HashSet::new()).unwrap();
+                personal.written(&batch, &Ok(()));
+                let thread = personal.start(fatal()).unwrap();
+                personal.stop();
+                thread.join().unwrap();
+            };
+            tokio::join!(async { forgotten.await.unwrap() }, written);
+        }
+        let personal = Personal::open(Some(&path)).unwrap();
+        let kept = |who, number| personal.kept(who, room(number)).unwrap().read;
+        assert_eq!([kept(guest, 1), kept(guest, 2)], [None, None]);
+        assert_eq!(kept(user(8), 1), Some(marker(5)));
     }
 
     #[tokio::test]

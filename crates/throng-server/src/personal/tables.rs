@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `mod.rs` alone, which gathers what is written and asks for what is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -75,23 +75,21 @@ impl Tables {
         Ok(Kept { read: (seq > 0).then_some(Marker { seq: Seq(seq), n }), level })
     }
 
-    /// Forgets all of an account.
-    pub fn forget(&self, user: UserId) -> Result<(), Trouble> {
-        let delete = "DELETE FROM rooms WHERE user = ?1";
-        self.0.prepare_cached(delete)?.execute([user.get() as i64])?;
-        Ok(())
-    }
-
-    /// Writes all of it, synced, or nothing.
+    /// Writes all of it, synced, or nothing; what was there of those who are forgotten goes first.
     pub fn write(
         &mut self,
         batch: &Batch,
         writers: &HashMap<UserId, Writers>,
+        forgotten: &HashSet<UserId>,
     ) -> Result<(), Trouble> {
-        if batch.is_empty() && writers.is_empty() {
+        if batch.is_empty() && writers.is_empty() && forgotten.is_empty() {
             return Ok(());
         }
         let transaction = self.0.transaction()?;
+        for user in forgotten {
+            let delete = "DELETE FROM rooms WHERE user = ?1";
+            transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
+        }
         for ((user, room), kept) in batch {
             let upsert = "INSERT INTO rooms VALUES (?1, ?2, ?3, ?4, ?5)
                           ON CONFLICT (user, room) DO UPDATE SET seq = max(seq, excluded.seq),

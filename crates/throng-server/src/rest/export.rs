@@ -27,44 +27,45 @@ const NAMED: HeaderValue = HeaderValue::from_static("attachment; filename=\"expo
 /// Writes it.
 pub async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
     let export = app.export(caller.user)?;
+    // A piece, and at last that it was the last.
     let (out, pieces) = mpsc::channel(1);
     app.lifecycle.spawn(Box::pin(write(Arc::clone(&app), export, out)));
     let head = [(CONTENT_TYPE, LINES), (CONTENT_DISPOSITION, NAMED)];
-    Ok((head, Body::new(Writing(pieces))).into_response())
+    Ok((head, Body::new(Writing { pieces, whole: false })).into_response())
 }
 
-/// Ends where the client takes nothing for too long, has gone, or the server stops.
-async fn write(app: Arc<App>, mut export: Export, out: mpsc::Sender<io::Result<Bytes>>) {
+/// Ends where the client takes nothing for too long, has gone, or the server stops: then without
+/// saying that it is whole.
+async fn write(app: Arc<App>, mut export: Export, out: mpsc::Sender<Option<Bytes>>) {
     let stall = Duration::from_millis(app.limits.transfer_stall_ms);
     loop {
         let next = tokio::select! {
             next = export.next() => next,
-            () = app.lifecycle.draining() => return broken(&out),
+            () = app.lifecycle.draining() => return,
             () = out.closed() => return,
         };
         let piece = match next {
             Ok(Some(piece)) if piece.is_empty() => continue,
-            Ok(Some(piece)) => piece,
-            Ok(None) => return,
-            Err(_) => return broken(&out),
+            Ok(piece) => piece.map(Bytes::from),
+            Err(_) => return,
         };
+        let last = piece.is_none();
         let sent = tokio::select! {
-            sent = tokio::time::timeout(stall, out.send(Ok(piece.into()))) => sent,
-            () = app.lifecycle.draining() => return broken(&out),
+            sent = tokio::time::timeout(stall, out.send(piece)) => sent,
+            () = app.lifecycle.draining() => return,
         };
-        if !matches!(sent, Ok(Ok(()))) {
+        if last || !matches!(sent, Ok(Ok(()))) {
             return;
         }
     }
 }
 
-/// The client must not take it for the whole.
-fn broken(out: &mpsc::Sender<io::Result<Bytes>>) {
-    // It may have gone.
-    _ = out.try_send(Err(io::ErrorKind::UnexpectedEof.into()));
+/// The pieces as a body. One whose writer ended without a word ends in an error, so that the client does
+/// not take it for the whole.
+struct Writing {
+    pieces: mpsc::Receiver<Option<Bytes>>,
+    whole: bool,
 }
-
-struct Writing(mpsc::Receiver<io::Result<Bytes>>);
 
 impl hyper::body::Body for Writing {
     type Data = Bytes;
@@ -74,6 +75,40 @@ impl hyper::body::Body for Writing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        if self.whole {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(context).map(|said| match said {
+            Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+            Some(None) => {
+                self.whole = true;
+                None
+            }
+            None => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client reads of a body whose writer says this, and goes.
+    async fn read(said: &[Option<&'static str>]) -> Result<Bytes, axum::Error> {
+        let (out, pieces) = mpsc::channel(2);
+        for piece in said {
+            out.try_send(piece.map(Bytes::from)).expect("there is room for it");
+        }
+        drop(out);
+        axum::body::to_bytes(Body::new(Writing { pieces, whole: false }), 1_024).await
+    }
+
+    #[tokio::test]
+    async fn what_broke_off_is_never_taken_for_the_whole() {
+        let whole = read(&[Some("the lines\n"), None]).await;
+        assert_eq!(whole.expect("it is whole"), "the lines\n");
+        // Its client was slow: a piece waited still when the writer had to end.
+        read(&[Some("a line\n")]).await.expect_err("it broke off");
+        read(&[]).await.expect_err("it broke off before the first piece");
     }
 }

@@ -24,6 +24,7 @@ const FORBIDDEN: u32 = 210;
 const NO_VOICE: u32 = 212;
 const BANNED: u32 = 213;
 const NOT_ACCEPTED: u32 = 252;
+const BAD_LINK: u32 = 261;
 const NO_GUESTS: u32 = 263;
 
 fn taking_guests(settings: &mut Settings) {
@@ -232,6 +233,13 @@ fn a_private_room_is_not_there_for_a_guest_of_an_address_that_was_banned_from_it
     applied(host.ask(moderate(room, Act::Ban, gus.user)));
     let mut next = guest(&server, Speak::Raw, "");
     assert_eq!(refused(&next.ask(Request::Join(v1::Join { room }))), NO_SUCH_ROOM);
+    // Nor does a link open it, and the one who was kept out does not use the link up.
+    let make = Request::MakeRoomLink(v1::MakeRoomLink { room, uses: 1, hours: 0 });
+    let Outcome::RoomLink(v1::RoomLink { link, .. }) = host.ask(make) else { panic!() };
+    let by_link = Request::JoinByLink(v1::JoinByLink { link });
+    assert_eq!(refused(&next.ask(by_link.clone())), BAD_LINK);
+    let mut member = server.join_in(Speak::Protobuf, "member");
+    assert!(matches!(member.ask(by_link), Outcome::Joined(_)));
 }
 
 #[test]
