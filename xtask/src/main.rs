@@ -8,11 +8,10 @@ mod bench;
 mod ci;
 mod fuzz;
 mod gen_wire;
-mod half_open;
 mod kill;
+mod longer;
 mod powercut;
 mod schemathesis;
-mod timings;
 
 use std::process::ExitCode;
 
@@ -41,11 +40,11 @@ fn main() -> ExitCode {
         "ci" => ci::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "gen" => gen_wire::write(),
-        "half-open" => half_open::run(&rest),
+        "half-open" => longer::HALF_OPEN.run(&rest),
         "kill" => kill::run(&rest),
         "powercut" => powercut::run(&rest),
         "schemathesis" => schemathesis::run(&rest),
-        "timings" => timings::run(&rest),
+        "timings" => longer::TIMINGS.run(&rest),
         "help" | "--help" | "-h" => {
             say(HELP);
             ExitCode::SUCCESS

@@ -20,7 +20,7 @@ use throng_server::auth::password::Phc;
 use throng_server::auth::token::{Token, TokenHash};
 use throng_server::clock::Clock;
 
-use super::cuts::{FIRST_VARIABLE, SEEDS_VARIABLE, seeds};
+use super::cuts::hold;
 use super::disk::{Disk, Fault};
 use super::vfs::{self, Mounted};
 use super::workload::lock;
@@ -407,20 +407,7 @@ fn name(text: &str) -> Username {
 
 #[test]
 fn an_account_or_a_session_that_was_answered_is_there_after_a_power_cut_and_an_ended_one_is_not() {
-    let (mut cuts, mut promised) = (0, 0);
-    for seed in seeds() {
-        match run(seed, false) {
-            Ok(ran) => {
-                cuts += ran.0;
-                promised += ran.1;
-            }
-            Err(violation) => panic!(
-                "seed {seed}: {violation:.400}\nto repeat: {FIRST_VARIABLE}={seed} {SEEDS_VARIABLE}=1 \
-                 cargo test -p throng-server --test runner power::accounts"
-            ),
-        }
-    }
-    println!("{cuts} cuts in {} seeds, {promised} accounts and sessions kept", seeds().count());
+    println!("{}", hold("accounts", "accounts and sessions", |seed| run(seed, false)));
 }
 
 #[test]

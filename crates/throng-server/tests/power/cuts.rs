@@ -27,22 +27,26 @@ pub fn seeds() -> std::ops::Range<u64> {
     first..first + variable(SEEDS_VARIABLE, SEEDS)
 }
 
-#[test]
-fn what_was_acked_before_a_power_cut_is_in_history_after_it() {
+/// Runs each seed of one of the claims, and says how many cuts there were and how much was kept.
+pub fn hold(claim: &str, what: &str, run: impl Fn(u64) -> Result<(u64, usize), String>) -> String {
     let (mut cuts, mut promised) = (0, 0);
     for seed in seeds() {
-        match run(seed, Planted::Nothing) {
-            Ok(ran) => {
-                cuts += ran.cuts;
-                promised += ran.promised;
-            }
-            Err(violation) => panic!(
+        let (cut, kept) = run(seed).unwrap_or_else(|violation| {
+            panic!(
                 "seed {seed}: {violation:.400}\nto repeat: {FIRST_VARIABLE}={seed} {SEEDS_VARIABLE}=1 \
-                 cargo test -p throng-server --test runner power::cuts"
-            ),
-        }
+                 cargo test -p throng-server --test runner power::{claim}"
+            )
+        });
+        cuts += cut;
+        promised += kept;
     }
-    println!("{cuts} cuts in {} seeds, {promised} acked events kept", seeds().count());
+    format!("{cuts} cuts in {} seeds, {promised} {what} kept", seeds().count())
+}
+
+#[test]
+fn what_was_acked_before_a_power_cut_is_in_history_after_it() {
+    let run = |seed| run(seed, Planted::Nothing).map(|it| (it.cuts, it.promised));
+    println!("{}", hold("cuts", "acked events", run));
 }
 
 #[test]

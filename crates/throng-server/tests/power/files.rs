@@ -19,7 +19,7 @@ use throng_server::files::shelf::{Growing, Shelf, Source};
 use throng_server::files::{Carriers, Files, Place};
 use throng_server::lifecycle::Fatal;
 
-use super::cuts::{FIRST_VARIABLE, SEEDS_VARIABLE, seeds};
+use super::cuts::hold;
 use super::disk::{Code, Disk, Fault, InodeId};
 use super::vfs::{self, Mounted};
 use super::workload::lock;
@@ -406,20 +406,7 @@ impl Truth {
 
 #[test]
 fn a_file_that_was_told_to_have_come_is_there_after_a_power_cut_and_goes_on_from_there() {
-    let (mut cuts, mut promised) = (0, 0);
-    for seed in seeds() {
-        match run(seed, false) {
-            Ok(ran) => {
-                cuts += ran.0;
-                promised += ran.1;
-            }
-            Err(violation) => panic!(
-                "seed {seed}: {violation:.400}\nto repeat: {FIRST_VARIABLE}={seed} {SEEDS_VARIABLE}=1 \
-                 cargo test -p throng-server --test runner power::files"
-            ),
-        }
-    }
-    println!("{cuts} cuts in {} seeds, {promised} files kept", seeds().count());
+    println!("{}", hold("files", "files", |seed| run(seed, false)));
 }
 
 #[test]
