@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 use throng_core::{Body, Epoch, RoomId, Seq, Timestamp, UserId};
 
 use super::{key, words};
@@ -20,8 +20,12 @@ use crate::sqlite::{self, Kind, Trouble};
 
 /// Questions that are answered side by side; more wait before they come here.
 pub const READERS: usize = 2;
-/// Segments of a level that are merged into one: what a write costs against what a question costs.
-const AUTOMERGE: i64 = 4;
+/// Segments of a level that are merged into one: what a write costs against what a question costs. With
+/// four of them, merging was half of what a message cost, and no question was quicker.
+const AUTOMERGE: i64 = 16;
+/// Segments of a level at which all of them are merged at once, however long that takes. Merging some
+/// with each write keeps well below it.
+const CRISISMERGE: i64 = 64;
 /// Bytes that FTS5 gathers before it writes a segment: a batch of the indexer's whole, which would be
 /// three segments by its own default of one MiB.
 const HASH_BYTES: i64 = 4 << 20;
@@ -253,10 +257,12 @@ impl Index {
 
 fn prepare(connection: &Connection) -> Result<(), Trouble> {
     connection.pragma_update(None, "secure_delete", true)?;
-    let merge = "INSERT INTO messages (messages, rank) VALUES ('automerge', ?1)";
-    connection.execute(merge, [AUTOMERGE])?;
-    let gather = "INSERT INTO messages (messages, rank) VALUES ('hashsize', ?1)";
-    connection.execute(gather, [HASH_BYTES])?;
+    let set = "INSERT INTO messages (messages, rank) VALUES (?1, ?2)";
+    for setting in
+        [("automerge", AUTOMERGE), ("crisismerge", CRISISMERGE), ("hashsize", HASH_BYTES)]
+    {
+        connection.execute(set, setting)?;
+    }
     Ok(())
 }
 
@@ -295,16 +301,18 @@ fn set_progress(connection: &Connection, room: RoomId, seq: Seq) -> rusqlite::Re
 fn take_in(connection: &Connection, parts: &[RoomPart]) -> rusqlite::Result<bool> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     // In the order of their keys: one below the last would make FTS5 write what it has gathered.
-    let mut sorted: BTreeMap<(i64, RoomId, Seq), &Change> = BTreeMap::new();
+    let mut sorted: BTreeMap<(i64, RoomId, Seq), (&Change, bool)> = BTreeMap::new();
     for part in parts {
+        let has = progress(connection, part.room)?;
         for change in &part.changes {
             let (Change::Put { seq, at, .. } | Change::Drop { seq, at }) = change else { continue };
-            sorted.insert((key::first(part.room, *seq, *at), part.room, *seq), change);
+            let message = (key::first(part.room, *seq, *at), part.room, *seq);
+            sorted.insert(message, (change, *seq > has));
         }
     }
-    let (mut row, mut left) = (Row::default(), false);
-    for (message, change) in sorted {
-        left |= row.change(connection, message, change)?;
+    let (mut row, mut left) = (Row::new(connection)?, false);
+    for (message, (change, new)) in sorted {
+        left |= row.change(connection, message, change, new)?;
     }
     for part in parts {
         for change in &part.changes {
@@ -417,21 +425,28 @@ fn place_of(
 }
 
 /// A row being made.
-#[derive(Debug, Default)]
-struct Row {
+struct Row<'a> {
+    insert: CachedStatement<'a>,
     text: String,
     signs: String,
 }
 
-impl Row {
-    /// `true` when a text left.
+impl<'a> Row<'a> {
+    fn new(to: &'a Connection) -> rusqlite::Result<Self> {
+        let insert = to.prepare_cached(INSERT)?;
+        Ok(Self { insert, text: String::new(), signs: String::new() })
+    }
+
+    /// `true` when a text left. What is `new` stands nowhere yet, and where it belongs is hardly ever
+    /// taken: it is put there without a look.
     fn change(
         &mut self,
         to: &Connection,
         (first, room, seq): (i64, RoomId, Seq),
         change: &Change,
+        new: bool,
     ) -> rusqlite::Result<bool> {
-        let place = place_of(to, (first, room, seq))?;
+        let place = if new { Place::Free(first) } else { place_of(to, (first, room, seq))? };
         let left = matches!(place, Place::There(_));
         if let Place::There(key) = place {
             to.prepare_cached(DELETE)?.execute([key])?;
@@ -441,27 +456,20 @@ impl Row {
             tracing::warn!(%room, seq = seq.0, "more in one second than the search index holds");
             return Ok(left);
         };
-        self.cut(body.as_str());
+        words::cut(body.as_str(), &mut self.text, &mut self.signs);
         let tags = format!("{} {}", who_token(*who), room_token(room));
-        let (seq, at) = (seq.0 as i64, at.0 as i64);
-        let values = params![key, self.text, self.signs, tags, room.get(), seq, at];
-        to.prepare_cached(INSERT)?.execute(values)?;
-        Ok(left)
-    }
-
-    fn cut(&mut self, body: &str) {
-        self.text.clear();
-        self.signs.clear();
-        for token in words::tokens(body) {
-            if !self.text.is_empty() {
-                self.text.push(' ');
+        let values =
+            params![key, self.text, self.signs, tags, room.get(), seq.0 as i64, at.0 as i64];
+        match self.insert.execute(values) {
+            Err(error) if new && is_taken(&error) => {
+                self.change(to, (first, room, seq), change, false)
             }
-            self.text.push_str(&token.text);
-            let sign = token.text.chars().next().filter(|_| token.signs);
-            if let Some(sign) = sign.filter(|sign| !self.signs.contains(*sign)) {
-                self.signs.push(sign);
-                self.signs.push(' ');
-            }
+            inserted => inserted.map(|_| left),
         }
     }
+}
+
+/// Another message stands under that key.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }

@@ -33,7 +33,7 @@ const BATCH_EVENTS: usize = 2_048;
 const CHECKPOINT_BYTES: usize = 256 << 10;
 /// What a message is counted for beside its text.
 const ROW_BYTES: usize = 100;
-/// Events of one room that are read at a time.
+/// Events of one room that are read at a time: its share of a transaction, and at least so many.
 const PAGE: usize = 256;
 /// Old messages are looked for this often at most, in so many rooms at a time.
 const ROUND: Duration = Duration::from_mins(1);
@@ -203,10 +203,11 @@ impl Indexer {
     /// One transaction.
     fn batch(&self, work: &mut Work) -> Result<(), Trouble> {
         let (mut parts, mut events, mut oldest) = (Vec::new(), 0, u64::MAX);
+        let page = (BATCH_EVENTS / work.rooms.len().max(1)).max(PAGE);
         // Not one room after the other: a busy one does not keep the others waiting.
         for _ in 0..work.rooms.len() {
             let Some(room) = work.rooms.pop_front() else { break };
-            let part = match self.part(room) {
+            let part = match self.part(room, page) {
                 Ok(part) => part,
                 Err(Halt::Index(trouble)) => {
                     work.rooms.push_front(room);
@@ -256,7 +257,11 @@ impl Indexer {
     }
 
     /// What follows of a room, in how many events, since when; `None` when the index has all of it.
-    fn part(&self, room: RoomId) -> Result<Option<(RoomPart, usize, Timestamp)>, Halt> {
+    fn part(
+        &self,
+        room: RoomId,
+        page: usize,
+    ) -> Result<Option<(RoomPart, usize, Timestamp)>, Halt> {
         let mut has = self.index.progress(room)?;
         let head = self.history.head(room);
         if has > head {
@@ -267,15 +272,16 @@ impl Indexer {
         if has == head {
             return Ok(None);
         }
-        self.read(room, has).map_err(|error| Halt::Room(room, error))
+        self.read(room, has, page).map_err(|error| Halt::Room(room, error))
     }
 
     fn read(
         &self,
         room: RoomId,
         has: Seq,
+        page: usize,
     ) -> Result<Option<(RoomPart, usize, Timestamp)>, StoreError> {
-        let mut events = self.history.page(room, Span::After(has), PAGE)?;
+        let mut events = self.history.page(room, Span::After(has), page)?;
         self.history.show(room, &mut events)?;
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
         let mut changes: Vec<Change> = events.iter().filter_map(|event| said(event)).collect();

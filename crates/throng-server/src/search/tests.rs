@@ -247,6 +247,60 @@ fn the_wal_is_carried_into_the_file_now_and_then_not_after_each_batch() {
 }
 
 #[test]
+fn a_room_that_speaks_alone_has_a_whole_transaction_and_many_share_one() {
+    use std::sync::atomic::Ordering::Relaxed;
+    for (rooms, each, batches) in [(1, 2_048, 1), (1, 2_049, 2), (2, 1_024, 1), (2, 1_025, 2)] {
+        let mut bench = Bench::new();
+        for room in 1..=rooms {
+            bench.posts(room, &vec!["tea"; each]);
+        }
+        let (indexer, _search) = bench.open(None, Duration::from_secs(1));
+        indexer.catch_up().unwrap();
+        let status = indexer.status();
+        assert_eq!(status.events.load(Relaxed), u64::from(rooms) * each as u64);
+        assert_eq!(status.batches.load(Relaxed), batches, "{rooms} rooms of {each}");
+    }
+}
+
+#[test]
+fn however_often_little_is_said_a_question_looks_through_few_segments() {
+    let mut bench = Bench::new();
+    let (indexer, search) = bench.open(None, Duration::from_secs(1));
+    let segments = || {
+        let count = "SELECT count(DISTINCT id >> 37) FROM messages_data WHERE id > 10";
+        let index = indexer.index_for_test().readers.lease();
+        index.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let mut most = 0;
+    for _ in 0..300 {
+        bench.posts(1, &["tea"]);
+        indexer.catch_up().unwrap();
+        most = most.max(segments());
+    }
+    assert!((2..=80).contains(&most), "{most}: some are left for later, and not all");
+    assert_eq!(find(&search, &[1], "tea").len(), 300);
+}
+
+#[test]
+fn messages_whose_keys_are_alike_stand_beside_each_other() {
+    let mut bench = Bench::new();
+    let rooms = [3, 3 + (1 << 17), 3 + (2 << 17)];
+    for room in rooms {
+        bench.posts(room, &["tea"]);
+    }
+    let (indexer, search) = bench.open(None, Duration::from_secs(1));
+    indexer.catch_up().unwrap();
+    assert_eq!(find(&search, &rooms, "tea"), rooms.map(|room| (room, 1)));
+    bench.say(rooms[0], vec![delete(1)]);
+    indexer.catch_up().unwrap();
+    bench.say(rooms[1], vec![edit(1, "milk")]);
+    bench.say(rooms[2], vec![edit(1, "tea and milk")]);
+    indexer.catch_up().unwrap();
+    assert_eq!(find(&search, &rooms, "tea"), [(rooms[2], 1)]);
+    assert_eq!(find(&search, &rooms, "milk"), [(rooms[1], 1), (rooms[2], 1)]);
+}
+
+#[test]
 fn an_index_that_is_lost_damaged_or_of_another_life_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut bench = Bench::new();

@@ -88,28 +88,73 @@ pub fn asked(text: &str) -> (Vec<Token>, bool) {
     (tokens, open)
 }
 
-fn stretches(text: &str) -> Vec<Stretch> {
-    let mut stretches = Vec::new();
-    let mut rest = text.char_indices().peekable();
-    while let Some(&(from, first)) = rest.peek() {
-        if !first.is_alphanumeric() {
-            rest.next();
+/// What the index keeps of a text: its tokens with a space between two, and once each sign that one
+/// begins with.
+pub fn cut(text: &str, words: &mut String, signs: &mut String) {
+    words.clear();
+    signs.clear();
+    let mut tokens = Vec::new();
+    for span @ (from, to, of_signs) in spans(text) {
+        if !of_signs && text[from..to].is_ascii() {
+            // Most of what is said: no token need be made of it.
+            let begin = words.len();
+            words.push_str(&text[from..to.min(from + WORD_CHARS_MAX)]);
+            words[begin..].make_ascii_lowercase();
+            words.push(' ');
             continue;
         }
-        let signs = is_sign(first);
-        let mut to = from;
-        while let Some(&(at, c)) = rest.peek() {
-            let goes_on = c.is_alphanumeric() || is_combining_mark(c);
-            if !goes_on || (is_sign(c) != signs && !is_combining_mark(c)) {
-                break;
-            }
-            to = at + c.len_utf8();
-            rest.next();
+        if let Some(stretch) = stretch(text, span) {
+            stretch.indexed(&mut tokens);
         }
-        let stretch = if signs { signs_of(text, from, to) } else { word_of(text, from, to) };
-        stretches.extend(stretch);
+        for token in tokens.drain(..) {
+            words.push_str(&token.text);
+            words.push(' ');
+            let sign = token.text.chars().next().filter(|_| token.signs);
+            if let Some(sign) = sign.filter(|sign| !signs.contains(*sign)) {
+                signs.push(sign);
+                signs.push(' ');
+            }
+        }
     }
-    stretches
+    words.pop();
+}
+
+fn stretches(text: &str) -> Vec<Stretch> {
+    spans(text).filter_map(|span| stretch(text, span)).collect()
+}
+
+fn stretch(text: &str, (from, to, signs): (usize, usize, bool)) -> Option<Stretch> {
+    if signs { signs_of(text, from, to) } else { word_of(text, from, to) }
+}
+
+/// Where its stretches are, and whether they are of a script without spaces. What is ASCII is looked at
+/// by bytes, because it is most of what is said.
+fn spans(text: &str) -> impl Iterator<Item = (usize, usize, bool)> {
+    let bytes = text.as_bytes();
+    let char_at = |at: usize| text[at..].chars().next().filter(|c| !c.is_ascii());
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let begins = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+        let signs = loop {
+            at += bytes[at..].iter().position(begins)?;
+            let Some(first) = char_at(at) else { break false };
+            if first.is_alphanumeric() {
+                break is_sign(first);
+            }
+            at += first.len_utf8();
+        };
+        let from = at;
+        let goes_on =
+            |c: &char| is_combining_mark(*c) || (c.is_alphanumeric() && is_sign(*c) == signs);
+        loop {
+            if !signs {
+                at += bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            }
+            let Some(next) = char_at(at).filter(goes_on) else { break };
+            at += next.len_utf8();
+        }
+        Some((from, at, signs))
+    })
 }
 
 fn word_of(text: &str, from: usize, to: usize) -> Option<Stretch> {
@@ -195,6 +240,22 @@ mod tests {
         assert_eq!(asked("東京 now"), ("東京 京 now".into(), false));
         assert_eq!(indexed("か\u{3099}くせい"), indexed("がくせい"));
         assert_eq!(indexed("ｶﾞ"), indexed("ガ"), "half-width forms");
+    }
+
+    #[test]
+    fn what_the_index_keeps_is_the_tokens_in_order_and_each_first_sign_once() {
+        let kept = |text: &str| {
+            let (mut words, mut signs) = ("left over".to_owned(), "of another".to_owned());
+            cut(text, &mut words, &mut signs);
+            (words, signs)
+        };
+        assert_eq!(kept("東京 Go東東!"), ("東京 京 go 東東 東".into(), "東 京 ".into()));
+        let long = "X".repeat(WORD_CHARS_MAX + 1);
+        let texts =
+            ["", " - ", "Don't PANIC", "aé1b ½x é", "か\u{3099}く a\u{301}b", "\u{301}a 🦀b c"];
+        for text in texts.into_iter().chain([long.as_str()]) {
+            assert_eq!(kept(text).0, indexed(text), "{text}");
+        }
     }
 
     #[test]
