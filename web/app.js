@@ -2,7 +2,7 @@
 
 import { Client } from "./client.js";
 import { size, Uploads } from "./files.js";
-import { guestTime, isGuest } from "./guests.js";
+import { called, guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
 import { button, element, items, show } from "./lines.js";
@@ -288,7 +288,7 @@ function renderAnswering(room) {
   if (answered && answered.room !== room?.id) answered = null;
   $("answering").hidden = !answered;
   const { from, body } = answered?.message ?? {};
-  $("answering").firstElementChild.textContent = answered ? `Answers ${from?.name ?? "?"}: ${body.slice(0, 60)}` : "";
+  $("answering").firstElementChild.textContent = answered ? `Answers ${called(from)}: ${body.slice(0, 60)}` : "";
 }
 
 /** The files that are to be sent with the next message. */

@@ -3,6 +3,7 @@
 
 import { Connection, Lost } from "./connection.js";
 import { names } from "./files.js";
+import { called, isGone } from "./guests.js";
 import { Timeline } from "./timeline.js";
 
 const PAGE = 50;
@@ -202,6 +203,7 @@ export class Client {
     for (const told of mine.values()) {
       const room = this.#room(told.id);
       Object.assign(room, told, { posts: Math.max(told.posts, room.posts) });
+      if (isGone(told.with)) room.name = called(told.with);
     }
     this.open ??= this.rooms.keys().next().value ?? null;
   }
@@ -258,6 +260,7 @@ export class Client {
     // Those who come, and those who speak, are told with their names.
     const known = event.joined?.user ?? event.message?.from;
     if (known && room.names.size < 2 * NAMES) room.names.set(known.id, known.name);
+    if (isGone(event.left?.user)) room.names.delete(event.left.user.id);
     if (this.open !== room.id) room.timeline.prune();
     const { by, words, ...set } = event.set ?? {};
     Object.assign(room, set);

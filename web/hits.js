@@ -1,6 +1,7 @@
 // What a search has found, as list items: where, who, when, and the words that were looked for marked. All text
 // goes in as text, the marked pieces too; nothing that anybody wrote is ever read as markup.
 
+import { called } from "./guests.js";
 import { element, time } from "./lines.js";
 
 /** Makes `list` show these hits; `go(room, seq)` is called for the one that is chosen. */
@@ -10,7 +11,7 @@ export function showHits(list, hits, roomName, go) {
     const made = element("button");
     made.type = "button";
     made.addEventListener("click", () => go(event.room, event.seq));
-    const where = element("small", {}, `${roomName(event.room)}: ${event.message?.from?.name ?? "?"}`);
+    const where = element("small", {}, `${roomName(event.room)}: ${called(event.message?.from)}`);
     const snippet = element("span");
     snippet.append(...pieces.map(({ text, matched }) => element(matched ? "mark" : "span", {}, text)));
     made.append(where, " ", time(event.at), snippet);

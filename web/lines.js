@@ -2,7 +2,7 @@
 // text goes in as text; nothing that anybody wrote is ever read as markup.
 
 import { names } from "./files.js";
-import { isGuest } from "./guests.js";
+import { called, isGone } from "./guests.js";
 
 /** The items to show: events, then what is said here and is not yet one. */
 export function items(timeline) {
@@ -18,10 +18,6 @@ function text(body, files) {
   return files.length > 0 && body === names(files) ? "" : body;
 }
 
-function called(user) {
-  return isGuest(user ?? null) ? `${user.name} (guest)` : user?.name ?? "?";
-}
-
 /** What an event says; nothing for kinds that this version does not know. */
 function told({ message, joined, left, created, moderated, set }, timeline) {
   if (message?.deleted) return { who: called(message.from), text: "(deleted)", state: "deleted" };
@@ -31,18 +27,19 @@ function told({ message, joined, left, created, moderated, set }, timeline) {
     const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline) : undefined;
     const reactions = message.reactions ?? [];
     const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
-    const shown = JSON.stringify([message.edited ?? 0, quote, given]);
-    return { who: called(message.from), text: said, quote, files, reactions, shown };
+    const who = called(message.from);
+    const shown = JSON.stringify([who, message.edited ?? 0, quote, given]);
+    return { who, text: said, quote, files, reactions, shown };
   }
   if (joined) return { text: `${called(joined.user)} joined` };
-  if (left) return { text: `${called(left.user)} left` };
-  if (created) return { text: `${created.by?.name ?? "?"} made the room` };
+  if (left) return { text: isGone(left.user) ? `${called(left.user)} is gone` : `${called(left.user)} left` };
+  if (created) return { text: `${called(created.by)} made the room` };
   if (moderated) {
     const did = ACTS[moderated.act] ?? "did something to";
     const role = moderated.act === "set_role" ? ` ${moderated.role}` : "";
-    return { text: `${moderated.by?.name ?? "?"} ${did} ${moderated.user?.name ?? "?"}${role}` };
+    return { text: `${called(moderated.by)} ${did} ${called(moderated.user)}${role}` };
   }
-  if (set) return { text: `${set.by?.name ?? "?"} changed the room's settings` };
+  if (set) return { text: `${called(set.by)} changed the room's settings` };
   return {};
 }
 
@@ -50,7 +47,7 @@ function told({ message, joined, left, created, moderated, set }, timeline) {
 function quoted(seq, timeline) {
   const message = timeline.events.find((event) => event.seq === seq)?.message;
   if (!message) return "an older message";
-  return message.deleted ? "a deleted message" : `${message.from?.name ?? "?"}: ${message.body}`.slice(0, QUOTE_CHARS);
+  return message.deleted ? "a deleted message" : `${called(message.from)}: ${message.body}`.slice(0, QUOTE_CHARS);
 }
 
 /** So much of a message is shown above its answer. */
@@ -91,7 +88,7 @@ export function show(list, wanted, me, act, carried) {
 
 function paint(item, line, me, act, carried) {
   const state = line.pending?.state ?? line.state ?? "told";
-  const shown = `${state} ${line.shown ?? ""}`;
+  const shown = `${state} ${line.shown ?? line.who ?? line.text}`;
   if (item.dataset.shown === shown) return;
   Object.assign(item.dataset, { state, shown });
   const who = line.pending ? me : line.who;
@@ -133,7 +130,7 @@ function reactions({ event, reactions }, act) {
 function more({ event }, act) {
   const made = button("⋯", () => act("more", event));
   made.className = "plain react";
-  made.setAttribute("aria-label", `More about the message of ${event.message.from?.name ?? "?"}`);
+  made.setAttribute("aria-label", `More about the message of ${called(event.message.from)}`);
   return made;
 }
 

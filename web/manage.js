@@ -1,7 +1,7 @@
 // A room's own dialog: who belongs, what is settled, and what those who keep order need. Asks when it is opened
 // and after each change; who may not is told so by the server, and sees only what is for all.
 
-import { isGuest } from "./guests.js";
+import { called } from "./guests.js";
 import { element, button } from "./lines.js";
 
 const PAGE = 50;
@@ -141,8 +141,7 @@ export class Manage {
   #member({ user, role, here, avatar }) {
     const item = element("li");
     if (avatar) item.append(picture(avatar, user.name));
-    const name = isGuest(user) ? `${user.name} (guest)` : user.name;
-    item.append(element("span", {}, name), element("small", {}, here ? `${role}, here` : role));
+    item.append(element("span", {}, called(user)), element("small", {}, here ? `${role}, here` : role));
     if (!this.keepsOrder || user.id === this.client.user?.id) return item;
     const acts = element("select");
     acts.setAttribute("aria-label", `What to do to ${user.name}`);
@@ -209,8 +208,8 @@ export class Manage {
     if (room !== this.room || !reports) return;
     const rows = reports.reports.map((one) => {
       const item = element("li");
-      const about = `${one.about?.name ?? "?"} said: ${one.body}`;
-      item.append(element("span", {}, about), element("small", {}, `${one.by?.name ?? "?"}: ${one.reason}`));
+      const about = `${called(one.about)} said: ${one.body}`;
+      item.append(element("span", {}, about), element("small", {}, `${called(one.by)}: ${one.reason}`));
       const settle = (upheld) => async () => {
         const asked = { settle_report: { room: room.id, report: one.report, upheld } };
         const { done, says } = await this.client.does(asked);
@@ -230,7 +229,7 @@ export class Manage {
     if (room !== this.room || !room_links) return;
     const rows = room_links.links.map((one) => {
       const until = new Date(one.expires_at).toLocaleString();
-      const item = element("li", {}, `${one.by?.name ?? "?"}: for ${one.uses} more, until ${until}`);
+      const item = element("li", {}, `${called(one.by)}: for ${one.uses} more, until ${until}`);
       item.append(button("End", async () => {
         const { done, says } = await this.client.does({ end_room_link: { room: room.id, link: one.number } });
         if (done) this.#links();
@@ -259,8 +258,8 @@ export class Manage {
     this.before = audit.entries.at(-1)?.entry ?? before;
     this.$("audit-more").hidden = !audit.more;
     this.$("audit").append(...audit.entries.map((one) => {
-      const about = one.about ? ` ${one.about.name}` : "";
-      const text = `${one.by?.name ?? "?"}: ${one.what}${about}${one.detail ? ` (${one.detail})` : ""}`;
+      const about = one.about ? ` ${called(one.about)}` : "";
+      const text = `${called(one.by)}: ${one.what}${about}${one.detail ? ` (${one.detail})` : ""}`;
       const item = element("li", {}, text);
       item.append(element("small", {}, new Date(one.at).toLocaleString()));
       return item;

@@ -1,6 +1,7 @@
 // What can be done with one message: answered, changed, taken away, pinned, reported. Whether it may be is the
 // server's to say; what it says is shown.
 
+import { called } from "./guests.js";
 import { element } from "./lines.js";
 
 export class Message {
@@ -37,7 +38,7 @@ export class Message {
     this.event = event;
     const { from, body } = event.message;
     const mine = from?.id === this.client.user?.id;
-    this.$("message-text").replaceChildren(element("b", {}, from?.name ?? "?"), " ", body.slice(0, 400));
+    this.$("message-text").replaceChildren(element("b", {}, called(from)), " ", body.slice(0, 400));
     this.$("edit-form").hidden = !mine;
     this.$("edit-body").value = mine ? body : "";
     for (const id of ["report-form", "message-block"]) this.$(id).hidden = mine;

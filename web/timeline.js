@@ -1,6 +1,8 @@
 // One room's lines, as far as this page holds them: a window of the room's order, and what was said here and
 // is not yet in it. Pure: no DOM, no network, no clock. `client.js` feeds it, `lines.js` shows it.
 
+import { isGone } from "./guests.js";
+
 /** More lines than this are not kept; older ones are a page of history away. */
 export const KEPT_LINES = 300;
 /** While somebody reads old lines, more are kept, but not without end. */
@@ -41,6 +43,7 @@ export class Timeline {
     this.seen = event.seq;
     if (event.message?.origin_id) this.forget(event.message.origin_id);
     this.#change(event);
+    if (isGone(event.left?.user)) this.#rename(event.left.user);
     // Somebody reads further up and does not follow: the window stays where it is.
     if (this.events.length >= KEPT_LINES_READING) this.atHead = false;
     if (this.atHead) this.events.push(event);
@@ -60,6 +63,18 @@ export class Timeline {
     if (edited) now = { body: edited.body, edited: seq };
     if (reaction) now = { reactions: counted(message.reactions ?? [], seq, reaction, this.me) };
     this.events[at] = { ...this.events[at], message: { ...message, ...now } };
+  }
+
+  /** One is named no more, in what it has said and done before neither. */
+  #rename({ id, name }) {
+    const renamed = (told) => {
+      const people = Object.entries(told).filter(([, value]) => value?.id === id && value.name !== undefined);
+      return people.length === 0 ? told : { ...told, ...Object.fromEntries(people.map(([key]) => [key, { id, name }])) };
+    };
+    this.events = this.events.map((event) => {
+      const kinds = Object.entries(event).filter(([, told]) => told !== null && typeof told === "object");
+      return { ...event, ...Object.fromEntries(kinds.map(([kind, told]) => [kind, renamed(told)])) };
+    });
   }
 
   /** The page before the first line held, or the newest one if none is held. */

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { items } from "../lines.js";
 import { KEPT_LINES, KEPT_LINES_READING, Timeline } from "../timeline.js";
 
 const said = (seq, prev = seq - 1, origin_id = undefined) => ({ seq, prev, message: { origin_id, body: `${seq}` } });
@@ -133,4 +134,24 @@ test("a reaction that came while its page was on its way is counted once the pag
   older.events[0].message.reactions = [{ reaction: "+1", count: 2, mine: false, seq: 10 }];
   timeline.prepend(older);
   assert.deepEqual(timeline.events[0].message.reactions, [{ reaction: "+1", count: 3, mine: false, seq: 11 }]);
+});
+
+test("one that is named no more is called by no name in what it has said and what was done to it before", () => {
+  const timeline = live(0);
+  const [ada, ben] = [{ id: 1, name: "ada" }, { id: 2, name: "ben" }];
+  const message = (seq, from) => timeline.apply({ seq, prev: seq - 1, message: { from, body: `${seq}` } });
+  message(1, ada);
+  message(2, ben);
+  timeline.apply({ seq: 3, prev: 2, moderated: { by: ben, user: ada, act: "mute" } });
+  timeline.apply({ seq: 4, prev: 3, left: { user: { id: 1, name: "ada" } } });
+  assert.equal(items(timeline)[0].who, "ada", "to leave is not to be forgotten");
+  timeline.apply({ seq: 5, prev: 4, left: { user: { id: 1, name: ".gone" } } });
+  const shown = items(timeline).map(({ who, text }) => `${who ?? ""}: ${text}`);
+  assert.deepEqual(shown, [
+    "somebody who left: 1",
+    "ben: 2",
+    ": ben muted somebody who left",
+    ": somebody who left is gone",
+    ": somebody who left is gone",
+  ]);
 });

@@ -185,6 +185,39 @@ impl Extras {
 }
 
 impl EventKind {
+    /// Whom it names: who did it, and to whom it was done.
+    pub fn named(&self) -> impl Iterator<Item = &Author> {
+        let (by, other) = match self {
+            Self::Joined { who: by } | Self::Left { who: by } | Self::Posted { author: by, .. } => {
+                (by, None)
+            }
+            Self::Created { by, .. }
+            | Self::Edited { by, .. }
+            | Self::Reacted { by, .. }
+            | Self::Pinned { by, .. }
+            | Self::Set { by, .. } => (by, None),
+            Self::Deleted { by, whose, .. } => (by, whose.as_ref()),
+            Self::Moderated { by, who, .. } => (by, Some(who)),
+        };
+        core::iter::once(by).chain(other)
+    }
+
+    fn named_mut(&mut self) -> impl Iterator<Item = &mut Author> {
+        let (by, other) = match self {
+            Self::Joined { who: by } | Self::Left { who: by } | Self::Posted { author: by, .. } => {
+                (by, None)
+            }
+            Self::Created { by, .. }
+            | Self::Edited { by, .. }
+            | Self::Reacted { by, .. }
+            | Self::Pinned { by, .. }
+            | Self::Set { by, .. } => (by, None),
+            Self::Deleted { by, whose, .. } => (by, whose.as_mut()),
+            Self::Moderated { by, who, .. } => (by, Some(who)),
+        };
+        core::iter::once(by).chain(other)
+    }
+
     /// Whose membership or marks it changes.
     pub fn about(&self) -> Option<UserId> {
         match self {
@@ -234,6 +267,37 @@ impl Event {
             extras.files = Box::default();
         }
         event
+    }
+
+    /// This event as it is shown when some are named no more; `None` where it names none of them. What
+    /// they said stays, under their numbers; the ids that they gave their messages go with the names,
+    /// for a client may have put anything into them. A direct room is called by two names.
+    #[must_use]
+    pub fn without_names(
+        &self,
+        is_gone: impl Fn(UserId) -> bool,
+        is_gone_name: impl Fn(&str) -> bool,
+    ) -> Option<Self> {
+        let named = |author: &Author| !author.name.is_gone() && is_gone(author.id);
+        let called = match &self.kind {
+            EventKind::Created { name, kind: Kind::Direct, .. } => name.without(is_gone_name),
+            _ => None,
+        };
+        if called.is_none() && !self.kind.named().any(named) {
+            return None;
+        }
+        let mut event = self.clone();
+        for author in event.kind.named_mut().filter(|author| is_gone(author.id)) {
+            author.name = Username::gone();
+        }
+        match &mut event.kind {
+            EventKind::Created { name, .. } => *name = called.unwrap_or_else(|| name.clone()),
+            EventKind::Posted { author, origin_id, .. } if author.name.is_gone() => {
+                *origin_id = None;
+            }
+            _ => {}
+        }
+        Some(event)
     }
 
     /// Whether it is a post or an edit whose text stands.

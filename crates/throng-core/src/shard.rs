@@ -481,7 +481,9 @@ impl Shard {
 
     fn leave(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {
         let slot = self.permitted(room, Operation::Leave, who.id)?;
-        let pushed = self.rooms[slot].members() <= self.pushed_members_max;
+        // That one is named no more is told in rooms of any size.
+        let few = self.rooms[slot].members() <= self.pushed_members_max;
+        let pushed = few || who.name.is_gone();
         let seq = self.happen(slot, EventKind::Left { who: who.clone() }, pushed, turn)?;
         Ok(Reply::Left { seq })
     }

@@ -19,7 +19,25 @@ pub use words::Words;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(Arc<str>);
 
+/// In place of the name of one who is named no more. Nobody can be called so: no name begins so.
+const GONE: &str = ".gone";
+
 impl Username {
+    /// In place of the name of one who is named no more.
+    pub fn gone() -> Self {
+        Self(GONE.into())
+    }
+
+    /// Whether it stands in the place of a name.
+    pub fn is_gone(&self) -> bool {
+        &*self.0 == GONE
+    }
+
+    /// A name as it was kept: one that somebody has, or what stands in the place of one.
+    pub fn stored(text: &str) -> Result<Self, Rejection> {
+        if text == GONE { Ok(Self::gone()) } else { Self::parse(text) }
+    }
+
     /// Refuses what the type's comment does not allow.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         let fits = (USERNAME_LEN_MIN..=USERNAME_LEN_MAX).contains(&text.len());
@@ -81,7 +99,20 @@ impl RoomName {
     /// A text that `of_two` gave.
     pub fn parse_two(text: &str) -> Result<Self, Rejection> {
         let (maker, other) = text.split_once(' ').ok_or(Rejection::BadRoomName)?;
-        Ok(Self::of_two(&Username::parse(maker)?, &Username::parse(other)?))
+        Ok(Self::of_two(&Username::stored(maker)?, &Username::stored(other)?))
+    }
+
+    /// The same of a direct room, when these are named no more; `None` where it names none of them.
+    #[must_use]
+    pub fn without(&self, is_gone: impl Fn(&str) -> bool) -> Option<Self> {
+        let (maker, other) = self.0.split_once(' ')?;
+        let [maker_gone, other_gone] = [is_gone(maker), is_gone(other)];
+        let name = |gone: bool, name: &str| {
+            let kept = Username::stored(name).ok().filter(|_| !gone);
+            kept.unwrap_or_else(Username::gone)
+        };
+        (maker_gone || other_gone)
+            .then(|| Self::of_two(&name(maker_gone, maker), &name(other_gone, other)))
     }
 
     /// The name as it is shown.
@@ -297,6 +328,23 @@ mod tests {
         for text in ["", "ada", "ada ", " ada", "a da", "ada b\u{202e}en", "ada ben eve"] {
             assert!(RoomName::parse_two(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_name_is_nobodys_and_takes_its_place_in_a_direct_rooms() {
+        let gone = Username::gone();
+        assert_eq!(Username::parse(gone.as_str()), Err(Rejection::BadUsername));
+        assert_eq!(Username::stored(gone.as_str()), Ok(gone.clone()));
+        assert!(gone.is_gone() && Username::stored("gone").is_ok_and(|name| !name.is_gone()));
+        assert_eq!(Username::stored(".gon"), Err(Rejection::BadUsername));
+        let parse = |name: &str| Username::parse(name).unwrap();
+        let name = RoomName::of_two(&parse("ada"), &parse("ben"));
+        let without = |gone: &str| name.without(|name| name == gone);
+        assert_eq!(without("eve"), None);
+        assert_eq!(without("ada").unwrap().as_str(), ".gone ben");
+        let none = without("ben").unwrap().without(|name| name == "ada").unwrap();
+        assert_eq!(none.as_str(), ".gone .gone");
+        assert_eq!(RoomName::parse_two(none.as_str()), Ok(none));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use throng_core::{
 };
 
 use crate::keeping::Keeping;
+use crate::leavers::Leavers;
 use crate::pages::{RoomList, RoomSummary};
 use direct::Direct;
 pub use held::Held;
@@ -41,6 +42,7 @@ pub struct Directory {
     nowhere: Entry,
     posts_total: AtomicU64,
     keeping: Arc<Keeping>,
+    leavers: Arc<Leavers>,
     /// How many rooms have which picture.
     avatars: Mutex<HashMap<FileHash, u32>>,
     rooms_max: u32,
@@ -64,7 +66,7 @@ struct Rooms {
 
 #[derive(Debug)]
 struct Entry {
-    name: RoomName,
+    name: Mutex<RoomName>,
     settled: Mutex<Settled>,
     head: AtomicU64,
     posts: AtomicU64,
@@ -133,6 +135,7 @@ impl Directory {
             nowhere: Entry::nowhere(),
             posts_total: AtomicU64::new(0),
             keeping: Arc::new(Keeping::new(limits)),
+            leavers: Arc::default(),
             avatars: Mutex::default(),
             rooms_max: limits.rooms_max,
             rooms_per_user_max: limits.rooms_per_user_max,
@@ -171,7 +174,7 @@ impl Directory {
         }
         self.shown(Avatar(None), settled.avatar);
         let entry = Entry {
-            name,
+            name: Mutex::new(name),
             settled: Mutex::new(settled),
             head: AtomicU64::new(head.0),
             posts: AtomicU64::new(posts),
@@ -260,7 +263,7 @@ impl Directory {
         if let EventKind::Created { name, kind, .. } = &event.kind {
             let policy = Policy { kind: *kind, ..Policy::default() };
             let entry = Entry {
-                name: name.clone(),
+                name: Mutex::new(name.clone()),
                 settled: Mutex::new(Settled { policy, ..Settled::default() }),
                 head: AtomicU64::new(seq.0),
                 posts: AtomicU64::new(0),
@@ -428,7 +431,8 @@ impl Directory {
         };
         let mut page = rooms.summaries(&numbers, stands, limit + 1);
         for room in page.iter_mut().filter(|room| room.policy.kind == Kind::Direct) {
-            room.with = rooms.with(room.room, asker);
+            let with = rooms.with(room.room, asker);
+            room.with = with.map(|(other, name)| (other, self.leavers.called(other, name)));
         }
         for room in &mut page {
             room.policy.keep_seconds = Some(self.keeping.seconds(room.room));
@@ -481,7 +485,7 @@ impl Rooms {
         }
         let settled = entry.settled.get_mut().unwrap_or_else(PoisonError::into_inner);
         if settled.policy.kind == Kind::Public {
-            self.name(entry.name.keys(), room);
+            self.name(lock(&entry.name).keys(), room);
             // Shards commit side by side: nearly in order.
             if let Err(at) = self.public.binary_search(&room) {
                 self.public.insert(at, room);
@@ -503,7 +507,7 @@ impl Rooms {
             permit(Operation::See, standing, policy).ok()?;
             Some(RoomSummary {
                 room: *room,
-                name: entry.name.clone(),
+                name: lock(&entry.name).clone(),
                 members: entry.members.load(Ordering::Relaxed),
                 head: Seq(entry.head.load(Ordering::Acquire)),
                 posts: entry.posts.load(Ordering::Relaxed),
@@ -523,7 +527,7 @@ impl Entry {
     fn nowhere() -> Self {
         let policy = Policy { kind: Kind::Private, ..Policy::default() };
         Self {
-            name: RoomName::parse("nowhere").expect("plain letters"),
+            name: Mutex::new(RoomName::parse("nowhere").expect("plain letters")),
             settled: Mutex::new(Settled { policy, ..Settled::default() }),
             head: AtomicU64::new(0),
             posts: AtomicU64::new(0),

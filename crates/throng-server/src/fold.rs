@@ -6,6 +6,7 @@
 //! takes an event out of the tail, nor a turn out of the log, before the store has synced it.
 
 mod eraser;
+mod unnamer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use eraser::Eraser;
+pub use unnamer::Unnamer;
 
 use crate::log::Log;
 use crate::moderation::Moderation;
@@ -81,6 +83,7 @@ pub struct Folder {
     store: Arc<dyn Store>,
     audit: Option<Arc<Moderation>>,
     eraser: Option<Eraser>,
+    unnamer: Option<Unnamer>,
     status: Arc<FoldStatus>,
     stop: AtomicBool,
     /// One fold at a time, whoever asks for it.
@@ -103,6 +106,7 @@ impl Folder {
             store,
             audit: None,
             eraser: None,
+            unnamer: None,
             status: Arc::default(),
             stop: AtomicBool::new(false),
             folding: Mutex::default(),
@@ -119,6 +123,11 @@ impl Folder {
         Self { eraser: Some(eraser), ..self }
     }
 
+    /// Names those no more who are to be named no more.
+    pub fn with_unnamer(self, unnamer: Unnamer) -> Self {
+        Self { unnamer: Some(unnamer), ..self }
+    }
+
     /// Erases up to so many slices of what is to be erased now, without rests.
     pub fn erase_now(&self, slices: usize) -> Result<(), StoreError> {
         self.erase(slices, || true)
@@ -129,11 +138,14 @@ impl Folder {
         let Some(eraser) = &self.eraser else { return Ok(()) };
         let folding = self.folding.lock().expect("a panic while folding ends the process");
         let mut left = slices;
-        while left > 0 && eraser.step()? {
+        while left > 0 && (self.unname()? || eraser.step()?) {
             left -= 1;
             if !goes_on() {
                 return Ok(());
             }
+        }
+        if self.unnamer.as_ref().is_some_and(Unnamer::take_written) {
+            eraser.put_erased();
         }
         if self.tail.is_empty() && eraser.take_erased() {
             let mut nothing = Vec::new();
@@ -144,6 +156,10 @@ impl Folder {
         }
         drop(folding);
         Ok(())
+    }
+
+    fn unname(&self) -> Result<bool, StoreError> {
+        self.unnamer.as_ref().map_or(Ok(false), |unnamer| unnamer.step(self.tail.since()))
     }
 
     /// Folds all that is in the tail now, without rests, and trims the log behind it.
@@ -185,16 +201,21 @@ impl Folder {
     }
 
     fn fold_slice(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
-        if let Some(audit) = &self.audit {
-            audit.fold(slice)?;
-        }
-        self.store.fold(slice)?;
-        self.store.sync()?;
+        let unnamed = self.unnamer.as_ref().and_then(|unnamer| unnamer.taken_from(slice));
+        self.write_slice(unnamed.as_deref().unwrap_or(slice))?;
         self.tail.folded(slice);
         let events: usize = slice.iter().map(|batch| batch.events.len()).sum();
         self.status.events.fetch_add(events as u64, Ordering::Relaxed);
         self.status.slices.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn write_slice(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
+        if let Some(audit) = &self.audit {
+            audit.fold(slice)?;
+        }
+        self.store.fold(slice)?;
+        self.store.sync()
     }
 
     /// A room whose blocks are damaged holds up itself and the log's trim, and no other room.

@@ -16,6 +16,7 @@ use throng_core::{Event, EventKind, RoomId, Seq, Tally, UserId};
 
 use crate::clock::Clock;
 use crate::keeping::Keeping;
+use crate::leavers::Leavers;
 use crate::pages::{Note, Span, is_swept, sender_of, text_of};
 use crate::store::{Members, Store, StoreError};
 use crate::tail::Tail;
@@ -33,6 +34,8 @@ pub struct History {
     store: Arc<dyn Store>,
     /// How long rooms keep what was said; `None` for ever.
     kept: Option<(Arc<Keeping>, Clock)>,
+    /// Who is named no more.
+    leavers: Arc<Leavers>,
 }
 
 /// What came of asking for a gap.
@@ -52,12 +55,17 @@ pub enum Gap {
 impl History {
     /// The two as one.
     pub fn new(tail: Arc<Tail>, store: Arc<dyn Store>) -> Self {
-        Self { tail, store, kept: None }
+        Self { tail, store, kept: None, leavers: Arc::default() }
     }
 
     /// Shows nothing that is older than its room keeps it.
     pub fn keeping(self, keeping: Arc<Keeping>, clock: Clock) -> Self {
         Self { kept: Some((keeping, clock)), ..self }
+    }
+
+    /// Names these no more.
+    pub fn without(self, leavers: Arc<Leavers>) -> Self {
+        Self { leavers, ..self }
     }
 
     /// The room's newest durable place.
@@ -81,6 +89,12 @@ impl History {
 
     /// The same, whether it is still kept or not.
     fn read(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        let mut events = self.look(room, span, limit)?;
+        self.leavers.names().take_from(&mut events);
+        Ok(events)
+    }
+
+    fn look(&self, room: RoomId, span: Span, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         let look = self.tail.look(room, span, limit);
         match span {
             Span::After(after) if after.next() >= look.first => Ok(look.events),
@@ -270,10 +284,13 @@ impl History {
     pub fn event(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Event>>, StoreError> {
         let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
         let look = self.tail.look(room, Span::After(Seq(before)), 1);
-        if seq >= look.first {
-            return Ok(look.events.into_iter().next());
-        }
-        self.store.event(room, seq)
+        let mut event = if seq >= look.first {
+            look.events.into_iter().next()
+        } else {
+            self.store.event(room, seq)?
+        };
+        self.leavers.names().take_from(event.as_mut_slice());
+        Ok(event)
     }
 
     /// The pushed events above `after`, all of them or none. Blocks on the store.

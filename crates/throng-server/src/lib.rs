@@ -20,6 +20,7 @@ pub mod files;
 pub mod fold;
 pub mod history;
 pub mod keeping;
+pub mod leavers;
 pub mod lifecycle;
 pub mod listeners;
 pub mod log;

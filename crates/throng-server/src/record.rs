@@ -121,14 +121,17 @@ impl OpenBlock {
 
     /// Takes away the text of the post or the edit at this place; says whether there was one.
     pub fn erase(&mut self, room: RoomId, place: Seq) -> Result<bool, RecordError> {
-        self.erase_where(room, |event| event.seq == place)
+        self.change_where(room, |event| {
+            (event.seq == place && event.has_text()).then(|| event.erased())
+        })
     }
 
-    /// The same of all posts and edits that this says; it is asked of every event, in order.
-    pub fn erase_where(
+    /// Puts other events in the places of those that this gives others for; it is asked of each, in
+    /// order. Says whether there were any.
+    pub fn change_where(
         &mut self,
         room: RoomId,
-        mut gone: impl FnMut(&Event) -> bool,
+        mut change: impl FnMut(&Event) -> Option<Event>,
     ) -> Result<bool, RecordError> {
         let reader = Reader { rest: &self.bytes };
         let (first, count) = (self.first, self.count);
@@ -137,9 +140,9 @@ impl OpenBlock {
         let mut found = false;
         while let Some(raw) = block.advance()? {
             let event = raw.to_event(room)?;
-            let here = gone(&event) && event.has_text();
-            found |= here;
-            rest.push(&if here { event.erased() } else { event });
+            let changed = change(&event);
+            found |= changed.is_some();
+            rest.push(changed.as_ref().unwrap_or(&event));
         }
         if found {
             *self = rest;
@@ -251,7 +254,7 @@ impl<'a> Raw<'a> {
     pub fn to_event(&self, room: RoomId) -> Result<Event, RecordError> {
         let author = Author {
             id: UserId::new(self.author).ok_or(RecordError::Field("author"))?,
-            name: Username::parse(self.name).map_err(|_| RecordError::Field("name"))?,
+            name: Username::stored(self.name).map_err(|_| RecordError::Field("name"))?,
         };
         let kind = match self.kind {
             KIND_CREATED | KIND_CREATED_PRIVATE => EventKind::Created {

@@ -214,6 +214,16 @@ fn comings_and_goings_of_a_large_room_are_kept_and_not_pushed() {
 }
 
 #[test]
+fn that_one_is_named_no_more_is_pushed_in_a_room_of_any_size() {
+    let mut kept = Kept::new(&Limits { pushed_members_max: 1, ..Limits::default() });
+    kept.turn(&[create(1, 1), join(2, 1), join(3, 1), join(4, 1)]);
+    let from = Author { name: Username::gone(), ..user(4) };
+    kept.turn(&[Request { from, ..leave(4, 1) }, leave(3, 1)]);
+    let pushed: Vec<_> = kept.events.iter().skip(5).map(|e| (e.seq.0, e.pushed)).collect();
+    assert_eq!(pushed, [(6, true), (7, false)]);
+}
+
+#[test]
 fn the_last_place_of_a_room_is_given_and_no_other() {
     let mut shard = Shard::new(7, &Limits::default());
     shard.restore(restored(SEQ_MAX - 1));

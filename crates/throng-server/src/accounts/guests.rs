@@ -298,6 +298,7 @@ impl Writes<'_> {
             let accounts = "SELECT 1 FROM users WHERE folded = ?1";
             if self.0.prepare_cached(accounts)?.exists([&folded])?
                 || self.is_guests_name(&folded)?
+                || self.was_somebodys(&folded)?
             {
                 continue;
             }

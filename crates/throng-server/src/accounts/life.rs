@@ -16,6 +16,9 @@ use crate::auth::token::TokenHash;
 /// Sessions of one list, those used last.
 pub const SESSIONS_LISTED_MAX: usize = 100;
 
+/// Told when one went who is named no more.
+pub type Gone = Box<dyn FnOnce(Timestamp) + Send>;
+
 /// A session as its owner sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
@@ -68,11 +71,26 @@ impl Accounts {
     }
 
     /// Ends an account whose password is still this: it has no session, no password and no link any
-    /// more, and is found by nobody. Its name is kept, so that it is never given again.
-    pub async fn delete(&self, user: UserId, password: Phc) -> Result<(), Rejection> {
+    /// more, and is found by nobody. Its name is never given again: it is kept, or, where it is named no
+    /// more, a hash of it: then `gone` is told when it was, before anybody hears of the
+    /// end. It hears nothing more when that could not be written after all.
+    pub async fn delete(
+        &self,
+        user: UserId,
+        password: Phc,
+        gone: Option<Gone>,
+    ) -> Result<(), Rejection> {
+        let now = self.clock.wall();
         self.change(move |writes, ended| {
-            let sessions = writes.delete_user(user, &password)?;
-            Ok(sessions.map(|all| ended.extend(all)).ok_or(Rejection::WrongCredentials))
+            let Some(sessions) = writes.delete_user(user, password.as_str())? else {
+                return Ok(Err(Rejection::WrongCredentials));
+            };
+            ended.extend(sessions);
+            if let Some(gone) = gone {
+                writes.take_name(user, now)?;
+                gone(now);
+            }
+            Ok(Ok(()))
         })
         .await
     }

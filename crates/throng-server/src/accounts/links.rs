@@ -197,20 +197,6 @@ impl Writes<'_> {
         statement.query_map(row, ended)?.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Ends an account, if this is still its password: the sessions that it had.
-    pub fn delete_user(&self, user: UserId, password: &Phc) -> rusqlite::Result<Option<Ended>> {
-        let sql = "UPDATE users SET phc = NULL, rank = -1 WHERE id = ?1 AND phc = ?2";
-        let row = params![user.get() as i64, password.as_str()];
-        if self.0.prepare_cached(sql)?.execute(row)? == 0 {
-            return Ok(None);
-        }
-        let sql = "DELETE FROM links WHERE user = ?1";
-        self.0.prepare_cached(sql)?.execute([user.get() as i64])?;
-        let sql = "DELETE FROM sessions WHERE user = ?1 RETURNING id, token";
-        let mut statement = self.0.prepare_cached(sql)?;
-        statement.query_map([user.get() as i64], ended)?.collect::<Result<_, _>>().map(Some)
-    }
-
     /// A link that was given out for the old password is good for nothing any more.
     pub fn end_password_links(&self, user: UserId) -> rusqlite::Result<()> {
         let sql = "DELETE FROM links WHERE user = ?1 AND kind = ?2";

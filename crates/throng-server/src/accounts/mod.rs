@@ -7,6 +7,7 @@
 pub mod bulk;
 mod cache;
 pub mod guests;
+mod leaving;
 pub mod life;
 pub mod links;
 mod tables;
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
+use throng_core::{Author, Limits, Rejection, SessionId, Timestamp, UserId, Username};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::password::Phc;
@@ -84,6 +85,8 @@ pub struct Accounts {
     addresses: Arc<Addresses>,
     /// Guests that were gone at start-up.
     gone: Vec<UserId>,
+    /// Those who were being forgotten at start-up.
+    leaving: Vec<(Author, Timestamp)>,
     clock: Clock,
     /// What other processes have written and was looked at.
     looked_at: AtomicI64,
@@ -116,7 +119,7 @@ impl Accounts {
             Form::Memory => Tables::in_memory()?,
         };
         let addresses = Arc::new(Addresses::default());
-        let gone = tables.known_guests(&addresses)?;
+        let (gone, leaving) = (tables.known_guests(&addresses)?, tables.leaving()?);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let cache = Arc::new(Cache::default());
         let watch = Arc::new(OnceLock::new());
@@ -127,7 +130,7 @@ impl Accounts {
             .map_err(|error| AccountsError::io("start the thread of the accounts", &error))?;
         let looked_at = AtomicI64::new(i64::MIN);
         let (jobs, thread) = (Some(jobs), Some(thread));
-        Ok(Self { jobs, cache, watch, addresses, gone, clock, looked_at, thread })
+        Ok(Self { jobs, cache, watch, addresses, gone, leaving, clock, looked_at, thread })
     }
 
     /// Names those who must hear of ended sessions and failed syncs; once, at start-up.

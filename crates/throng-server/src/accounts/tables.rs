@@ -12,6 +12,7 @@ use rusqlite::{
 use throng_core::{Author, SessionId, Timestamp, UserId, Username};
 
 use super::guests::{STEP_3, guest_of_session};
+use super::leaving::STEP_4;
 use super::life::SessionInfo;
 use super::{AccountsError, Authenticated, FILE, Found, Location};
 use crate::auth::password::Phc;
@@ -19,7 +20,7 @@ use crate::auth::token::{Token, TokenHash};
 use crate::sqlite::{never_checkpoint_again, set_wal};
 
 /// Version of the tables, in `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// "ThrA": so that another program's file is not taken for ours. Version 1 did not have it.
 const APPLICATION_ID: i32 = 0x5468_7241;
@@ -142,6 +143,8 @@ impl Tables {
             // Checkpoints are called for by name, so that a failed one is seen.
             c.pragma_update(None, "wal_autocheckpoint", 0)?;
             c.pragma_update(None, "foreign_keys", true)?;
+            // Names of those who are named no more, tokens and hashes of passwords: not left behind.
+            c.pragma_update(None, "secure_delete", true)?;
             let version = bring_up_to_date(c)?;
             if version <= VERSION {
                 // Touches all, so that a file without them is found out now.
@@ -339,7 +342,8 @@ impl Tables {
 pub struct Writes<'a>(pub(super) &'a rusqlite::Transaction<'a>);
 
 impl Writes<'_> {
-    /// Adds an account. As accounts are never deleted, the greatest number is their count.
+    /// Adds an account. The greatest number is their count: what is deleted goes on being counted, but
+    /// for the newest.
     pub fn add_user(
         &self,
         name: &Username,
@@ -359,7 +363,7 @@ impl Writes<'_> {
             .0
             .prepare_cached("SELECT 1 FROM users WHERE folded = ?1")?
             .exists([name.fold()])?;
-        if taken || self.is_guests_name(&name.fold())? {
+        if taken || self.is_guests_name(&name.fold())? || self.was_somebodys(&name.fold())? {
             return Ok(Err(Refusal::Taken));
         }
         let sql = "INSERT INTO users (name, folded, phc, created_at) VALUES (?1, ?2, ?3, ?4)
@@ -496,9 +500,10 @@ fn bring_up_to_date(c: &Connection) -> rusqlite::Result<i64> {
     }
     c.execute_batch("BEGIN IMMEDIATE")?;
     let steps = match version()? {
-        0 => format!("{SCHEMA}{STEP_2}{STEP_3}"),
-        1 => format!("{STEP_2}{STEP_3}"),
-        2 => STEP_3.to_owned(),
+        0 => format!("{SCHEMA}{STEP_2}{STEP_3}{STEP_4}"),
+        1 => format!("{STEP_2}{STEP_3}{STEP_4}"),
+        2 => format!("{STEP_3}{STEP_4}"),
+        3 => STEP_4.to_owned(),
         _ => String::new(),
     };
     let stamps =

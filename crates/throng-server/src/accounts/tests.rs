@@ -187,7 +187,7 @@ fn accounts_made_beside_a_running_server_are_known_to_it() {
     let wanted = bulk::Wanted {
         prefix: "u",
         count: 5,
-        at: throng_core::Timestamp(1),
+        at: Timestamp(1),
         users_max: 100,
         keys: bulk::Keys::Token,
     };

@@ -34,6 +34,8 @@ struct Asked {
     span: Span,
     limit: usize,
     head: Seq,
+    /// Nor has anybody been deleted with its name.
+    leavers: u64,
 }
 
 /// A page, for whoever may read it.
@@ -140,7 +142,8 @@ impl App {
         };
         let limit = page_len(limit);
         let head = self.history.head(room);
-        let mut landing = self.join(Asked { room, span, limit, head }, asker)?;
+        let leavers = self.directory.leavers().changes();
+        let mut landing = self.join(Asked { room, span, limit, head, leavers }, asker)?;
         let read = match landing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(landed)) => landed.clone()?,
             // The reader panicked or the runtime ends; either is said elsewhere.
@@ -232,7 +235,7 @@ mod tests {
 
     fn asked(head: usize) -> Asked {
         let (room, span) = (samples::room(1), Span::After(Seq(0)));
-        Asked { room, span, limit: 1, head: Seq(head as u64) }
+        Asked { room, span, limit: 1, head: Seq(head as u64), leavers: 0 }
     }
 
     fn nothing() -> Read {

@@ -2,41 +2,85 @@
 //! in their order, and then it is gone.
 //!
 //! Neighbours: connections and REST ask it, `auth` proves who asks, the rooms' shards decide what is
-//! deleted and left. Nothing is kept about how far it got: who lost the answer still has an account,
-//! and asks again.
+//! deleted and left; `leavers.rs` knows who is named no more. Nothing is kept about how far it got: who
+//! lost the answer still has an account, and asks again.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use throng_core::session::Identity;
-use throng_core::{Author, Command, EventKind, Rejection, RoomId, Seq};
+use throng_core::{Author, Command, EventKind, Kind, Rejection, RoomId, Seq, UserId, Username};
 
 use super::App;
+use crate::accounts::life::Gone;
 use crate::address::AddressKey;
 use crate::config::Fate;
 use crate::pages::Span;
 
+/// How often it is looked for those whom nothing names any more.
+const SWEEP: Duration = Duration::from_secs(5);
+/// What one is told to wait who finds too many others going.
+const FULL_MS: u32 = 60_000;
+
 impl App {
-    /// Deletes the asker's account. When this returns its sessions are refused and their connections
-    /// closed, and its name is nobody's. `ends` is called before that.
+    /// Deletes the asker's account, whether the asker waits for it or not. When this returns its sessions
+    /// are refused and their connections closed, and its name is nobody's; where it is named no more,
+    /// nobody is shown it from before that on. `ends` is called before.
+    #[expect(clippy::disallowed_methods, reason = "the connection that asked is closed by its end")]
     pub async fn delete_account(
+        self: &Arc<Self>,
+        who: Identity,
+        from: AddressKey,
+        password: String,
+        ends: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Rejection> {
+        let app = Arc::clone(self);
+        let deleting = tokio::spawn(async move { app.delete(&who, from, password, ends).await });
+        // It panicked or the runtime ends; either is said elsewhere.
+        deleting.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    async fn delete(
         &self,
         who: &Identity,
         from: AddressKey,
         password: String,
-        ends: impl FnOnce() + Send,
+        ends: impl FnOnce(),
     ) -> Result<(), Rejection> {
-        let password = self.auth.prove(who, from, password).await?;
-        self.leave_everything(&who.user).await?;
-        ends();
-        self.auth.accounts().delete(who.user.id, password).await?;
-        if self.files.is_some() {
-            let user = who.user.id;
-            self.with_files(move |files| files.set_face(user, None)).await?;
+        let leavers = self.directory.leavers();
+        let named_no_more = self.settings.deleted_messages == Fate::Anonymous;
+        if named_no_more && leavers.is_full() {
+            return Err(Rejection::Busy { retry_after_ms: FULL_MS });
         }
-        // What another connection of it joined or said meanwhile. The account is gone either way.
-        if let Err(rejection) = self.leave_everything(&who.user).await {
-            let (user, code) = (who.user.id.get(), rejection.code());
-            tracing::warn!(user, code, "a deleted account is still a member of rooms");
+        let password = self.auth.prove(who, from, password).await?;
+        let name = if named_no_more { Username::gone() } else { who.user.name.clone() };
+        let leaver = Author { id: who.user.id, name };
+        self.leave_everything(&leaver).await?;
+        ends();
+        let (directory, named) = (Arc::clone(&self.directory), who.user.clone());
+        let gone: Gone = Box::new(move |at| directory.leavers().note(named, at));
+        let gone = named_no_more.then_some(gone);
+        if let Err(rejection) = self.auth.accounts().delete(leaver.id, password, gone).await {
+            leavers.forget(&[leaver.id]);
+            return Err(rejection);
+        }
+        // What another connection of it joined or said meanwhile, and what it kept for itself. The
+        // account is gone either way.
+        let left = self.leave_everything(&leaver).await;
+        if let Err(rejection) = left.and(self.forget_notes(leaver.id).await) {
+            let (user, code) = (leaver.id.get(), rejection.code());
+            tracing::warn!(user, code, "something is kept of an account that was deleted");
         }
         Ok(())
+    }
+
+    /// Forgets what an account kept for itself.
+    async fn forget_notes(&self, user: UserId) -> Result<(), Rejection> {
+        if self.files.is_some() {
+            self.with_files(move |files| files.set_face(user, None)).await?;
+        }
+        self.personal.forget(user).await?;
+        self.keep(move |kept| kept.forget_blocks(user)).await
     }
 
     async fn leave_everything(&self, who: &Author) -> Result<(), Rejection> {
@@ -48,6 +92,10 @@ impl App {
                 if self.settings.deleted_messages == Fate::Erased {
                     self.erase(who, room.room).await?;
                 }
+                // Of two for ever: the other one keeps it.
+                if room.policy.kind == Kind::Direct {
+                    continue;
+                }
                 match self.carry(who.clone(), Command::Leave { room: room.room }).await {
                     Ok(_) | Err(Rejection::NotMember | Rejection::NoSuchRoom) => {}
                     Err(rejection) => return Err(rejection),
@@ -55,6 +103,47 @@ impl App {
             }
             if !list.more {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Has those forgotten whom nothing names any more; ends with the runtime.
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for it to end")]
+    pub(super) fn start_forgetting(self: &Arc<Self>) {
+        let app = Arc::downgrade(self);
+        let mut ticks = tokio::time::interval(SWEEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tokio::spawn(async move {
+            loop {
+                ticks.tick().await;
+                let Some(app) = app.upgrade() else { return };
+                let gone = app.directory.leavers().finished();
+                // Where a crash came between its end and this.
+                for one in &gone {
+                    if let Err(rejection) = app.forget_notes(one.id).await {
+                        let (user, code) = (one.id.get(), rejection.code());
+                        tracing::warn!(user, code, "notes of a deleted account are kept");
+                    }
+                }
+                app.forget_leavers(&gone).await;
+            }
+        });
+    }
+
+    /// Has the accounts forget those whom nothing names any more. What fails is tried again.
+    pub(super) async fn forget_leavers(&self, gone: &[Author]) {
+        if gone.is_empty() {
+            return;
+        }
+        for one in gone {
+            self.directory.name_no_more(one);
+        }
+        let gone: Vec<UserId> = gone.iter().map(|one| one.id).collect();
+        match self.auth.accounts().forget_leavers(gone.clone()).await {
+            Ok(()) => self.directory.leavers().forget(&gone),
+            Err(rejection) => {
+                let code = rejection.code();
+                tracing::warn!(code, "cannot forget deleted accounts, trying again");
             }
         }
     }

@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::contacts::Contacts;
 use crate::directory::{Directory, Settled};
 use crate::fanout::{self, Deliver, Fanout, Offered};
-use crate::fold::{Eraser, FOLD_EVENTS, Fold, FoldEnded, Folder};
+use crate::fold::{Eraser, FOLD_EVENTS, Fold, FoldEnded, Folder, Unnamer};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
@@ -157,8 +157,8 @@ impl App {
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let sessions = Arc::new(Sessions::new(&limits));
         let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
-        let auth = open_auth(&settings, (&sessions, &fatal), &clock, &metrics)?;
-        let moderation = open_moderation(&settings, &fatal)?;
+        let auth = open_auth(&settings, (&sessions, &fatal, &directory), &clock, &metrics)?;
+        let moderation = open_moderation(&settings, &directory, &fatal)?;
         let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail, &directory))?;
         let fold = start_fold(&tail, &disk, &moderation, (&directory, &clock, &limits), &fatal)?;
@@ -221,6 +221,7 @@ impl App {
         self.start_presence();
         self.start_looking_outside();
         self.start_ending_guests();
+        self.start_forgetting();
         self
     }
 
@@ -284,12 +285,14 @@ impl App {
             _ = shard.queue.send(sequencer::Item::Stop).await;
         }
         let stop = self.stop.lock().ok().and_then(|mut stop| stop.take());
+        let app = Arc::clone(&self);
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(stop) = stop {
                 stop.finish(self.shards.iter().map(|shard| &shard.fanout));
             }
         });
         _ = joined.await;
+        app.forget_leavers(&app.directory.leavers().finished()).await;
     }
 }
 
@@ -376,7 +379,9 @@ fn start_fold(
 ) -> Result<Fold, StartError> {
     let eraser = Eraser::new(&disk.store, directory.keeping(), clock, limits);
     let folder = Folder::new(Arc::clone(tail), Arc::clone(&disk.log), Arc::clone(&disk.store));
+    let unnamer = Unnamer::new(directory.leavers(), &disk.store, moderation, clock);
     let folder = folder.with_audit(Arc::clone(moderation)).with_eraser(eraser);
+    let folder = folder.with_unnamer(unnamer);
     let fatal = fatal.clone();
     let ended = move |ended: &FoldEnded| match ended {
         FoldEnded::SyncFailed(error) => fatal.sync_failed(error),
@@ -388,14 +393,20 @@ fn start_fold(
 /// What has happened, as far back as rooms keep it.
 fn history_of(tail: &Arc<Tail>, disk: &Disk, directory: &Directory, clock: &Clock) -> History {
     let history = History::new(Arc::clone(tail), Arc::clone(&disk.store));
-    history.keeping(Arc::clone(directory.keeping()), clock.clone())
+    let history = history.keeping(Arc::clone(directory.keeping()), clock.clone());
+    history.without(Arc::clone(directory.leavers()))
 }
 
-fn open_moderation(settings: &Settings, fatal: &Fatal) -> Result<Arc<Moderation>, StartError> {
+fn open_moderation(
+    settings: &Settings,
+    directory: &Directory,
+    fatal: &Fatal,
+) -> Result<Arc<Moderation>, StartError> {
     let folder = (!settings.memory).then_some(settings.data.as_path());
     let fatal = fatal.clone();
     let sync_failed = move |cause: &str| fatal.sync_failed(&StoreError::SyncFailed(cause.into()));
-    Ok(Arc::new(Moderation::open(folder, Box::new(sync_failed))?))
+    let moderation = Moderation::open(folder, Box::new(sync_failed))?;
+    Ok(Arc::new(moderation.without(Arc::clone(directory.leavers()))))
 }
 
 /// Who was blocked may not write, whatever else was settled.
@@ -415,7 +426,7 @@ fn open_personal(
 
 fn open_auth(
     settings: &Settings,
-    (sessions, fatal): (&Arc<Sessions>, &Fatal),
+    (sessions, fatal, directory): (&Arc<Sessions>, &Fatal, &Directory),
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> Result<Auth, StartError> {
@@ -428,6 +439,9 @@ fn open_auth(
     let auth = Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), metrics)?;
     let auth = auth.with_guests(settings.guests);
     auth.accounts().watch(Arc::new(SessionsWatch::new(sessions, fatal)));
+    for (who, at) in auth.accounts().leaving_before() {
+        directory.leavers().note(who.clone(), *at);
+    }
     Ok(auth)
 }
 

@@ -63,6 +63,8 @@ pub struct Settings {
 pub enum Fate {
     /// They stay, under the name they were said by.
     Kept,
+    /// They stay, and nothing that is kept says any more who has said them.
+    Anonymous,
     /// Their texts are deleted, in the order of their rooms.
     Erased,
 }

@@ -308,16 +308,19 @@ fn accounts() -> Vec<Setting> {
         setting(
             "deleted_messages",
             "What becomes of the messages of an account that is deleted: kept, under the name they \
-             were said by, or erased, their texts deleted as their sender would, in the rooms that \
-             the account is in. Kept by default, because a talk of two is of two.",
-            "'kept' or 'erased'",
+             were said by; anonymous, under a number that nothing names any more; or erased, their \
+             texts deleted as their sender would, in the rooms that the account is in. Kept by \
+             default, because a talk of two is of two.",
+            "'kept', 'anonymous' or 'erased'",
             |settings| match settings.deleted_messages {
                 Fate::Kept => "\"kept\"".into(),
+                Fate::Anonymous => "\"anonymous\"".into(),
                 Fate::Erased => "\"erased\"".into(),
             },
             |settings, value| {
                 settings.deleted_messages = match value.text()? {
                     "kept" => Fate::Kept,
+                    "anonymous" => Fate::Anonymous,
                     "erased" => Fate::Erased,
                     _ => return Err(value.to_string()),
                 };

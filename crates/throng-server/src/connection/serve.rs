@@ -276,12 +276,13 @@ impl<P: Protocol + Unpin> Connection<P> {
                 return Slow::Answer(re, Answer::Rejected(Rejection::NotAuthenticated));
             };
             // Its end closes this connection too, with the answer before the farewell.
-            let ends = || {
+            let ending = Arc::clone(&outbox);
+            let ends = move || {
                 let mut bytes = Vec::new();
-                outbox.form.answer(re, &Answer::Done, &mut bytes);
-                outbox.set_last_word(Some(bytes));
+                ending.form.answer(re, &Answer::Done, &mut bytes);
+                ending.set_last_word(Some(bytes));
             };
-            match app.delete_account(&who, address, password.0, ends).await {
+            match app.delete_account(who, address, password.0, ends).await {
                 Ok(()) => Slow::Done,
                 Err(rejection) => {
                     outbox.set_last_word(None);

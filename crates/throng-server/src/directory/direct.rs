@@ -5,9 +5,10 @@
 
 use std::sync::{Arc, PoisonError};
 
-use throng_core::{Person, Rejection, RoomId, Seq, UserId, Username};
+use throng_core::{Author, Person, Rejection, RoomId, Seq, UserId, Username};
 
-use super::{Directory, Held, Place, Rooms};
+use super::{Directory, Held, Place, Rooms, lock};
+use crate::leavers::Leavers;
 
 /// Direct rooms, and those about to be.
 #[derive(Debug, Default)]
@@ -66,13 +67,37 @@ impl Rooms {
     /// The other one of a direct room's two with the name that it had when the room was made.
     pub(super) fn with(&self, room: RoomId, one: UserId) -> Option<(UserId, Username)> {
         let (other, made_it) = self.direct.other(room, one)?;
-        let (maker, invited) = self.get(room)?.name.as_str().split_once(' ')?;
+        let names = lock(&self.get(room)?.name).clone();
+        let (maker, invited) = names.as_str().split_once(' ')?;
         let name = if made_it { maker } else { invited };
-        Some((other, Username::parse(name).ok()?))
+        Some((other, Username::stored(name).ok()?))
     }
 }
 
 impl Directory {
+    /// Who is named no more.
+    pub fn leavers(&self) -> &Arc<Leavers> {
+        &self.leavers
+    }
+
+    /// One that is named no more is about to be forgotten: its direct rooms are not called by it either.
+    pub fn name_no_more(&self, who: &Author) {
+        let own = {
+            let belonging = self.belonging(who.id);
+            belonging.get(&who.id).map(|it| it.rooms.clone()).unwrap_or_default()
+        };
+        let rooms = self.read();
+        for room in own.iter().map(|place| place.room()) {
+            if let Some(entry) = rooms.get(room).filter(|_| rooms.direct.pairs.contains_key(&room))
+            {
+                let mut name = lock(&entry.name);
+                if let Some(without) = name.without(|name| name == who.name.as_str()) {
+                    *name = without;
+                }
+            }
+        }
+    }
+
     /// The direct room of these two, or a number for it.
     pub fn open(
         self: &Arc<Self>,
@@ -126,7 +151,8 @@ impl Directory {
 
     /// The other one of a direct room's two, as one of them is shown it.
     pub fn with(&self, room: RoomId, one: UserId) -> Option<(UserId, Username)> {
-        self.read().with(room, one)
+        let (other, name) = self.read().with(room, one)?;
+        Some((other, self.leavers.called(other, name)))
     }
 
     /// The two of a direct room.

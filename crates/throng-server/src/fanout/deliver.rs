@@ -414,6 +414,7 @@ impl Deliver {
     ) -> Option<Vec<Arc<Event>>> {
         let mut events = self.around.tail.after(room, from, CATCH_UP_MAX)?;
         events.retain(|event| event.seq <= head);
+        self.around.directory.leavers().names().take_from(&mut events);
         // Whether the message of an edit is kept still, the history must say.
         let before = |event: &Event| text_of(event).is_some_and(|of| of <= from);
         let unsure = |event: &Arc<Event>| event.at < since || before(event);

@@ -100,6 +100,10 @@ impl Moderation {
         })?;
         let more = entries.len() > limit;
         entries.truncate(limit);
+        let names = self.leavers.names();
+        for AuditEntry { by, about, .. } in &mut entries {
+            names.take_name(std::iter::once(by).chain(about));
+        }
         Ok(AuditPage { entries, more })
     }
 }

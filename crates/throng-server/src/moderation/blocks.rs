@@ -37,6 +37,21 @@ impl Blocks {
         }
         Ok(blocks)
     }
+
+    /// Who blocks this one.
+    pub fn blockers_of(&self, gone: UserId) -> Vec<UserId> {
+        let blocks = self.0.iter().filter(|(_, blocked)| blocked.contains(&gone));
+        blocks.map(|(user, _)| *user).collect()
+    }
+
+    /// This one blocks nobody any more, and nobody blocks it.
+    pub fn forget(&mut self, gone: UserId) {
+        self.0.remove(&gone);
+        self.0.retain(|_, blocked| {
+            blocked.remove(&gone);
+            !blocked.is_empty()
+        });
+    }
 }
 
 impl Moderation {

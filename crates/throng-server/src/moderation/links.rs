@@ -77,12 +77,14 @@ impl Moderation {
 
     /// The links into a room that are good now, the oldest first.
     pub fn room_links(&self, room: RoomId, now: Timestamp) -> Result<Vec<RoomLink>, Rejection> {
-        self.read(|connection| {
+        let mut links: Vec<RoomLink> = self.read(|connection| {
             let select = "SELECT id, room, by, by_name, at, uses, expires_at FROM links
                           WHERE room = ?1 AND expires_at > ?2 AND uses > 0 ORDER BY id";
             let mut statement = connection.prepare_cached(select)?;
             statement.query_map(params![room.get(), now.0 as i64], link)?.collect()
-        })
+        })?;
+        self.leavers.names().take_name(links.iter_mut().map(|link| &mut link.by));
+        Ok(links)
     }
 
     /// A link is good for nothing any more; one that is not there is so already.

@@ -9,14 +9,16 @@ mod audit;
 mod blocks;
 mod links;
 mod reports;
+mod unnaming;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, Row};
 use throng_core::{Author, Rejection, UserId, Username};
 
+use crate::leavers::Leavers;
 use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 use crate::store::StoreError;
 pub use audit::{AuditEntry, AuditPage};
@@ -24,6 +26,7 @@ pub use blocks::BlockedPage;
 use blocks::Blocks;
 pub use links::{ROOM_LINKS_MAX, RoomLink};
 pub use reports::{Report, ReportPage, Reported, Settlement};
+pub use unnaming::Reached;
 
 /// The file in the data folder.
 pub const FILE: &str = "moderation.db";
@@ -86,6 +89,8 @@ const KIND: Kind = Kind {
 pub struct Moderation {
     tables: Mutex<Tables>,
     blocks: RwLock<Blocks>,
+    /// Who is named no more, also where it is written still.
+    leavers: Arc<Leavers>,
     on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -114,7 +119,10 @@ impl Moderation {
             Some(path) => sqlite::open(path, None, &KIND, "FULL"),
             None => sqlite::open_in_memory(&KIND),
         };
-        let opened = opened.and_then(|connection| Ok((Blocks::read(&connection)?, connection)));
+        let opened = opened.and_then(|connection| {
+            connection.pragma_update(None, "secure_delete", true)?;
+            Ok((Blocks::read(&connection)?, connection))
+        });
         let opened = opened.map_err(|trouble| {
             let trouble = match trouble {
                 Trouble::Corrupt(cause) => Trouble::Corrupt(format!("{FILE}: {cause}")),
@@ -130,8 +138,14 @@ impl Moderation {
                 failed: false,
             }),
             blocks: RwLock::new(blocks),
+            leavers: Arc::default(),
             on_sync_failed,
         })
+    }
+
+    /// Names these no more.
+    pub fn without(self, leavers: Arc<Leavers>) -> Self {
+        Self { leavers, ..self }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -217,7 +231,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 fn author(row: &Row<'_>, first: usize) -> rusqlite::Result<Author> {
     let name: String = row.get(first + 1)?;
-    let known = UserId::new(number(row, first)?).zip(Username::parse(&name).ok());
+    let known = UserId::new(number(row, first)?).zip(Username::stored(&name).ok());
     known.map(|(id, name)| Author { id, name }).ok_or_else(|| {
         let kind = rusqlite::types::Type::Text;
         rusqlite::Error::FromSqlConversionFailure(first, kind, "not of an account".into())

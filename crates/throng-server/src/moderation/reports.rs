@@ -100,7 +100,7 @@ impl Moderation {
 
     /// What an account has reported in a room, the settled too as long as they are kept.
     pub fn reported_by(&self, user: UserId, room: RoomId) -> Result<Vec<Report>, Rejection> {
-        self.read(|connection| {
+        let mut reports: Vec<Report> = self.read(|connection| {
             let select = "SELECT id, room, seq, at, by, by_name, about, about_name, reason, body,
                                  settled_at, settled_by, settled_name, upheld, note FROM reports
                           WHERE room = ?1 AND by = ?2 ORDER BY seq";
@@ -108,7 +108,9 @@ impl Moderation {
             let row = params![room.get(), user.get() as i64];
             let rows = statement.query_map(row, |row| report(row, room))?;
             rows.collect()
-        })
+        })?;
+        self.unnamed(&mut reports);
+        Ok(reports)
     }
 
     /// The room's reports above `after`: those that wait, or those that were settled.
@@ -133,7 +135,16 @@ impl Moderation {
         })?;
         let more = reports.len() > limit;
         reports.truncate(limit);
+        self.unnamed(&mut reports);
         Ok(ReportPage { reports, more })
+    }
+
+    fn unnamed(&self, reports: &mut [Report]) {
+        let names = self.leavers.names();
+        for Report { by, about, settled, .. } in reports {
+            let settled = settled.as_mut().map(|settlement| &mut settlement.by);
+            names.take_name([by, about].into_iter().chain(settled));
+        }
     }
 
     /// Settles a report that waits in this room. The text it kept goes.

@@ -226,11 +226,13 @@ impl Personal {
         Ok(later.fold(written, Kept::with))
     }
 
-    /// Forgets what is kept of a guest; returns when that is durable.
-    pub async fn forget(&self, guest: UserId) -> Result<(), Rejection> {
+    /// Forgets what is kept of one who is gone; returns when that is durable.
+    pub async fn forget(&self, gone: UserId) -> Result<(), Rejection> {
+        self.writers.write().unwrap_or_else(PoisonError::into_inner).remove(&gone);
         let written = self.urgently(|waiting| {
-            waiting.kept.retain(|(user, _), _| *user != guest);
-            waiting.forgotten.insert(guest);
+            waiting.kept.retain(|(user, _), _| *user != gone);
+            waiting.writers.remove(&gone);
+            waiting.forgotten.insert(gone);
         });
         written.await.unwrap_or(Err(Rejection::Unavailable))
     }

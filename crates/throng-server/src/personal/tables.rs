@@ -89,6 +89,8 @@ impl Tables {
         for user in forgotten {
             let delete = "DELETE FROM rooms WHERE user = ?1";
             transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
+            let delete = "DELETE FROM writers WHERE user = ?1";
+            transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
         }
         for ((user, room), kept) in batch {
             let upsert = "INSERT INTO rooms VALUES (?1, ?2, ?3, ?4, ?5)

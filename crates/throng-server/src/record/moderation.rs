@@ -307,7 +307,7 @@ impl Told<'_> {
 
 fn somebody(id: u64, name: &str, field: &'static str) -> Result<Author, RecordError> {
     let id = UserId::new(id).ok_or(RecordError::Field(field))?;
-    let name = Username::parse(name).map_err(|_| RecordError::Field(field))?;
+    let name = Username::stored(name).map_err(|_| RecordError::Field(field))?;
     Ok(Author { id, name })
 }
 

@@ -63,7 +63,7 @@ pub async fn end(
     Asked(v1::DeleteAccount { password }): Asked<v1::DeleteAccount>,
 ) -> Result<Answer<v1::Done>, Refusal> {
     let who = Identity { user: caller.user, session: caller.session };
-    app.delete_account(&who, address, password, || {}).await?;
+    app.delete_account(who, address, password, || {}).await?;
     Ok(Answer(v1::Done {}))
 }
 

@@ -71,6 +71,12 @@ impl Cursors {
         self.take(room);
     }
 
+    pub fn forget_all(&mut self, rooms: impl IntoIterator<Item = RoomId>) {
+        for room in rooms {
+            self.forget(room);
+        }
+    }
+
     /// Back below the bound, with some way to go until the next time.
     pub fn shrink(&mut self) {
         if self.bytes <= BYTES_MAX {

@@ -216,11 +216,15 @@ impl<'a> Slice<'a> {
         &mut self,
         first: Seq,
         bytes: &[u8],
-        gone: impl FnMut(&Event) -> bool,
+        mut gone: impl FnMut(&Event) -> bool,
     ) -> Result<Seq, Failure> {
         let corrupt = |error| Failure::corrupt(self.room, error);
         let mut block = packed::reopen(first, bytes).map_err(corrupt)?;
-        if block.erase_where(self.room, gone).map_err(corrupt)? {
+        let erase = |event: &Event| {
+            let here = gone(event) && event.has_text();
+            here.then(|| event.erased())
+        };
+        if block.change_where(self.room, erase).map_err(corrupt)? {
             let left = packed::encode_as(bytes, &block).map_err(corrupt)?;
             self.bytes += bytes.len();
             let update = "UPDATE blocks SET bytes = ?2 WHERE id = ?1";

@@ -11,8 +11,10 @@ use throng_core::{
 };
 
 use super::{
-    Erased, Erasing, Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
+    Erased, Erasing, Member, Members, RoomBatch, RoomSnapshot, Store, StoreError, Unnamed,
+    VisitOrigin,
 };
+use crate::leavers::Names;
 use crate::pages::{Note, Span, sender_of};
 use crate::tail::event_bytes;
 
@@ -402,6 +404,26 @@ impl Store for MemoryStore {
             kept.bytes = events.map(|event| event_bytes(event)).sum();
         }
         Ok(Erased { changed, more: changed && what == Erasing::Swept })
+    }
+
+    fn unname(&self, names: &Names, _after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError> {
+        let mut kept = self.kept();
+        let mut changed = false;
+        for room in kept.rooms.values_mut() {
+            if let Some(name) = room.name.without(|name| names.has_name(name))
+                && room.policy.kind == Kind::Direct
+            {
+                (room.name, changed) = (name, true);
+            }
+            for event in &mut room.events {
+                if let Some(taken) = names.taken_from(event) {
+                    (*event, changed) = (Arc::new(taken), true);
+                }
+            }
+        }
+        let events = kept.rooms.values().flat_map(|room| &room.events);
+        kept.bytes = events.map(|event| event_bytes(event)).sum();
+        Ok(Unnamed { changed, next: None })
     }
 
     fn origins(

@@ -15,9 +15,12 @@ mod schema;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
+mod trouble;
+mod unnaming;
 
 use std::sync::Arc;
 
+use crate::leavers::Names;
 use crate::pages::{Note, Span};
 pub use memory::MemoryStore;
 pub use packed::PACKED_LEN_MIN;
@@ -152,6 +155,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// as a fold is. Places stay, as far as they do not go themselves.
     fn erase(&self, what: Erasing) -> Result<Erased, StoreError>;
 
+    /// Takes names out of a bounded slice of all that is folded, behind this place, in the order of rooms
+    /// and places. Otherwise as `erase`.
+    fn unname(&self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError>;
+
     /// Visits the posts of a room that carry an `origin_id`, up to `through` and decided at `since`
     /// or later, without making events of them: a room's fingerprints are loaded from this. The
     /// order is not promised.
@@ -190,6 +197,15 @@ pub struct Erased {
     pub changed: bool,
     /// There may be more of the kind.
     pub more: bool,
+}
+
+/// What came of taking names out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Something was written: it must be synced.
+    pub changed: bool,
+    /// Where the next slice goes on; `None` when there is nothing behind this one.
+    pub next: Option<(RoomId, Seq)>,
 }
 
 /// Called with a post's sender, its `origin_id`, its place and its time.

@@ -21,8 +21,10 @@ use super::people;
 use super::reactions;
 use super::schema::{KIND, READER};
 use super::{
-    Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin, erasing,
+    Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, Unnamed, VisitOrigin,
+    erasing, unnaming,
 };
+use crate::leavers::Names;
 use crate::pages::{Note, Span};
 use crate::record::{Block, OpenBlock, Raw};
 use crate::sqlite::readers::Readers;
@@ -204,13 +206,11 @@ impl Store for SqliteStore {
     }
 
     fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
-        let mut writer = self.writer();
-        let erased = writer.check().and_then(|()| writer.erase(what));
-        if erased.is_err() {
-            sqlite::roll_back(&writer.connection);
-        }
-        let erased = erased.map_err(|failure| failure.named("erase from the store"));
-        writer.settle(erased)
+        self.behind("erase from the store", |writer| writer.erase(what))
+    }
+
+    fn unname(&self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError> {
+        self.behind("take names out of the store", |writer| writer.unname(names, after))
     }
 
     fn origins(
@@ -236,6 +236,22 @@ impl Store for SqliteStore {
             Ok(last >= since)
         });
         visited.map_err(|failure| failure.named("read the ids of posts"))
+    }
+}
+
+impl SqliteStore {
+    /// Writes a slice behind the fold.
+    fn behind<T>(
+        &self,
+        attempted: &'static str,
+        write: impl FnOnce(&mut Writer) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer();
+        let written = writer.check().and_then(|()| write(&mut writer));
+        if written.is_err() {
+            sqlite::roll_back(&writer.connection);
+        }
+        writer.settle(written.map_err(|failure| failure.named(attempted)))
     }
 }
 
@@ -429,6 +445,13 @@ impl Writer {
         Ok(erased)
     }
 
+    fn unname(&mut self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, Failure> {
+        let (unnamed, rooms) = unnaming::slice(&self.connection, names, after)?;
+        self.cursors.forget_all(rooms);
+        self.scrub |= unnamed.changed;
+        Ok(unnamed)
+    }
+
     /// All of the WAL into the file, synced. A reader that is in the way makes it fail, and the
     /// fold tries again.
     fn checkpoint(&self) -> Result<(), Failure> {
@@ -571,17 +594,6 @@ fn page_before(
     })?;
     events.reverse();
     Ok(events)
-}
-
-impl StoreError {
-    pub(crate) fn from_trouble(trouble: Trouble, attempted: &'static str) -> Self {
-        match trouble {
-            Trouble::Full => Self::Full,
-            Trouble::SyncFailed(cause) => Self::SyncFailed(cause),
-            Trouble::Corrupt(cause) => Self::Corrupt(cause),
-            Trouble::Io(cause) => Self::Io { attempted, cause },
-        }
-    }
 }
 
 #[cfg(test)]

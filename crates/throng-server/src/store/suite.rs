@@ -14,7 +14,10 @@ use throng_core::{
     Role, RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
-use super::{Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin};
+use super::{
+    Erased, Erasing, Members, Names, RoomBatch, RoomSnapshot, Store, StoreError, Unnamed,
+    VisitOrigin,
+};
 use crate::pages::{Note, Span};
 use crate::samples;
 
@@ -141,6 +144,11 @@ impl Store for Failing {
         self.store.erase(what)
     }
 
+    fn unname(&self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError> {
+        self.refuse("take names out of the store")?;
+        self.store.unname(names, after)
+    }
+
     fn origins(
         &self,
         room: RoomId,
@@ -182,6 +190,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     erasing::the_first_place_since_a_time_is_found(&*make());
     erasing::all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place(&*make());
     erasing::a_file_of_an_old_message_is_carried_no_longer(&*make());
+    erasing::names_are_taken_out_of_every_room_and_all_else_stays(&*make());
     a_refused_call_leaves_nothing(make());
     reads_beside_a_fold_see_it_whole_or_not_at_all(&*make());
 }

@@ -26,14 +26,14 @@ fn sessions(client: &mut Client) -> Vec<SessionInfo> {
     }
 }
 
-fn login(server: &Server, speak: Speak, name: &str, password: &str) -> (Client, Outcome) {
+pub fn login(server: &Server, speak: Speak, name: &str, password: &str) -> (Client, Outcome) {
     let mut client = server.connect(speak);
     let (name, password) = (name.to_owned(), password.to_owned());
     let outcome = client.ask(Request::Login(v1::Login { name, password }));
     (client, outcome)
 }
 
-fn register(server: &Server, speak: Speak, name: &str, link: &str) -> (Client, Outcome) {
+pub fn register(server: &Server, speak: Speak, name: &str, link: &str) -> (Client, Outcome) {
     let mut client = server.connect(speak);
     let (name, link, password) = (name.to_owned(), link.to_owned(), "correct horse".to_owned());
     let outcome = client.ask(Request::Register(v1::Register { name, password, link }));

@@ -13,7 +13,7 @@ use super::client::Speak;
 use super::moderation::{applied, moderate};
 
 /// Status, head and body of an export.
-fn export(server: &Server, token: &str) -> (u16, String, String) {
+pub fn export(server: &Server, token: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(server.http).unwrap();
     let request = format!(
         "GET /api/v1/export HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\

@@ -12,6 +12,7 @@ mod export;
 mod fields;
 mod guests;
 mod keeping;
+mod leaving;
 mod limits;
 mod links;
 mod moderation;

@@ -13,12 +13,14 @@ use throng_core::{
 use throng_server::app::{App, Disk};
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
+use throng_server::leavers::Names;
 use throng_server::lifecycle::Fatal;
 use throng_server::listeners;
 use throng_server::log::MemoryLog;
 use throng_server::pages::{Note, Page, Span};
 use throng_server::store::{
-    Erased, Erasing, Members, MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, VisitOrigin,
+    Erased, Erasing, Members, MemoryStore, RoomBatch, RoomSnapshot, Store, StoreError, Unnamed,
+    VisitOrigin,
 };
 use throng_wire::native::v1;
 use throng_wire::native::v1::client_frame::Request;
@@ -147,6 +149,10 @@ impl Store for Held {
 
     fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
         self.store.erase(what)
+    }
+
+    fn unname(&self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError> {
+        self.store.unname(names, after)
     }
 
     fn origins(

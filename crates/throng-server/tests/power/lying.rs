@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use throng_core::{Event, FileId, RoomId, Seq, Tally, Timestamp, UserId};
+use throng_server::leavers::Names;
 use throng_server::pages::{Note, Span};
 use throng_server::store::{
-    Erased, Erasing, Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, VisitOrigin,
+    Erased, Erasing, Members, RoomBatch, RoomSnapshot, SqliteStore, Store, StoreError, Unnamed,
+    VisitOrigin,
 };
 
 /// A store whose `sync` does nothing.
@@ -79,6 +81,10 @@ impl Store for Lying {
 
     fn erase(&self, what: Erasing) -> Result<Erased, StoreError> {
         self.0.erase(what)
+    }
+
+    fn unname(&self, names: &Names, after: Option<(RoomId, Seq)>) -> Result<Unnamed, StoreError> {
+        self.0.unname(names, after)
     }
 
     fn origins(

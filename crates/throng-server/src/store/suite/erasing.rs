@@ -1,8 +1,9 @@
 //! What every store must do when it is told to erase.
 
-use throng_core::{Act, Body, EventKind, Reaction, RoomId, Seq, Timestamp};
+use throng_core::{Act, Body, Event, EventKind, Kind, Reaction, RoomId, RoomName, Seq, Timestamp};
 
 use super::{Store, fold};
+use crate::leavers::Names;
 use crate::pages::Span;
 use crate::samples;
 use crate::store::{Erased, Erasing};
@@ -123,4 +124,48 @@ pub(super) fn a_file_of_an_old_message_is_carried_no_longer(store: &dyn Store) {
     erase(store, old(room, at(4)));
     assert_eq!(carried(), [false, true], "one of them by a newer message still");
     assert_eq!(store.mentions(room, samples::author(3).id, Seq(0), 9).unwrap(), [Seq(4)]);
+}
+
+pub(super) fn names_are_taken_out_of_every_room_and_all_else_stays(store: &dyn Store) {
+    let rooms: Vec<RoomId> = (3..9).map(samples::room).collect();
+    // More blocks than one slice looks at.
+    for room in &rooms {
+        fold(store, samples::history(*room, 1, 900));
+    }
+    let (direct, gone) = (samples::room(9), samples::author(2));
+    let name = RoomName::of_two(&samples::author(1).name, &gone.name);
+    let made = EventKind::Created { by: samples::author(1), name, kind: Kind::Direct };
+    let joined =
+        |seq, user| samples::event(direct, seq, EventKind::Joined { who: samples::author(user) });
+    fold(store, vec![samples::event(direct, 1, made), joined(2, 1), joined(3, 2)]);
+    let names = Names::new([(gone.clone(), Timestamp(1))]);
+    let read = |room| store.page(room, Span::After(Seq(0)), 9_999).unwrap();
+    let expected = |room| -> Vec<Event> {
+        let taken = |event: &Event| names.taken_from(event).unwrap_or_else(|| event.clone());
+        read(room).iter().map(|event| taken(event)).collect()
+    };
+    let expected: Vec<Vec<Event>> =
+        rooms.iter().chain([&direct]).map(|room| expected(*room)).collect();
+    let (mut after, mut changed) = (None, false);
+    loop {
+        let unnamed = store.unname(&names, after).unwrap();
+        changed |= unnamed.changed;
+        after = unnamed.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    store.sync().unwrap();
+    assert!(changed);
+    for (room, expected) in rooms.iter().chain([&direct]).zip(expected) {
+        let found: Vec<Event> = read(*room).iter().map(|event| Event::clone(event)).collect();
+        assert_eq!(found, expected, "{room}");
+    }
+    let left = format!("{:?}", read(samples::room(3)));
+    assert!(!left.contains("\"user2\"") && left.contains("\"user3\""));
+    let snapshot = super::rooms(store).pop().unwrap();
+    assert_eq!(snapshot.name.as_str(), "user1 .gone");
+    // The newest block goes on, and what comes now is as it comes.
+    fold(store, vec![samples::post(rooms[0], 901)]);
+    assert_eq!(read(rooms[0]).len(), 901);
 }

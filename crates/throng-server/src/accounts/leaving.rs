@@ -1,0 +1,109 @@
+//! The end of an account in the tables: its sessions, links and password go. Its name stays, so that it
+//! is never given again; or goes too, and then a hash of it stays by itself, and who it was is kept only
+//! until nothing names it any more.
+//!
+//! Neighbours: `life.rs` and `app/leaving.rs` ask; `tables.rs`, in whose file these are. It decides
+//! nothing about messages.
+
+use rusqlite::{OptionalExtension as _, params};
+use throng_core::{Author, Rejection, Timestamp, UserId};
+
+use super::tables::{Ended, Tables, Writes, author, ended, explain, number};
+use super::{Accounts, AccountsError};
+
+/// What makes version 4 of version 3: who is being forgotten, and names that are given no more.
+pub(super) const STEP_4: &str = "
+    CREATE TABLE leaving (
+        user INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE gone (name BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+";
+
+/// What is kept of a name that is given no more. Who guesses it can see that it was somebody's, as by
+/// asking for it; whose, it does not say.
+fn trace(folded: &str) -> [u8; 32] {
+    *blake3::hash(format!("throng name {folded}").as_bytes()).as_bytes()
+}
+
+impl Tables {
+    /// Those who are named no more, and are not forgotten yet.
+    pub(super) fn leaving(&self) -> Result<Vec<(Author, Timestamp)>, AccountsError> {
+        let find = || {
+            let sql = "SELECT user, name, at FROM leaving";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([], |row| Ok((author(row, 0)?, Timestamp(number(row, 2)?))))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+}
+
+impl Writes<'_> {
+    /// Ends an account whose password is still this, all that it could log in by with it; `None` where
+    /// it is another.
+    pub fn delete_user(&self, user: UserId, password: &str) -> rusqlite::Result<Option<Ended>> {
+        let sql = "UPDATE users SET phc = NULL, rank = -1 WHERE id = ?1 AND phc = ?2";
+        if self.0.prepare_cached(sql)?.execute(params![user.get() as i64, password])? == 0 {
+            return Ok(None);
+        }
+        let sql = "DELETE FROM links WHERE user = ?1";
+        self.0.prepare_cached(sql)?.execute([user.get() as i64])?;
+        let sql = "DELETE FROM sessions WHERE user = ?1 RETURNING id, token";
+        let mut statement = self.0.prepare_cached(sql)?;
+        statement.query_map([user.get() as i64], ended)?.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// One that was just deleted is named no more: of its name a hash is kept, and the name itself among
+    /// those that are being forgotten.
+    pub fn take_name(&self, user: UserId, at: Timestamp) -> rusqlite::Result<()> {
+        let id = user.get() as i64;
+        let sql = "INSERT OR REPLACE INTO leaving SELECT id, name, ?2 FROM users WHERE id = ?1";
+        self.0.prepare_cached(sql)?.execute(params![id, at.0 as i64])?;
+        let sql = "DELETE FROM users WHERE id = ?1 RETURNING folded";
+        let folded = self.0.prepare_cached(sql)?.query_row([id], |row| row.get::<_, String>(0));
+        if let Some(folded) = folded.optional()? {
+            let sql = "INSERT OR IGNORE INTO gone VALUES (?1)";
+            self.0.prepare_cached(sql)?.execute([trace(&folded)])?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody was called so who is named no more.
+    pub(super) fn was_somebodys(&self, folded: &str) -> rusqlite::Result<bool> {
+        self.0.prepare_cached("SELECT 1 FROM gone WHERE name = ?1")?.exists([trace(folded)])
+    }
+
+    /// Nothing names this one any more.
+    fn forget_leaver(&self, user: UserId) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM leaving WHERE user = ?1";
+        self.0.prepare_cached(sql)?.execute([user.get() as i64]).map(drop)
+    }
+}
+
+impl Accounts {
+    /// Those who were being forgotten when the server started.
+    pub fn leaving_before(&self) -> &[(Author, Timestamp)] {
+        &self.leaving
+    }
+
+    /// Nothing names these any more: they are forgotten, and the journal with them.
+    pub async fn forget_leavers(&self, gone: Vec<UserId>) -> Result<(), Rejection> {
+        self.change(move |writes, _| {
+            gone.iter().try_for_each(|user| writes.forget_leaver(*user))?;
+            Ok(Ok(()))
+        })
+        .await?;
+        self.look(Tables::empty_journal).await
+    }
+}
+
+impl Tables {
+    /// Writes the journal back and empties it. Somebody who reads is in the way: the next time.
+    fn empty_journal(&self) -> Result<(), AccountsError> {
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|error| explain(&error, &self.path))
+    }
+}
