@@ -6,6 +6,7 @@ import { called, guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
 import { button, element, items, show } from "./lines.js";
+import { waitingText } from "./held.js";
 import { Manage, picture } from "./manage.js";
 import { Message } from "./message.js";
 import { shower } from "./pictures.js";
@@ -241,6 +242,8 @@ function renderRoom(room) {
   for (const id of ["leave", "manage-open"]) $(id).hidden = !room;
   // Of two for ever: there is nothing to settle and nobody goes.
   if (room?.kind === "direct") for (const id of ["leave", "manage-open"]) $(id).hidden = true;
+  $("manage-open").textContent = waitingText(room?.waiting.size ?? 0);
+  manage.showHeld();
   renderPicture(room);
   renderAnswering(room);
   $("say-form").hidden = !room;

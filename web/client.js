@@ -4,6 +4,7 @@
 import { Connection, Lost } from "./connection.js";
 import { names } from "./files.js";
 import { called, isGone } from "./guests.js";
+import { Waiting } from "./held.js";
 import { Timeline } from "./timeline.js";
 
 const PAGE = 50;
@@ -35,6 +36,11 @@ export class Client {
       onEvent: (event) => this.#happened(event),
       onLeft: ({ room, act }) => this.#leftElsewhere(room, act),
       onHere: (here) => this.#guard(this.#told(here)),
+      onHeld: (post) => {
+        this.rooms.get(post.room)?.waiting.add(post, this.user);
+        this.onChange();
+      },
+      onUnheld: (unheld) => this.#waitsNoLonger(unheld),
     });
     this.user = null;
     this.epoch = null;
@@ -178,7 +184,10 @@ export class Client {
     this.#restorePending();
     this.onChange();
     await Promise.all([...this.rooms.values()].map((room) => this.#listen(room)));
-    for (const room of this.rooms.values()) this.#sendNext(room);
+    for (const room of this.rooms.values()) {
+      room.timeline.askAgain();
+      this.#sendNext(room);
+    }
   }
 
   #turnedAway(rejected, asked) {
@@ -202,7 +211,7 @@ export class Client {
     for (const id of known) if (!mine.has(id)) this.#forget(id);
     for (const told of mine.values()) {
       const room = this.#room(told.id);
-      Object.assign(room, told, { posts: Math.max(told.posts, room.posts) });
+      Object.assign(room, { delay_seconds: 0 }, told, { posts: Math.max(told.posts, room.posts) });
       if (isGone(told.with)) room.name = called(told.with);
     }
     this.open ??= this.rooms.keys().next().value ?? null;
@@ -213,7 +222,7 @@ export class Client {
     if (!room) {
       const read = this.#reads()[id] ?? 0;
       room = { id, name: `#${id}`, members: 0, posts: 0, read, timeline: new Timeline(), ready: false };
-      Object.assign(room, { here: null, names: new Map(), unnamed: new Set(), typedAt: null });
+      Object.assign(room, { here: null, names: new Map(), unnamed: new Set(), typedAt: null, waiting: new Waiting() });
       this.rooms.set(id, room);
     }
     return room;
@@ -236,6 +245,7 @@ export class Client {
     }
     if (reply.rejected) return this.#forget(room.id);
     this.#heardFrom(room, reply.subscribed.position);
+    if (room.delay_seconds > 0) await this.listHeld(room);
     if (this.open === room.id) await this.loadOlder(room.id, true);
   }
 
@@ -266,6 +276,21 @@ export class Client {
     Object.assign(room, set);
     if (event.joined) room.members += 1;
     if (event.left || ["kick", "ban"].includes(event.moderated?.act)) room.members -= 1;
+    this.#savePending();
+    this.onChange();
+  }
+
+  /** What waits in a room, from others than oneself: those who keep order are told all of it, others nothing. */
+  async listHeld(room) {
+    await this.#guard(room.waiting.ask((request) => this.connection.request(request), room.id, this.user));
+    this.onChange();
+  }
+
+  #waitsNoLonger({ room: id, held, seq, refused }) {
+    const room = this.rooms.get(id);
+    if (!room) return;
+    room.waiting.end(held);
+    room.timeline.unheld(held, seq, refused ? capital(refused.text) : "It was taken away before it was seen.");
     this.#savePending();
     this.onChange();
   }
@@ -516,9 +541,10 @@ export class Client {
       const post = { room: room.id, body, origin_id };
       if (files.length > 0) post.attachments = files.map((file) => file.id);
       if (answers) post.in_reply_to = answers;
-      const { posted, rejected } = await this.connection.request({ post });
+      const { posted, held, rejected } = await this.connection.request({ post });
       room.tries = rejected ? (room.tries ?? 0) + 1 : 0;
       if (posted) room.timeline.sent(origin_id, posted.seq);
+      else if (held) room.timeline.held(origin_id, held.held, room.delay_seconds);
       else if (isNotNow(rejected) && room.tries < TRIES) {
         wait = rejected.retry_after_ms ?? 1000;
       } else {

@@ -21,10 +21,11 @@ function comesBack(code) {
 export class Connection {
   /**
    * openSocket() gives a WebSocket; clock has now(), after(ms, what) and cancel(timer); random() is in [0, 1).
-   * onState(), onWelcome(welcome), onEvent(event), onLeft(left) and onHere(here) are called as things happen.
+   * onState(), onWelcome(welcome), onEvent(event), onLeft(left), onHere(here), onHeld(post) and onUnheld(unheld) are
+   * called as things happen.
    */
-  constructor({ openSocket, clock, random, onState, onWelcome, onEvent, onLeft, onHere }) {
-    Object.assign(this, { openSocket, clock, random, onState, onWelcome, onEvent, onLeft, onHere });
+  constructor({ openSocket, clock, random, ...called }) {
+    Object.assign(this, { openSocket, clock, random, ...called });
     /** { is: "off" | "connecting" | "open" | "waiting" (until) | "ended" (code, reason) } */
     this.state = { is: "off" };
     this.tries = 0;
@@ -98,6 +99,10 @@ export class Connection {
       this.onLeft(frame.left);
     } else if (frame.here) {
       this.onHere?.(frame.here);
+    } else if (frame.held_post) {
+      this.onHeld?.(frame.held_post);
+    } else if (frame.unheld) {
+      this.onUnheld?.(frame.unheld);
     } else if (frame.goodbye) {
       this.farewell = frame.goodbye;
     }

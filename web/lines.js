@@ -103,6 +103,7 @@ function paint(item, line, me, act, carried) {
   // They are fetched once, whatever else of the line changes.
   if (line.files) parts.push(...(item.carried ??= line.files.map((file) => carried(line.event, file))));
   if (state === "pending") parts.push(element("small", {}, "sending…"));
+  if (state === "held") parts.push(element("small", {}, `waits for ${line.pending.seconds} s`));
   if (state === "failed") {
     const { origin_id, why } = line.pending;
     parts.push(element("small", {}, `Not sent. ${why}`));

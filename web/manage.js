@@ -2,6 +2,7 @@
 // and after each change; who may not is told so by the server, and sees only what is for all.
 
 import { called } from "./guests.js";
+import { showWaiting } from "./held.js";
 import { element, button } from "./lines.js";
 
 const PAGE = 50;
@@ -41,6 +42,7 @@ export function changes(room, was, form) {
   if (form.speak !== was.speak) set.speak = form.speak;
   if (form.history !== was.history) set.history = form.history;
   if (form.slow_seconds !== was.slow_seconds) set.slow_seconds = form.slow_seconds;
+  if (form.delay_seconds !== was.delay_seconds) set.delay_seconds = form.delay_seconds;
   if (form.words.join("\n") !== was.words.join("\n")) set.words = { list: form.words };
   return Object.keys(set).length > 1 ? { set_room: set } : null;
 }
@@ -104,18 +106,20 @@ export class Manage {
     this.#members();
     if (!this.keepsOrder) return;
     this.#fill(room, words.list ?? []);
+    this.#held();
     this.#reports();
     this.#audit();
     if (room.kind === "private") this.#links();
   }
 
   #fill(room, words) {
-    const { topic = "", speak = "everyone", history = "members", slow_seconds = 0 } = room;
-    this.was = { topic, speak, history, slow_seconds, words };
+    const { topic = "", speak = "everyone", history = "members", slow_seconds = 0, delay_seconds = 0 } = room;
+    this.was = { topic, speak, history, slow_seconds, delay_seconds, words };
     this.$("topic").value = topic;
     this.$("speak").value = speak;
     this.$("history").value = history;
     this.$("slow").value = slow_seconds;
+    this.$("delay").value = delay_seconds;
     this.$("words").value = words.join("\n");
   }
 
@@ -173,6 +177,7 @@ export class Manage {
     event.preventDefault();
     const words = wordsOf(this.$("words").value);
     const form = { topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
+    Object.assign(form, { delay_seconds: Number(this.$("delay").value) });
     Object.assign(form, { speak: this.$("speak").value, history: this.$("history").value });
     const asked = changes(this.room.id, this.was, form);
     if (!asked) return this.#says("Nothing was changed.");
@@ -200,6 +205,26 @@ export class Manage {
     const { applied, says } = await this.client.does({ set_room_avatar: { room: this.room.id, file } });
     this.#says(applied ? "The room's picture is changed." : says);
     if (applied) this.#again();
+  }
+
+  async #held() {
+    const { room } = this;
+    // What waited before one kept order was not told.
+    await this.client.listHeld(room);
+    if (room === this.room) this.showHeld();
+  }
+
+  /** What waits in the room has changed, perhaps. */
+  showHeld() {
+    const { room } = this;
+    if (!room || !this.keepsOrder || !this.$("manage").open) return;
+    showWaiting(this.$("held"), room.waiting.posts, async (post, pass) => {
+      const asked = { settle_held: { room: room.id, held: post.held, pass } };
+      const { unheld, says } = await this.client.does(asked);
+      const refused = unheld?.refused?.text;
+      this.#says(unheld ? (refused ? `It could not be said: ${refused}.` : pass ? "It is said." : "It is taken away.") : says);
+      if (unheld) this.#again();
+    });
   }
 
   async #reports() {
@@ -285,11 +310,12 @@ export class Manage {
 }
 
 /** What holds in a room, for a person. */
-function rules({ speak = "everyone", slow_seconds = 0, history = "members", kind = "public" }) {
+function rules({ speak = "everyone", slow_seconds = 0, delay_seconds = 0, history = "members", kind = "public" }) {
   const who = { everyone: "everyone", members: "members, and visitors with voice", voiced: "those with voice" }[speak];
   const read = { members: "members, all of it", joining: "members, from their joining on", all: "all who see the room" }[history];
   const slow = slow_seconds > 0 ? ` One message in ${slow_seconds} s each.` : "";
-  return `A ${kind} room. Speaks: ${who}.${slow} Reads: ${read}.`;
+  const delay = delay_seconds > 0 ? ` What is said is seen after ${delay_seconds} s; moderators see it at once.` : "";
+  return `A ${kind} room. Speaks: ${who}.${slow}${delay} Reads: ${read}.`;
 }
 
 function option(value, text) {

@@ -22,7 +22,10 @@ export class Timeline {
 
   /** Forgets all places; `seen` is where live events begin, or null while that is not known. */
   reset(seen) {
-    /** Said here, not yet an event: { origin_id, body, files, state: "pending" | "sent" | "failed", why, seq }. */
+    /**
+     * Said here, not yet an event: { origin_id, body, files, state: "pending" | "held" | "sent" | "failed", why, seq }.
+     * What the room delays is held: { held, seconds }.
+     */
     this.pending = this.pending.filter((line) => line.state !== "sent" || line.seq > seen);
     this.life += 1;
     this.events = [];
@@ -137,6 +140,24 @@ export class Timeline {
     if (seq <= this.seen) return this.forget(origin_id);
     line.state = "sent";
     line.seq = seq;
+  }
+
+  /** It waits for the room's delay, under this number. */
+  held(origin_id, held, seconds) {
+    const line = this.pending.find((line) => line.origin_id === origin_id);
+    if (line) Object.assign(line, { state: "held", held, seconds });
+  }
+
+  /** What waited under this number has a place now, or has none and why. */
+  unheld(held, seq, why) {
+    const { origin_id } = this.pending.find((line) => line.state === "held" && line.held === held) ?? {};
+    if (origin_id !== undefined && seq > 0) this.sent(origin_id, seq);
+    else if (origin_id !== undefined) this.failed(origin_id, why);
+  }
+
+  /** Another connection: what waited may be said by now, or forgotten; said again, it is answered with what it came to. */
+  askAgain() {
+    for (const line of this.pending) if (line.state === "held") line.state = "pending";
   }
 
   failed(origin_id, why) {

@@ -45,6 +45,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("rooms_per_user_max", "server/src/directory.rs", "joins_under_way_count_against_an_accounts_rooms"),
     ("shard_queue_max", "server/src/app/start.rs", "a_full_shard_makes_its_connections_read_no_more_and_not_one_command_sooner"),
     ("turn_max", "server/src/app/start.rs", "what_waits_is_decided_in_turns_of_at_most_so_many_commands"),
+    ("held_max", "core/src/shard/waiting.rs", "so_many_posts_and_bytes_wait_on_a_server_and_not_one_more"),
+    ("held_bytes_max", "core/src/shard/waiting.rs", "so_many_posts_and_bytes_wait_on_a_server_and_not_one_more"),
     ("origin_window_ms", "core/src/window.rs", "an_origin_id_is_remembered_through_the_window_and_its_memory_given_back_after_it"),
     ("origin_window_posts", "core/src/window.rs", "an_origin_id_is_remembered_through_the_window_and_its_memory_given_back_after_it"),
     ("hash_threads", "core/src/limits.rs", "so_many_passwords_are_hashed_at_once_and_the_next_waits_for_its_turn"),

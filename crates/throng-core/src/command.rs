@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 
 use crate::event::{Author, Extras};
 use crate::file::Attachment;
-use crate::id::{RoomId, Seq, Timestamp};
+use crate::id::{RoomId, Seq, Timestamp, UserId};
+use crate::rejection::Rejection;
 use crate::rights::{Act, Kind, Settings};
 use crate::text::{Body, OriginId, Reaction, RoomName};
 
@@ -117,6 +118,26 @@ pub enum Command {
         /// What is changed; checked.
         settings: Box<Settings>,
     },
+    /// Settle a post that waits.
+    Held {
+        /// In which room.
+        room: RoomId,
+        /// Its number among what waits.
+        number: u64,
+        /// How.
+        verdict: Verdict,
+    },
+}
+
+/// What becomes of a post that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its delay is over. No client asks it; the server does, in the name of its sender.
+    Due,
+    /// It is said before its delay is over.
+    Pass,
+    /// It is never said.
+    Drop,
 }
 
 impl Command {
@@ -141,7 +162,8 @@ impl Command {
             | Self::React { room, .. }
             | Self::Pin { room, .. }
             | Self::Moderate { room, .. }
-            | Self::Set { room, .. } => *room,
+            | Self::Set { room, .. }
+            | Self::Held { room, .. } => *room,
         }
     }
 
@@ -159,7 +181,8 @@ impl Command {
             | Self::React { .. }
             | Self::Pin { .. }
             | Self::Moderate { .. }
-            | Self::Set { .. } => true,
+            | Self::Set { .. }
+            | Self::Held { .. } => true,
         }
     }
 }
@@ -204,4 +227,38 @@ pub enum Reply {
         /// It was so before, and nothing was added.
         already: bool,
     },
+    /// The message waits for its room's delay to be over, and has no place before.
+    Held {
+        /// Its number among what waits.
+        number: u64,
+        /// When it will be decided again, unless it is settled before.
+        until: Timestamp,
+        /// The same `origin_id` waits already; this is the first one's.
+        repeat: bool,
+    },
+    /// The message waits no longer.
+    Unheld {
+        /// Its number among what waited.
+        number: u64,
+        /// Whose it is.
+        sender: UserId,
+        /// What came of it.
+        came: Came,
+    },
+}
+
+/// What came of a post that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It has its place.
+    Posted {
+        /// Which.
+        seq: Seq,
+        /// The same `origin_id` had been posted meanwhile, and this is the place of that one.
+        repeat: bool,
+    },
+    /// The rules of that moment did not allow it any more.
+    Refused(Rejection),
+    /// It was taken away, and was never said.
+    Dropped,
 }

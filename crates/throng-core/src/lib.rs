@@ -25,7 +25,7 @@ pub mod shard;
 pub mod text;
 mod window;
 
-pub use command::{Command, Reply, Request};
+pub use command::{Came, Command, Reply, Request, Verdict};
 pub use event::{Author, Event, EventKind, Extras};
 pub use file::{Attachment, Avatar, FileHash, FileId, FileKind, FileName};
 pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};

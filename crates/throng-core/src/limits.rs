@@ -39,6 +39,13 @@ pub const FILTER_WORDS_MAX: usize = 200;
 pub const FILTER_WORD_LEN_MAX: usize = 64;
 /// Slow mode: at most six hours between two posts of one account.
 pub const SLOW_SECONDS_MAX: u32 = 21_600;
+/// A delay before others than those who keep order see a message: five minutes, in which somebody looks.
+/// What waits is kept in memory only, and a restart forgets it.
+pub const DELAY_SECONDS_MAX: u32 = 300;
+/// Messages of one account that may wait in one room: who says more is not waited for.
+pub const HELD_OF_SENDER_MAX: usize = 20;
+/// Messages that may wait in one room: more than anybody looks through in five minutes.
+pub const HELD_OF_ROOM_MAX: usize = 1_000;
 /// What a room may settle about how long it keeps what was said, seconds, besides 0 for ever: what is
 /// shorter than a minute would be gone before it was read.
 pub const KEEP_SECONDS_MIN: u32 = 60;
@@ -182,6 +189,10 @@ settable_limits! {
     shard_queue_max: usize = 4_096, 1..=1_048_576;
     /// Commands decided in one turn.
     turn_max: usize = 1_024, 1..=65_536;
+    /// Messages that may wait for their rooms' delays, in all: they are in memory and nowhere else.
+    held_max: usize = 100_000, 1..=10_000_000;
+    /// Bytes of those, in all: so many of the longest messages would be ten times that.
+    held_bytes_max: usize = 67_108_864, 65_536..=4_294_967_296;
     /// How long an `origin_id` is remembered.
     origin_window_ms: u64 = 604_800_000, 0..=31_536_000_000;
     /// How many of the newest posts are remembered by `origin_id`.

@@ -7,7 +7,7 @@
 
 use crate::file::Avatar;
 use crate::id::Seq;
-use crate::limits::{KEEP_SECONDS_MAX, KEEP_SECONDS_MIN, SLOW_SECONDS_MAX};
+use crate::limits::{DELAY_SECONDS_MAX, KEEP_SECONDS_MAX, KEEP_SECONDS_MIN, SLOW_SECONDS_MAX};
 use crate::rejection::Rejection;
 use crate::text::{Topic, Words};
 
@@ -169,6 +169,8 @@ pub struct Policy {
     pub history: Visibility,
     /// Seconds between two posts of one account; 0 for no rule.
     pub slow_seconds: u32,
+    /// Seconds before others than those who keep order see a message of one who does not; 0 for none.
+    pub delay_seconds: u32,
     /// Seconds that what was said is kept; 0 for ever, `None` for as long as the server says.
     pub keep_seconds: Option<u32>,
 }
@@ -190,6 +192,8 @@ pub struct Settings {
     pub keep_seconds: Option<u32>,
     /// Which picture stands for it.
     pub avatar: Option<Avatar>,
+    /// Seconds before others than those who keep order see a message.
+    pub delay_seconds: Option<u32>,
 }
 
 impl Settings {
@@ -203,7 +207,8 @@ impl Settings {
         let slow = self.slow_seconds.is_some_and(|seconds| seconds > SLOW_SECONDS_MAX);
         let kept = self.keep_seconds.filter(|seconds| *seconds != 0);
         let kept = kept.is_none_or(|it| (KEEP_SECONDS_MIN..=KEEP_SECONDS_MAX).contains(&it));
-        if slow || !kept || self.is_empty() { Err(Rejection::BadArgument) } else { Ok(()) }
+        let delay = self.delay_seconds.is_some_and(|seconds| seconds > DELAY_SECONDS_MAX);
+        if slow || delay || !kept || self.is_empty() { Err(Rejection::BadArgument) } else { Ok(()) }
     }
 
     /// What is asked for by them: what may be read, and for how long, is not for those who only keep
@@ -222,8 +227,14 @@ impl Policy {
             speak: settings.speak.unwrap_or(self.speak),
             history: settings.history.unwrap_or(self.history),
             slow_seconds: settings.slow_seconds.unwrap_or(self.slow_seconds),
+            delay_seconds: settings.delay_seconds.unwrap_or(self.delay_seconds),
             keep_seconds: settings.keep_seconds.or(self.keep_seconds),
         }
+    }
+
+    /// Whether a post is asked more than whether it may be said: slow mode, or a delay.
+    pub fn is_paced(&self) -> bool {
+        self.slow_seconds | self.delay_seconds > 0
     }
 
     /// The first place that one who may read at all may read; `joined` is where it joined.
@@ -380,6 +391,10 @@ operations! {
     SetAccess = "set_room access";
     /// To read the word filter.
     Words = "list_words";
+    /// To read what waits for the room's delay: all of it for those who keep order, one's own for others.
+    Held = "list_held";
+    /// To let one of them pass before its time.
+    PassHeld = "settle_held pass";
     /// To object to a message.
     Report = "report";
     /// To read what others object to.
@@ -414,6 +429,7 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::DeleteOwn
         | O::Unreact
         | O::Members
+        | O::Held
         | O::Report => true,
         O::Post | O::EditOwn | O::React | O::Typing => return speak(role, who, policy),
         O::EditOther => false,
@@ -435,6 +451,7 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::DeleteAll
         | O::SetConduct
         | O::Words
+        | O::PassHeld
         | O::Reports
         | O::Settle
         | O::Audit => role >= Role::Moderator,

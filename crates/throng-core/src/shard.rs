@@ -4,17 +4,20 @@
 //! commits the turn's events, and tells them; or takes the turn back (`revert`). Start-up puts rooms
 //! back (`restore`, `replay`). A room's state is a fold over its events (`room`); which `origin_id`s
 //! it has seen, and for how long, is in `origins` and `window`; who may do what is asked of `rights`;
-//! what is done to messages, people and settings is decided in `moderation` and `answered`, and what is
-//! between two in `direct`. It never reads the store
-//! and never sees a connection.
+//! what is said is decided in `posts` and, where a room delays it, waits in `waiting`; what is done to
+//! messages, people and settings in `moderation` and `answered`, and what is between two in `direct`. It
+//! never reads the store and never sees a connection.
 
 mod answered;
 mod direct;
 mod facts;
 mod known;
 mod moderation;
+mod posts;
+mod waiting;
 
 pub use facts::{Facts, Want};
+pub use waiting::{HeldPage, HeldPost, Waited};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,8 +35,9 @@ use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
 use crate::rights::{Kind, Operation, Policy};
 use crate::room::{Before, Misfit, Person, Room};
-use crate::text::{OriginId, RoomName, Words};
+use crate::text::{RoomName, Words};
 use crate::window::{Grain, Window};
+use waiting::Waiting;
 
 /// Time, as an argument.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,8 @@ pub struct Turn {
     pub outcomes: Vec<Result<Reply, Rejection>>,
     /// The events to commit, in order; empty when nothing durable came of the batch.
     pub events: Vec<Arc<Event>>,
+    /// What waits from now on, or waits no longer, in order.
+    pub waited: Vec<Waited>,
     /// What `revert` needs and the events do not say: what some of them have overwritten.
     before: Vec<(usize, Before)>,
     /// When it is decided.
@@ -151,6 +157,8 @@ pub struct Shard {
     /// Some room is a direct one, or was for a turn: others need not be asked.
     has_direct: bool,
     window: Window,
+    /// Posts that have no place yet.
+    waiting: Waiting,
     /// The time of the newest turn.
     at: Timestamp,
     /// Which slot of which room's `origins` is swept next.
@@ -174,6 +182,7 @@ impl Shard {
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             has_direct: false,
             window: Window::new(limits),
+            waiting: Waiting::new(seed, limits),
             at: Timestamp::default(),
             sweeping: (0, 0),
             warming: 0,
@@ -230,16 +239,16 @@ impl Shard {
             if self.has_direct {
                 self.wanted_consent(request, wants);
             }
-            let Command::Post { room, origin_id: Some(origin_id), .. } = &request.command else {
+            let Some((room, sender, origin_id)) = self.origin_of(request) else {
                 self.wanted_message(request, wants);
                 continue;
             };
-            let Some(slot) = self.slot_known_to(*room, request.from.id) else { continue };
+            let Some(slot) = self.slot_known_to(room, sender) else { continue };
             wants.extend(self.wanted_origins(slot, cutoff));
             let state = &self.rooms[slot];
-            let fingerprint = self.fingerprint(request.from.id, origin_id.as_str());
+            let fingerprint = self.fingerprint(sender, origin_id.as_str());
             let hits = state.origins.hits(fingerprint, state.head, cutoff);
-            wants.extend(hits.map(|seq| Want::Event { room: *room, seq }));
+            wants.extend(hits.map(|seq| Want::Event { room, seq }));
         }
         if wants.len() - from > 1 {
             wants[from..].sort_unstable();
@@ -297,6 +306,7 @@ impl Shard {
         let mut turn = Turn {
             outcomes: Vec::with_capacity(batch.len()),
             events: Vec::with_capacity(batch.len()),
+            waited: Vec::new(),
             before: Vec::new(),
             at,
             posts_total: now.posts_total,
@@ -333,6 +343,7 @@ impl Shard {
             }
         }
         assert!(turn.before.is_empty(), "all that was overwritten is back");
+        self.wait_again(&turn);
     }
 
     /// A room's state.
@@ -405,45 +416,10 @@ impl Shard {
                 self.moderate(*room, who, *act, target, turn)
             }
             Command::Set { room, settings } => self.set(*room, who, settings, turn),
+            Command::Held { room, number, verdict } => {
+                self.settle_held(*room, who, (*number, *verdict), facts, turn)
+            }
         }
-    }
-
-    fn post(
-        &mut self,
-        room: RoomId,
-        request: &Request,
-        facts: &Facts,
-        turn: &mut Turn,
-    ) -> Result<Reply, Rejection> {
-        let Request { from: who, command: Command::Post { origin_id, body, extras, .. } } = request
-        else {
-            unreachable!("a post is asked for")
-        };
-        let slot = self.permitted(room, Operation::Post, who.id)?;
-        direct::consented(&self.rooms[slot], who.id, facts)?;
-        if let Some(origin_id) = origin_id
-            && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
-        {
-            return Ok(first);
-        }
-        let state = &self.rooms[slot];
-        if state.policy.slow_seconds > 0 {
-            moderation::in_time(state, who.id, turn.at)?;
-        }
-        moderation::in_words(state, who.id, body)?;
-        if let Some(of) = extras.as_ref().and_then(|extras| extras.reply_to) {
-            moderation::in_sight(state, who.id, of)?;
-        }
-        let kind = EventKind::Posted {
-            n: state.posts + 1,
-            author: who.clone(),
-            origin_id: origin_id.clone(),
-            body: body.clone(),
-            extras: extras.clone(),
-        };
-        let event = self.happen(slot, kind, true, turn)?;
-        let n = self.rooms[slot].posts;
-        Ok(Reply::Posted { seq: event, n, at: turn.at, repeat: false })
     }
 
     /// The directory reserves the numbers, so that one that exists is a bug and ends the process.
@@ -485,37 +461,8 @@ impl Shard {
         let few = self.rooms[slot].members() <= self.pushed_members_max;
         let pushed = few || who.name.is_gone();
         let seq = self.happen(slot, EventKind::Left { who: who.clone() }, pushed, turn)?;
+        self.drop_held(room, who.id, turn);
         Ok(Reply::Left { seq })
-    }
-
-    /// The answer that the first post of this `origin_id` got, if this is a repeat.
-    fn first_of(
-        &self,
-        slot: usize,
-        sender: UserId,
-        origin_id: &OriginId,
-        facts: &Facts,
-        turn: &Turn,
-    ) -> Result<Option<Reply>, Rejection> {
-        let room = &self.rooms[slot];
-        if room.origins.missing().is_some() {
-            return Err(Rejection::Unavailable);
-        }
-        let fingerprint = self.fingerprint(sender, origin_id.as_str());
-        let cutoff = self.window.cutoff();
-        for seq in room.origins.hits(fingerprint, room.head, cutoff) {
-            let of_turn = || turn.events.iter().rev().find(|e| e.seq == seq && e.room == room.id);
-            let event = facts.events.get(&(room.id, seq)).or_else(of_turn);
-            let event = event.ok_or(Rejection::Unavailable)?;
-            if let EventKind::Posted { n, author, origin_id: Some(first), .. } = &event.kind
-                && author.id == sender
-                && first == origin_id
-                && self.window.grain(event.at) >= cutoff
-            {
-                return Ok(Some(Reply::Posted { seq, n: *n, at: event.at, repeat: true }));
-            }
-        }
-        Ok(None)
     }
 
     /// Gives an event its place and takes it in.

@@ -9,8 +9,8 @@ use rand::{Rng, RngExt};
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
     Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Reaction, Rejection,
-    Request, Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Visibility,
-    Words,
+    Request, Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Verdict,
+    Visibility, Words,
 };
 
 use crate::model::Model;
@@ -115,6 +115,11 @@ impl World {
         let others = room(rng.random_range(1..=self.rooms + 1));
         let room = if rng.random_bool(0.2) { opened } else { others };
         let head = self.model.head(room).0;
+        if rng.random_bool(0.05)
+            && let Some(command) = self.settlement(rng)
+        {
+            return Request { from, command };
+        }
         let of = Seq(rng.random_range(0..head + 3));
         let command = match rng.random_range(0..20) {
             0..3 => Command::Join { room },
@@ -146,20 +151,51 @@ impl World {
         Request { from, command }
     }
 
+    /// What becomes of one that waits, or of one that does not.
+    fn settlement(&self, rng: &mut StdRng) -> Option<Command> {
+        let posts = &self.model.waiting.posts;
+        let post = &posts.get(rng.random_range(0..posts.len() + 1))?;
+        let verdict = *pick(rng, &[Verdict::Pass, Verdict::Drop]);
+        let number = if rng.random_bool(0.9) { post.number } else { post.number + 1 };
+        Some(Command::Held { room: post.room, number, verdict })
+    }
+
+    /// What is due comes first in a turn, all of it and nothing else.
+    fn released(&mut self) -> Vec<Request> {
+        let mut released = Vec::new();
+        self.shard.due(self.now, usize::MAX, &mut released);
+        let mut model = self.model.clone();
+        model.begin(self.now);
+        let due = |request: &Request| match &request.command {
+            Command::Held { room, number, verdict: Verdict::Due } => (*room, *number),
+            other => panic!("{other:?} is not due"),
+        };
+        assert_eq!(released.iter().map(due).collect::<Vec<_>>(), model.due());
+        released
+    }
+
     fn turn(&mut self, rng: &mut StdRng) {
         let rooms_before = self.rooms;
-        let batch: Vec<_> = (0..rng.random_range(0..12)).map(|_| self.request(rng)).collect();
-        let step = *pick(rng, &[0, 1, 3, 50, 20_000]);
+        let step = *pick(rng, &[0, 1, 3, 50, 900, 20_000]);
         self.now.at = Timestamp((self.now.at.0 + step).saturating_sub(rng.random_range(0..3)));
+        let mut batch = self.released();
+        batch.extend((0..rng.random_range(0..12)).map(|_| self.request(rng)));
         self.now.posts_total = if rng.random_bool(0.9) { self.model.posts_total() } else { 0 };
         let unread = if rng.random_bool(0.1) { 0.5 } else { 0.0 };
         let (facts, withheld) = self.gather(&batch, rng, unread);
         let turn = self.shard.apply(&batch, &facts, self.now);
         let decided = self.judge(&batch, &turn, &withheld);
+        // What could not be read or is not committed is tried again after a while.
+        let mut put_off = undecided(&batch, &turn);
         if rng.random_bool(0.15) {
+            let ended = turn.waited.iter().filter(|waited| waited.came.is_some());
+            put_off.extend(ended.map(|waited| waited.post.room));
             self.shard.revert(turn);
             self.model.begin(self.now);
             self.rooms = rooms_before;
+            for room in put_off {
+                self.model.postpone(room);
+            }
         } else {
             self.model = decided;
         }
@@ -238,10 +274,14 @@ impl World {
                     | Command::Delete { .. }
                     | Command::React { .. }
                     | Command::Pin { .. }
+                    | Command::Held { verdict: Verdict::Due | Verdict::Pass, .. }
             );
             let unread = withheld.contains(&request.command.room()) && asks;
             let is_member = model.members(request.command.room()).contains_key(&request.from.id);
             if *actual == Err(Rejection::Unavailable) && unread && is_member {
+                if let Command::Held { room, .. } = &request.command {
+                    model.postpone(*room);
+                }
                 continue; // It could not know, and said so.
             }
             let expected = model.decide(request, *actual);
@@ -297,6 +337,7 @@ impl World {
 
     fn check(&self) {
         assert_eq!(self.shard.rooms_len(), self.all_rooms().len());
+        assert_eq!(self.shard.next_due(), self.model.next_due());
         for number in self.all_rooms() {
             let state = self.shard.room(room(number)).expect("it was made");
             assert_eq!(state.head(), self.model.head(room(number)));
@@ -324,7 +365,8 @@ impl World {
                 match &event.kind {
                     EventKind::Created { .. } => assert_eq!(seq, 1),
                     EventKind::Joined { who } => assert!(members.insert(who.id)),
-                    EventKind::Left { who } => assert!(members.remove(&who.id)),
+                    // Of one who has gone already the marks are forgotten, and nobody hears of it.
+                    EventKind::Left { who } => assert!(members.remove(&who.id) || !event.pushed),
                     EventKind::Moderated { who, act, .. } => {
                         let gone = act.removes() && members.remove(&who.id);
                         assert!(gone || !matches!(act, Act::Kick), "who is kicked belonged");
@@ -353,6 +395,16 @@ impl World {
 
 type Withheld = BTreeSet<RoomId>;
 
+/// The rooms in which something that waits could not be decided.
+fn undecided(batch: &[Request], turn: &Turn) -> Withheld {
+    let asked = batch.iter().zip(&turn.outcomes);
+    let rooms = asked.filter_map(|(request, outcome)| match &request.command {
+        Command::Held { room, .. } if *outcome == Err(Rejection::Unavailable) => Some(*room),
+        _ => None,
+    });
+    rooms.collect()
+}
+
 fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
     &from[rng.random_range(0..from.len())]
 }
@@ -375,7 +427,7 @@ fn act(rng: &mut StdRng) -> Act {
 }
 
 fn settings(rng: &mut StdRng) -> Settings {
-    let one = rng.random_range(0..5);
+    let one = rng.random_range(0..6);
     Settings {
         speak: (one == 0).then(|| *pick(rng, &[Speak::Everyone, Speak::Members, Speak::Voiced])),
         history: (one == 1)
@@ -386,6 +438,7 @@ fn settings(rng: &mut StdRng) -> Settings {
             let list = pick(rng, &lists);
             Words::parse(list.iter().map(ToString::to_string).collect()).expect("short words")
         }),
+        delay_seconds: (one == 5).then(|| *pick(rng, &[0, 1, 10, 30, 300])),
         keep_seconds: (one == 4).then(|| *pick(rng, &[0, 60, 86_400])),
         ..Settings::default()
     }

@@ -1,15 +1,17 @@
 //! What a shard should decide, said as plainly as possible: every question is answered by looking
 //! through all events of the room. No tables, no windows in grains, nothing to take back.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
-    Act, Author, Body, Command, Event, EventKind, Kind, Limits, OriginId, Person, Policy, Reaction,
-    Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Standing, Tally, Timestamp, UserId,
-    Words,
+    Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
+    Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Standing, Tally, Timestamp,
+    UserId, Words,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -22,6 +24,8 @@ pub struct Model {
     at: Timestamp,
     /// Events that were folded when the shard was last restarted: slow mode has forgotten them.
     forgiven: usize,
+    /// What has no place yet.
+    pub waiting: held::Waiting,
 }
 
 impl Model {
@@ -138,6 +142,7 @@ impl Model {
     /// A restart: the newest time known is that of the newest event.
     pub fn restart(&mut self, folded: usize) {
         self.forgiven = folded;
+        self.forget_waiting();
         self.at = self.events.iter().map(|event| event.at).max().unwrap_or_default();
     }
 
@@ -172,10 +177,11 @@ impl Model {
         match &request.command {
             Command::Direct { with, .. } => return self.direct(room, who, with),
             Command::Forget { .. } => return self.forget(room, who),
+            _ if self.head(room) == Seq(0) => return Err(Rejection::NoSuchRoom),
+            Command::Held { number, verdict, .. } => {
+                return self.settle(room, who, (*number, *verdict), actual);
+            }
             _ => {}
-        }
-        if self.head(room) == Seq(0) {
-            return Err(Rejection::NoSuchRoom);
         }
         let operation = match &request.command {
             Command::Join { .. } => Operation::Join,
@@ -207,11 +213,11 @@ impl Model {
             }
             (Command::Leave { .. }, _) => {
                 let pushed = pushed(members.len());
-                Ok(Reply::Left {
-                    seq: self.happen(room, EventKind::Left { who: who.clone() }, pushed),
-                })
+                let seq = self.happen(room, EventKind::Left { who: who.clone() }, pushed);
+                self.drop_of(room, who.id);
+                Ok(Reply::Left { seq })
             }
-            (Command::Post { .. }, _) => self.post(request, joined, actual),
+            (Command::Post { .. }, _) => self.post(request, actual),
             (Command::Edit { of, body, .. }, _) => self.edit(room, who, *of, Some(body)),
             (Command::Delete { of, .. }, _) => self.edit(room, who, *of, None),
             (Command::React { of, reaction, on, .. }, _) => {
@@ -244,7 +250,7 @@ impl Model {
         Ok(Reply::Created { seq: Seq(3) })
     }
 
-    fn post(&mut self, request: &Request, joined: Option<Seq>, actual: Outcome) -> Outcome {
+    fn post(&mut self, request: &Request, actual: Outcome) -> Outcome {
         let Request { from: who, command: Command::Post { room, origin_id, body, extras } } =
             request
         else {
@@ -255,12 +261,14 @@ impl Model {
         if let Some(first) = first {
             return Ok(first);
         }
+        if let Some(first) = self.waits_already(room, who.id, origin_id.as_ref()) {
+            return Ok(first);
+        }
         self.in_time(room, who.id)?;
         self.in_words(room, who.id, body)?;
-        let from = self.policy(room).readable_from(joined);
-        let reply_to = extras.as_ref().and_then(|extras| extras.reply_to);
-        if reply_to.is_some_and(|of| of < from || of > self.head(room)) {
-            return Err(Rejection::NoSuchMessage);
+        self.in_sight(room, who.id, extras.as_deref())?;
+        if self.policy(room).delay_seconds > 0 && !self.keeps_order(room, who.id) {
+            return self.hold(request, actual);
         }
         let n = self.posts(room) + 1;
         let (author, origin_id, body) = (who.clone(), origin_id.clone(), body.clone());
@@ -268,6 +276,20 @@ impl Model {
         let kind = EventKind::Posted { n, author, origin_id, body, extras };
         let seq = self.happen(room, kind, true);
         Ok(Reply::Posted { seq, n, at: self.at, repeat: false })
+    }
+
+    /// What it answers is there, and to be seen.
+    fn in_sight(
+        &self,
+        room: RoomId,
+        user: UserId,
+        extras: Option<&Extras>,
+    ) -> Result<(), Rejection> {
+        let from = self.policy(room).readable_from(self.members(room).get(&user).copied());
+        match extras.and_then(|extras| extras.reply_to) {
+            Some(of) if of < from || of > self.head(room) => Err(Rejection::NoSuchMessage),
+            _ => Ok(()),
+        }
     }
 
     fn standing(&self, room: RoomId, user: UserId) -> Standing {
@@ -291,6 +313,7 @@ impl Model {
                 _ => {}
             }
         }
+        let last = last.max(self.waits_since(room, user));
         let wait = last.map_or(0, |at| (at + slow).saturating_sub(self.at.0));
         let exempt = self.standing(room, user).role() >= Some(Role::Moderator);
         if wait == 0 || exempt {
@@ -302,6 +325,9 @@ impl Model {
     fn edit(&mut self, room: RoomId, who: &Author, of: Seq, body: Option<&Body>) -> Outcome {
         let policy = self.policy(room);
         let asker = self.standing(room, who.id);
+        if body.is_some() && policy.delay_seconds > 0 && !self.keeps_order(room, who.id) {
+            return Err(Rejection::Forbidden);
+        }
         let from = policy.readable_from(self.members(room).get(&who.id).copied());
         let author = match self.event(room, of).map(|event| &event.kind) {
             Some(EventKind::Posted { author, .. }) if of >= from => author.clone(),
@@ -423,6 +449,9 @@ impl Model {
         let marked = self.people(room).values().filter(|it| it.standing().is_marked()).count();
         if now.is_marked() && !was.is_marked() && marked >= self.limits.marked_max {
             return Err(Rejection::LimitReached);
+        }
+        if act.removes() || act == Act::DeleteAll {
+            self.drop_of(room, who.id);
         }
         let (by, who) = (by.clone(), who.clone());
         self.applied(room, EventKind::Moderated { by, who, act })

@@ -10,6 +10,7 @@ mod files;
 mod flights;
 mod folder;
 mod guests;
+mod held;
 mod leaving;
 mod links;
 mod moderation;
@@ -289,7 +290,8 @@ impl App {
             | Command::React { .. }
             | Command::Pin { .. }
             | Command::Moderate { .. }
-            | Command::Set { .. } => {}
+            | Command::Set { .. }
+            | Command::Held { .. } => {}
         }
         let request = throng_core::Request { from, command };
         Ok(Submission { request, to, held, queued })

@@ -145,6 +145,7 @@ pub fn every_setting() -> Vec<Settings> {
     for seconds in [0, u32::MAX] {
         all.push(Settings { slow_seconds: Some(seconds), ..none() });
         all.push(Settings { keep_seconds: Some(seconds), ..none() });
+        all.push(Settings { delay_seconds: Some(seconds), ..none() });
     }
     for list in [vec![], vec!["spam".to_owned(), "*广告*".to_owned()]] {
         all.push(Settings { words: Some(Words::parse(list).unwrap()), ..none() });
@@ -160,6 +161,7 @@ pub fn every_setting() -> Vec<Settings> {
         words: Some(Words::parse(vec!["spam*".to_owned()]).unwrap()),
         keep_seconds: Some(3_600),
         avatar: Some(Avatar(Some(FileHash([9; 32])))),
+        delay_seconds: Some(5),
     });
     all
 }

@@ -2,14 +2,17 @@
 //!
 //! Neighbours: connections and REST submit through a bounded queue; below are the log, the history,
 //! the tail, the directory and the shard's fan-out. Each shard has a thread of its own, because the
-//! commit blocks. It decides nothing itself (the shard does) and never tells before the commit.
+//! commit blocks; `held.rs` wakes it when what waits in its rooms is due. It decides nothing itself (the
+//! shard does) and never tells before the commit.
+
+mod held;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use throng_core::shard::{Facts, Now, Shard, Turn, Want};
+use throng_core::shard::{Facts, Now, Shard, Turn, Waited, Want};
 use throng_core::{Event, EventKind, Rejection, Reply, Request, UserId};
 use tokio::sync::mpsc;
 
@@ -28,6 +31,7 @@ use crate::protocols::{Ack, Answer};
 use crate::record;
 use crate::store::Store;
 use crate::tail::Tail;
+pub use held::Look;
 
 /// How long a turn waits for the fold to make room before its senders are refused.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,6 +54,8 @@ pub struct Submission {
 pub enum Item {
     /// Decide this.
     Submit(Submission),
+    /// Say what waits, when what came before is decided.
+    Look(Look),
     /// Decide what came before, then end.
     Stop,
 }
@@ -65,6 +71,7 @@ pub struct Sequencer {
     pub fanout: Arc<Fanout>,
     /// Commands decided in one turn.
     pub turn_max: usize,
+    keepers: held::Keepers,
     scratch: Scratch,
 }
 
@@ -89,6 +96,9 @@ pub struct Around {
     pub clock: Clock,
 }
 
+/// What a turn came to: what happened, and what waits or does so no longer.
+type Outcome = (Vec<Arc<Event>>, Vec<Waited>);
+
 /// Buffers kept from turn to turn.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -101,7 +111,8 @@ struct Scratch {
 impl Sequencer {
     /// A shard with its rooms restored.
     pub fn new(shard: Shard, around: Around, fanout: Arc<Fanout>, turn_max: usize) -> Self {
-        Self { shard, around, fanout, turn_max, scratch: Scratch::default() }
+        let (keepers, scratch) = Default::default();
+        Self { shard, around, fanout, turn_max, keepers, scratch }
     }
 
     /// Starts its thread. A panic in it, or a log that cannot be trusted any more, is given to
@@ -125,36 +136,48 @@ impl Sequencer {
     fn run(&mut self, queue: &mut mpsc::Receiver<Item>) -> Result<(), LogError> {
         let mut items = Vec::with_capacity(self.turn_max);
         let mut batch = Vec::with_capacity(self.turn_max);
+        let mut looks = Vec::new();
         let mut warming = true;
         loop {
-            if warming && queue.is_empty() {
+            let due = self.shard.next_due();
+            if warming && queue.is_empty() && due.is_none() {
                 warming = self.warm();
                 continue;
             }
-            if queue.blocking_recv_many(&mut items, self.turn_max) == 0 {
+            let taken = match due {
+                None => Some(queue.blocking_recv_many(&mut items, self.turn_max)),
+                Some(due) => self.receive_until(due, queue, &mut items),
+            };
+            if taken == Some(0) {
                 return Ok(());
             }
             for item in items.drain(..) {
                 match item {
                     Item::Submit(submission) => batch.push(submission),
+                    Item::Look(look) => looks.push(look),
                     Item::Stop => queue.close(),
                 }
             }
             self.step(&mut batch)?;
+            looks.drain(..).for_each(|look| self.show(look));
         }
     }
 
-    /// One turn: decides, commits and tells a batch, and leaves it empty. `Err` is a log that must
-    /// not be written any more (I10).
+    /// One turn: decides, commits and tells what is due and a batch, and leaves it empty. `Err` is a log
+    /// that must not be written any more (I10).
     pub fn step(&mut self, batch: &mut Vec<Submission>) -> Result<(), LogError> {
-        if batch.is_empty() {
+        self.scratch.requests.clear();
+        let mut answers = Vec::new();
+        if self.shard.next_due().is_some() {
+            self.release(batch.len(), &mut answers);
+        }
+        if batch.is_empty() && answers.is_empty() {
             return Ok(());
         }
         let begun = self.around.clock.now();
         let metrics = Arc::clone(&self.around.metrics);
-        let mut answers = Vec::with_capacity(batch.len());
+        answers.reserve(batch.len());
         let mut held = Vec::new();
-        self.scratch.requests.clear();
         for submission in batch.drain(..) {
             metrics.stages.observe(Stage::Queue, begun.since(submission.queued));
             let room = submission.request.command.room();
@@ -164,29 +187,26 @@ impl Sequencer {
             self.scratch.requests.push(submission.request);
         }
         metrics.turn_size.observe(answers.len() as u64);
-        let events = if self.around.tail.wait_for_room(PATIENCE) {
+        let (events, waited) = if self.around.tail.wait_for_room(PATIENCE) {
             self.turn(begun, &mut answers)?
         } else {
             tracing::error!("the fold is far behind, a turn is refused");
-            Vec::new()
+            Outcome::default()
         };
+        let waited = self.news(waited, &events);
         // What came of it is in the directory: what was not made is free again before anybody is told.
         drop(held);
         let committed = self.around.clock.now();
-        self.fanout.tell(Told { answers, events, committed });
+        self.fanout.tell(Told { answers, events, waited, committed });
         Ok(())
     }
 
-    /// Decides and commits; the events are what is to be told.
-    fn turn(
-        &mut self,
-        begun: Moment,
-        answers: &mut [Answered],
-    ) -> Result<Vec<Arc<Event>>, LogError> {
+    /// Decides and commits; the events, and what waits or does so no longer, are what is to be told.
+    fn turn(&mut self, begun: Moment, answers: &mut [Answered]) -> Result<Outcome, LogError> {
         let clock = self.around.clock.clone();
-        let now = Now { at: clock.wall(), posts_total: self.around.directory.posts_total() };
+        let now = self.now();
         self.fetch(now);
-        let turn = self.shard.apply(&self.scratch.requests, &self.scratch.facts, now);
+        let mut turn = self.shard.apply(&self.scratch.requests, &self.scratch.facts, now);
         let decided = clock.now();
         let waiting = answers.len() as u64;
         let metrics = Arc::clone(&self.around.metrics);
@@ -198,10 +218,11 @@ impl Sequencer {
         answer_accepted(answers, &self.around.metrics);
         if planted(Fault::TellBeforeCommit) {
             let events = turn.events.clone();
-            self.fanout.tell(Told { answers: Vec::new(), events, committed: decided });
+            let (answers, waited) = (Vec::new(), Vec::new());
+            self.fanout.tell(Told { answers, events, waited, committed: decided });
         }
         if turn.events.is_empty() {
-            return Ok(Vec::new());
+            return Ok((turn.events, turn.waited));
         }
         match self.commit(&turn) {
             Ok(()) => {
@@ -209,7 +230,8 @@ impl Sequencer {
                 metrics.stages.observe(Stage::Commit, took);
                 metrics.commit_waited_micros.inc_by(took.as_micros() as u64 * waiting);
                 let told = planted(Fault::TellBeforeCommit);
-                Ok(if told { Vec::new() } else { turn.events })
+                let waited = std::mem::take(&mut turn.waited);
+                Ok((if told { Vec::new() } else { turn.events }, waited))
             }
             Err(error @ LogError::SyncFailed(_)) => Err(error),
             Err(error) => {
@@ -219,9 +241,14 @@ impl Sequencer {
                 for answered in answers.iter_mut().filter(|answered| answered.outcome.is_ok()) {
                     answered.outcome = Err(Rejection::Unavailable);
                 }
-                Ok(Vec::new())
+                Ok(Outcome::default())
             }
         }
+    }
+
+    fn now(&self) -> Now {
+        let posts_total = self.around.directory.posts_total();
+        Now { at: self.around.clock.wall(), posts_total }
     }
 
     /// Reads what the batch must know. What cannot be read is missing among the facts, and refused.

@@ -40,13 +40,14 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 14] = assets![
+const ASSETS: [Asset; 15] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
     "/files.js" = SCRIPT "files.js",
     "/guests.js" = SCRIPT "guests.js",
+    "/held.js" = SCRIPT "held.js",
     "/here.js" = SCRIPT "here.js",
     "/hits.js" = SCRIPT "hits.js",
     "/lines.js" = SCRIPT "lines.js",

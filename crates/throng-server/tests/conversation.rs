@@ -24,8 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMITS: ws::Limits = ws::Limits { frame_len_max: 1 << 20, message_len_max: 1 << 20 };
 /// What a run chooses for itself and nobody compares.
-const CHOSEN: [&str; 9] =
-    ["server", "limits", "text", "token", "link", "expires_at", "began_at", "used_at", "behind"];
+const CHOSEN: [&str; 10] = [
+    "server",
+    "limits",
+    "text",
+    "token",
+    "link",
+    "expires_at",
+    "began_at",
+    "used_at",
+    "behind",
+    "until",
+];
 /// In place of the link that a server without an administrator prints.
 const FIRST_LINK: &str = "TGluayBvZiB0aGUgZmlyc3QgYWRtaW5pc3RyYXRvci4";
 
@@ -48,8 +58,9 @@ struct Peer {
     stream: TcpStream,
     framing: Framing,
     input: Vec<u8>,
-    /// Tellings of who is there, which come at any time, and frames that were met while one was waited for.
-    here: VecDeque<ServerFrame>,
+    /// Tellings of who is there and of what waits, which come at any time, and frames that were met while
+    /// one was waited for.
+    aside: VecDeque<ServerFrame>,
     other: VecDeque<ServerFrame>,
 }
 
@@ -64,8 +75,8 @@ impl Peer {
             Form::WsJson => upgrade(&mut stream, address, "throng.v1.json", &mut input),
             Form::WsProtobuf => upgrade(&mut stream, address, "throng.v1.protobuf", &mut input),
         };
-        let (here, other) = (VecDeque::new(), VecDeque::new());
-        Self { form, stream, framing, input, here, other }
+        let (aside, other) = (VecDeque::new(), VecDeque::new());
+        Self { form, stream, framing, input, aside, other }
     }
 
     fn send(&mut self, text: &str) {
@@ -88,17 +99,15 @@ impl Peer {
     }
 
     /// The next frame of those that come in order, or of the others.
-    fn next(&mut self, here: bool) -> ServerFrame {
+    fn next(&mut self, aside: bool) -> ServerFrame {
         loop {
-            let kept = if here { &mut self.here } else { &mut self.other };
+            let kept = if aside { &mut self.aside } else { &mut self.other };
             if let Some(frame) = kept.pop_front() {
                 return frame;
             }
             if let Some(frame) = self.take() {
-                match frame.frame {
-                    Some(Frame::Here(_)) => self.here.push_back(frame),
-                    _ => self.other.push_back(frame),
-                }
+                let kept = if is_aside(&frame) { &mut self.aside } else { &mut self.other };
+                kept.push_back(frame);
                 continue;
             }
             let mut more = [0; 4096];
@@ -127,6 +136,11 @@ impl Peer {
         }
         None
     }
+}
+
+/// Whether it comes outside of any order, so that nothing is said of when.
+fn is_aside(frame: &ServerFrame) -> bool {
+    matches!(frame.frame, Some(Frame::Here(_) | Frame::HeldPost(_) | Frame::Unheld(_)))
 }
 
 fn read(message: ws::Message<'_>) -> Result<ServerFrame, throng_wire::native::DecodeError> {
@@ -166,6 +180,7 @@ struct Chosen {
     tokens: HashMap<String, String>,
     epoch: Option<(u32, u32)>,
     times: HashMap<u64, u64>,
+    held: Option<(u64, u64)>,
 }
 
 impl Chosen {
@@ -178,6 +193,9 @@ impl Chosen {
         if let Some((recorded, live)) = self.epoch {
             line = line.replace(&format!("\"epoch\":{recorded}"), &format!("\"epoch\":{live}"));
         }
+        if let Some((recorded, live)) = self.held {
+            line = line.replace(&format!("\"held\":{recorded}"), &format!("\"held\":{live}"));
+        }
         line
     }
 
@@ -187,6 +205,11 @@ impl Chosen {
                 self.epoch = Some((recorded.epoch, live.epoch));
             }
             (Some(Frame::Reply(recorded)), Some(Frame::Reply(live))) => {
+                if let (Some(Outcome::Held(recorded)), Some(Outcome::Held(live))) =
+                    (&recorded.outcome, &live.outcome)
+                {
+                    self.held = Some((recorded.held, live.held));
+                }
                 if let (Some(Outcome::Session(recorded)), Some(Outcome::Session(live))) =
                     (&recorded.outcome, &live.outcome)
                 {
@@ -213,6 +236,7 @@ impl Chosen {
                         ("at", Some(recorded), Some(live)) => {
                             *self.times.entry(recorded).or_insert(live) == live
                         }
+                        ("held", Some(recorded), Some(live)) => self.held == Some((recorded, live)),
                         ("epoch", ..) => true,
                         _ => self.same(other, value),
                     }
@@ -247,12 +271,12 @@ fn replay(form: Form, open: Open, first_link: String) {
             ">" => peer.send(&chosen.live(text)),
             "<" => {
                 let recorded = json::decode_server(text.as_bytes()).expect(text);
-                let here = matches!(recorded.frame, Some(Frame::Here(_)));
-                let mut live = peer.next(here);
+                let aside = is_aside(&recorded);
+                let mut live = peer.next(aside);
                 let recorded_ = as_value(&recorded);
                 // One like it comes at some time.
-                while here && !chosen.same(&as_value(&live), &recorded_) {
-                    live = peer.next(here);
+                while aside && !chosen.same(&as_value(&live), &recorded_) {
+                    live = peer.next(aside);
                 }
                 chosen.learn(&recorded, &live);
                 let (live, recorded) = (as_value(&live), recorded_);

@@ -1,5 +1,7 @@
 //! The two forms say the same: any frame survives either, and both ways around.
 
+mod held;
+
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use throng_wire::native::v1::client_frame::Request;
@@ -53,9 +55,10 @@ fn request() -> impl Strategy<Value = Request> {
         (
             (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3),
             prop::option::of(prop::collection::vec(text(), 0..4)),
-            any::<Option<u32>>(),
+            any::<[Option<u32>; 2]>(),
         )
-            .prop_map(|((room, topic, speak, slow_seconds, history), words, keep_seconds)| {
+            .prop_map(|((room, topic, speak, slow_seconds, history), words, numbers)| {
+                let [keep_seconds, delay_seconds] = numbers;
                 let words = words.map(|list| v1::Words { list });
                 Request::SetRoom(v1::SetRoom {
                     room,
@@ -65,6 +68,7 @@ fn request() -> impl Strategy<Value = Request> {
                     history,
                     words,
                     keep_seconds,
+                    delay_seconds,
                 })
             })
             .boxed(),
@@ -95,6 +99,7 @@ fn request() -> impl Strategy<Value = Request> {
 fn oversight() -> impl Strategy<Value = Request> {
     let room = any::<u32>();
     Union::new([
+        held::asked().boxed(),
         room.prop_map(|room| Request::ListWords(v1::ListWords { room })).boxed(),
         (room, any::<u64>(), text())
             .prop_map(|(room, seq, reason)| Request::Report(v1::Report { room, seq, reason }))
@@ -229,38 +234,34 @@ fn reaction_count() -> impl Strategy<Value = v1::ReactionCount> {
         .prop_map(|(reaction, count, mine, seq)| v1::ReactionCount { reaction, count, mine, seq })
 }
 
+fn message() -> impl Strategy<Value = v1::Message> {
+    (
+        (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>()),
+        any::<u64>(),
+        prop::collection::vec(any::<u64>(), 0..4),
+        prop::collection::vec(reaction_count(), 0..3),
+        prop::collection::vec(attachment(), 0..3),
+    )
+        .prop_map(|(told, in_reply_to, mentioned, reactions, attachments)| {
+            let (n, from, origin_id, body, edited, deleted) = told;
+            v1::Message {
+                n,
+                from,
+                origin_id,
+                body,
+                edited,
+                deleted,
+                in_reply_to,
+                mentioned,
+                reactions,
+                attachments,
+            }
+        })
+}
+
 fn event() -> impl Strategy<Value = v1::Event> {
     let what = Union::new([
-        (
-            (any::<u64>(), any_user(), text(), text(), any::<u64>(), any::<bool>()),
-            any::<u64>(),
-            prop::collection::vec(any::<u64>(), 0..4),
-            prop::collection::vec(reaction_count(), 0..3),
-            prop::collection::vec(attachment(), 0..3),
-        )
-            .prop_map(
-                |(
-                    (n, from, origin_id, body, edited, deleted),
-                    in_reply_to,
-                    mentioned,
-                    reactions,
-                    attachments,
-                )| {
-                    What::Message(v1::Message {
-                        n,
-                        from,
-                        origin_id,
-                        body,
-                        edited,
-                        deleted,
-                        in_reply_to,
-                        mentioned,
-                        reactions,
-                        attachments,
-                    })
-                },
-            )
-            .boxed(),
+        message().prop_map(What::Message).boxed(),
         (any_user(), any::<u64>(), text(), any::<bool>(), any::<u32>())
             .prop_map(|(by, of, reaction, removed, count)| {
                 What::Reaction(v1::Reaction { by, of, reaction, removed, count })
@@ -293,8 +294,9 @@ fn event() -> impl Strategy<Value = v1::Event> {
 
 fn any_set() -> impl Strategy<Value = What> {
     let texts = any::<[Option<String>; 2]>();
-    (any_user(), texts, 0..=3, any::<[Option<u32>; 3]>(), 0..=3).prop_map(
-        |(by, [topic, avatar], speak, [slow_seconds, words, keep_seconds], history)| {
+    (any_user(), texts, 0..=3, any::<[Option<u32>; 4]>(), 0..=3).prop_map(
+        |(by, [topic, avatar], speak, numbers, history)| {
+            let [slow_seconds, words, keep_seconds, delay_seconds] = numbers;
             What::Set(v1::RoomSet {
                 by,
                 topic,
@@ -304,6 +306,7 @@ fn any_set() -> impl Strategy<Value = What> {
                 words,
                 keep_seconds,
                 avatar,
+                delay_seconds,
             })
         },
     )
@@ -386,6 +389,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn overseen() -> impl Strategy<Value = Outcome> {
     let (room, flag) = (any::<u32>(), any::<bool>());
     Union::new([
+        held::outcome().boxed(),
         (room, prop::collection::vec(text(), 0..4))
             .prop_map(|(room, list)| Outcome::Words(v1::RoomWords { room, list }))
             .boxed(),
@@ -457,7 +461,7 @@ fn hit() -> impl Strategy<Value = v1::Hit> {
 
 fn any_room() -> impl Strategy<Value = v1::Room> {
     (
-        (any::<[u32; 3]>(), any_user(), any::<Option<u32>>()),
+        (any::<[u32; 3]>(), any_user(), any::<[Option<u32>; 2]>()),
         text(),
         (text(), text()),
         any::<[u64; 2]>(),
@@ -468,7 +472,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
     )
         .prop_map(
             |(
-                ([id, members, slow_seconds], with, keep_seconds),
+                ([id, members, slow_seconds], with, [keep_seconds, delay_seconds]),
                 name,
                 (topic, avatar),
                 [head, posts],
@@ -493,6 +497,7 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
                     with,
                     keep_seconds,
                     avatar,
+                    delay_seconds,
                 }
             },
         )
@@ -535,6 +540,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             .prop_map(|(re, outcome)| Frame::Reply(v1::Reply { re, outcome }))
             .boxed(),
         event().prop_map(Frame::Event).boxed(),
+        held::post().prop_map(Frame::HeldPost).boxed(),
+        held::unheld().prop_map(Frame::Unheld).boxed(),
         (any::<[u32; 4]>(), prop::collection::vec(any::<u64>(), 0..4))
             .prop_map(|([room, members, here, typing], users)| {
                 let typists = users.iter().rev().copied().collect();

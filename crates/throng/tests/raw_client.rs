@@ -142,7 +142,11 @@ impl Client {
                 Frame::Event(event) => events.push(event),
                 Frame::Goodbye(Goodbye { reason, .. }) => return Err(io::Error::other(reason)),
                 Frame::Welcome(_) => panic!("welcome comes once"),
-                Frame::Opened(_) | Frame::Read(_) | Frame::Here(_) => {}
+                Frame::Opened(_)
+                | Frame::Read(_)
+                | Frame::Here(_)
+                | Frame::HeldPost(_)
+                | Frame::Unheld(_) => {}
                 Frame::Left(left) => panic!("{left:?}, and nobody leaves"),
             }
         }

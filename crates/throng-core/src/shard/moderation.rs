@@ -17,10 +17,23 @@ use crate::rights::{Act, Operation, Role, Settings, Standing, outranks, permit};
 use crate::room::Room;
 use crate::text::Body;
 
-/// Refuses a post that comes too soon in slow mode; those who keep order are exempt.
-pub(super) fn in_time(room: &Room, user: UserId, at: Timestamp) -> Result<(), Rejection> {
-    let wait = room.must_wait(user, at);
-    if wait == 0 || room.standing(user).role() >= Some(Role::Moderator) {
+/// Whether an account keeps order in a room.
+pub(super) fn keeps_order(room: &Room, user: UserId) -> bool {
+    room.standing(user).role() >= Some(Role::Moderator)
+}
+
+/// Refuses a post that comes too soon in slow mode; those who keep order are exempt. What waits since
+/// `held` counts as said then.
+pub(super) fn in_time(
+    room: &Room,
+    user: UserId,
+    at: Timestamp,
+    held: Option<Timestamp>,
+) -> Result<(), Rejection> {
+    let slow = u64::from(room.policy.slow_seconds) * 1_000;
+    let held = held.map_or(0, |held| (held.0 + slow).saturating_sub(at.0));
+    let wait = room.must_wait(user, at).max(held);
+    if wait == 0 || keeps_order(room, user) {
         return Ok(());
     }
     Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX) })
@@ -28,8 +41,7 @@ pub(super) fn in_time(room: &Room, user: UserId, at: Timestamp) -> Result<(), Re
 
 /// Refuses a text that the room's filter does not let pass; those who keep order are exempt.
 pub(super) fn in_words(room: &Room, user: UserId, body: &Body) -> Result<(), Rejection> {
-    let exempt = || room.standing(user).role() >= Some(Role::Moderator);
-    if room.words.is_empty() || exempt() || !room.words.refuse(body.as_str()) {
+    if room.words.is_empty() || keeps_order(room, user) || !room.words.refuse(body.as_str()) {
         return Ok(());
     }
     Err(Rejection::WordRefused)
@@ -59,6 +71,10 @@ impl Shard {
         let state = &self.rooms[slot];
         if body.is_some() {
             consented(state, who.id, facts)?;
+            // A text that is changed is seen at once: it would go round the delay.
+            if state.policy.delay_seconds > 0 && !keeps_order(state, who.id) {
+                return Err(Rejection::Forbidden);
+            }
         }
         let asker = state.standing(who.id);
         in_sight(state, who.id, of)?;
@@ -123,7 +139,11 @@ impl Shard {
             return Err(Rejection::LimitReached);
         }
         let kind = EventKind::Moderated { by: by.clone(), who: who.clone(), act };
-        self.applied(slot, kind, turn)
+        let applied = self.applied(slot, kind, turn)?;
+        if act.removes() || act == Act::DeleteAll {
+            self.drop_held(room, who.id, turn);
+        }
+        Ok(applied)
     }
 
     /// A guest that has gone for good is remembered no longer. Nobody hears of it: to them it left
@@ -153,7 +173,9 @@ impl Shard {
     ) -> Result<Reply, Rejection> {
         let slot = self.permitted(room, settings.operation(), by.id)?;
         let kind = EventKind::Set { by: by.clone(), settings: Box::new(settings.clone()) };
-        self.applied(slot, kind, turn)
+        let applied = self.applied(slot, kind, turn)?;
+        self.schedule_held(room);
+        Ok(applied)
     }
 
     pub(super) fn applied(

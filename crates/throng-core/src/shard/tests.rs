@@ -3,6 +3,7 @@
 mod answered;
 mod direct;
 mod guests;
+mod held;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,7 +11,7 @@ use alloc::vec;
 
 use super::*;
 use crate::rights::{Act, Role, Settings, Speak, Standing, Visibility};
-use crate::text::{Body, Username};
+use crate::text::{Body, OriginId, Username};
 
 const NOW: Now = Now { at: Timestamp(1_000_000), posts_total: 0 };
 
@@ -513,6 +514,7 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
         keep_seconds: Some(60),
         topic: None,
         avatar: None,
+        delay_seconds: Some(5),
     };
     let batch = [
         moderate(1, 1, Act::SetRole(Role::Moderator), 3),

@@ -179,6 +179,9 @@ impl Server {
                 }
                 Ok(Reply::Left { .. }) => 1,
                 Ok(Reply::Posted { repeat, .. }) => usize::from(!repeat),
+                Ok(Reply::Held { .. } | Reply::Unheld { .. }) => {
+                    unreachable!("no room here has a delay")
+                }
                 Err(_) => 0,
             };
             for event in events.by_ref().take(made) {

@@ -326,7 +326,14 @@ impl Hears for Book {
             Some(Frame::Goodbye(goodbye)) => {
                 *self.refusals.entry(format!("goodbye: {}", goodbye.reason)).or_default() += 1;
             }
-            Some(Frame::Welcome(_) | Frame::Opened(_) | Frame::Read(_) | Frame::Here(_)) => {}
+            Some(
+                Frame::Welcome(_)
+                | Frame::Opened(_)
+                | Frame::Read(_)
+                | Frame::Here(_)
+                | Frame::HeldPost(_)
+                | Frame::Unheld(_),
+            ) => {}
             // Nobody leaves a room of the bench.
             Some(Frame::Left(_)) | None => self.faults.foreign += 1,
         }

@@ -247,7 +247,14 @@ impl Sink<'_> {
         match frame.frame {
             // A kind of frame that came after this version of the protocol.
             // Outside of every order: nothing that a load counts.
-            None | Some(Frame::Opened(_) | Frame::Read(_) | Frame::Here(_)) => {}
+            None
+            | Some(
+                Frame::Opened(_)
+                | Frame::Read(_)
+                | Frame::Here(_)
+                | Frame::HeldPost(_)
+                | Frame::Unheld(_),
+            ) => {}
             Some(Frame::Welcome(welcome)) => {
                 (self.observe)(Observation::Ready {
                     server: &welcome.server,

@@ -40,6 +40,12 @@ impl App {
                 may()?;
                 Ok(Told::Audit(room, entries))
             }
+            Asked::Held { room, after, limit } => {
+                Ok(Told::Held(room, self.held(from.id, room, after, limit).await?))
+            }
+            Asked::SettleHeld { room, number, verdict } => {
+                self.settle_held(from, room, number, verdict).await
+            }
             Asked::MakeLink { room, uses, hours } => self.make_link(from, room, uses, hours).await,
             Asked::Links { room } => self.links(from, room).await,
             Asked::EndLink { room, link } => self.end_link(from, room, link).await,

@@ -481,7 +481,12 @@ struct Rooms {
 impl Rooms {
     fn new(count: usize, limits: &Limits) -> Result<Self, StartError> {
         let seed = getrandom::u64().map_err(StartError::Chance)?;
-        let shards = (0..count).map(|_| Shard::new(seed, limits)).collect();
+        let mut shards: Vec<_> = (0..count).map(|_| Shard::new(seed, limits)).collect();
+        if let Some((first, others)) = shards.split_first_mut() {
+            for other in others {
+                other.count_held_with(first);
+            }
+        }
         Ok(Self { shards, names: Vec::new(), seed })
     }
 

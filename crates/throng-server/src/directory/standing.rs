@@ -4,7 +4,7 @@
 //! asked of `reading` there.
 
 use throng_core::rights::Operation;
-use throng_core::{RoomId, Seq, Standing, UserId};
+use throng_core::{Role, RoomId, Seq, Standing, UserId};
 
 use super::{Directory, Place};
 
@@ -12,6 +12,11 @@ impl Directory {
     /// Whether an account is banned from a room.
     pub fn is_banned(&self, user: UserId, room: RoomId) -> bool {
         self.stands(user, room).0.has(Standing::BANNED)
+    }
+
+    /// Whether an account keeps order in a room.
+    pub fn keeps_order(&self, user: UserId, room: RoomId) -> bool {
+        self.stands(user, room).0.role() >= Some(Role::Moderator)
     }
 
     /// The rooms that keep a mark of one who does not belong to them.

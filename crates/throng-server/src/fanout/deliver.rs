@@ -4,6 +4,7 @@
 //! event once per form and hands it to the listeners' outboxes. Small rooms are written in one go,
 //! large ones in slices, so that other rooms go between. It never waits.
 
+mod held;
 mod here;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use throng_core::hub::Hub;
 use throng_core::{
-    Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, Timestamp, UserId,
+    Came, Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, Timestamp, UserId,
 };
 
 use super::pace::{Offered, Pace};
@@ -26,7 +27,7 @@ use crate::operations::metrics::{Metrics, Stage};
 use crate::operations::traffic;
 use crate::outbox::{ConnectionId, Outbox, Writer};
 use crate::pages::{show_among, text_of};
-use crate::protocols::{Ack, Answer};
+use crate::protocols::{Ack, Answer, HeldBack, moderation};
 use crate::sessions::Sessions;
 use crate::tail::{Tail, event_bytes};
 
@@ -214,6 +215,9 @@ impl Deliver {
         for event in events {
             self.event(event, None);
         }
+        for news in told.waited {
+            self.waited(&news);
+        }
     }
 
     /// `asker` asked for it, and is told by the answer.
@@ -313,6 +317,12 @@ impl Deliver {
                 Answer::Posted { room, seq, n, at, repeat, ack }
             }
             Ok(Reply::Left { seq }) => Answer::Left { room, seq },
+            Ok(Reply::Held { number, until, repeat }) => {
+                Answer::Held { room, held: HeldBack { number, until, repeat } }
+            }
+            Ok(Reply::Unheld { number, came, .. }) => {
+                Answer::Moderation(moderation::Told::Unheld(room, number, came))
+            }
             Ok(Reply::Applied { seq, at, already }) => Answer::Applied { room, seq, at, already },
             Ok(Reply::Created { seq } | Reply::Joined { seq, already: false }) => {
                 let from = self.listen(room, outbox, seq);
@@ -555,12 +565,15 @@ fn place_of(outcome: Result<Reply, Rejection>) -> Option<Seq> {
             | Reply::Left { seq }
             | Reply::Joined { seq, already: false }
             | Reply::Posted { seq, repeat: false, .. }
-            | Reply::Applied { seq, already: false, .. },
+            | Reply::Applied { seq, already: false, .. }
+            | Reply::Unheld { came: Came::Posted { seq, repeat: false }, .. },
         ) => Some(seq),
         Ok(
             Reply::Joined { already: true, .. }
             | Reply::Posted { repeat: true, .. }
-            | Reply::Applied { already: true, .. },
+            | Reply::Applied { already: true, .. }
+            | Reply::Held { .. }
+            | Reply::Unheld { .. },
         )
         | Err(_) => None,
     }

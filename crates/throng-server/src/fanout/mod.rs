@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use throng_core::shard::Waited;
 use throng_core::{Event, Rejection, Reply, RoomId, Seq, Timestamp, UserId};
 use tokio::sync::oneshot;
 
@@ -41,8 +42,19 @@ pub struct Told {
     pub answers: Vec<Answered>,
     /// The events.
     pub events: Vec<Arc<Event>>,
+    /// What waits from now on, or waits no longer.
+    pub waited: Vec<HeldNews>,
     /// When it was committed.
     pub committed: Moment,
+}
+
+/// What waits in a room from now on, or waits no longer.
+#[derive(Debug)]
+pub struct HeldNews {
+    /// What.
+    pub waited: Waited,
+    /// Those who keep order there, and perhaps some who did.
+    pub keepers: Arc<[UserId]>,
 }
 
 /// What came of one request.

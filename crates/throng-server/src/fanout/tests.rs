@@ -26,7 +26,8 @@ const SOON: Duration = Duration::ZERO;
 const NEVER: Duration = Duration::from_hours(1);
 
 fn nothing() -> Told {
-    Told { answers: Vec::new(), events: Vec::new(), committed: Moment::default() }
+    let (answers, events, waited) = (Vec::new(), Vec::new(), Vec::new());
+    Told { answers, events, waited, committed: Moment::default() }
 }
 
 fn told(events: Vec<Arc<Event>>) -> Told {
@@ -395,7 +396,7 @@ fn a_join_that_makes_a_room_large_in_its_own_turn_wakes_the_thread() {
     let joined = event(room(1), 3, EventKind::Joined { who: author(2) });
     let unheard = Arc::new(Event { pushed: false, ..Event::clone(&joined) });
     let events = vec![unheard, post(room(1), 4)];
-    world.fanout.tell(Told { answers, events, committed: Moment::default() });
+    world.fanout.tell(Told { answers, events, ..nothing() });
     assert_eq!(world.waiting(), 0, "it looked small, and was told in line");
     assert!(world.is_spreading() && world.fanout.queue.lock().kicked);
     assert!(world.fanout.queue.wait(None), "the thread does not sleep");

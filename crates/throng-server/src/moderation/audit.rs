@@ -22,7 +22,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// By whom.
     pub by: Author,
-    /// What: the name of an act, `delete`, `set_room`, `settle_report`.
+    /// What: the name of an act, `delete`, `set_room`, `settle_report`, `pass_held`, `drop_held`.
     pub act: String,
     /// To whom, if to somebody.
     pub about: Option<Author>,
@@ -72,6 +72,23 @@ impl Moderation {
         });
         let failed = |trouble| StoreError::from_trouble(trouble, "write the audit log");
         written.map(|_| ()).map_err(failed)
+    }
+
+    /// Notes what somebody did to another's message that waited, which is no event. Durable when this
+    /// returns `Ok`.
+    pub fn note_held(
+        &self,
+        room: RoomId,
+        at: Timestamp,
+        (by, act): (&Author, &'static str),
+        about: Option<&Author>,
+        detail: String,
+    ) -> Result<(), Rejection> {
+        self.change(|connection| {
+            note(connection, room, None, &Done { at, by, act, about, detail })?;
+            forget_old(connection, room)?;
+            Ok(Ok(()))
+        })
     }
 
     /// The newest entries of a room below `before` (0 for all).
@@ -170,7 +187,16 @@ fn name(act: Act) -> &'static str {
 
 /// What was changed, for a person to read.
 fn changed(settings: &Settings) -> String {
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
+    let Settings {
+        topic,
+        speak,
+        history,
+        slow_seconds,
+        words,
+        keep_seconds,
+        avatar,
+        delay_seconds,
+    } = settings;
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let parts = [
         topic.as_ref().map(|topic| format!("topic {:?}", topic.as_str())),
@@ -183,6 +209,7 @@ fn changed(settings: &Settings) -> String {
             Some(hash) => format!("avatar {}", hash.to_hex()),
             None => "no avatar".to_owned(),
         }),
+        delay_seconds.map(|seconds| format!("delay_seconds {seconds}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

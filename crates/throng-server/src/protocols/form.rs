@@ -3,7 +3,8 @@
 //! Neighbours: the fan-out renders events, connections render their answers. A form has no state, so
 //! that one rendering serves every recipient.
 
-use throng_core::{Act, Author, Disconnect, Epoch, Event, Limits, RoomId, Seq};
+use throng_core::shard::HeldPost;
+use throng_core::{Act, Author, Came, Disconnect, Epoch, Event, Limits, RoomId, Seq, Timestamp};
 use throng_wire::native::{self, json, protobuf, v1};
 use throng_wire::{raw, ws};
 
@@ -78,6 +79,16 @@ impl Form {
     /// Who is in a room, for all who hear it.
     pub fn here(self, room: RoomId, here: &Here, out: &mut Vec<u8>) {
         self.frame(v1::server_frame::Frame::Here(mapping::personal::here(room, here)), out);
+    }
+
+    /// To those who keep order: this waits.
+    pub fn held_post(self, post: &HeldPost, until: Timestamp, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::HeldPost(mapping::held::post(post, until)), out);
+    }
+
+    /// To them and its sender: it waits no longer.
+    pub fn unheld(self, room: RoomId, number: u64, came: Came, out: &mut Vec<u8>) {
+        self.frame(v1::server_frame::Frame::Unheld(mapping::held::unheld(room, number, came)), out);
     }
 
     /// The first frame of a connection.

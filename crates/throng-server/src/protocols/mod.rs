@@ -296,6 +296,17 @@ pub enum Ack {
     Accepted,
 }
 
+/// What the sender of a message that waits is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Its number among what waits.
+    pub number: u64,
+    /// When it will be decided again.
+    pub until: Timestamp,
+    /// It waited already.
+    pub repeat: bool,
+}
+
 /// What comes of an `Ask`.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -346,6 +357,13 @@ pub enum Answer {
         repeat: bool,
         /// What has been reached.
         ack: Ack,
+    },
+    /// The message waits for its room's delay.
+    Held {
+        /// Where.
+        room: RoomId,
+        /// As what, and until when.
+        held: HeldBack,
     },
     /// It is so.
     Applied {

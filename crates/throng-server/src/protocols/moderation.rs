@@ -2,7 +2,8 @@
 //!
 //! Neighbours: `native/mapping` and REST make it of their messages and back; `app` answers it.
 
-use throng_core::{RoomId, Seq};
+use throng_core::shard::HeldPage;
+use throng_core::{Came, RoomId, Seq, Verdict};
 
 use super::Target;
 use crate::auth::token::Token;
@@ -51,6 +52,24 @@ pub enum Asked {
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
+    /// A page of what waits in a room for its delay.
+    Held {
+        /// Which room.
+        room: RoomId,
+        /// Above this number.
+        after: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
+    /// Settle one of them.
+    SettleHeld {
+        /// In which room.
+        room: RoomId,
+        /// Its number.
+        number: u64,
+        /// How.
+        verdict: Verdict,
+    },
     /// Make a link into a room.
     MakeLink {
         /// Which room.
@@ -96,6 +115,10 @@ pub enum Told {
     Audit(RoomId, AuditPage),
     /// A page of those whom the asker blocks.
     Blocked(BlockedPage),
+    /// A page of what waits.
+    Held(RoomId, HeldPage),
+    /// It waits no longer: its number, and what came of it.
+    Unheld(RoomId, u64, Came),
     /// A link that was made, and what opens it.
     Link(Token, RoomLink),
     /// The links into a room.

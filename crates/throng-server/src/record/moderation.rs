@@ -22,6 +22,7 @@ const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;
 const SET_HISTORY: u8 = 4;
 const SET_SLOW: u8 = 8;
+const SET_DELAY: u8 = 0x10;
 const SET_AVATAR: u8 = 0x20;
 const SET_WORDS: u8 = 0x40;
 const SET_KEEP: u8 = 0x80;
@@ -66,6 +67,7 @@ pub(super) enum Told<'a> {
         words: Option<Vec<&'a str>>,
         keep_seconds: Option<u32>,
         avatar: Option<Avatar>,
+        delay_seconds: Option<u32>,
     },
 }
 
@@ -106,7 +108,16 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
 }
 
 fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
+    let Settings {
+        topic,
+        speak,
+        history,
+        slow_seconds,
+        words,
+        keep_seconds,
+        avatar,
+        delay_seconds,
+    } = settings;
     let flag = |has: bool, flag: u8| if has { flag } else { 0 };
     out.push(
         flag(topic.is_some(), SET_TOPIC)
@@ -115,6 +126,7 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
             | flag(slow_seconds.is_some(), SET_SLOW)
             | flag(words.is_some(), SET_WORDS)
             | flag(keep_seconds.is_some(), SET_KEEP)
+            | flag(delay_seconds.is_some(), SET_DELAY)
             | flag(avatar.is_some(), SET_AVATAR),
     );
     if let Some(topic) = topic {
@@ -135,6 +147,9 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
     if let Some(Avatar(avatar)) = avatar {
         out.push(u8::from(avatar.is_some()));
         out.extend(avatar.iter().flat_map(|hash| hash.0));
+    }
+    if let Some(seconds) = delay_seconds {
+        put_varint(out, u64::from(*seconds));
     }
 }
 
@@ -176,7 +191,14 @@ pub(super) fn read<'a>(
 
 fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let flags = reader.byte("settings")?;
-    let known = SET_TOPIC | SET_SPEAK | SET_HISTORY | SET_SLOW | SET_WORDS | SET_KEEP | SET_AVATAR;
+    let known = SET_TOPIC
+        | SET_SPEAK
+        | SET_HISTORY
+        | SET_SLOW
+        | SET_WORDS
+        | SET_KEEP
+        | SET_DELAY
+        | SET_AVATAR;
     if flags & !known != 0 {
         return Err(RecordError::Field("settings"));
     }
@@ -188,6 +210,7 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let words = if has(SET_WORDS) { Some(read_words(reader)?) } else { None };
     let keep = if has(SET_KEEP) { Some(reader.varint("keep")?) } else { None };
     let avatar = if has(SET_AVATAR) { Some(read_avatar(reader)?) } else { None };
+    let delay = if has(SET_DELAY) { Some(reader.varint("delay")?) } else { None };
     let speak = speak.map(|it| speak_of(it).ok_or(RecordError::Field("speak"))).transpose()?;
     let history =
         history.map(|it| history_of(it).ok_or(RecordError::Field("history"))).transpose()?;
@@ -195,7 +218,18 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
         slow.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("slow"))).transpose()?;
     let keep_seconds =
         keep.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("keep"))).transpose()?;
-    Ok(Told::Set { topic, speak, history, slow_seconds, words, keep_seconds, avatar })
+    let delay_seconds =
+        delay.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("delay"))).transpose()?;
+    Ok(Told::Set {
+        topic,
+        speak,
+        history,
+        slow_seconds,
+        words,
+        keep_seconds,
+        avatar,
+        delay_seconds,
+    })
 }
 
 fn read_avatar(reader: &mut Reader<'_>) -> Result<Avatar, RecordError> {
@@ -291,14 +325,31 @@ impl Told<'_> {
             Self::Moderated { who, name, act } => {
                 EventKind::Moderated { by, who: somebody(who, name, "who")?, act }
             }
-            Self::Set { topic, speak, history, slow_seconds, words, keep_seconds, avatar } => {
+            Self::Set {
+                topic,
+                speak,
+                history,
+                slow_seconds,
+                words,
+                keep_seconds,
+                avatar,
+                delay_seconds,
+            } => {
                 let topic = topic.map(Topic::parse).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
                 let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
                 let words = words.map(|words| Words::parse(list(words))).transpose();
                 let words = words.map_err(|_| RecordError::Field("words"))?;
-                let settings =
-                    Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar };
+                let settings = Settings {
+                    topic,
+                    speak,
+                    history,
+                    slow_seconds,
+                    words,
+                    keep_seconds,
+                    avatar,
+                    delay_seconds,
+                };
                 EventKind::Set { by, settings: Box::new(settings) }
             }
         })

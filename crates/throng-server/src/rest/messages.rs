@@ -1,5 +1,6 @@
 //! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…,"in_reply_to":…,"mentioned":[…]}` → 201 `posted`, after the message is
-//! durable; the same `origin_id` again is answered alike, with 200 and `repeat`.
+//! durable; the same `origin_id` again is answered alike, with 200 and `repeat`. In a room with a delay →
+//! 202 `held`, at once.
 //! `GET /api/v1/rooms/{id}/messages?before=&after=&limit=` → `page`: the newest events below
 //! `before`, else the oldest above `after`; members only.
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use throng_core::{Rejection, Reply};
 use throng_wire::native::v1;
@@ -16,6 +18,7 @@ use super::caller::{Caller, InRoom};
 use super::membership::unexpected;
 use super::refusal::Refusal;
 use crate::app::App;
+use crate::protocols::HeldBack;
 use crate::protocols::native::mapping;
 
 /// Says something. Whatever `ack` names, the answer comes when the message is durable: an answer
@@ -25,7 +28,7 @@ pub async fn create(
     caller: Caller,
     InRoom(room): InRoom,
     Asked(asked): Asked<v1::Post>,
-) -> Result<(StatusCode, Answer<v1::Posted>), Refusal> {
+) -> Result<Response, Refusal> {
     v1::Ack::try_from(asked.ack).map_err(|_| Rejection::BadArgument)?;
     let (command, files) = mapping::post_command(room, asked)?;
     let command = app.carrying(caller.user.id, command, &files).await?;
@@ -34,7 +37,11 @@ pub async fn create(
             let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };
             let ack = v1::Ack::Durable as i32;
             let posted = v1::Posted { room: room.get(), seq: seq.0, n, at: at.0, repeat, ack };
-            Ok((status, Answer(posted)))
+            Ok((status, Answer(posted)).into_response())
+        }
+        Reply::Held { number, until, repeat } => {
+            let held = mapping::held::held(room, HeldBack { number, until, repeat });
+            Ok((StatusCode::ACCEPTED, Answer(held)).into_response())
         }
         other => Err(unexpected(other)),
     }

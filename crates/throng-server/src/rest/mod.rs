@@ -22,6 +22,7 @@ mod file_tests;
 mod files;
 mod guests;
 mod health;
+mod held;
 mod links;
 mod members;
 mod membership;
@@ -88,6 +89,8 @@ fn api() -> Router<Arc<App>> {
         .route("/rooms/{room}/messages/{seq}/report", post(reports::create))
         .route("/rooms/{room}/reports", get(reports::list))
         .route("/rooms/{room}/reports/{report}/settlement", post(reports::settle))
+        .route("/rooms/{room}/held", get(held::list))
+        .route("/rooms/{room}/held/{held}/settlement", post(held::settle))
         .route("/rooms/{room}/audit", get(audit::list))
         .route("/blocked", get(blocked::list).post(blocked::add))
         .route("/blocked/{user}", delete(blocked::remove))

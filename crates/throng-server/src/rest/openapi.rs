@@ -64,6 +64,7 @@ mod tests {
             "{room}",
             "{seq}",
             "{report}",
+            "{held}",
             "{session}",
             "{user}",
             "{text}",
@@ -160,6 +161,7 @@ mod tests {
                 fields.remove("room");
                 fields.remove("seq");
                 fields.remove("report");
+                fields.remove("held");
             }
             assert_eq!(told, fields, "{name}");
             for required in schema["required"].as_array().into_iter().flatten() {
@@ -234,6 +236,9 @@ mod tests {
             ("/Edit/properties/body/maxLength", limits::BODY_LEN_MAX as u64),
             ("/SetRoom/properties/topic/maxLength", limits::TOPIC_LEN_MAX as u64),
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
+            ("/SetRoom/properties/delay_seconds/maximum", u64::from(limits::DELAY_SECONDS_MAX)),
+            ("/HeldPosts/properties/posts/maxItems", PAGE_MAX as u64),
+            ("/Unheld/properties/seq/maximum", id::SEQ_MAX),
             ("/SetRoom/properties/keep_seconds/maximum", u64::from(limits::KEEP_SECONDS_MAX)),
             ("/Reaction/properties/reaction/maxLength", limits::REACTION_LEN_MAX as u64),
             ("/Message/properties/reactions/maxItems", limits::REACTIONS_MAX as u64),

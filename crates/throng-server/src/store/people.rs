@@ -63,15 +63,26 @@ pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<()
     let update = "UPDATE rooms SET topic = coalesce(?2, topic), speak = coalesce(?3, speak),
                   history = coalesce(?4, history), slow = coalesce(?5, slow),
                   words = coalesce(?6, words), keep = coalesce(?7, keep),
-                  avatar = coalesce(?8, avatar) WHERE id = ?1";
-    let Settings { topic, speak, history, slow_seconds, words, keep_seconds, avatar } = settings;
+                  avatar = coalesce(?8, avatar),
+                  delay = coalesce(?9, delay) WHERE id = ?1";
+    let Settings {
+        topic,
+        speak,
+        history,
+        slow_seconds,
+        words,
+        keep_seconds,
+        avatar,
+        delay_seconds: delay,
+    } = settings;
     let (speak, history) = (speak.map(speak_number), history.map(history_number));
     // No word has a line's end in it.
     let words = words.as_ref().map(|words| words.list().collect::<Vec<_>>().join("\n"));
     // None is empty: NULL is what stays.
     let avatar = avatar.map(|Avatar(hash)| hash.map_or_else(Vec::new, |hash| hash.0.to_vec()));
     let topic = topic.as_ref().map(Topic::as_str);
-    let row = params![room, topic, speak, history, slow_seconds, words, keep_seconds, avatar];
+    let row =
+        params![room, topic, speak, history, slow_seconds, words, keep_seconds, avatar, delay];
     connection.prepare_cached(update)?.execute(row)?;
     Ok(())
 }
@@ -148,7 +159,7 @@ pub fn rooms(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Re
 fn walk(connection: &Connection, visit: &mut dyn FnMut(RoomSnapshot)) -> Result<(), Failure> {
     let select =
         "SELECT id, name, created_at, at, head, pushed, posts, kind, topic, speak, history,
-                  slow, words, keep, avatar FROM rooms ORDER BY id";
+                  slow, words, keep, avatar, delay FROM rooms ORDER BY id";
     let mut rooms = connection.prepare_cached(select)?;
     let mut rooms = rooms.query([])?;
     let select = "SELECT room, user, seq, standing FROM members ORDER BY room, user";
@@ -203,6 +214,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
         speak: speak_of(row.get(9)?).ok_or_else(unknown)?,
         history: history_of(row.get(10)?).ok_or_else(unknown)?,
         slow_seconds: row.get(11)?,
+        delay_seconds: row.get(15)?,
         keep_seconds: row.get(13)?,
     };
     let name = match policy.kind {

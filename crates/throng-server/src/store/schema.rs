@@ -8,7 +8,7 @@ use crate::sqlite::Kind;
 pub const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 8,
+    version: 9,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -18,7 +18,7 @@ pub const KIND: Kind = Kind {
                  speak INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0,
                  slow INTEGER NOT NULL DEFAULT 0, words TEXT NOT NULL DEFAULT '',
                  keep INTEGER, erased INTEGER NOT NULL DEFAULT 0,
-                 avatar BLOB NOT NULL DEFAULT x'');
+                 avatar BLOB NOT NULL DEFAULT x'', delay INTEGER NOT NULL DEFAULT 0);
              CREATE TABLE sweeps (
                  room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL,
                  PRIMARY KEY (room, user)) WITHOUT ROWID;
@@ -82,7 +82,8 @@ pub const KIND: Kind = Kind {
                   room INTEGER NOT NULL, user INTEGER NOT NULL, seq INTEGER NOT NULL, done INTEGER NOT NULL,
                   PRIMARY KEY (room, user)) WITHOUT ROWID;
               INSERT INTO erasing SELECT room, user, seq, 0 FROM sweeps",
-             "ALTER TABLE rooms ADD COLUMN avatar BLOB NOT NULL DEFAULT x''"],
+             "ALTER TABLE rooms ADD COLUMN avatar BLOB NOT NULL DEFAULT x''",
+             "ALTER TABLE rooms ADD COLUMN delay INTEGER NOT NULL DEFAULT 0"],
     exclusive: false,
     shrinks: true,
 };

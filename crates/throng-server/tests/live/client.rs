@@ -44,6 +44,9 @@ pub struct Client {
     pub read_to: VecDeque<v1::ReadTo>,
     /// Who it was told is there; comes at any time.
     pub here: VecDeque<v1::Here>,
+    /// What it was told waits, and waits no longer; comes outside of any order.
+    pub held: VecDeque<v1::HeldPost>,
+    pub unheld: VecDeque<v1::Unheld>,
     requests: u32,
     /// Bytes that were read off the socket.
     pub received: usize,
@@ -85,6 +88,8 @@ impl Client {
             left: VecDeque::new(),
             read_to: VecDeque::new(),
             here: VecDeque::new(),
+            held: VecDeque::new(),
+            unheld: VecDeque::new(),
             requests: 0,
             received: 0,
             epoch: 0,
@@ -232,6 +237,8 @@ impl Client {
             };
             match frame.frame.unwrap() {
                 Frame::Here(here) => self.here.push_back(here),
+                Frame::HeldPost(post) => self.held.push_back(post),
+                Frame::Unheld(unheld) => self.unheld.push_back(unheld),
                 frame => self.frames.push_back(frame),
             }
         }
@@ -276,9 +283,23 @@ impl Client {
 
     /// The next telling of who is there.
     pub fn next_here(&mut self) -> v1::Here {
+        self.told(|client| client.here.pop_front())
+    }
+
+    /// The next telling of what waits.
+    pub fn next_held(&mut self) -> v1::HeldPost {
+        self.told(|client| client.held.pop_front())
+    }
+
+    /// The next telling of what waits no longer.
+    pub fn next_unheld(&mut self) -> v1::Unheld {
+        self.told(|client| client.unheld.pop_front())
+    }
+
+    fn told<T>(&mut self, next: impl Fn(&mut Self) -> Option<T>) -> T {
         loop {
-            if let Some(here) = self.here.pop_front() {
-                return here;
+            if let Some(told) = next(self) {
+                return told;
             }
             let mut chunk = [0; 16 * 1024];
             let len = self.stream.read(&mut chunk).unwrap();

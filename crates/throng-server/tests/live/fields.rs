@@ -152,6 +152,7 @@ impl Scene {
             ("new_password", json!("another horse")),
             ("file", json!("0".repeat(32))),
             ("report", json!(1)),
+            ("held", json!(1)),
             ("session", json!(1_u64 << 40)),
         ]
         .into();

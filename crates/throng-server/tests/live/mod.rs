@@ -11,6 +11,7 @@ mod direct;
 mod export;
 mod fields;
 mod guests;
+mod held;
 mod keeping;
 mod leaving;
 mod limits;

@@ -16,6 +16,7 @@ use throng_wire::native::v1::{self, Act};
 use super::Server;
 use super::client::{Client, Speak, post};
 use super::guests::guest;
+use super::held::of_what_waits;
 use super::moderation::{applied, moderate};
 
 /// Who asks: a name for the reader, and where the asker stands. A guest is a visitor like others.
@@ -204,6 +205,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::Unvoice => act(Act::Unvoice),
         O::Invite => act(Act::Invite),
         O::DeleteAll => act(Act::DeleteAll),
+        O::Held | O::PassHeld => of_what_waits(operation, room),
         O::Words | O::Report | O::Reports | O::Settle | O::Audit => {
             overseen(operation, room, other)
         }
@@ -430,6 +432,7 @@ impl Scene<'_> {
                 | Operation::Report => [0, 215],
                 Operation::DeleteOther => [0, 210],
                 Operation::Settle => [251, 251],
+                Operation::PassHeld => [215, 215],
                 // Each makes one.
                 Operation::MakeLink => [0, 208],
                 Operation::Kick

@@ -94,12 +94,13 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     reset_password => ResetPassword, invite_people => InvitePeople,
     end_invitations => EndInvitations, delete_account => DeleteAccount,
     enter_as_guest => EnterAsGuest, set_avatar => SetAvatar, set_room_avatar => SetRoomAvatar,
-    search => Search
+    search => Search, list_held => ListHeld, settle_held => SettleHeld
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
     welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left,
-    opened => Opened, read => Read, here => Here
+    opened => Opened, read => Read, here => Here,
+    held_post => HeldPost, unheld => Unheld
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [
@@ -109,7 +110,8 @@ oneof!(Reply [re] outcome: reply::Outcome [
     audit => Audit, blocked => Blocked,
     contacts => Contacts, unread => Unread, members => Members,
     room_link => RoomLink, room_links => RoomLinks,
-    sessions => Sessions, invitation => Invitation, found => Found
+    sessions => Sessions, invitation => Invitation, found => Found,
+    held => Held, held_posts => HeldPosts, unheld => Unheld
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -119,6 +119,10 @@ pub mod client_frame {
         SetRoomAvatar(super::SetRoomAvatar),
         #[prost(message, tag = "45")]
         Search(super::Search),
+        #[prost(message, tag = "49")]
+        ListHeld(super::ListHeld),
+        #[prost(message, tag = "59")]
+        SettleHeld(super::SettleHeld),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -304,7 +308,8 @@ pub struct Leave {
     #[prost(uint32, tag = "1")]
     pub room: u32,
 }
-/// Say something. Replied with `posted`, when what `ack` names has been reached.
+/// Say something. Replied with `posted`, when what `ack` names has been reached; or at once with `held`
+/// where the room delays it.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -459,6 +464,11 @@ pub struct SetRoom {
     #[prost(uint32, optional, tag = "90")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_seconds: ::core::option::Option<u32>,
+    /// Seconds before others than moderators and owners see a message of one who is neither, at most 300;
+    /// 0 for none. What waits follows it.
+    #[prost(uint32, optional, tag = "51")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
 }
 /// A room's word filter. An entry is a whole word; `*` before or behind it stands for any letters.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -477,6 +487,35 @@ pub struct Words {
 pub struct ListWords {
     #[prost(uint32, tag = "1")]
     pub room: u32,
+}
+/// A page of what waits in a room for its delay to be over, ascending: for those who keep order there all
+/// of it, for others their own. Replied with `held_posts`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHeld {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// What has a greater number than this.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// Settle a message that waits, before its delay is over. Replied with `unheld`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleHeld {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number among what waits.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// Let it pass at once, for those who keep order. Else take it away: one's own, or that of a lesser role.
+    #[prost(bool, tag = "3")]
+    pub pass: bool,
 }
 /// Object to a message, for those who keep order in the room. Replied with `reported`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -808,7 +847,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24, 50, 51")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -838,6 +877,13 @@ pub mod server_frame {
         /// Comes outside of any order.
         #[prost(message, tag = "24")]
         Here(super::Here),
+        /// To those who keep order in a room that this connection hears: somebody said this, and it waits for the
+        /// room's delay to be over. Comes outside of any order.
+        #[prost(message, tag = "50")]
+        HeldPost(super::HeldPost),
+        /// To those, and to the sender of what waited: it waits no longer. Comes outside of any order.
+        #[prost(message, tag = "51")]
+        Unheld(super::Unheld),
     }
 }
 /// The first frame on every connection.
@@ -919,7 +965,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45, 55, 56, 57")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -974,6 +1020,12 @@ pub mod reply {
         Invitation(super::Invitation),
         #[prost(message, tag = "45")]
         Found(super::Found),
+        #[prost(message, tag = "55")]
+        Held(super::Held),
+        #[prost(message, tag = "56")]
+        HeldPosts(super::HeldPosts),
+        #[prost(message, tag = "57")]
+        Unheld(super::Unheld),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1112,6 +1164,10 @@ pub struct Room {
     #[prost(string, tag = "60")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub avatar: ::prost::alloc::string::String,
+    /// Seconds before others than moderators and owners see a message; absent for none.
+    #[prost(uint32, optional, tag = "51")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1163,6 +1219,74 @@ pub struct Posted {
     #[prost(enumeration = "Ack", tag = "6")]
     #[serde(with = "crate::native::names::ack")]
     pub ack: i32,
+}
+/// A message that has no place yet: it waits for its room's delay to be over.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Held {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number among what waits.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// When it will be decided again, by the room's delay as it is now: milliseconds since the Unix epoch,
+    /// server's clock.
+    #[prost(uint64, tag = "3")]
+    pub until: u64,
+    /// This origin_id waits already; number and time are those of the first one.
+    #[prost(bool, tag = "4")]
+    pub repeat: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeldPosts {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub posts: ::prost::alloc::vec::Vec<HeldPost>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+/// A message that waits, as those who keep order are shown it, and its sender.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeldPost {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number among what waits.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// Since when, and until when: milliseconds since the Unix epoch, server's clock.
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    #[prost(uint64, tag = "4")]
+    pub until: u64,
+    /// What it will be, as it was said; its number among the posts is 0.
+    #[prost(message, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: ::core::option::Option<Message>,
+}
+/// A message waits no longer.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unheld {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Its number among what waited.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// The place that it has now; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    /// Without a place: why it was refused when its delay was over. Absent when it was taken away.
+    #[prost(message, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: ::core::option::Option<Rejected>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1605,6 +1729,9 @@ pub struct RoomSet {
     #[prost(string, optional, tag = "60")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(uint32, optional, tag = "51")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

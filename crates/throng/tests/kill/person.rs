@@ -250,7 +250,11 @@ impl Person {
             }
             Frame::Goodbye(_) => Err(End::Broken),
             Frame::Welcome(welcome) => Err(End::Violation(format!("{welcome:?} comes late"))),
-            Frame::Opened(_) | Frame::Read(_) | Frame::Here(_) => Ok(false),
+            Frame::Opened(_)
+            | Frame::Read(_)
+            | Frame::Here(_)
+            | Frame::HeldPost(_)
+            | Frame::Unheld(_) => Ok(false),
             Frame::Left(left) => Err(End::Violation(format!("{left:?}, and nobody leaves"))),
         }
     }

@@ -4,6 +4,7 @@
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
 pub mod account;
+pub mod held;
 pub mod links;
 pub mod moderation;
 pub mod oversight;
@@ -82,6 +83,8 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::MakeRoomLink(asked) => links::make(asked)?,
         Request::ListRoomLinks(asked) => links::list_asked(asked)?,
         Request::EndRoomLink(asked) => links::end(asked)?,
+        Request::ListHeld(asked) => What::Moderation(held::list_asked(&asked)?),
+        Request::SettleHeld(asked) => What::Moderation(held::settle_asked(&asked)?),
         Request::JoinByLink(asked) => What::JoinByLink { link: Secret(asked.link) },
         asked @ (Request::Pins(_)
         | Request::OpenDirect(_)
@@ -239,6 +242,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
             at: at.0,
             already: *already,
         }),
+        Answer::Held { room, held } => Outcome::Held(held::held(*room, *held)),
         Answer::Words { room, words } => Outcome::Words(moderation::words(*room, words)),
         Answer::Moderation(told) => oversight::outcome(told),
         Answer::Page(page) => Outcome::Page(self::page(page)),
@@ -299,6 +303,7 @@ fn room(room: &RoomSummary) -> v1::Room {
             v1::User { id: id.get(), name }
         }),
         keep_seconds: room.policy.keep_seconds.filter(|seconds| *seconds != 0),
+        delay_seconds: Some(room.policy.delay_seconds).filter(|seconds| *seconds != 0),
     }
 }
 
@@ -341,21 +346,7 @@ pub fn event(event: &Event) -> v1::Event {
         }
         EventKind::Left { who } => event::What::Left(v1::MemberLeft { user: Some(user(who)) }),
         EventKind::Posted { n, author, origin_id, body, extras } => {
-            let none = Extras::default();
-            let Extras { edited, reply_to, mentions, reactions, files } =
-                extras.as_deref().unwrap_or(&none);
-            event::What::Message(v1::Message {
-                n: *n,
-                from: Some(user(author)),
-                origin_id: origin_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
-                body: body.as_str().to_owned(),
-                edited: edited.map_or(0, |seq| seq.0),
-                deleted: body.is_erased(),
-                in_reply_to: reply_to.map_or(0, |seq| seq.0),
-                mentioned: mentions.iter().map(|user| user.get()).collect(),
-                reactions: reactions.iter().map(tally).collect(),
-                attachments: files.iter().map(attachment).collect(),
-            })
+            event::What::Message(message(*n, author, origin_id.as_ref(), body, extras.as_deref()))
         }
         EventKind::Edited { by, of, body } => event::What::Edited(v1::Edited {
             by: Some(user(by)),
@@ -386,6 +377,30 @@ pub fn event(event: &Event) -> v1::Event {
         prev: event.prev.0,
         at: event.at.0,
         what: Some(what),
+    }
+}
+
+/// A message; of one that waits, `n` is 0.
+pub fn message(
+    n: u64,
+    author: &Author,
+    origin_id: Option<&OriginId>,
+    body: &Body,
+    extras: Option<&Extras>,
+) -> v1::Message {
+    let none = Extras::default();
+    let Extras { edited, reply_to, mentions, reactions, files } = extras.unwrap_or(&none);
+    v1::Message {
+        n,
+        from: Some(user(author)),
+        origin_id: origin_id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        body: body.as_str().to_owned(),
+        edited: edited.map_or(0, |seq| seq.0),
+        deleted: body.is_erased(),
+        in_reply_to: reply_to.map_or(0, |seq| seq.0),
+        mentioned: mentions.iter().map(|user| user.get()).collect(),
+        reactions: reactions.iter().map(tally).collect(),
+        attachments: files.iter().map(attachment).collect(),
     }
 }
 

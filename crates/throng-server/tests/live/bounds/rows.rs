@@ -20,6 +20,9 @@ const PASSWORD: &str = "correct horse";
 /// Limits that are met by no request, each with what it bounds and where its two sides are tried.
 pub const INSIDE: &[(&str, &str)] = &[
     ("MENTIONS_COUNTED_MAX", "a count that stops there and refuses nothing: `live/reading.rs`"),
+    ("HELD_OF_ROOM_MAX", "what many say in one room that delays it: `shard/tests/held.rs`"),
+    ("held_max", "what many say on a server: `shard/tests/held.rs`"),
+    ("held_bytes_max", "as their number"),
     ("PAGE_BYTES_MAX", "a page ends there and refuses nothing: `app/flights.rs`"),
     ("INVITATION_HOURS", "what is taken when nothing is said"),
     ("PASSWORD_LINK_HOURS", "what is always taken; a link's time is tried in `accounts`"),
@@ -105,6 +108,8 @@ pub const ROWS: &[Row] = &[
     row("FILTER_WORDS_MAX", constants::FILTER_WORDS_MAX, words, [TAKEN, TAKEN, 150]),
     row("FILTER_WORD_LEN_MAX", constants::FILTER_WORD_LEN_MAX, word, [TAKEN, TAKEN, 150]),
     row("SLOW_SECONDS_MAX", constants::SLOW_SECONDS_MAX as usize, slow, [TAKEN, TAKEN, 108]),
+    row("DELAY_SECONDS_MAX", constants::DELAY_SECONDS_MAX as usize, delay, [TAKEN, TAKEN, 108]),
+    row("HELD_OF_SENDER_MAX", constants::HELD_OF_SENDER_MAX, held, [TAKEN, TAKEN, 208]),
     row("KEEP_SECONDS_MIN", constants::KEEP_SECONDS_MIN as usize, keep, [108, TAKEN, TAKEN]),
     row("KEEP_SECONDS_MAX", constants::KEEP_SECONDS_MAX as usize, keep, [TAKEN, TAKEN, 108]),
     row("ORIGIN_ID_LEN_MAX", constants::ORIGIN_ID_LEN_MAX, origin_id, [TAKEN, TAKEN, 107]),
@@ -257,6 +262,27 @@ fn slow(asker: &mut Asker, seconds: usize) -> usize {
     let slow_seconds = Some(seconds as u32);
     let body = json!({"slow_seconds": seconds});
     settle(asker, v1::SetRoom { slow_seconds, ..v1::SetRoom::default() }, body)
+}
+
+fn delay(asker: &mut Asker, seconds: usize) -> usize {
+    let delay_seconds = Some(seconds as u32);
+    let body = json!({"delay_seconds": seconds});
+    settle(asker, v1::SetRoom { delay_seconds, ..v1::SetRoom::default() }, body)
+}
+
+/// So many of one who keeps no order, in a room of its own each time.
+fn held(asker: &mut Asker, count: usize) -> usize {
+    let room = asker.new_room(v1::RoomKind::Public);
+    let (delay_seconds, body) = (Some(1), json!({"delay_seconds": 1}));
+    let set = v1::SetRoom { room, delay_seconds, ..v1::SetRoom::default() };
+    asker.code(Request::SetRoom(set), ("PATCH", format!("/rooms/{room}"), body));
+    asker.anew();
+    asker.client.join(room);
+    let say = |_| {
+        let rest = ("POST", format!("/rooms/{room}/messages"), json!({"body": "wait"}));
+        asker.code(post(room, "wait"), rest)
+    };
+    (0..count).map(say).last().unwrap()
 }
 
 fn keep(asker: &mut Asker, seconds: usize) -> usize {

@@ -65,7 +65,16 @@ fn role_of(role: i32) -> Result<Role, Rejection> {
 
 /// What is to be changed.
 pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
-    let v1::SetRoom { room: _, topic, speak, slow_seconds, history, words, keep_seconds } = asked;
+    let v1::SetRoom {
+        room: _,
+        topic,
+        speak,
+        slow_seconds,
+        history,
+        words,
+        keep_seconds,
+        delay_seconds,
+    } = asked;
     let settings = Settings {
         topic: topic.as_deref().map(Topic::parse).transpose()?,
         speak: match v1::Speak::try_from(speak).map_err(|_| Rejection::BadArgument)? {
@@ -85,6 +94,7 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
         keep_seconds,
         // A picture must be made first: it has a request of its own.
         avatar: None,
+        delay_seconds,
     };
     settings.check()?;
     Ok(settings)
@@ -169,6 +179,7 @@ pub fn set(by: v1::User, settings: &Settings) -> v1::RoomSet {
         words: settings.words.as_ref().map(|words| words.list().len() as u32),
         keep_seconds: settings.keep_seconds,
         avatar: settings.avatar.map(super::avatar),
+        delay_seconds: settings.delay_seconds,
     }
 }
 

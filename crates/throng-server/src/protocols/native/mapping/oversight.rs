@@ -6,7 +6,7 @@ use throng_core::{Rejection, RoomId, Seq};
 use throng_wire::native::v1::{self, reply::Outcome};
 
 use super::moderation::target;
-use super::{links, room_id, user};
+use super::{held, links, room_id, user};
 use crate::moderation::{AuditEntry, AuditPage, BlockedPage, Report, ReportPage, Reported};
 use crate::moderation::{Settlement, explanation};
 use crate::protocols::moderation::{Asked, Told};
@@ -61,6 +61,8 @@ pub fn outcome(told: &Told) -> Outcome {
         Told::Blocked(page) => Outcome::Blocked(blocked(page)),
         Told::Link(token, link) => Outcome::RoomLink(links::made(token, link)),
         Told::Links(room, list) => Outcome::RoomLinks(links::list(*room, list)),
+        Told::Held(room, page) => Outcome::HeldPosts(held::posts(*room, page)),
+        Told::Unheld(room, number, came) => Outcome::Unheld(held::unheld(*room, *number, *came)),
         Told::Done => Outcome::Done(v1::Done {}),
     }
 }
