@@ -43,8 +43,22 @@ export function changes(room, was, form) {
   if (form.history !== was.history) set.history = form.history;
   if (form.slow_seconds !== was.slow_seconds) set.slow_seconds = form.slow_seconds;
   if (form.delay_seconds !== was.delay_seconds) set.delay_seconds = form.delay_seconds;
+  if (form.keep_seconds !== was.keep_seconds) set.keep_seconds = form.keep_seconds;
   if (form.words.join("\n") !== was.words.join("\n")) set.words = { list: form.words };
   return Object.keys(set).length > 1 ? { set_room: set } : null;
+}
+
+/** How long a room keeps what was said, as a person says it; what is shorter or between is told in seconds. */
+const KEPT = [[0, "for ever"], [3600, "an hour"], [86400, "a day"], [604800, "a week"], [2592000, "30 days"], [31536000, "a year"]];
+
+export function keptFor(seconds) {
+  return KEPT.find(([value]) => value === seconds)?.[1] ?? `${seconds} s`;
+}
+
+/** What can be chosen where `seconds` holds: that is among it, whatever it is. */
+export function keptChoices(seconds) {
+  const values = new Set([...KEPT.map(([value]) => value), seconds]);
+  return [...values].sort((one, other) => (one || Infinity) - (other || Infinity)).map((value) => [value, keptFor(value)]);
 }
 
 /** The word filter as it was typed, one to a line. */
@@ -113,13 +127,16 @@ export class Manage {
   }
 
   #fill(room, words) {
-    const { topic = "", speak = "everyone", history = "members", slow_seconds = 0, delay_seconds = 0 } = room;
-    this.was = { topic, speak, history, slow_seconds, delay_seconds, words };
+    const { topic = "", speak = "everyone", history = "members" } = room;
+    const { slow_seconds = 0, delay_seconds = 0, keep_seconds = 0 } = room;
+    this.was = { topic, speak, history, slow_seconds, delay_seconds, keep_seconds, words };
     this.$("topic").value = topic;
     this.$("speak").value = speak;
     this.$("history").value = history;
     this.$("slow").value = slow_seconds;
     this.$("delay").value = delay_seconds;
+    this.$("keep").replaceChildren(...keptChoices(keep_seconds).map(([value, text]) => option(value, text)));
+    this.$("keep").value = keep_seconds;
     this.$("words").value = words.join("\n");
   }
 
@@ -177,7 +194,7 @@ export class Manage {
     event.preventDefault();
     const words = wordsOf(this.$("words").value);
     const form = { topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
-    Object.assign(form, { delay_seconds: Number(this.$("delay").value) });
+    Object.assign(form, { delay_seconds: Number(this.$("delay").value), keep_seconds: Number(this.$("keep").value) });
     Object.assign(form, { speak: this.$("speak").value, history: this.$("history").value });
     const asked = changes(this.room.id, this.was, form);
     if (!asked) return this.#says("Nothing was changed.");
@@ -310,12 +327,14 @@ export class Manage {
 }
 
 /** What holds in a room, for a person. */
-function rules({ speak = "everyone", slow_seconds = 0, delay_seconds = 0, history = "members", kind = "public" }) {
+export function rules(room) {
+  const { speak = "everyone", slow_seconds = 0, delay_seconds = 0, history = "members", kind = "public", keep_seconds = 0 } = room;
   const who = { everyone: "everyone", members: "members, and visitors with voice", voiced: "those with voice" }[speak];
   const read = { members: "members, all of it", joining: "members, from their joining on", all: "all who see the room" }[history];
   const slow = slow_seconds > 0 ? ` One message in ${slow_seconds} s each.` : "";
   const delay = delay_seconds > 0 ? ` What is said is seen after ${delay_seconds} s; moderators see it at once.` : "";
-  return `A ${kind} room. Speaks: ${who}.${slow}${delay} Reads: ${read}.`;
+  const kept = keep_seconds > 0 ? ` Keeps what was said for ${keptFor(keep_seconds)}.` : "";
+  return `A ${kind} room. Speaks: ${who}.${slow}${delay} Reads: ${read}.${kept}`;
 }
 
 function option(value, text) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changes, moderate, wordsOf } from "../manage.js";
+import { changes, keptChoices, keptFor, moderate, rules, wordsOf } from "../manage.js";
 import { Page, Server, settle } from "./world.mjs";
 
 test("an act names somebody once, and a role is given by set_role", () => {
@@ -13,12 +13,25 @@ test("an act names somebody once, and a role is given by set_role", () => {
 });
 
 test("only what was changed is set, so that moderators do not ask for what is the owners'", () => {
-  const was = { topic: "tea", speak: "everyone", history: "members", slow_seconds: 0, words: ["spam"] };
+  const was = { topic: "tea", speak: "everyone", history: "members", slow_seconds: 0, keep_seconds: 0, words: ["spam"] };
   assert.equal(changes(1, was, { ...was }), null);
+  const kept = changes(1, was, { ...was, keep_seconds: 86400 });
+  assert.deepEqual(kept, { set_room: { room: 1, keep_seconds: 86400 } });
+  const forEver = changes(1, { ...was, keep_seconds: 60 }, was);
+  assert.deepEqual(forEver, { set_room: { room: 1, keep_seconds: 0 } }, "for ever is said, not left out");
   const slow = changes(1, was, { ...was, slow_seconds: 30 });
   assert.deepEqual(slow, { set_room: { room: 1, slow_seconds: 30 } });
   const words = changes(1, was, { ...was, words: [] });
   assert.deepEqual(words, { set_room: { room: 1, words: { list: [] } } });
+});
+
+test("how long a room keeps what was said can be chosen, and what holds is always among it", () => {
+  assert.deepEqual([0, 3600, 90].map(keptFor), ["for ever", "an hour", "90 s"]);
+  const values = (seconds) => keptChoices(seconds).map(([value]) => value);
+  assert.deepEqual(values(604800), [3600, 86400, 604800, 2592000, 31536000, 0]);
+  assert.deepEqual(values(90), [90, 3600, 86400, 604800, 2592000, 31536000, 0]);
+  assert.doesNotMatch(rules({}), /Keeps/);
+  assert.match(rules({ keep_seconds: 604800 }), /Keeps what was said for a week\.$/);
 });
 
 test("a word filter is typed one word to a line", () => {
