@@ -111,6 +111,22 @@ pub enum Command {
         /// To whom.
         who: Author,
     },
+    /// Let a guest in, where none of those from its address is banned.
+    Enter {
+        /// Where.
+        room: RoomId,
+        /// The other guests from there.
+        beside: Box<[UserId]>,
+    },
+    /// Ban a guest, and have those go who are here from the same address.
+    BanGuest {
+        /// Where.
+        room: RoomId,
+        /// Whom.
+        who: Author,
+        /// The other guests from there.
+        beside: Box<[Author]>,
+    },
     /// Change the room's settings.
     Set {
         /// Which room.
@@ -162,6 +178,8 @@ impl Command {
             | Self::React { room, .. }
             | Self::Pin { room, .. }
             | Self::Moderate { room, .. }
+            | Self::Enter { room, .. }
+            | Self::BanGuest { room, .. }
             | Self::Set { room, .. }
             | Self::Held { room, .. } => *room,
         }
@@ -173,6 +191,7 @@ impl Command {
             Self::Create { .. }
             | Self::Direct { .. }
             | Self::Join { .. }
+            | Self::Enter { .. }
             | Self::Leave { .. }
             | Self::Forget { .. } => false,
             Self::Post { .. }
@@ -181,6 +200,7 @@ impl Command {
             | Self::React { .. }
             | Self::Pin { .. }
             | Self::Moderate { .. }
+            | Self::BanGuest { .. }
             | Self::Set { .. }
             | Self::Held { .. } => true,
         }

@@ -11,6 +11,7 @@
 mod answered;
 mod direct;
 mod facts;
+mod guests;
 mod known;
 mod moderation;
 mod posts;
@@ -414,6 +415,10 @@ impl Shard {
             Command::Pin { room, of, on } => self.pin(*room, who, (*of, *on), facts, turn),
             Command::Moderate { room, act, who: target } => {
                 self.moderate(*room, who, *act, target, turn)
+            }
+            Command::Enter { room, beside } => self.enter(*room, who, beside, turn),
+            Command::BanGuest { room, who: guest, beside } => {
+                self.ban_guest(*room, who, (guest, beside), turn)
             }
             Command::Set { room, settings } => self.set(*room, who, settings, turn),
             Command::Held { room, number, verdict } => {

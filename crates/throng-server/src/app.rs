@@ -270,9 +270,9 @@ impl App {
         queued: Moment,
     ) -> Result<Submission, Rejection> {
         let Prepared { command, mut held } = prepared.into();
+        let command = self.as_comer(from.id, command)?;
         match &command {
-            Command::Join { room } => {
-                self.may_come(from.id, *room)?;
+            Command::Join { room } | Command::Enter { room, .. } => {
                 held.push(self.directory.may_join(from.id, Some(*room))?);
             }
             // A room outlives a guest.
@@ -290,6 +290,7 @@ impl App {
             | Command::React { .. }
             | Command::Pin { .. }
             | Command::Moderate { .. }
+            | Command::BanGuest { .. }
             | Command::Set { .. }
             | Command::Held { .. } => {}
         }

@@ -43,6 +43,8 @@ pub struct Directory {
     posts_total: AtomicU64,
     keeping: Arc<Keeping>,
     leavers: Arc<Leavers>,
+    /// Guests whose ban is on its way to a room.
+    closing: Mutex<Vec<(UserId, RoomId)>>,
     /// How many rooms have which picture.
     avatars: Mutex<HashMap<FileHash, u32>>,
     rooms_max: u32,
@@ -136,6 +138,7 @@ impl Directory {
             posts_total: AtomicU64::new(0),
             keeping: Arc::new(Keeping::new(limits)),
             leavers: Arc::default(),
+            closing: Mutex::default(),
             avatars: Mutex::default(),
             rooms_max: limits.rooms_max,
             rooms_per_user_max: limits.rooms_per_user_max,

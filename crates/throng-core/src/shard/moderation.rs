@@ -146,23 +146,6 @@ impl Shard {
         Ok(applied)
     }
 
-    /// A guest that has gone for good is remembered no longer. Nobody hears of it: to them it left
-    /// long ago.
-    pub(super) fn forget(
-        &mut self,
-        room: RoomId,
-        who: &Author,
-        turn: &mut Turn,
-    ) -> Result<Reply, Rejection> {
-        let slot = self.slot(room).ok_or(Rejection::NoSuchRoom)?;
-        let standing = self.rooms[slot].standing(who.id);
-        if standing.role().is_some() || !standing.is_marked() {
-            return Err(Rejection::NoSuchUser);
-        }
-        let seq = self.happen(slot, EventKind::Left { who: who.clone() }, false, turn)?;
-        Ok(Reply::Left { seq })
-    }
-
     /// Changes the settings.
     pub(super) fn set(
         &mut self,

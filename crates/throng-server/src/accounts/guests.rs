@@ -140,6 +140,19 @@ impl Accounts {
         &self.addresses
     }
 
+    /// The guests that are here and come from where this one came from.
+    pub async fn guests_beside(&self, guest: UserId) -> Result<Vec<Author>, Rejection> {
+        let others = self.addresses.others(guest);
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.look(move |tables| {
+            let known = others.iter().map(|other| tables.known(*other));
+            known.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
     /// Lets a guest in, under the first of its names that is free.
     pub async fn enter(&self, newcomer: Newcomer) -> Result<Authenticated, Rejection> {
         let now = self.clock.wall();

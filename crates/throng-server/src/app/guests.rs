@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::limits::GUESTS_REMEMBERED_MAX;
-use throng_core::{Author, Command, Rejection, RoomId, UserId};
+use throng_core::rights::Operation;
+use throng_core::{Act, Author, Command, Rejection, RoomId, UserId};
 
-use super::App;
+use super::{App, Prepared};
 
 /// How often it is looked for those whose time is over.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -25,17 +26,40 @@ impl App {
                 && others().iter().any(|other| self.directory.is_banned(*other, room))
     }
 
-    /// Refuses a guest where another one of its address was banned.
-    pub(super) fn may_come(&self, user: UserId, room: RoomId) -> Result<(), Rejection> {
+    /// What one asks, as one who comes from somewhere: a guest joins with those of its address beside
+    /// it. Where one of them is about to be banned it is refused at once: the ban may not know of it.
+    pub(super) fn as_comer(&self, user: UserId, command: Command) -> Result<Command, Rejection> {
+        let Command::Join { room } = command else { return Ok(command) };
         if !user.is_guest() {
-            return Ok(());
+            return Ok(command);
         }
-        let banned = self.is_kept_out(user, room);
+        let beside = self.auth.accounts().addresses().others(user);
+        let closing = beside.iter().any(|other| self.directory.is_closing(*other, room));
         // Who may not see the room must not learn by this that it is there.
-        match self.directory.reading(user, room, throng_core::rights::Operation::Join) {
-            Ok(_) if banned => Err(Rejection::Banned),
-            _ => Ok(()),
+        if closing && self.directory.reading(user, room, Operation::Join).is_ok() {
+            return Err(Rejection::Banned);
         }
+        Ok(Command::Enter { room, beside: beside.into() })
+    }
+
+    /// What is to be done to somebody. A ban of a guest is for all that come from where it does, those who
+    /// are in the room already too.
+    pub async fn moderating(
+        &self,
+        by: UserId,
+        room: RoomId,
+        act: Act,
+        who: Author,
+    ) -> Result<Prepared, Rejection> {
+        let may = || self.directory.reading(by, room, Operation::Ban).is_ok();
+        if act != Act::Ban || !who.id.is_guest() || !may() {
+            return Ok(Command::Moderate { room, act, who }.into());
+        }
+        // First: who is let into the room before this is among those that are looked up after it.
+        let held = vec![self.directory.closing(room, who.id)];
+        self.auth.accounts().addresses().judged(who.id);
+        let beside = self.auth.accounts().guests_beside(who.id).await?.into();
+        Ok(Prepared { command: Command::BanGuest { room, who, beside }, held })
     }
 
     /// Has those whose time is over taken out; ends with the runtime.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use throng_core::{Author, Command, Rejection};
+use throng_core::{Author, Rejection};
 
 use super::Connection;
 use super::serve::{Future_, Slow, submit};
@@ -37,7 +37,7 @@ async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack)
     match what {
         What::Moderate { room, act, target } => {
             let who = app.whom(target).await?;
-            Ok((Command::Moderate { room, act, who }.into(), Ack::Durable))
+            Ok((app.moderating(from.id, room, act, who).await?, Ack::Durable))
         }
         What::SetRoomAvatar { room, file } => {
             Ok((app.room_avatar(from.id, room, file).await?.into(), Ack::Durable))

@@ -26,6 +26,8 @@ enum What {
     Name(RoomId, RoomName, Kind),
     /// A direct room, or the number for it.
     Direct(RoomId),
+    /// A guest's ban that is on its way to a room.
+    Closing(UserId, RoomId),
 }
 
 impl Held {
@@ -42,6 +44,10 @@ impl Held {
         Self { directory: Arc::clone(directory), what: What::Name(room, name, kind) }
     }
 
+    pub(super) fn closing(directory: &Arc<Directory>, guest: UserId, room: RoomId) -> Self {
+        Self { directory: Arc::clone(directory), what: What::Closing(guest, room) }
+    }
+
     pub(super) fn direct(directory: &Arc<Directory>, room: RoomId) -> Self {
         Self { directory: Arc::clone(directory), what: What::Direct(room) }
     }
@@ -53,6 +59,7 @@ impl Drop for Held {
             What::Place(user) => self.directory.settle(*user),
             What::Name(room, name, kind) => self.directory.give_back(*room, name, *kind),
             What::Direct(room) => self.directory.opened(*room),
+            What::Closing(guest, room) => self.directory.closed(*guest, *room),
         }
     }
 }

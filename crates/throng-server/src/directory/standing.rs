@@ -3,10 +3,12 @@
 //! Neighbours: `directory.rs` keeps who belongs and who has marks. Whether something may be done is
 //! asked of `reading` there.
 
+use std::sync::Arc;
+
 use throng_core::rights::Operation;
 use throng_core::{Role, RoomId, Seq, Standing, UserId};
 
-use super::{Directory, Place};
+use super::{Directory, Held, Place, lock};
 
 impl Directory {
     /// Whether an account is banned from a room.
@@ -17,6 +19,24 @@ impl Directory {
     /// Whether an account keeps order in a room.
     pub fn keeps_order(&self, user: UserId, room: RoomId) -> bool {
         self.stands(user, room).0.role() >= Some(Role::Moderator)
+    }
+
+    /// A guest's ban is on its way to a room: others of its address are not let in until it is decided.
+    pub fn closing(self: &Arc<Self>, room: RoomId, guest: UserId) -> Held {
+        lock(&self.closing).push((guest, room));
+        Held::closing(self, guest, room)
+    }
+
+    /// Whether a ban of this guest is on its way to this room.
+    pub fn is_closing(&self, guest: UserId, room: RoomId) -> bool {
+        lock(&self.closing).contains(&(guest, room))
+    }
+
+    pub(super) fn closed(&self, guest: UserId, room: RoomId) {
+        let mut closing = lock(&self.closing);
+        if let Some(at) = closing.iter().position(|one| *one == (guest, room)) {
+            closing.swap_remove(at);
+        }
     }
 
     /// The rooms that keep a mark of one who does not belong to them.

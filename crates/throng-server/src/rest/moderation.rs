@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use throng_core::{Command, Reply, RoomId};
+use throng_core::{Reply, RoomId};
 use throng_wire::native::v1;
 
 use super::body::{Answer, Asked};
@@ -23,7 +23,8 @@ pub async fn create(
 ) -> Result<Answer<v1::Applied>, Refusal> {
     let (act, target) = mapping::moderation::act(asked)?;
     let who = app.whom(target).await?;
-    applied(room, app.ask(caller.user, Command::Moderate { room, act, who }).await?)
+    let asked = app.moderating(caller.user.id, room, act, who).await?;
+    applied(room, app.ask(caller.user, asked).await?)
 }
 
 /// The answer to what is applied.

@@ -23,6 +23,7 @@ const NO_SUCH_ROOM: u32 = 205;
 const FORBIDDEN: u32 = 210;
 const NO_VOICE: u32 = 212;
 const BANNED: u32 = 213;
+const NOT_MEMBER: u32 = 206;
 const NOT_ACCEPTED: u32 = 252;
 const BAD_LINK: u32 = 261;
 const NO_GUESTS: u32 = 263;
@@ -200,6 +201,36 @@ fn a_ban_of_a_guest_keeps_its_address_out_and_nobody_with_an_account() {
     server.join_in(Speak::Raw, "member").join(room);
     applied(host.ask(moderate(room, Act::Unban, gus.user)));
     guest(&server, Speak::Raw, "").join(room);
+}
+
+#[test]
+fn a_ban_of_a_guest_removes_those_of_its_address_who_are_there_before_it_is_acked() {
+    for (speak, over_rest) in [(Speak::Json, false), (Speak::Raw, true), (Speak::Protobuf, false)] {
+        let server = server();
+        let mut host = server.join_in(speak, "host");
+        let room = host.create("tea");
+        let mut member = server.join_in(Speak::Json, "member");
+        member.join(room);
+        let [mut gus, mut eve] = ["gus", "eve"].map(|name| guest(&server, speak, name));
+        gus.join(room);
+        eve.join(room);
+        if over_rest {
+            let asked = format!(r#"{{"act":"ban","user":{}}}"#, gus.user);
+            let path = format!("/rooms/{room}/moderation");
+            assert_eq!(http(&server, &host.token, "POST", &path, &asked).0, 0);
+        } else {
+            applied(host.ask(moderate(room, Act::Ban, gus.user)));
+        }
+        let after = member.post(room, "they are gone").seq;
+        for (guest, act) in [(&mut gus, Act::Ban), (&mut eve, Act::Kick)] {
+            assert_eq!(refused(&guest.ask(post(room, "am I here?"))), NOT_MEMBER);
+            let left = guest.left.pop_front().expect("it is told");
+            assert_eq!((left.room, left.act), (room, act as i32));
+            assert!(guest.events.iter().all(|event| event.seq < after));
+            assert_eq!(refused(&guest.ask(Request::Join(v1::Join { room }))), BANNED);
+        }
+        member.post(room, "I stay");
+    }
 }
 
 #[test]

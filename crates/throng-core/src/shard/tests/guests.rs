@@ -42,6 +42,48 @@ fn a_guest_is_given_voice_and_no_role_above_a_visitors() {
 }
 
 #[test]
+fn a_ban_of_a_guest_takes_those_of_its_address_along_and_lets_none_of_them_in_again() {
+    let mut kept = Kept::new(&Limits::default());
+    let [eve, kim, zoe] = [GUS + 1, GUS + 2, GUS + 3];
+    let ban = |by: u64| Request {
+        from: user(by),
+        command: Command::BanGuest {
+            room: room(1),
+            who: user(GUS),
+            beside: [eve, kim, 3].map(user).into(),
+        },
+    };
+    let enter = |who: u64, beside: &[u64]| Request {
+        from: user(who),
+        command: Command::Enter {
+            room: room(1),
+            beside: beside.iter().map(|one| user(*one).id).collect(),
+        },
+    };
+    let all = [eve, kim];
+    kept.turn(&[create(1, 1), join(3, 1), enter(GUS, &all), enter(eve, &[GUS]), enter(zoe, &[])]);
+    assert_eq!(kept.turn(&[ban(3)]), [Err(Rejection::Forbidden)]);
+    assert!(stands(&kept, eve).role().is_some(), "what is refused has changed nothing");
+    let turn = kept.shard.apply(&[ban(1)], &Facts::default(), NOW);
+    assert_eq!(turn.events.len(), 2, "of those who are here");
+    kept.shard.revert(turn);
+    assert!(stands(&kept, eve).role().is_some() && stands(&kept, GUS).role().is_some());
+    assert!(applied(&kept.turn(&[ban(1)])));
+    let roles = [GUS, eve, zoe, 3].map(|one| stands(&kept, one).role().is_some());
+    assert_eq!(roles, [false, false, true, true], "an account and another address stay");
+    assert!(!stands(&kept, eve).has(Standing::BANNED), "one ban, and one to lift");
+    let refused = kept.turn(&[enter(eve, &[GUS, kim]), enter(kim, &[GUS, eve])]);
+    assert_eq!(refused, [Err(Rejection::Banned), Err(Rejection::Banned)]);
+    assert!(kept.turn(&[enter(zoe, &[])])[0].is_ok());
+    // Again: one who came in meanwhile goes.
+    kept.turn(&[enter(kim, &[])]);
+    assert!(kept.turn(&[ban(1)])[0].is_ok());
+    assert!(stands(&kept, kim).role().is_none());
+    kept.turn(&[moderate(1, 1, Act::Unban, GUS)]);
+    assert!(kept.turn(&[enter(eve, &[GUS, kim])])[0].is_ok());
+}
+
+#[test]
 fn what_a_room_keeps_of_a_guest_outlasts_its_going_until_it_is_forgotten() {
     let mut kept = Kept::new(&Limits { marked_max: 1, ..Limits::default() });
     kept.turn(&[create(1, 1), join(GUS, 1)]);
