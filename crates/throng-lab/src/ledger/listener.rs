@@ -120,6 +120,11 @@ impl Listener {
         self.holes.clear();
     }
 
+    /// For a person.
+    pub fn words(&self) -> String {
+        format!("{:?} from {}, heard up to {}", self.state, self.from, self.last)
+    }
+
     pub fn is_live(&self) -> bool {
         self.state == State::Live
     }

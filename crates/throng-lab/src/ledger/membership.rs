@@ -95,6 +95,14 @@ impl Ledger {
         }
     }
 
+    /// The rooms that a user does not hear and has not left, and how that stands, for a person.
+    pub fn unheard(&self, user: UserIx) -> Vec<String> {
+        let rooms = self.users[user.0 as usize].rooms.iter();
+        let listeners = rooms.map(|(number, at)| (number, &self.listeners[*at as usize]));
+        let unheard = listeners.filter(|(_, it)| !it.is_live() && !it.is_out());
+        unheard.map(|(number, it)| format!("{number} {}", it.words())).collect()
+    }
+
     /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`:
     /// it had asked to leave, and the reply was lost.
     pub fn resume_from(

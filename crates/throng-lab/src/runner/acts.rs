@@ -87,10 +87,7 @@ impl Crowd {
             Todo::Join { room } => {
                 let (number, ix) = self.made(room);
                 self.ledger.asked_membership(ix);
-                let rooms = &mut self.users[user as usize].rooms;
-                if !rooms.contains(&room) {
-                    rooms.push(room);
-                }
+                self.users[user as usize].keep_room(room);
                 self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
             }
             Todo::Leave { room, .. } => {

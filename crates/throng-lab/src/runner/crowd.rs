@@ -421,6 +421,7 @@ impl Crowd {
                 self.room_made(user, room, (number, seq, from));
             }
             (Asked::Leave(room), Reply::Done) => self.users[user as usize].forget_room(room),
+            (Asked::Join(room), Reply::Done) => self.users[user as usize].keep_room(room),
             (
                 Asked::Resume(room) | Asked::CatchUp(room),
                 Reply::Rejected { code: NOT_MEMBER | BANNED, .. },

@@ -192,6 +192,14 @@ impl User {
         }
     }
 
+    /// It is to be in the room, or is. Said at the answer too: one read may have brought it together with
+    /// that of the leave before, which forgot the room.
+    pub fn keep_room(&mut self, room: u32) {
+        if !self.rooms.contains(&room) {
+            self.rooms.push(room);
+        }
+    }
+
     /// A join of this room has to be asked for, or again.
     pub fn will_join(&self, room: u32) -> bool {
         self.backlog.contains(&Todo::Join { room })
@@ -249,5 +257,10 @@ mod tests {
         assert_eq!(user.backlog, [post(0, true), again, post(1, false)]);
         assert!(user.forget_leave(4) && !user.forget_leave(4));
         assert_eq!(answered(&mut user.asked, 1), None, "tags belong to their connection");
+        // A leave and a join whose answers come in one read: both are taken before either is acted upon.
+        user.keep_room(4);
+        user.forget_room(4);
+        user.keep_room(4);
+        assert_eq!(user.rooms, [4]);
     }
 }

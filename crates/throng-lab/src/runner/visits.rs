@@ -120,13 +120,18 @@ impl Runner<'_> {
 
     /// Where those are who are neither there nor away by plan, a few of them.
     pub fn missing(&self) -> Vec<String> {
-        let lost = |(_, it): &(usize, &User)| !matches!(it.link, Link::Up | Link::Away);
+        let unheard = |it: &User| self.crowd.ledger.unheard(it.me);
+        let lost = |(_, it): &(usize, &User)| {
+            !matches!(it.link, Link::Up | Link::Away) || !unheard(it).is_empty()
+        };
         let words = |(number, it): (usize, &User)| {
-            let User { link, asked, backlog, failures, .. } = it;
+            let User { link, asked, backlog, failures, rooms, .. } = it;
             let asked: Vec<_> = asked.iter().map(|(_, asked)| asked).take(ASKED_TOLD_MAX).collect();
             let waits = backlog.len();
             format!(
-                "user {number}: {link:?} after {failures} failures, asked {asked:?}, {waits} to do"
+                "user {number}: {link:?} after {failures} failures, asked {asked:?}, {waits} to do, \
+                 in rooms {rooms:?}, unheard {unheard:?}",
+                unheard = unheard(it)
             )
         };
         self.crowd.users.iter().enumerate().filter(lost).take(MISSING_MAX).map(words).collect()
