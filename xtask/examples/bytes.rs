@@ -9,12 +9,14 @@
 //! bytes. CPU is that of the one thread, so that neighbours lengthen it little.
 #![expect(clippy::print_stdout, reason = "a measurement speaks to the one who runs it")]
 
+mod speech;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use rand::RngExt as _;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::{Distribution, Zipf};
+use speech::Speech;
 use throng_core::shard::{Restored, Shard};
 use throng_core::{
     Author, Body, Epoch, Event, EventKind, Kind, Limits, OriginId, Policy, RoomId, RoomName, Seq,
@@ -29,7 +31,6 @@ use throng_server::store::{PACKED_LEN_MIN, RoomBatch, SqliteStore, Store, StoreO
 use throng_server::tail::Tail;
 
 const ROOMS: u32 = 200;
-const VOCABULARY: usize = 50_000;
 /// Of one fold of one room.
 const FOLDED: u64 = 100;
 const PAGES_READ: u64 = 2_000;
@@ -55,32 +56,13 @@ fn main() {
     }
 }
 
-struct Speech {
-    chance: SmallRng,
-    zipf: Zipf<f64>,
-}
-
 impl Speech {
-    fn word(rank: usize) -> String {
-        const SYLLABLES: [&str; 20] = [
-            "ta", "re", "ko", "mi", "su", "ne", "lo", "va", "di", "pu", "che", "sto", "gra", "fi",
-            "wen", "bo", "jal", "qui", "yor", "zam",
-        ];
-        let mut rest = rank + 20;
-        let mut word = String::new();
-        while rest > 0 {
-            word.push_str(SYLLABLES[rest % SYLLABLES.len()]);
-            rest /= SYLLABLES.len();
-        }
-        word
-    }
-
     /// From a third of this length to five thirds of it.
     fn text(&mut self, len: usize) -> Body {
         let len = self.chance.random_range(len / 3..=len * 5 / 3);
         let mut text = String::new();
         while text.len() < len {
-            text.push_str(&Self::word(self.zipf.sample(&mut self.chance) as usize));
+            text.push_str(&Self::word(self.rank()));
             text.push(' ');
         }
         Body::parse(text.trim_end().to_owned()).expect("a body")
@@ -119,8 +101,7 @@ fn next(room: RoomId, head: Seq, speech: &mut Speech, len: usize) -> Arc<Event> 
 
 fn measure(folder: &Path, messages: u64, len: usize, compress: bool) {
     std::fs::create_dir_all(folder).expect("the folder");
-    let zipf = Zipf::new(VOCABULARY as f64, 1.05).expect("a distribution");
-    let mut speech = Speech { chance: SmallRng::seed_from_u64(1), zipf };
+    let mut speech = Speech::new();
     let pack_from = compress.then_some(PACKED_LEN_MIN);
     let options = StoreOptions { pack_from, ..StoreOptions::default() };
     let path = folder.join("store.db");

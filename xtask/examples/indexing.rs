@@ -11,14 +11,15 @@
 //! counts instructions, which they do not move at all.
 #![expect(clippy::print_stdout, reason = "a measurement speaks to the one who runs it")]
 
+mod speech;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::{Distribution, Zipf};
+use rand::RngExt as _;
+use speech::Speech;
 use throng_core::{
     Author, Body, Epoch, Event, EventKind, Kind, RoomId, RoomName, Seq, Timestamp, UserId, Username,
 };
@@ -30,7 +31,6 @@ use throng_server::search::{Index, Indexer};
 use throng_server::store::{SqliteStore, StoreOptions};
 use throng_server::tail::Tail;
 
-const VOCABULARY: usize = 50_000;
 const TEXT_LEN: usize = 200;
 const TAIL_BYTES_MAX: usize = 1 << 30;
 /// When the first is said: a day of 2025.
@@ -47,33 +47,13 @@ fn main() {
     }
 }
 
-/// Words by their rank: a common one is short.
-struct Speech {
-    chance: SmallRng,
-    zipf: Zipf<f64>,
-}
-
 impl Speech {
-    fn word(rank: usize) -> String {
-        const SYLLABLES: [&str; 20] = [
-            "ta", "re", "ko", "mi", "su", "ne", "lo", "va", "di", "pu", "che", "sto", "gra", "fi",
-            "wen", "bo", "jal", "qui", "yor", "zam",
-        ];
-        let mut rest = rank + 20;
-        let mut word = String::new();
-        while rest > 0 {
-            word.push_str(SYLLABLES[rest % SYLLABLES.len()]);
-            rest /= SYLLABLES.len();
-        }
-        word
-    }
-
     /// From a third of the length to five thirds of it.
     fn text(&mut self) -> Body {
         let len = self.chance.random_range(TEXT_LEN / 3..=TEXT_LEN * 5 / 3);
         let mut text = String::new();
         while text.len() < len {
-            text.push_str(&Self::word(self.zipf.sample(&mut self.chance) as usize));
+            text.push_str(&Self::word(self.rank()));
             text.push(' ');
         }
         Body::parse(text.trim_end()).expect("a body")
@@ -107,8 +87,7 @@ fn next(room: RoomId, head: Seq, at: Timestamp, speech: &mut Speech) -> Arc<Even
 
 fn measure(folder: &Path, rooms: u32, each: u32, looks: u32) {
     std::fs::create_dir_all(folder).expect("the folder");
-    let zipf = Zipf::new(VOCABULARY as f64, 1.05).expect("a distribution");
-    let mut speech = Speech { chance: SmallRng::seed_from_u64(1), zipf };
+    let mut speech = Speech::new();
     let clock = Clock::manual();
     clock.advance(BEGIN);
     let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default());

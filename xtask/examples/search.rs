@@ -14,15 +14,16 @@
 #![expect(clippy::print_stdout, reason = "a measurement speaks to the one who runs it")]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
+mod speech;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::{Distribution, Zipf};
+use rand::RngExt as _;
+use speech::{Speech, VOCABULARY};
 use throng_core::{
     Author, Body, Epoch, Event, EventKind, Kind, RoomId, RoomName, Seq, Timestamp, UserId, Username,
 };
@@ -35,7 +36,6 @@ use throng_server::store::{RoomBatch, SqliteStore, Store, StoreOptions};
 use throng_server::tail::Tail;
 
 const ROOMS: u32 = 1_000;
-const VOCABULARY: usize = 50_000;
 const SEARCHES: usize = 100;
 const TAIL_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -56,31 +56,7 @@ fn main() {
     }
 }
 
-/// Words by their rank: a common one is short.
-struct Words {
-    chance: SmallRng,
-    zipf: Zipf<f64>,
-}
-
-impl Words {
-    fn word(rank: usize) -> String {
-        const SYLLABLES: [&str; 20] = [
-            "ta", "re", "ko", "mi", "su", "ne", "lo", "va", "di", "pu", "che", "sto", "gra", "fi",
-            "wen", "bo", "jal", "qui", "yor", "zam",
-        ];
-        let mut rest = rank + 20;
-        let mut word = String::new();
-        while rest > 0 {
-            word.push_str(SYLLABLES[rest % SYLLABLES.len()]);
-            rest /= SYLLABLES.len();
-        }
-        word
-    }
-
-    fn rank(&mut self) -> usize {
-        self.zipf.sample(&mut self.chance) as usize
-    }
-
+impl Speech {
     /// Signs of a script without spaces, the first the most common.
     fn signs(&mut self, count: usize) -> String {
         let sign = |rank: usize| char::from_u32(0x4e00 + (rank % 3_000) as u32);
@@ -129,8 +105,7 @@ fn next(room: RoomId, head: Seq, at: Timestamp, text: String) -> Arc<Event> {
 
 fn measure(folder: &Path, messages: u64, seconds: u64, pace: Option<u64>) {
     std::fs::create_dir_all(folder).expect("the folder");
-    let zipf = Zipf::new(VOCABULARY as f64, 1.05).expect("a distribution");
-    let mut words = Words { chance: SmallRng::seed_from_u64(1), zipf };
+    let mut words = Speech::new();
     let clock = Clock::system();
     let store = SqliteStore::open(&folder.join("store.db"), &StoreOptions::default());
     let store = Arc::new(store.expect("the store"));
@@ -181,7 +156,7 @@ fn fill(
     tail: &Tail,
     (messages, pace): (u64, Option<u64>),
     now: Timestamp,
-    words: &mut Words,
+    words: &mut Speech,
     look: &mut dyn FnMut(),
 ) {
     let each = messages / u64::from(ROOMS);
@@ -209,18 +184,18 @@ fn fill(
     }
 }
 
-type Make = fn(&mut Words, &History, u64) -> String;
+type Make = fn(&mut Speech, &History, u64) -> String;
 
 const SORTS: [(&str, Make); 9] = [
-    ("a common word", |words, _, _| Words::word(words.chance.random_range(1..=10))),
-    ("a word as spoken", |words, _, _| Words::word(words.rank())),
-    ("a rare word", |words, _, _| Words::word(words.chance.random_range(20_000..VOCABULARY))),
+    ("a common word", |words, _, _| Speech::word(words.chance.random_range(1..=10))),
+    ("a word as spoken", |words, _, _| Speech::word(words.rank())),
+    ("a rare word", |words, _, _| Speech::word(words.chance.random_range(20_000..VOCABULARY))),
     ("two words", |words, _, _| {
-        format!("{} {}", Words::word(words.rank()), Words::word(words.rank()))
+        format!("{} {}", Speech::word(words.rank()), Speech::word(words.rank()))
     }),
     ("a phrase that was said", said),
     ("a phrase by chance", |words, _, _| {
-        format!("\"{} {}\"", Words::word(words.rank()), Words::word(words.rank()))
+        format!("\"{} {}\"", Speech::word(words.rank()), Speech::word(words.rank()))
     }),
     ("a beginning of three", |words, _, _| beginning(words, 3)),
     ("a beginning of five", |words, _, _| beginning(words, 5)),
@@ -230,13 +205,13 @@ const SORTS: [(&str, Make); 9] = [
     }),
 ];
 
-fn beginning(words: &mut Words, chars: usize) -> String {
-    let word = Words::word(words.rank() + 400);
+fn beginning(words: &mut Speech, chars: usize) -> String {
+    let word = Speech::word(words.rank() + 400);
     format!("{}*", &word[..chars.min(word.len())])
 }
 
 /// Two words that stand beside each other in some message.
-fn said(words: &mut Words, history: &History, each: u64) -> String {
+fn said(words: &mut Speech, history: &History, each: u64) -> String {
     loop {
         let room = room(words.chance.random_range(1..=ROOMS));
         let seq = Seq(words.chance.random_range(3..=each));
@@ -251,7 +226,7 @@ fn said(words: &mut Words, history: &History, each: u64) -> String {
 }
 
 /// Each sort of search, in one room, in ten, in as many as are named to the index, and in all.
-fn ask_all(search: &Search, history: &History, each: u64, words: &mut Words) {
+fn ask_all(search: &Search, history: &History, each: u64, words: &mut Speech) {
     println!(
         "{:36} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "search, ms", "p50", "p95", "CPU p50", "p95", "hits"
@@ -275,7 +250,7 @@ fn ask_all(search: &Search, history: &History, each: u64, words: &mut Words) {
     }
 }
 
-fn scopes(count: u32, words: &mut Words) -> Vec<Scope> {
+fn scopes(count: u32, words: &mut Speech) -> Vec<Scope> {
     let mut mine: Vec<u32> = (1..=ROOMS).collect();
     while mine.len() > count as usize {
         mine.swap_remove(words.chance.random_range(0..mine.len()));
@@ -319,7 +294,7 @@ fn print(name: &str, took: &mut [(f64, f64)], hits: usize) {
 
 /// A thousand messages a second, and how long after it was said each tenth of a second's first one
 /// was found.
-fn trickle(tail: &Tail, clock: &Clock, seconds: u64, words: &mut Words, search: &Search) {
+fn trickle(tail: &Tail, clock: &Clock, seconds: u64, words: &mut Speech, search: &Search) {
     let (mut sought_for, mut took) = (VecDeque::new(), Vec::new());
     let began = Instant::now();
     let mut turn = 0;

@@ -186,22 +186,6 @@ impl Extras {
 
 impl EventKind {
     /// Whom it names: who did it, and to whom it was done.
-    pub fn named(&self) -> impl Iterator<Item = &Author> {
-        let (by, other) = match self {
-            Self::Joined { who: by } | Self::Left { who: by } | Self::Posted { author: by, .. } => {
-                (by, None)
-            }
-            Self::Created { by, .. }
-            | Self::Edited { by, .. }
-            | Self::Reacted { by, .. }
-            | Self::Pinned { by, .. }
-            | Self::Set { by, .. } => (by, None),
-            Self::Deleted { by, whose, .. } => (by, whose.as_ref()),
-            Self::Moderated { by, who, .. } => (by, Some(who)),
-        };
-        core::iter::once(by).chain(other)
-    }
-
     fn named_mut(&mut self) -> impl Iterator<Item = &mut Author> {
         let (by, other) = match self {
             Self::Joined { who: by } | Self::Left { who: by } | Self::Posted { author: by, .. } => {
@@ -278,17 +262,18 @@ impl Event {
         is_gone: impl Fn(UserId) -> bool,
         is_gone_name: impl Fn(&str) -> bool,
     ) -> Option<Self> {
-        let named = |author: &Author| !author.name.is_gone() && is_gone(author.id);
         let called = match &self.kind {
             EventKind::Created { name, kind: Kind::Direct, .. } => name.without(is_gone_name),
             _ => None,
         };
-        if called.is_none() && !self.kind.named().any(named) {
-            return None;
-        }
         let mut event = self.clone();
+        let mut changed = called.is_some();
         for author in event.kind.named_mut().filter(|author| is_gone(author.id)) {
+            changed |= !author.name.is_gone();
             author.name = Username::gone();
+        }
+        if !changed {
+            return None;
         }
         match &mut event.kind {
             EventKind::Created { name, .. } => *name = called.unwrap_or_else(|| name.clone()),

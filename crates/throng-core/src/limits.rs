@@ -75,6 +75,9 @@ pub const SEARCH_LEN_MAX: usize = 256;
 pub const GUEST_REMEMBERED_HOURS: u32 = 168;
 /// Guests that have gone and are remembered; beyond it those that went first are forgotten sooner.
 pub const GUESTS_REMEMBERED_MAX: usize = 100_000;
+/// Deleted accounts whose names are being taken out of what is kept; beyond it nobody is deleted so for a
+/// while (`busy`). Each takes its own password and, on a server that is not overrun, a minute or two.
+pub const LEAVERS_MAX: usize = 1_000;
 /// Words of one search: each is looked up by itself.
 pub const SEARCH_WORDS_MAX: usize = 32;
 /// A beginning of a word, in characters: a single letter begins a good part of all words.

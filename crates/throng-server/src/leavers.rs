@@ -9,11 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use throng_core::limits::LEAVERS_MAX;
 use throng_core::{Author, Event, Timestamp, UserId, Username};
-
-/// Those whose names are being taken out; beyond it nobody is deleted so for a while. Each takes its
-/// own password and, on a server that is not overrun, a minute or two.
-pub const LEAVERS_MAX: usize = 1_000;
 
 /// What is decided when somebody has gone may still carry its name: nothing waits so long in a queue.
 /// Only when all of that is folded are its names taken out.
@@ -216,7 +213,8 @@ mod tests {
         assert_eq!(names.taken_from(&event(1, 2)), None);
         for (by, who) in [(5, 2), (2, 5)] {
             let taken = names.taken_from(&event(by, who)).unwrap();
-            let named: Vec<_> = taken.kind.named().map(|it| (it.id, it.name.is_gone())).collect();
+            let EventKind::Moderated { by: one, who: other, .. } = &taken.kind else { panic!() };
+            let named = [one, other].map(|it| (it.id, it.name.is_gone()));
             let expected = [by, who].map(|user| (samples::author(user).id, user == 5));
             assert_eq!(named, expected);
             assert_eq!(names.taken_from(&taken), None, "there is nothing more to take");

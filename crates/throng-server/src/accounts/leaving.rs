@@ -10,6 +10,7 @@ use throng_core::{Author, Rejection, Timestamp, UserId};
 
 use super::tables::{Ended, Tables, Writes, author, ended, explain, number};
 use super::{Accounts, AccountsError};
+use crate::sqlite::never_checkpoint_again;
 
 /// What makes version 4 of version 3: who is being forgotten, and names that are given no more.
 pub(super) const STEP_4: &str = "
@@ -104,6 +105,12 @@ impl Tables {
     /// Writes the journal back and empties it. Somebody who reads is in the way: the next time.
     fn empty_journal(&self) -> Result<(), AccountsError> {
         let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        emptied.map_err(|error| explain(&error, &self.path))
+        emptied.map_err(|error| {
+            let error = explain(&error, &self.path);
+            if matches!(error, AccountsError::SyncFailed(_)) {
+                never_checkpoint_again(&self.connection);
+            }
+            error
+        })
     }
 }

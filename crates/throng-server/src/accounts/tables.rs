@@ -22,6 +22,12 @@ use crate::sqlite::{never_checkpoint_again, set_wal};
 /// Version of the tables, in `user_version`.
 const VERSION: i64 = 4;
 
+/// Whether each table has a row, which reads the first of each and no more.
+const FIRST_ROWS: &str = "
+    SELECT EXISTS (SELECT 1 FROM users), EXISTS (SELECT 1 FROM sessions),
+           EXISTS (SELECT 1 FROM links), EXISTS (SELECT 1 FROM guests),
+           EXISTS (SELECT 1 FROM leaving), EXISTS (SELECT 1 FROM gone)";
+
 /// "ThrA": so that another program's file is not taken for ours. Version 1 did not have it.
 const APPLICATION_ID: i32 = 0x5468_7241;
 
@@ -147,8 +153,8 @@ impl Tables {
             c.pragma_update(None, "secure_delete", true)?;
             let version = bring_up_to_date(c)?;
             if version <= VERSION {
-                // Touches all, so that a file without them is found out now.
-                c.prepare("SELECT 1 FROM users, sessions, links, guests LIMIT 1")?.exists([])?;
+                // Touches each, so that a file without them is found out now.
+                c.query_row(FIRST_ROWS, [], |_| Ok(()))?;
             }
             Ok((version, mode))
         };

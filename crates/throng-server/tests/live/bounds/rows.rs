@@ -64,6 +64,7 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("picture_len_max", "what a picture unpacks to: `files/tests.rs` and `bombs.rs`"),
     ("guest_lifetime_ms", "a time: `live/guests.rs`, and to the millisecond in `auth/guest.rs`"),
     ("GUEST_REMEMBERED_HOURS", "a time that the server keeps by itself: `auth/guest.rs`"),
+    ("LEAVERS_MAX", "what is under way inside at one moment: `leavers.rs`"),
     ("GUESTS_REMEMBERED_MAX", "refuses nothing, those that went first go sooner: `auth/guest.rs`"),
     ("picture_queue_max", "what waits inside at one moment: `files/tests.rs`"),
 ];
