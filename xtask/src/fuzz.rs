@@ -24,7 +24,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
 
 /// Every target, for so many seconds each.
 pub fn all(seconds: u64) -> Result<(), String> {
-    let line = ["test", "--quiet", "-p", "throng-wire", "--test", "runner", "fuzz::"];
+    // Of all, because the program is there already when the tests have run; the others have none so named.
+    let line = ["test", "--quiet", "--workspace", "--test", "runner", "fuzz::"];
     say(&format!("fuzz: {seconds} s a target: cargo {}", line.join(" ")));
     let status = Command::new("cargo")
         .args(line)

@@ -7,10 +7,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-
-use throng_lab::target::ends_with_us;
 
 use crate::{root, say};
 
@@ -116,9 +115,10 @@ fn done(command: &mut Command, what: &str) -> Result<(), Trouble> {
     }
 }
 
+/// The program as the tests have it, which is there already when they have run.
 fn build() -> Result<(), String> {
     let status = Command::new("cargo")
-        .args(["build", "--quiet", "--package", "throng"])
+        .args(["test", "--no-run", "--quiet", "--workspace"])
         .current_dir(root())
         .status()
         .map_err(|error| error.to_string())?;
@@ -146,7 +146,9 @@ impl Server {
         for setting in SETTINGS {
             command.args(["--set", setting]);
         }
-        let mut process = ends_with_us(&mut command).stdout(Stdio::piped()).spawn()?;
+        // However this ends, the server does, too.
+        command.env("THRONG_UNTIL_STDIN_ENDS", "1").stdin(Stdio::piped()).process_group(0);
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
