@@ -46,8 +46,8 @@ async function person(name, look) {
   page.on("pageerror", (error) => errors.push(`${name}: ${error.message}`));
   page.on("dialog", (dialog) => (errors.push(`${name}: dialog ${dialog.message()}`), dialog.dismiss()));
   await page.goto(`http://${address}/`);
-  await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill("correct horse battery");
+  await page.locator("#entry").getByLabel("Name").fill(name);
+  await page.locator("#entry").getByLabel("Password").fill("correct horse battery");
   await page.getByRole("button", { name: "Sign up" }).click();
   await connected(page);
   return page;
@@ -55,8 +55,8 @@ async function person(name, look) {
 
 const connected = (page) => page.getByText("Connected", { exact: true }).waitFor();
 const say = async (page, text) => {
-  await page.getByLabel("Message").fill(text);
-  await page.getByLabel("Message").press("Enter");
+  await page.locator("#body").fill(text);
+  await page.locator("#body").press("Enter");
 };
 const told = (page) => page.locator("#lines .line[data-state=told] span").allTextContents();
 const shot = (page, name) => SHOTS && page.screenshot({ path: join(SHOTS, `${name}.png`) });
@@ -75,6 +75,46 @@ async function api(path, body, token) {
   const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
   const answer = await fetch(`http://${address}/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
   return answer.json();
+}
+
+const delays = (page) => page.getByLabel(/^Delay/);
+
+/** Ada, who keeps order, settles a delay; what Ben says waits, until she lets it pass, takes it away, or its time comes. */
+async function delayed(ada, ben, said) {
+  const room = ada.locator("#manage-open");
+  const settle = async (seconds) => {
+    await room.click();
+    await delays(ada).fill(String(seconds));
+    await ada.getByRole("button", { name: "Save" }).click();
+    await ada.getByText(seconds ? `is seen after ${seconds} s` : "Speaks: everyone. Reads").waitFor();
+    await ada.locator("#manage-close").click();
+  };
+  await settle(300);
+  await say(ben, "is this all right?");
+  await ben.getByText("waits for 300 s").waitFor();
+  await say(ben, "and this?");
+  await ada.getByText("Room (2 wait)").waitFor();
+  assert.deepEqual(await told(ada), said, "what waits is not seen yet");
+  await room.click();
+  await ada.getByText("ben: and this?").waitFor();
+  await shot(ada, "waits");
+  const row = (text) => ada.locator("#held li", { hasText: text });
+  await row("is this all right?").getByRole("button", { name: "Let it pass" }).click();
+  await ada.getByText("It is said.").waitFor();
+  await row("and this?").getByRole("button", { name: "Take it away" }).click();
+  await ada.getByText("It is taken away.").waitFor();
+  await ada.locator("#manage-close").click();
+  await ben.getByText("It was taken away before it was seen.").waitFor();
+  await shot(ben, "taken-away");
+  said.push("is this all right?");
+  await hears(ada, said);
+  await settle(1);
+  await say(ben, "in a second");
+  said.push("in a second");
+  await hears(ada, said);
+  await hears(ben, said);
+  await settle(0);
+  console.log("what is said under a delay waits: it was let pass, taken away, and came by itself");
 }
 
 try {
@@ -98,6 +138,8 @@ try {
   await hears(ada, said);
   await shot(ada, "talk");
   await shot(ben, "talk-phone");
+
+  await delayed(ada, ben, said);
 
   await ada.reload();
   await connected(ada);
