@@ -4,11 +4,17 @@
 
 pub mod gate;
 
+use std::time::Duration;
+
+use throng_core::limits::UNAVAILABLE_RETRY_AFTER_MS;
+use throng_server::clock::Clock;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::server_frame::Frame;
-use throng_wire::native::v1::{CreateRoom, Event, Join, Leave, Ping, Posted, Reply};
+use throng_wire::native::v1::{
+    CreateRoom, Event, Join, Leave, ListHeld, Ping, Posted, Reply, SetRoom, SettleHeld,
+};
 
 use crate::raw_client::{Client, post};
 use gate::{Ending, Server};
@@ -57,6 +63,50 @@ fn a_failed_commit_is_refused_to_all_and_told_to_nobody(failure: Ending) {
     assert!(matches!(bob.ask(post(room, "b0", "still here")), Ok((Outcome::Posted(_), _))));
     let history = eve.history(room, again.seq).expect(THERE);
     assert_eq!(history.iter().map(body).collect::<Vec<_>>(), ["still here"]);
+}
+
+#[test]
+fn what_waits_for_a_delay_and_cannot_be_committed_waits_on_and_is_seen_once() {
+    let clock = Clock::manual();
+    let server = Server::at(clock.clone(), |_| {});
+    let [mut ann, mut bob, mut eve] = ["ann", "bob", "eve"].map(|name| server.register(name));
+    let room = ann.create_room("room");
+    bob.ask(join(room)).expect(THERE);
+    eve.ask(join(room)).expect(THERE);
+    let delay = SetRoom { room, delay_seconds: Some(10), ..SetRoom::default() };
+    assert!(matches!(ann.ask(Request::SetRoom(delay)), Ok((Outcome::Applied(_), _))));
+    let held = match bob.ask(post(room, "b0", "later")).expect(THERE).0 {
+        Outcome::Held(held) => held.held,
+        other => panic!("{other:?} does not wait"),
+    };
+
+    // Let pass by its moderator, who hears of it.
+    server.gate.release(&[Ending::Full]);
+    let pass = Request::SettleHeld(SettleHeld { room, held, pass: true });
+    assert_eq!(name_of(&ann.ask(pass).expect(THERE).0), "unavailable");
+    assert_eq!((server.turns_reverted(), waiting(&mut ann, room)), (1, vec![held]));
+
+    // Its time comes, and nobody waits for an answer.
+    server.gate.hold();
+    clock.advance(Duration::from_secs(10));
+    server.gate.wait_until_held();
+    server.gate.release(&[Ending::Io]);
+    assert_eq!((waiting(&mut ann, room), server.turns_reverted()), (vec![held], 2));
+
+    // And is tried again, when a sender would try again.
+    clock.advance(Duration::from_millis(UNAVAILABLE_RETRY_AFTER_MS.into()));
+    let told = events(&mut eve, 2);
+    assert!(matches!(told[0].what, Some(What::Set(_))));
+    assert_eq!((body(&told[1]), told[1].seq), ("later", told[0].seq + 1));
+    assert_eq!(waiting(&mut ann, room), [0; 0]);
+    let (repeat, before) = bob.ask(post(room, "b0", "later")).expect(THERE);
+    assert_eq!((posted(&repeat).seq, posted(&repeat).repeat), (told[1].seq, true));
+    assert_eq!(
+        before.iter().filter(|event| matches!(event.what, Some(What::Message(_)))).count(),
+        1
+    );
+    let (_, after) = eve.ask(Request::Ping(Ping {})).expect(THERE);
+    assert_eq!(after.len(), 0, "seen once: {after:?}");
 }
 
 #[test]
@@ -125,6 +175,14 @@ fn create(name: &str) -> Request {
     Request::CreateRoom(CreateRoom { name: name.into(), kind: 0 })
 }
 
+/// What waits in a room, after all that was decided before.
+fn waiting(client: &mut Client, room: u32) -> Vec<u64> {
+    match client.ask(Request::ListHeld(ListHeld { room, ..ListHeld::default() })) {
+        Ok((Outcome::HeldPosts(page), _)) => page.posts.iter().map(|post| post.held).collect(),
+        other => panic!("{other:?} is no page of what waits"),
+    }
+}
+
 /// Puts requests into a turn that is held: when the pong is back, they are in the queue.
 fn ask_in_turn(client: &mut Client, requests: impl IntoIterator<Item = Request>) -> Vec<u32> {
     let asked = requests.into_iter().map(|request| client.send(request).expect(THERE)).collect();
@@ -149,13 +207,17 @@ fn answers(client: &mut Client, count: usize) -> Vec<(u32, Outcome)> {
     answers
 }
 
-/// The next so many frames, all of which must be events.
+/// The next so many frames, all of which must be events; who is here is told by the clock.
 fn events(client: &mut Client, count: usize) -> Vec<Event> {
-    let next = |_| match client.read().expect(THERE) {
-        Frame::Event(event) => event,
-        other => panic!("{other:?} is no event"),
-    };
-    (0..count).map(next).collect()
+    let mut events = Vec::new();
+    while events.len() < count {
+        match client.read().expect(THERE) {
+            Frame::Event(event) => events.push(event),
+            Frame::Here(_) => {}
+            other => panic!("{other:?} is no event"),
+        }
+    }
+    events
 }
 
 fn all_unavailable(asked: &[u32], answers: &[(u32, Outcome)]) {

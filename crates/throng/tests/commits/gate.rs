@@ -120,6 +120,11 @@ impl Server {
 
     /// With these settings.
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::at(Clock::system(), change)
+    }
+
+    /// With these settings, at the time of this clock.
+    pub fn at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let log = MemoryLog::new(throng_core::Epoch(7), MEMORY);
         let gate = Arc::new(Gate { log, state: Mutex::default(), changed: Condvar::new() });
         let disk = Disk::new(Arc::clone(&gate) as _, Arc::new(MemoryStore::new(MEMORY)));
@@ -133,7 +138,7 @@ impl Server {
         let fatal = Fatal::new(move |code, why| drop(say.try_send((code, why.to_owned()))));
         let runtime = Runtime::new().expect("threads can be started");
         let entered = runtime.enter();
-        let app = App::start_on(disk, settings, Clock::system(), fatal).expect("it starts");
+        let app = App::start_on(disk, settings, clock, fatal).expect("it starts");
         let open = listeners::open(&app).expect("a port is free");
         drop(entered);
         let raw = open.raw.expect("it was asked for");
