@@ -1,5 +1,6 @@
 // The page: what `Client` knows becomes visible, what a person does becomes its calls. Nothing is decided here.
 
+import { Begin } from "./begin.js";
 import { Client } from "./client.js";
 import { size, Uploads } from "./files.js";
 import { called, guestTime, isGuest } from "./guests.js";
@@ -404,10 +405,12 @@ async function renderSessions() {
   $("sessions").replaceChildren(...rows);
 }
 
+const begins = new Begin($, client, (text) => ($("account-notice").textContent = text));
 $("account").addEventListener("click", () => {
   $("account-notice").textContent = "";
   $("account-dialog").showModal();
   renderSessions();
+  begins.load();
 });
 $("account-close").addEventListener("click", () => $("account-dialog").close());
 $("password-form").addEventListener("submit", async (event) => {

@@ -30,6 +30,8 @@ pub enum Command {
         name: RoomName,
         /// For whom it is.
         kind: Kind,
+        /// What it settles as its maker joins it, if anything; checked.
+        settings: Option<Box<Settings>>,
     },
     /// Open the direct room of two, which is made if it is not there; the number was reserved for the
     /// two by the directory.

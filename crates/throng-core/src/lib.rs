@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod command;
+pub mod defaults;
 pub mod event;
 pub mod file;
 pub mod hub;
@@ -26,6 +27,7 @@ pub mod text;
 mod window;
 
 pub use command::{Came, Command, Reply, Request, Verdict};
+pub use defaults::RoomDefaults;
 pub use event::{Author, Event, EventKind, Extras};
 pub use file::{Attachment, Avatar, FileHash, FileId, FileKind, FileName};
 pub use id::{Epoch, Position, RoomId, Seq, SessionId, Timestamp, UserId};

@@ -20,6 +20,7 @@ mod waiting;
 pub use facts::{Facts, Want};
 pub use waiting::{HeldPage, HeldPost, Waited};
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -34,7 +35,7 @@ use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::Limits;
 use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
-use crate::rights::{Kind, Operation, Policy};
+use crate::rights::{Kind, Operation, Policy, Settings};
 use crate::room::{Before, Misfit, Person, Room};
 use crate::text::{RoomName, Words};
 use crate::window::{Grain, Window};
@@ -401,7 +402,9 @@ impl Shard {
     ) -> Result<Reply, Rejection> {
         let who = &request.from;
         match &request.command {
-            Command::Create { room, name, kind } => Ok(self.create(*room, name, *kind, who, turn)),
+            Command::Create { room, name, kind, settings } => {
+                Ok(self.create(*room, who, (name, *kind, settings.as_deref()), turn))
+            }
             Command::Direct { room, with } => self.direct(*room, who, with, turn),
             Command::Join { room } => self.join(*room, who, turn),
             Command::Leave { room } => self.leave(*room, who, turn),
@@ -427,13 +430,14 @@ impl Shard {
         }
     }
 
-    /// The directory reserves the numbers, so that one that exists is a bug and ends the process.
+    /// The directory reserves the numbers, so that one that exists is a bug and ends the process. What
+    /// the room begins with is settled in the same turn, in its maker's name: whoever meets the room
+    /// meets it so, and a restart too, whatever defaults there are then.
     fn create(
         &mut self,
         room: RoomId,
-        name: &RoomName,
-        kind: Kind,
         who: &Author,
+        (name, kind, settings): (&RoomName, Kind, Option<&Settings>),
         turn: &mut Turn,
     ) -> Reply {
         let slot = self.add_room(room);
@@ -442,7 +446,12 @@ impl Shard {
         let fits = "a new room has places";
         self.happen(slot, created, true, turn).expect(fits);
         let pushed = self.pushed_members_max >= 1;
-        Reply::Created { seq: self.happen(slot, joined, pushed, turn).expect(fits) }
+        let seq = self.happen(slot, joined, pushed, turn).expect(fits);
+        if let Some(settings) = settings {
+            let (by, settings) = (who.clone(), Box::new(settings.clone()));
+            self.happen(slot, EventKind::Set { by, settings }, true, turn).expect(fits);
+        }
+        Reply::Created { seq }
     }
 
     fn join(&mut self, room: RoomId, who: &Author, turn: &mut Turn) -> Result<Reply, Rejection> {

@@ -98,10 +98,9 @@ impl World {
             self.rooms += 1;
             let name = RoomName::parse(&format!("room {}", self.rooms)).expect("a short name");
             let kind = *pick(rng, &[Kind::Public, Kind::Public, Kind::Private]);
-            return Request {
-                from,
-                command: Command::Create { room: room(self.rooms), name, kind },
-            };
+            let settings = rng.random_bool(0.5).then(|| Box::new(settings(rng)));
+            let command = Command::Create { room: room(self.rooms), name, kind, settings };
+            return Request { from, command };
         }
         let opened = room(100 + rng.random_range(0..3));
         if rng.random_bool(0.05) {

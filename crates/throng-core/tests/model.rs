@@ -10,8 +10,8 @@ use throng_core::rights::{Operation, outranks, permit};
 use throng_core::shard::Now;
 use throng_core::{
     Act, Author, Body, Command, Event, EventKind, Extras, Kind, Limits, OriginId, Person, Policy,
-    Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Standing, Tally, Timestamp,
-    UserId, Words,
+    Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings, Standing, Tally,
+    Timestamp, UserId, Words,
 };
 
 pub type Outcome = Result<Reply, Rejection>;
@@ -167,12 +167,8 @@ impl Model {
     pub fn decide(&mut self, request: &Request, actual: Outcome) -> Outcome {
         let who = &request.from;
         let room = request.command.room();
-        if let Command::Create { name, kind, .. } = &request.command {
-            let (by, name) = (who.clone(), name.clone());
-            self.happen(room, EventKind::Created { by, name, kind: *kind }, true);
-            let pushed = self.limits.pushed_members_max >= 1;
-            let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
-            return Ok(Reply::Created { seq });
+        if let Command::Create { name, kind, settings, .. } = &request.command {
+            return Ok(self.create(room, who, (name, *kind, settings.as_deref())));
         }
         match &request.command {
             Command::Direct { with, .. } => return self.direct(room, who, with),
@@ -233,6 +229,21 @@ impl Model {
             }
             _ => unreachable!("answered above"),
         }
+    }
+
+    fn create(
+        &mut self,
+        room: RoomId,
+        who: &Author,
+        (name, kind, settings): (&RoomName, Kind, Option<&Settings>),
+    ) -> Reply {
+        self.happen(room, EventKind::Created { by: who.clone(), name: name.clone(), kind }, true);
+        let pushed = self.limits.pushed_members_max >= 1;
+        let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
+        if let Some(settings) = settings.cloned().map(Box::new) {
+            self.happen(room, EventKind::Set { by: who.clone(), settings }, true);
+        }
+        Reply::Created { seq }
     }
 
     fn direct(&mut self, room: RoomId, who: &Author, with: &Author) -> Outcome {

@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex};
 use throng_core::rights::Operation;
 use throng_core::session::Rate;
 use throng_core::{
-    Act, Author, Command, Epoch, Kind, Limits, Rejection, Reply, RoomId, RoomName, Seq, SessionId,
-    UserId, Username,
+    Act, Author, Command, Epoch, Kind, Limits, Rejection, Reply, RoomDefaults, RoomId, RoomName,
+    Seq, SessionId, UserId, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -151,15 +151,30 @@ impl App {
         answer.await.unwrap_or(Err(Rejection::Unavailable))
     }
 
-    /// Reserves a number and the name, makes the room, and joins its maker.
+    /// A new room, ready to be asked for: its number and name are reserved. What it begins with is said
+    /// by the request, else by its maker's defaults, else by the server's, as they are now.
+    pub fn new_room(
+        &self,
+        by: UserId,
+        (name, kind): (RoomName, Kind),
+        asked: RoomDefaults,
+    ) -> Result<Prepared, Rejection> {
+        let own = self.personal.room_defaults(by);
+        let settings = asked.or(own).or(self.settings.rooms).settings();
+        let (room, held) = self.directory.reserve(&name, kind)?;
+        let command = Command::Create { room, name, kind, settings };
+        Ok(Prepared { command, held: vec![held] })
+    }
+
+    /// Makes a room, and joins its maker.
     pub async fn create_room(
         &self,
         from: Author,
-        name: RoomName,
-        kind: Kind,
+        named: (RoomName, Kind),
+        asked: RoomDefaults,
     ) -> Result<(RoomId, Seq), Rejection> {
-        let (room, held) = self.directory.reserve(&name, kind)?;
-        let prepared = Prepared { command: Command::Create { room, name, kind }, held: vec![held] };
+        let prepared = self.new_room(from.id, named, asked)?;
+        let room = prepared.command.room();
         match self.ask(from, prepared).await? {
             Reply::Created { seq } => Ok((room, seq)),
             other => unreachable!("a room that was asked for is created, not {other:?}"),

@@ -40,9 +40,10 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 15] = assets![
+const ASSETS: [Asset; 16] = assets![
     "/" = HTML "index.html",
     "/app.js" = SCRIPT "app.js",
+    "/begin.js" = SCRIPT "begin.js",
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
     "/files.js" = SCRIPT "files.js",

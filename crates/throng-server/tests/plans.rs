@@ -28,13 +28,17 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 /// Statements that may walk through all of a table, by how they begin, and why.
-const WALKS: [(&str, &str); 9] = [
+const WALKS: [(&str, &str); 10] = [
     ("SELECT EXISTS (SELECT 1 FROM users)", "at start: ends at the first row of each"),
     ("SELECT id, address, gone FROM guests", "at start: where guests came from is held in memory"),
     ("SELECT count(*) FROM sqlite_schema", "at start: as many rows as there are tables"),
     ("SELECT user, name, at FROM leaving", "at start: who is named no more is held in memory"),
     ("SELECT user, blocked FROM blocks", "at start: who is blocked is held in memory"),
     ("SELECT user, who FROM writers", "at start: who may write to whom is held in memory"),
+    (
+        "SELECT user, speak, history, slow, delay, keep FROM room_defaults",
+        "as who may write to whom",
+    ),
     ("SELECT room, user, seq, standing FROM members", "at start: rooms are held in memory"),
     ("SELECT id FROM pins ORDER BY id", "at start: rooms are held in memory"),
     ("SELECT id, name, created_at, at, head", "at start: rooms are held in memory"),

@@ -1,5 +1,6 @@
 //! The two forms say the same: any frame survives either, and both ways around.
 
+mod defaults;
 mod held;
 
 use proptest::prelude::*;
@@ -38,9 +39,6 @@ fn request() -> impl Strategy<Value = Request> {
         names().prop_map(|(name, password)| Request::Login(v1::Login { name, password })).boxed(),
         text().prop_map(|token| Request::Authenticate(v1::Authenticate { token })).boxed(),
         Just(Request::Logout(v1::Logout {})).boxed(),
-        (text(), 0..=1)
-            .prop_map(|(name, kind)| Request::CreateRoom(v1::CreateRoom { name, kind }))
-            .boxed(),
         (room, any::<u64>(), text())
             .prop_map(|(room, seq, body)| Request::Edit(v1::Edit { room, seq, body }))
             .boxed(),
@@ -191,6 +189,7 @@ fn about_oneself() -> impl Strategy<Value = Request> {
             .boxed(),
         Just(Request::Contacts(v1::Contacts {})).boxed(),
         (0..=2).prop_map(|writers| Request::SetContacts(v1::SetContacts { writers })).boxed(),
+        defaults::asked().boxed(),
     ])
 }
 
@@ -390,6 +389,7 @@ fn overseen() -> impl Strategy<Value = Outcome> {
     let (room, flag) = (any::<u32>(), any::<bool>());
     Union::new([
         held::outcome().boxed(),
+        defaults::outcome().boxed(),
         (room, prop::collection::vec(text(), 0..4))
             .prop_map(|(room, list)| Outcome::Words(v1::RoomWords { room, list }))
             .boxed(),

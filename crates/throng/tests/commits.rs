@@ -172,7 +172,7 @@ fn leave(room: u32) -> Request {
 }
 
 fn create(name: &str) -> Request {
-    Request::CreateRoom(CreateRoom { name: name.into(), kind: 0 })
+    Request::CreateRoom(CreateRoom { name: name.into(), ..Default::default() })
 }
 
 /// What waits in a room, after all that was decided before.

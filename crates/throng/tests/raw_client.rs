@@ -155,7 +155,7 @@ impl Client {
     /// Makes a room and returns its number.
     pub fn create_room(&mut self, name: &str) -> u32 {
         let name = name.into();
-        match self.ask(Request::CreateRoom(CreateRoom { name, kind: 0 })) {
+        match self.ask(Request::CreateRoom(CreateRoom { name, ..Default::default() })) {
             Ok((Outcome::Joined(joined), _)) => joined.room,
             other => panic!("cannot make a room: {other:?}"),
         }

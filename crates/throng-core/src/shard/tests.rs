@@ -32,7 +32,7 @@ fn create(who: u64, number: u32) -> Request {
     let name = RoomName::parse(&format!("room {number}")).unwrap();
     Request {
         from: user(who),
-        command: Command::Create { room: room(number), name, kind: Kind::Public },
+        command: Command::Create { room: room(number), name, kind: Kind::Public, settings: None },
     }
 }
 

@@ -67,7 +67,8 @@ impl Server {
     /// Somebody who is no client of the simulation makes the rooms.
     pub fn make_room(&mut self, number: u32) {
         let name = RoomName::parse(&format!("room {number}")).expect("a short name");
-        let command = Command::Create { room: room(number), name, kind: Kind::Public };
+        let command =
+            Command::Create { room: room(number), name, kind: Kind::Public, settings: None };
         let request = Request { from: user(1_000), command };
         self.queue.push_back(Asked { connection: 0, re: 0, request });
         self.turn_all(true);

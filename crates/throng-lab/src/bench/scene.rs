@@ -117,7 +117,7 @@ impl Scene {
     ) -> io::Result<Vec<u32>> {
         let requests = links.enumerate().map(|(number, link)| {
             let name = format!("{name} {number}");
-            (link, Request::CreateRoom(v1::CreateRoom { name, kind: 0 }))
+            (link, Request::CreateRoom(v1::CreateRoom { name, ..Default::default() }))
         });
         let answers = self.crowd.ask_all(requests.collect::<Vec<_>>(), WINDOW)?;
         let number = |answer| match answer {

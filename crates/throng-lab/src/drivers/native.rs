@@ -381,7 +381,7 @@ fn request(action: &Action<'_>) -> Request {
             Request::Authenticate(v1::Authenticate { token: token.into() })
         }
         Action::CreateRoom { name } => {
-            Request::CreateRoom(v1::CreateRoom { name: name.into(), kind: 0 })
+            Request::CreateRoom(v1::CreateRoom { name: name.into(), ..Default::default() })
         }
         Action::OpenDirect { user } => {
             Request::OpenDirect(v1::OpenDirect { user, ..v1::OpenDirect::default() })

@@ -1,5 +1,5 @@
-//! What an account has here, for itself to take along: what it is, its rooms, what it said in them, its
-//! files, whom it blocked, what it reported. Written a piece at a time, as fast as it is taken.
+//! What an account has here, for itself to take along: what it is, how its rooms begin, its rooms, what it
+//! said in them, its files, whom it blocked, what it reported. Written a piece at a time, as fast as it is taken.
 //!
 //! Neighbours: REST asks it and sends the pieces; the directory says which rooms and from which place
 //! on, page by page, so that one who is removed meanwhile gets no more of that room. What others said
@@ -93,6 +93,8 @@ impl Drop for Exporting {
 #[serde(rename_all = "snake_case")]
 enum Line {
     Account(v1::User),
+    /// How its rooms begin, where it has said it.
+    RoomDefaults(v1::RoomDefaultsAre),
     Room(v1::Room),
     Message(v1::Event),
     Report(Report),
@@ -166,6 +168,10 @@ impl Export {
         self.at = match std::mem::replace(&mut self.at, At::Ended) {
             At::Account => {
                 self.line(&Line::Account(mapping::user(&self.user)));
+                let defaults = self.app.personal.room_defaults(self.user.id);
+                if !defaults.is_empty() {
+                    self.line(&Line::RoomDefaults(mapping::defaults::are(defaults)));
+                }
                 At::Rooms(0)
             }
             At::Rooms(after) => self.room_above(after),

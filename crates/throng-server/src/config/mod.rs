@@ -11,7 +11,7 @@ mod table;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use throng_core::Limits;
+use throng_core::{Limits, RoomDefaults, Speak, Visibility};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -50,6 +50,9 @@ pub struct Settings {
     pub guests: Guests,
     /// What becomes of the messages of an account that is deleted.
     pub deleted_messages: Fate,
+    /// How rooms begin whose owners say nothing. How long they keep what was said is of the limits, and
+    /// nothing here.
+    pub rooms: RoomDefaults,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -94,6 +97,13 @@ impl Default for Settings {
             sign_up: None,
             guests: Guests::Off,
             deleted_messages: Fate::Kept,
+            rooms: RoomDefaults {
+                speak: Some(Speak::Everyone),
+                history: Some(Visibility::Members),
+                slow_seconds: Some(0),
+                delay_seconds: Some(0),
+                keep_seconds: None,
+            },
             log_format: LogFormat::Text,
             log_level: "info".into(),
             limits: Limits::default(),
@@ -242,8 +252,11 @@ fn argument_value(text: &str) -> Value {
 
 /// Says that a key is not known, and which one was perhaps meant.
 fn unknown(key: &str) -> String {
-    let near = table::keys().map(|known| (distance(key, known), known)).min();
-    match near {
+    // The right word in the wrong table is nearer than any other in the right one.
+    let last = |key: &'_ str| key.rsplit('.').next().map(str::to_owned);
+    let elsewhere = |known: &str| key.contains('.') && last(known) == last(key);
+    let near = |known| if elsewhere(known) { 0 } else { distance(key, known) };
+    match table::keys().map(|known| (near(known), known)).min() {
         Some((distance, known)) if distance <= key.len().div_ceil(3) => {
             format!("there is no setting '{key}'; did you mean '{known}'?")
         }
@@ -266,6 +279,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use throng_core::limits::{DELAY_SECONDS_MAX, SLOW_SECONDS_MAX};
+
     use super::*;
 
     fn refused(text: &str) -> String {
@@ -319,6 +334,33 @@ mod tests {
         assert_eq!(settings("listen = '0.0.0.0:80'\nsign_up = 'open'"), SignUp::Open);
         assert_eq!(settings("sign_up = 'invite'"), SignUp::Invite);
         assert!(refused("sign_up = 'sometimes'").contains("got 'sometimes'"));
+    }
+
+    #[test]
+    fn how_rooms_begin_is_within_what_a_room_may_settle_and_not_a_second_beside_it() {
+        for (key, most) in
+            [("slow_seconds", SLOW_SECONDS_MAX), ("delay_seconds", DELAY_SECONDS_MAX)]
+        {
+            for fine in [0, most - 1, most] {
+                let text = format!("[rooms]\n{key} = {fine}");
+                assert_eq!(Settings::default().merge_toml("throng.toml", &text), Ok(()));
+            }
+            let expected = format!(
+                "cannot use the settings: throng.toml:2: rooms.{key} is a number from 0 to {most}; \
+                 got {}",
+                most + 1
+            );
+            assert_eq!(refused(&format!("[rooms]\n{key} = {}", most + 1)), expected);
+        }
+        let mut settings = Settings::default();
+        settings.merge_toml("throng.toml", "[rooms]\nspeak = 'voiced'\nhistory = 'all'").unwrap();
+        let said = (settings.rooms.speak, settings.rooms.history);
+        assert_eq!(said, (Some(Speak::Voiced), Some(Visibility::All)));
+        assert!(refused("[rooms]\nspeak = 'nobody'").contains("got 'nobody'"));
+        assert!(refused("[rooms]\nhistory = 'none'").contains("got 'none'"));
+        let keep = refused("[rooms]\nkeep_seconds = 60");
+        assert!(keep.contains("there is no setting 'rooms.keep_seconds'"), "{keep}");
+        assert!(keep.contains("did you mean 'limits.keep_seconds'?"), "{keep}");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use throng_core::limits::SETTABLE;
+use throng_core::limits::{DELAY_SECONDS_MAX, SETTABLE, SLOW_SECONDS_MAX};
+use throng_core::{Speak, Visibility};
 
 use super::{Fate, LogFormat, Settings};
 use crate::address::{Cidr, TrustedProxies};
@@ -103,6 +104,7 @@ fn own() -> Vec<Setting> {
     settings.push(search());
     settings.push(compress_history());
     settings.extend(accounts());
+    settings.extend(rooms());
     settings.extend(doors());
     settings.extend(logging());
     settings
@@ -324,6 +326,78 @@ fn accounts() -> Vec<Setting> {
                     "erased" => Fate::Erased,
                     _ => return Err(value.to_string()),
                 };
+                Ok(())
+            },
+        ),
+    ]
+}
+
+/// How rooms begin.
+fn rooms() -> Vec<Setting> {
+    vec![
+        setting(
+            "rooms.speak",
+            "Who may speak in a room whose owner has not said it (`set_room_defaults`, or the request \
+             that makes the room): all, all but visitors, or those with voice. Settled when a room \
+             is made; rooms that are there stay as they are.",
+            "'everyone', 'members' or 'voiced'",
+            |settings| match settings.rooms.speak {
+                None | Some(Speak::Everyone) => "\"everyone\"".into(),
+                Some(Speak::Members) => "\"members\"".into(),
+                Some(Speak::Voiced) => "\"voiced\"".into(),
+            },
+            |settings, value| {
+                settings.rooms.speak = Some(match value.text()? {
+                    "everyone" => Speak::Everyone,
+                    "members" => Speak::Members,
+                    "voiced" => Speak::Voiced,
+                    _ => return Err(value.to_string()),
+                });
+                Ok(())
+            },
+        ),
+        setting(
+            "rooms.history",
+            "Whose its history is: its members', theirs from their joining on, or of all who can see \
+             the room. Settled as above.",
+            "'members', 'joining' or 'all'",
+            |settings| match settings.rooms.history {
+                None | Some(Visibility::Members) => "\"members\"".into(),
+                Some(Visibility::Joining) => "\"joining\"".into(),
+                Some(Visibility::All) => "\"all\"".into(),
+            },
+            |settings, value| {
+                settings.rooms.history = Some(match value.text()? {
+                    "members" => Visibility::Members,
+                    "joining" => Visibility::Joining,
+                    "all" => Visibility::All,
+                    _ => return Err(value.to_string()),
+                });
+                Ok(())
+            },
+        ),
+        setting(
+            "rooms.slow_seconds",
+            "Its slow mode: the least time between two messages of one account, 0 for none. Settled \
+             as above.",
+            &format!("a number from 0 to {SLOW_SECONDS_MAX}"),
+            |settings| settings.rooms.slow_seconds.unwrap_or_default().to_string(),
+            |settings, value| {
+                let seconds = value.number(0, u64::from(SLOW_SECONDS_MAX))?;
+                settings.rooms.slow_seconds = Some(seconds as u32);
+                Ok(())
+            },
+        ),
+        setting(
+            "rooms.delay_seconds",
+            "Its delay before others than those who keep order see a message, 0 for none. Settled as \
+             above. How long a room keeps what was said is `limits.keep_seconds`, which rooms follow \
+             for as long as they settle nothing else.",
+            &format!("a number from 0 to {DELAY_SECONDS_MAX}"),
+            |settings| settings.rooms.delay_seconds.unwrap_or_default().to_string(),
+            |settings, value| {
+                let seconds = value.number(0, u64::from(DELAY_SECONDS_MAX))?;
+                settings.rooms.delay_seconds = Some(seconds as u32);
                 Ok(())
             },
         ),

@@ -1,5 +1,5 @@
-//! Carries out what an account asks about itself: markers, levels, who may write to it; what is
-//! pinned; and searches.
+//! Carries out what an account asks about itself: markers, levels, who may write to it, how the
+//! rooms begin that it makes; what is pinned; and searches.
 //!
 //! Neighbours: `serve.rs` has it done beside the connection's other slow things; `app` does it.
 
@@ -41,6 +41,9 @@ async fn note(
         What::SetLevel { room, level } => app.set_level(user.id, room, level).await,
         What::SetAvatar { file } => app.set_avatar(user.id, file).await,
         What::SetContacts { writers } => app.personal.set_writers(user.id, writers).await,
+        What::SetRoomDefaults { defaults } => {
+            app.personal.set_room_defaults(user.id, defaults).await
+        }
         What::Pins { room, after, limit } => {
             return app.pins(user.id, room, after, limit).await.map(Answer::Page);
         }

@@ -12,7 +12,8 @@ use std::task::Poll;
 use throng_core::rights::Operation;
 use throng_core::session::{Ask as Sort, Identity};
 use throng_core::{
-    Author, Command, Disconnect, Event, Kind, Position, Rejection, RoomId, RoomName, Seq, UserId,
+    Author, Disconnect, Event, Kind, Position, Rejection, RoomDefaults, RoomId, RoomName, Seq,
+    UserId,
 };
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -80,7 +81,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let Ask { id, what } = ask;
         match what {
             What::Command { command, ack } => self.command(id, command, ack, now),
-            What::CreateRoom { name, kind } => self.create(id, name, kind, now),
+            What::CreateRoom { name, kind, settled } => self.create(id, (name, kind), settled, now),
             What::ListRooms { after, limit, mine } => match self.user() {
                 Ok(user) => {
                     Served::Answer(Answer::Rooms(self.app.rooms(user.id, after, limit, mine)))
@@ -94,6 +95,13 @@ impl<P: Protocol + Unpin> Connection<P> {
             }
             What::Contacts => match self.user() {
                 Ok(user) => Served::Answer(Answer::Contacts(self.app.personal.writers(user.id))),
+                Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
+            },
+            What::RoomDefaults => match self.user() {
+                Ok(user) => {
+                    let defaults = self.app.personal.room_defaults(user.id);
+                    Served::Answer(Answer::RoomDefaults(defaults))
+                }
                 Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
             },
             What::Typing { room } => {
@@ -139,12 +147,16 @@ impl<P: Protocol + Unpin> Connection<P> {
         Ok(&identity.user)
     }
 
-    fn create(&mut self, id: u32, name: RoomName, kind: Kind, now: Moment) -> Served {
-        match self.app.directory.reserve(&name, kind) {
-            Ok((room, held)) => {
-                let command = Command::Create { room, name, kind };
-                self.command(id, Prepared { command, held: vec![held] }, Ack::Durable, now)
-            }
+    fn create(
+        &mut self,
+        id: u32,
+        named: (RoomName, Kind),
+        settled: RoomDefaults,
+        now: Moment,
+    ) -> Served {
+        let prepared = self.user().and_then(|by| self.app.new_room(by.id, named, settled));
+        match prepared {
+            Ok(prepared) => self.command(id, prepared, Ack::Durable, now),
             Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
         }
     }
@@ -231,7 +243,8 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::Members { .. }
             | What::Search { .. }
             | What::SetAvatar { .. }
-            | What::SetContacts { .. }) => self.begin_personal(re, what),
+            | What::SetContacts { .. }
+            | What::SetRoomDefaults { .. }) => self.begin_personal(re, what),
             What::Moderate { .. }
             | What::SetRoomAvatar { .. }
             | What::Carry { .. }
@@ -388,6 +401,8 @@ fn needs_quiet(what: &What) -> bool {
         | What::JoinByLink { .. }
         | What::Contacts
         | What::SetContacts { .. }
+        | What::RoomDefaults
+        | What::SetRoomDefaults { .. }
         | What::SetAvatar { .. }
         | What::SetRoomAvatar { .. }
         | What::SetLevel { .. }

@@ -124,7 +124,8 @@ async fn who_goes_away_before_there_is_place_in_the_queue_keeps_neither_name_nor
     let directory = Arc::new(Directory::new(&limits));
     let name = RoomName::parse("Tea").unwrap();
     let (room, held) = directory.reserve(&name, Kind::Public).unwrap();
-    let command = throng_core::Command::Create { room, name: name.clone(), kind: Kind::Public };
+    let (name_, kind) = (name.clone(), Kind::Public);
+    let command = throng_core::Command::Create { room, name: name_, kind, settings: None };
     let request = throng_core::Request { from: author(1), command };
     let held = vec![held, directory.may_join(user(1), None).unwrap()];
     let queued = crate::clock::Clock::system().now();

@@ -1,8 +1,8 @@
 //! What each account keeps for itself: how far it has read in each room, what of a room it wants to
-//! be told of, and who may write to it.
+//! be told of, who may write to it, and how the rooms that it makes begin.
 //!
-//! Neighbours: connections and REST ask through `app`, the sequencer asks who may write to whom. None
-//! of it is of a room's order, and no append of the log is spent on it: markers are gathered in memory
+//! Neighbours: connections and REST ask through `app`, which asks it too when a room is made; the
+//! sequencer asks who may write to whom. None of it is of a room's order, and no append of the log is spent on it: markers are gathered in memory
 //! and written by a thread of their own, at most once a second in one transaction; a crash takes a
 //! marker back by so much. What was set by a person is answered when it is durable.
 
@@ -12,11 +12,11 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use throng_core::{Rejection, RoomId, Seq, UserId};
+use throng_core::{Rejection, RoomDefaults, RoomId, Seq, UserId};
 use tokio::sync::oneshot;
 
 use crate::lifecycle::Fatal;
@@ -81,14 +81,31 @@ impl Kept {
     }
 }
 
+/// What accounts have settled about themselves; those that settled nothing are not in it.
+#[derive(Debug, Default)]
+struct Settled {
+    /// Who may write to whom: those that did not say everyone.
+    writers: HashMap<UserId, Writers>,
+    /// How the rooms begin that they make.
+    rooms: HashMap<UserId, RoomDefaults>,
+}
+
+impl Settled {
+    fn forget(&mut self, gone: UserId) {
+        self.writers.remove(&gone);
+        self.rooms.remove(&gone);
+    }
+}
+
 type Batch = HashMap<(UserId, RoomId), Kept>;
 type Waiter = oneshot::Sender<Result<(), Rejection>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
     kept: Batch,
-    writers: HashMap<UserId, Writers>,
-    /// Guests of whom nothing is kept, but for what is above.
+    /// As it is to be, also where that is nothing.
+    settled: Settled,
+    /// Those of whom nothing is kept, but for what is above.
     forgotten: HashSet<UserId>,
     waiters: Vec<Waiter>,
     /// What the thread is writing: neither above nor in the tables yet.
@@ -100,7 +117,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Taken {
     batch: Arc<Batch>,
-    writers: HashMap<UserId, Writers>,
+    settled: Settled,
     forgotten: HashSet<UserId>,
     waiters: Vec<Waiter>,
     stop: bool,
@@ -111,8 +128,8 @@ struct Taken {
 pub struct Personal {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Those that said who may write to them, and did not say everyone.
-    writers: RwLock<HashMap<UserId, Writers>>,
+    /// What is on disk of it.
+    settled: RwLock<Settled>,
     tables: Mutex<Tables>,
     failed: AtomicBool,
 }
@@ -121,11 +138,11 @@ impl Personal {
     /// Opens the file, or makes it; without one nothing outlives the process.
     pub fn open(path: Option<&Path>) -> Result<Arc<Self>, Trouble> {
         let tables = Tables::open(path)?;
-        let writers = RwLock::new(tables.writers()?);
+        let settled = RwLock::new(tables.settled()?);
         Ok(Arc::new(Self {
             waiting: Mutex::default(),
             changed: Condvar::new(),
-            writers,
+            settled,
             tables: Mutex::new(tables),
             failed: AtomicBool::new(false),
         }))
@@ -146,8 +163,7 @@ impl Personal {
 
     /// Who may write to this account.
     pub fn writers(&self, user: UserId) -> Writers {
-        let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
-        writers.get(&user).copied().unwrap_or_default()
+        self.settled().writers.get(&user).copied().unwrap_or_default()
     }
 
     /// Settles who may write to this account; returns when it is durable.
@@ -156,22 +172,57 @@ impl Personal {
             // Nobody writes to one.
             return Err(Rejection::Forbidden);
         }
-        let written = self.urgently(|waiting| _ = waiting.writers.insert(user, writers));
+        let written = self.urgently(|waiting| _ = waiting.settled.writers.insert(user, writers));
+        written.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    /// How the rooms begin that this account makes.
+    pub fn room_defaults(&self, user: UserId) -> RoomDefaults {
+        self.settled().rooms.get(&user).copied().unwrap_or_default()
+    }
+
+    /// Settles how the rooms begin that this account makes, all of it; returns when it is durable.
+    pub async fn set_room_defaults(
+        &self,
+        user: UserId,
+        defaults: RoomDefaults,
+    ) -> Result<(), Rejection> {
+        if user.is_guest() {
+            // It makes none.
+            return Err(Rejection::Forbidden);
+        }
+        defaults.check()?;
+        let written = self.urgently(|waiting| _ = waiting.settled.rooms.insert(user, defaults));
         written.await.unwrap_or(Err(Rejection::Unavailable))
     }
 
     /// It is on disk, and holds from now on, also if who set it did not wait for the answer.
-    fn know(&self, settled: HashMap<UserId, Writers>) {
-        if settled.is_empty() {
+    fn know(&self, settled: Settled, forgotten: &HashSet<UserId>) {
+        let Settled { writers, rooms } = settled;
+        if writers.is_empty() && rooms.is_empty() && forgotten.is_empty() {
             return;
         }
-        let mut known = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        for (user, writers) in settled {
+        let mut known = self.settled.write().unwrap_or_else(PoisonError::into_inner);
+        for user in forgotten {
+            known.forget(*user);
+        }
+        for (user, writers) in writers {
             match writers {
-                Writers::Everyone => _ = known.remove(&user),
-                _ => _ = known.insert(user, writers),
+                Writers::Everyone => _ = known.writers.remove(&user),
+                _ => _ = known.writers.insert(user, writers),
             }
         }
+        for (user, defaults) in rooms {
+            if defaults.is_empty() {
+                known.rooms.remove(&user);
+            } else {
+                known.rooms.insert(user, defaults);
+            }
+        }
+    }
+
+    fn settled(&self) -> RwLockReadGuard<'_, Settled> {
+        self.settled.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Settles what of a room an account wants to be told of; returns when it is durable.
@@ -228,10 +279,10 @@ impl Personal {
 
     /// Forgets what is kept of one who is gone; returns when that is durable.
     pub async fn forget(&self, gone: UserId) -> Result<(), Rejection> {
-        self.writers.write().unwrap_or_else(PoisonError::into_inner).remove(&gone);
+        self.settled.write().unwrap_or_else(PoisonError::into_inner).forget(gone);
         let written = self.urgently(|waiting| {
             waiting.kept.retain(|(user, _), _| *user != gone);
-            waiting.writers.remove(&gone);
+            waiting.settled.forget(gone);
             waiting.forgotten.insert(gone);
         });
         written.await.unwrap_or(Err(Rejection::Unavailable))
@@ -256,11 +307,11 @@ impl Personal {
 
     fn run(&self, fatal: &Fatal) {
         loop {
-            let Taken { batch, writers, forgotten, waiters, stop } = self.take();
-            let written = self.tables().write(&batch, &writers, &forgotten);
+            let Taken { batch, settled, forgotten, waiters, stop } = self.take();
+            let written = self.tables().write(&batch, &settled, &forgotten);
             let answer = match &written {
                 Ok(()) => {
-                    self.know(writers);
+                    self.know(settled, &forgotten);
                     Ok(())
                 }
                 Err(Trouble::SyncFailed(cause)) => {
@@ -294,7 +345,7 @@ impl Personal {
         waiting.writing = Arc::clone(&batch);
         Taken {
             batch,
-            writers: std::mem::take(&mut waiting.writers),
+            settled: std::mem::take(&mut waiting.settled),
             forgotten: std::mem::take(&mut waiting.forgotten),
             waiters: std::mem::take(&mut waiting.waiters),
             stop: waiting.stop,
@@ -325,6 +376,8 @@ impl Personal {
 
 #[cfg(test)]
 mod tests {
+    use throng_core::{Speak, Visibility};
+
     use super::*;
 
     fn user(number: u64) -> UserId {
@@ -339,6 +392,51 @@ mod tests {
         Marker { seq: Seq(seq), n: seq - 2 }
     }
 
+    fn slow(seconds: u32) -> RoomDefaults {
+        RoomDefaults { slow_seconds: Some(seconds), ..RoomDefaults::default() }
+    }
+
+    const ALL: RoomDefaults = RoomDefaults {
+        speak: Some(Speak::Voiced),
+        history: Some(Visibility::Joining),
+        slow_seconds: Some(0),
+        delay_seconds: Some(300),
+        keep_seconds: Some(60),
+    };
+
+    #[tokio::test]
+    async fn what_one_settled_is_gone_with_it_also_while_it_is_being_written() {
+        let personal = Personal::open(None).unwrap();
+        let asked = |waiting: &mut Waiting| {
+            waiting.settled.rooms.insert(user(2), slow(5));
+            waiting.settled.writers.insert(user(2), Writers::Nobody);
+        };
+        drop(personal.urgently(asked));
+        let Taken { batch, settled, .. } = personal.take();
+        drop(personal.forget(user(2)));
+        personal.tables().write(&batch, &settled, &HashSet::new()).unwrap();
+        personal.know(settled, &HashSet::new());
+        assert_eq!(personal.room_defaults(user(2)), slow(5), "on disk before it is forgotten");
+        let thread = personal.start(fatal()).unwrap();
+        personal.forget(user(2)).await.unwrap();
+        assert_eq!(personal.room_defaults(user(2)), RoomDefaults::default());
+        assert_eq!(personal.writers(user(2)), Writers::Everyone);
+        let kept = personal.tables().settled().unwrap();
+        assert!(kept.rooms.is_empty() && kept.writers.is_empty(), "{kept:?}");
+        personal.stop();
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_guest_has_no_defaults_and_no_default_is_beyond_what_a_room_may_settle() {
+        let personal = Personal::open(None).unwrap();
+        let guest = UserId::new(1 << 40).unwrap();
+        let refused = personal.set_room_defaults(guest, slow(5)).await;
+        assert_eq!(refused, Err(Rejection::Forbidden));
+        let refused = personal.set_room_defaults(user(1), slow(21_601)).await;
+        assert_eq!(refused, Err(Rejection::BadArgument));
+    }
+
     fn fatal() -> Fatal {
         Fatal::new(|code, why| panic!("ended with {code}: {why}"))
     }
@@ -350,7 +448,7 @@ mod tests {
         assert_eq!([mark(5), mark(5), mark(4), mark(7)], [true, false, false, true]);
         let Taken { batch, .. } = personal.take();
         assert!(!mark(7), "while it is being written");
-        personal.tables().write(&batch, &HashMap::new(), &HashSet::new()).unwrap();
+        personal.tables().write(&batch, &Settled::default(), &HashSet::new()).unwrap();
         personal.written(&batch, &Ok(()));
         assert_eq!([mark(6), mark(7), mark(9)], [false, false, true]);
         assert_eq!(personal.kept(user(1), room(1)).unwrap().read, Some(marker(9)));
@@ -384,7 +482,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_set_holds_also_for_one_who_did_not_wait_for_the_answer() {
         let personal = Personal::open(None).unwrap();
-        let nobody = |waiting: &mut Waiting| _ = waiting.writers.insert(user(2), Writers::Nobody);
+        let nobody = |waiting: &mut Waiting| {
+            _ = waiting.settled.writers.insert(user(2), Writers::Nobody);
+        };
         drop(personal.urgently(nobody));
         let thread = personal.start(fatal()).unwrap();
         // Taken with it or after it; when this is answered, both are written.
@@ -408,7 +508,7 @@ mod tests {
             let forgotten = personal.forget(guest);
             let written = async {
                 // The one batch was on its way when it was asked; the other is taken after it.
-                personal.tables().write(&batch, &HashMap::new(), &HashSet::new()).unwrap();
+                personal.tables().write(&batch, &Settled::default(), &HashSet::new()).unwrap();
                 personal.written(&batch, &Ok(()));
                 let thread = personal.start(fatal()).unwrap();
                 personal.stop();
@@ -433,11 +533,20 @@ mod tests {
             personal.set_writers(user(2), Writers::Shared).await.unwrap();
             personal.set_writers(user(3), Writers::Nobody).await.unwrap();
             personal.set_writers(user(3), Writers::Everyone).await.unwrap();
+            personal.set_room_defaults(user(2), slow(30)).await.unwrap();
+            personal.set_room_defaults(user(3), slow(40)).await.unwrap();
+            personal.set_room_defaults(user(3), RoomDefaults::default()).await.unwrap();
+            personal.set_room_defaults(user(4), ALL).await.unwrap();
+            personal.set_room_defaults(user(5), slow(50)).await.unwrap();
+            personal.forget(user(5)).await.unwrap();
             personal.mark(user(1), room(1), marker(5)).unwrap();
             personal.stop();
             thread.join().unwrap();
         }
         let personal = Personal::open(Some(&path)).unwrap();
+        let rooms = [1, 2, 3, 4, 5].map(|number| personal.room_defaults(user(number)));
+        let none = RoomDefaults::default();
+        assert_eq!(rooms, [none, slow(30), none, ALL, none]);
         let kept = Kept { read: Some(marker(5)), level: Some(Level::Mentions) };
         assert_eq!(personal.kept(user(1), room(1)).unwrap(), kept);
         let writers = [1, 2, 3].map(|number| personal.writers(user(number)));

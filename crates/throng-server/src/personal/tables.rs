@@ -5,27 +5,76 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use throng_core::{RoomId, Seq, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use throng_core::{RoomDefaults, RoomId, Seq, Speak, UserId, Visibility};
 
-use super::{Batch, Kept, Level, Marker, Writers};
+use super::{Batch, Kept, Level, Marker, Settled, Writers};
 use crate::sqlite::{self, Kind, Trouble};
 
 const KIND: Kind = Kind {
     what: "file of notes",
     application_id: 0x5468_7250, // "ThrP"
-    version: 1,
+    version: 2,
     page_size: 4 * 1024,
     cache_kib: 4 * 1024,
     schema: "CREATE TABLE rooms (
                  user INTEGER NOT NULL, room INTEGER NOT NULL, seq INTEGER NOT NULL DEFAULT 0,
                  n INTEGER NOT NULL DEFAULT 0, level INTEGER,
                  PRIMARY KEY (user, room)) WITHOUT ROWID;
-             CREATE TABLE writers (user INTEGER PRIMARY KEY, who INTEGER NOT NULL)",
-    steps: &[],
+             CREATE TABLE writers (user INTEGER PRIMARY KEY, who INTEGER NOT NULL);
+             CREATE TABLE room_defaults (
+                 user INTEGER PRIMARY KEY, speak INTEGER, history INTEGER, slow INTEGER,
+                 delay INTEGER, keep INTEGER)",
+    steps: &[
+        // 2: how the rooms begin that somebody makes.
+        "CREATE TABLE IF NOT EXISTS room_defaults (
+             user INTEGER PRIMARY KEY, speak INTEGER, history INTEGER, slow INTEGER,
+             delay INTEGER, keep INTEGER)",
+    ],
     exclusive: true,
     shrinks: false,
 };
+
+/// As they are numbered on disk.
+const SPEAK: [Speak; 3] = [Speak::Everyone, Speak::Members, Speak::Voiced];
+const HISTORY: [Visibility; 3] = [Visibility::Members, Visibility::Joining, Visibility::All];
+
+fn unknown() -> Trouble {
+    Trouble::Corrupt("personal.db says what this build does not know".into())
+}
+
+fn one_of<T: Copy>(all: &[T], number: Option<u8>) -> Result<Option<T>, Trouble> {
+    let known = |number: u8| all.get(usize::from(number)).copied().ok_or_else(unknown);
+    number.map(known).transpose()
+}
+
+fn number_of<T: PartialEq + Copy>(all: &[T], said: Option<T>) -> Option<u8> {
+    all.iter().position(|one| said == Some(*one)).map(|number| number as u8)
+}
+
+/// How the rooms begin that an account makes; who says nothing has no row.
+fn begin_so(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    defaults: &RoomDefaults,
+) -> Result<(), Trouble> {
+    if defaults.is_empty() {
+        let delete = "DELETE FROM room_defaults WHERE user = ?1";
+        transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
+        return Ok(());
+    }
+    let upsert = "INSERT OR REPLACE INTO room_defaults VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let row = params![
+        user.get() as i64,
+        number_of(&SPEAK, defaults.speak),
+        number_of(&HISTORY, defaults.history),
+        defaults.slow_seconds,
+        defaults.delay_seconds,
+        defaults.keep_seconds,
+    ];
+    transaction.prepare_cached(upsert)?.execute(row)?;
+    Ok(())
+}
 
 /// An open file.
 #[derive(Debug)]
@@ -42,8 +91,12 @@ impl Tables {
         Ok(Self(connection))
     }
 
-    /// Who may write to those that did not say everyone.
-    pub fn writers(&self) -> Result<HashMap<UserId, Writers>, Trouble> {
+    /// What accounts have settled.
+    pub fn settled(&self) -> Result<Settled, Trouble> {
+        Ok(Settled { writers: self.writers()?, rooms: self.room_defaults()? })
+    }
+
+    fn writers(&self) -> Result<HashMap<UserId, Writers>, Trouble> {
         let mut statement = self.0.prepare("SELECT user, who FROM writers ORDER BY user")?;
         let mut rows = statement.query([])?;
         let mut writers = HashMap::new();
@@ -52,11 +105,30 @@ impl Tables {
             let who = [Writers::Everyone, Writers::Shared, Writers::Nobody]
                 .get(usize::from(row.get::<_, u8>(1)?))
                 .copied();
-            let corrupt =
-                || Trouble::Corrupt("personal.db says what this build does not know".into());
-            writers.insert(UserId::new(user).ok_or_else(corrupt)?, who.ok_or_else(corrupt)?);
+            writers.insert(UserId::new(user).ok_or_else(unknown)?, who.ok_or_else(unknown)?);
         }
         Ok(writers)
+    }
+
+    fn room_defaults(&self) -> Result<HashMap<UserId, RoomDefaults>, Trouble> {
+        let select = "SELECT user, speak, history, slow, delay, keep FROM room_defaults
+                      ORDER BY user";
+        let mut statement = self.0.prepare(select)?;
+        let mut rows = statement.query([])?;
+        let mut defaults = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let user = UserId::new(row.get::<_, i64>(0)? as u64).ok_or_else(unknown)?;
+            let said = RoomDefaults {
+                speak: one_of(&SPEAK, row.get(1)?)?,
+                history: one_of(&HISTORY, row.get(2)?)?,
+                slow_seconds: row.get(3)?,
+                delay_seconds: row.get(4)?,
+                keep_seconds: row.get(5)?,
+            };
+            said.check().map_err(|_| unknown())?;
+            defaults.insert(user, said);
+        }
+        Ok(defaults)
     }
 
     /// What is kept of an account in a room.
@@ -79,10 +151,11 @@ impl Tables {
     pub fn write(
         &mut self,
         batch: &Batch,
-        writers: &HashMap<UserId, Writers>,
+        settled: &Settled,
         forgotten: &HashSet<UserId>,
     ) -> Result<(), Trouble> {
-        if batch.is_empty() && writers.is_empty() && forgotten.is_empty() {
+        let Settled { writers, rooms } = settled;
+        if batch.is_empty() && writers.is_empty() && rooms.is_empty() && forgotten.is_empty() {
             return Ok(());
         }
         let transaction = self.0.transaction()?;
@@ -90,6 +163,8 @@ impl Tables {
             let delete = "DELETE FROM rooms WHERE user = ?1";
             transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
             let delete = "DELETE FROM writers WHERE user = ?1";
+            transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
+            let delete = "DELETE FROM room_defaults WHERE user = ?1";
             transaction.prepare_cached(delete)?.execute([user.get() as i64])?;
         }
         for ((user, room), kept) in batch {
@@ -105,6 +180,9 @@ impl Tables {
             let upsert = "INSERT OR REPLACE INTO writers VALUES (?1, ?2)";
             let row = params![user.get() as i64, *who as u8];
             transaction.prepare_cached(upsert)?.execute(row)?;
+        }
+        for (user, defaults) in rooms {
+            begin_so(&transaction, *user, defaults)?;
         }
         transaction.commit()?;
         // At once: nobody waits for this file, and it stays small.

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use throng_core::{
-    Act, Author, Command, Disconnect, FileId, Kind, Position, Rejection, RoomId, RoomName, Seq,
-    Timestamp, Words,
+    Act, Author, Command, Disconnect, FileId, Kind, Position, Rejection, RoomDefaults, RoomId,
+    RoomName, Seq, Timestamp, Words,
 };
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
@@ -128,6 +128,8 @@ pub enum What {
         name: RoomName,
         /// For whom it is.
         kind: Kind,
+        /// What it is to begin with, whatever the defaults are; checked.
+        settled: RoomDefaults,
     },
     /// Do something to somebody, who is to be found first; then it is a command like others.
     Moderate {
@@ -161,6 +163,13 @@ pub enum What {
     SetContacts {
         /// Who.
         writers: Writers,
+    },
+    /// How the rooms begin that the asker makes.
+    RoomDefaults,
+    /// Settle how the rooms begin that the asker makes.
+    SetRoomDefaults {
+        /// How.
+        defaults: RoomDefaults,
     },
     /// The asker has read up to a message.
     Read {
@@ -402,6 +411,8 @@ pub enum Answer {
     Unread(Unreads),
     /// Who may write to the asker.
     Contacts(Writers),
+    /// How the rooms begin that the asker makes.
+    RoomDefaults(RoomDefaults),
     /// Done.
     Done,
     /// Still here.

@@ -14,6 +14,7 @@ mod avatars;
 mod blocked;
 mod body;
 mod caller;
+mod defaults;
 mod direct;
 mod export;
 mod file;
@@ -109,6 +110,7 @@ fn api() -> Router<Arc<App>> {
         .route("/unread", get(reading::unread))
         .route("/direct-rooms", post(direct::open))
         .route("/contacts", get(direct::contacts).put(direct::set_contacts))
+        .route("/room-defaults", get(defaults::show).put(defaults::set))
         .route("/rooms/{room}/pins/{seq}", put(pins::pin).delete(pins::unpin))
         .route("/rooms/{room}/join", post(membership::join))
         .route("/rooms/{room}/leave", post(membership::leave))

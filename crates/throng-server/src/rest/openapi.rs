@@ -237,6 +237,21 @@ mod tests {
             ("/SetRoom/properties/topic/maxLength", limits::TOPIC_LEN_MAX as u64),
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
             ("/SetRoom/properties/delay_seconds/maximum", u64::from(limits::DELAY_SECONDS_MAX)),
+            ("/CreateRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
+            ("/CreateRoom/properties/delay_seconds/maximum", u64::from(limits::DELAY_SECONDS_MAX)),
+            ("/CreateRoom/properties/keep_seconds/maximum", u64::from(limits::KEEP_SECONDS_MAX)),
+            (
+                "/SetRoomDefaults/properties/slow_seconds/maximum",
+                u64::from(limits::SLOW_SECONDS_MAX),
+            ),
+            (
+                "/SetRoomDefaults/properties/delay_seconds/maximum",
+                u64::from(limits::DELAY_SECONDS_MAX),
+            ),
+            (
+                "/SetRoomDefaults/properties/keep_seconds/maximum",
+                u64::from(limits::KEEP_SECONDS_MAX),
+            ),
             ("/HeldPosts/properties/posts/maxItems", PAGE_MAX as u64),
             ("/Unheld/properties/seq/maximum", id::SEQ_MAX),
             ("/SetRoom/properties/keep_seconds/maximum", u64::from(limits::KEEP_SECONDS_MAX)),

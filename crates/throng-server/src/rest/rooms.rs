@@ -1,5 +1,6 @@
 //! `GET /api/v1/rooms?after=&limit=&mine=` → `rooms`: a page of the server's rooms by number.
-//! `POST /api/v1/rooms` `{"name":…,"kind":…}` → 201 `joined`: makes a room and joins it.
+//! `POST /api/v1/rooms` `{"name":…,"kind":…}` → 201 `joined`: makes a room and joins it; what else it is to
+//! begin with may be said too.
 
 use std::sync::Arc;
 
@@ -37,11 +38,11 @@ pub async fn list(
 pub async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Asked(v1::CreateRoom { name, kind }): Asked<v1::CreateRoom>,
+    Asked(asked): Asked<v1::CreateRoom>,
 ) -> Result<(StatusCode, Answer<v1::Joined>), Refusal> {
-    let name = RoomName::parse(&name)?;
-    let kind = mapping::kind_of(kind)?;
-    let (room, seq) = app.create_room(caller.user, name, kind).await?;
+    let named = (RoomName::parse(&asked.name)?, mapping::kind_of(asked.kind)?);
+    let settled = mapping::defaults::settled(&asked)?;
+    let (room, seq) = app.create_room(caller.user, named, settled).await?;
     let position = Position { epoch: app.epoch, seq };
     let joined = v1::Joined {
         room: room.get(),

@@ -126,7 +126,11 @@ impl Asker {
 
     fn new_room(&mut self, kind: v1::RoomKind) -> u32 {
         let name = self.name(12);
-        match self.client.ask(Request::CreateRoom(v1::CreateRoom { name, kind: kind as i32 })) {
+        match self.client.ask(Request::CreateRoom(v1::CreateRoom {
+            name,
+            kind: kind as i32,
+            ..Default::default()
+        })) {
             Outcome::Joined(joined) => joined.room,
             other => panic!("{other:?}"),
         }

@@ -342,7 +342,10 @@ impl Client {
     }
 
     pub fn create(&mut self, name: &str) -> u32 {
-        match self.ask(Request::CreateRoom(v1::CreateRoom { name: name.to_owned(), kind: 0 })) {
+        match self.ask(Request::CreateRoom(v1::CreateRoom {
+            name: name.to_owned(),
+            ..Default::default()
+        })) {
             Outcome::Joined(joined) => joined.room,
             other => panic!("{other:?} is no new room"),
         }

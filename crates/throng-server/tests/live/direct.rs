@@ -70,7 +70,8 @@ fn two_find_the_same_room_and_the_other_is_told_and_a_third_sees_nothing_of_it()
     }
     assert_eq!(refused(&ada.ask(Request::Leave(v1::Leave { room: made.room }))), 210);
     let kind = RoomKind::Direct as i32;
-    let make = Request::CreateRoom(v1::CreateRoom { name: "mine".into(), kind });
+    let make =
+        Request::CreateRoom(v1::CreateRoom { name: "mine".into(), kind, ..Default::default() });
     assert_eq!(refused(&ada.ask(make)), 108, "it is opened, with somebody");
     let myself = Request::OpenDirect(v1::OpenDirect { user: ada.user, name: String::new() });
     assert_eq!(refused(&ada.ask(myself)), 108);
@@ -110,7 +111,7 @@ fn an_account_has_so_many_direct_rooms_beside_its_others() {
     assert!(opened(ada.ask(open(&others[0]))).already, "one that is there is found");
     let kept = ada.create("one");
     ada.create("two");
-    let three = Request::CreateRoom(v1::CreateRoom { name: "three".into(), kind: 0 });
+    let three = Request::CreateRoom(v1::CreateRoom { name: "three".into(), ..Default::default() });
     assert_eq!(refused(&ada.ask(three)), 208);
     assert!(kept > first);
 }

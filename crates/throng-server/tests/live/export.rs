@@ -72,6 +72,8 @@ fn an_export_has_what_the_account_said_and_keeps_and_nothing_of_others() {
     let block = v1::Block { user: ben.user, ..v1::Block::default() };
     assert!(matches!(ada.ask(Request::Block(block)), Outcome::Done(_)));
     assert!(matches!(ada.ask(Request::Leave(v1::Leave { room: left })), Outcome::Left(_)));
+    let begin = v1::SetRoomDefaults { slow_seconds: Some(30), ..v1::SetRoomDefaults::default() };
+    assert!(matches!(ada.ask(Request::SetRoomDefaults(begin)), Outcome::Done(_)));
     let (status, head, body) = export(&server, &ada.token);
     assert_eq!(status, 200);
     assert!(head.contains("attachment") && head.contains("nosniff"), "{head}");
@@ -79,6 +81,7 @@ fn an_export_has_what_the_account_said_and_keeps_and_nothing_of_others() {
     let of =
         |kind: &str| -> Vec<&Value> { lines.iter().filter_map(|line| line.get(kind)).collect() };
     assert_eq!(of("account")[0]["name"], "ada");
+    assert_eq!(of("room_defaults"), [&serde_json::json!({"slow_seconds": 30})]);
     let rooms: Vec<&Value> = of("room").iter().map(|room| &room["name"]).collect();
     assert_eq!(rooms, ["tea"]);
     let bodies: Vec<&str> =
@@ -93,6 +96,7 @@ fn an_export_has_what_the_account_said_and_keeps_and_nothing_of_others() {
     }
     let (_, _, bens) = export(&server, &ben.token);
     assert!(bens.contains("secret of ben") && !bens.contains("number 1"));
+    assert!(!bens.contains("room_defaults"), "he has said nothing of it");
     // One who is put out has nothing of that room any more.
     applied(ada.ask(moderate(tea, Act::Kick, ben.user)));
     let (_, _, bens) = export(&server, &ben.token);

@@ -61,7 +61,7 @@ fn denied(name: &str) -> (Option<Request>, String) {
     let password = || "correct horse".to_owned();
     let (request, body) = match name {
         "create_room" => {
-            let make = v1::CreateRoom { name: "tea".into(), kind: 0 };
+            let make = v1::CreateRoom { name: "tea".into(), ..Default::default() };
             (Request::CreateRoom(make), r#"{"name":"tea"}"#)
         }
         "open_direct" => {
@@ -72,6 +72,10 @@ fn denied(name: &str) -> (Option<Request>, String) {
             let writers = v1::Writers::Nobody as i32;
             let asked = v1::SetContacts { writers };
             (Request::SetContacts(asked), r#"{"writers":"nobody"}"#)
+        }
+        "set_room_defaults" => {
+            let asked = v1::SetRoomDefaults { slow_seconds: Some(5), ..Default::default() };
+            (Request::SetRoomDefaults(asked), r#"{"slow_seconds":5}"#)
         }
         "block" => {
             let whom = v1::Block { user: 0, name: "host".into() };
@@ -105,7 +109,7 @@ fn what_the_table_denies_to_a_guest_is_refused_by_every_protocol_and_not_to_an_a
     let rows: Vec<Vec<&str>> = rows
         .map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
         .collect();
-    assert_eq!(rows.len(), 8, "{rows:?}");
+    assert_eq!(rows.len(), 9, "{rows:?}");
     let mut member = server.join_in(Speak::Json, "member");
     for row in &rows {
         let (request, body) = denied(row[1]);
@@ -258,7 +262,8 @@ fn a_private_room_is_not_there_for_a_guest_of_an_address_that_was_banned_from_it
     let server = server();
     let mut host = server.join_in(Speak::Json, "host");
     let kind = v1::RoomKind::Private as i32;
-    let make = Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind });
+    let make =
+        Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind, ..Default::default() });
     let Outcome::Joined(v1::Joined { room, .. }) = host.ask(make) else { panic!() };
     let gus = guest(&server, Speak::Json, "gus");
     applied(host.ask(moderate(room, Act::Ban, gus.user)));

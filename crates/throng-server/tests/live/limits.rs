@@ -231,7 +231,7 @@ fn nobody_asks_for_more_than_to_come_in_before_it_has() {
             Request::Subscribe(v1::Subscribe { room: 1, from: None }),
             Request::History(v1::History { room: 1, ..v1::History::default() }),
             Request::ListRooms(v1::ListRooms::default()),
-            Request::CreateRoom(v1::CreateRoom { name: "x".into(), kind: 0 }),
+            Request::CreateRoom(v1::CreateRoom { name: "x".into(), ..Default::default() }),
             Request::Logout(v1::Logout {}),
         ] {
             assert_eq!(refused(&client.ask(request)), 200);

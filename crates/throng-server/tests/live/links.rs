@@ -27,7 +27,11 @@ fn by(link: &str) -> Request {
 
 fn den(client: &mut Client) -> u32 {
     let kind = RoomKind::Private as i32;
-    match client.ask(Request::CreateRoom(v1::CreateRoom { name: "den".to_owned(), kind })) {
+    match client.ask(Request::CreateRoom(v1::CreateRoom {
+        name: "den".to_owned(),
+        kind,
+        ..Default::default()
+    })) {
         Outcome::Joined(joined) => joined.room,
         other => panic!("{other:?}"),
     }

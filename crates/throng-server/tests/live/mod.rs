@@ -5,6 +5,7 @@ mod accounts;
 mod bombs;
 mod bounds;
 mod client;
+mod defaults;
 mod delivery;
 mod descriptors;
 mod direct;

@@ -142,7 +142,11 @@ fn a_private_room_is_for_those_who_were_invited() {
     let mut host = server.join_in(Speak::Json, "host");
     let mut guest = server.join_in(Speak::Protobuf, "guest");
     let kind = v1::RoomKind::Private as i32;
-    let made = host.ask(Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind }));
+    let made = host.ask(Request::CreateRoom(v1::CreateRoom {
+        name: "den".into(),
+        kind,
+        ..Default::default()
+    }));
     let Outcome::Joined(v1::Joined { room, .. }) = made else { panic!("{made:?}") };
     let list = |client: &mut Client| match client.ask(Request::ListRooms(v1::ListRooms::default()))
     {

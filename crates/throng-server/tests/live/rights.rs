@@ -468,7 +468,8 @@ fn every_protocol_answers_every_operation_of_everybody_as_the_table_says() {
     let mut cells = 0;
     for kind in [Kind::Public, Kind::Private] {
         let number = i32::from(kind == Kind::Private);
-        let make = v1::CreateRoom { name: format!("room {number}"), kind: number };
+        let make =
+            v1::CreateRoom { name: format!("room {number}"), kind: number, ..Default::default() };
         let Outcome::Joined(v1::Joined { room, .. }) = people[0].ask(Request::CreateRoom(make))
         else {
             panic!("no room")
@@ -572,8 +573,8 @@ pub fn about(room: u32, user: u64) -> Vec<Asked> {
 fn a_room_that_one_may_not_see_and_one_that_is_not_there_look_the_same_by_every_way_of_asking() {
     let server = server();
     let mut host = server.join_in(Speak::Json, "host");
-    let kind = v1::RoomKind::Private as i32;
-    let make = Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind });
+    let (name, kind) = ("den".to_owned(), v1::RoomKind::Private as i32);
+    let make = Request::CreateRoom(v1::CreateRoom { name, kind, ..Default::default() });
     let Outcome::Joined(v1::Joined { room: hidden, .. }) = host.ask(make) else { panic!() };
     host.post(hidden, "secret");
     let mut stranger = Person::new(&server, "stranger", 0);

@@ -96,7 +96,8 @@ fn what_is_hidden_and_what_is_not_there_take_the_same_time() {
     let server = server();
     let mut host = server.join_in(Speak::Json, "host");
     let kind = v1::RoomKind::Private as i32;
-    let make = Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind });
+    let make =
+        Request::CreateRoom(v1::CreateRoom { name: "den".into(), kind, ..Default::default() });
     let Outcome::Joined(v1::Joined { room: hidden, .. }) = host.ask(make) else { panic!() };
     for _ in 0..100 {
         host.post(hidden, "secret");

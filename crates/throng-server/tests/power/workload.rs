@@ -493,8 +493,9 @@ fn create(shard: u32, chance: &mut SmallRng) -> Request {
     let room = RoomId::new(if number == 0 { SHARDS } else { number }).unwrap();
     let name = RoomName::parse(&format!("room {room}")).unwrap();
     let kind = if chance.random_ratio(1, 8) { Kind::Private } else { Kind::Public };
-    let from = author(chance.random_range(1..=USERS));
-    Request { from, command: Command::Create { room, name, kind } }
+    let settings = chance.random_ratio(1, 2).then(|| Box::new(settings(chance)));
+    let command = Command::Create { room, name, kind, settings };
+    Request { from: author(chance.random_range(1..=USERS)), command }
 }
 
 /// What some clients ask of one shard at the same time.
@@ -595,6 +596,5 @@ fn settings(chance: &mut SmallRng) -> Settings {
     let word = format!("word{}*", chance.random_range(0..9));
     let words = chance.random_bool(0.3).then(|| Words::parse(vec![word]).unwrap());
     let avatar = chance.random_bool(0.3).then(|| Avatar(Some(FileHash([chance.random(); 32]))));
-    let (topic, history) = (Some(topic), Some(history));
-    Settings { topic, history, words, avatar, ..Settings::default() }
+    Settings { topic: Some(topic), history: Some(history), words, avatar, ..Settings::default() }
 }

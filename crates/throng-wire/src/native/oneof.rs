@@ -94,7 +94,8 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     reset_password => ResetPassword, invite_people => InvitePeople,
     end_invitations => EndInvitations, delete_account => DeleteAccount,
     enter_as_guest => EnterAsGuest, set_avatar => SetAvatar, set_room_avatar => SetRoomAvatar,
-    search => Search, list_held => ListHeld, settle_held => SettleHeld
+    search => Search, list_held => ListHeld, settle_held => SettleHeld,
+    room_defaults => RoomDefaults, set_room_defaults => SetRoomDefaults
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
@@ -111,7 +112,8 @@ oneof!(Reply [re] outcome: reply::Outcome [
     contacts => Contacts, unread => Unread, members => Members,
     room_link => RoomLink, room_links => RoomLinks,
     sessions => Sessions, invitation => Invitation, found => Found,
-    held => Held, held_posts => HeldPosts, unheld => Unheld
+    held => Held, held_posts => HeldPosts, unheld => Unheld,
+    room_defaults => RoomDefaults
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

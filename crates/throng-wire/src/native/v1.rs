@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59, 80, 81")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -123,6 +123,10 @@ pub mod client_frame {
         ListHeld(super::ListHeld),
         #[prost(message, tag = "59")]
         SettleHeld(super::SettleHeld),
+        #[prost(message, tag = "80")]
+        RoomDefaults(super::RoomDefaults),
+        #[prost(message, tag = "81")]
+        SetRoomDefaults(super::SetRoomDefaults),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -263,7 +267,8 @@ pub struct InvitePeople {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndInvitations {
 }
-/// Make a room and join it, as its owner. Replied with `joined`.
+/// Make a room and join it, as its owner. What is left out of its settings is as the asker's defaults
+/// are, else as the server's. Replied with `joined`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -275,6 +280,24 @@ pub struct CreateRoom {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::room_kind")]
     pub kind: i32,
+    /// As in `SetRoom`, each of them.
+    #[prost(enumeration = "Speak", tag = "80")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    #[prost(enumeration = "HistoryFor", tag = "81")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
+    #[prost(uint32, optional, tag = "82")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "83")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "84")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
 }
 /// A page of the server's rooms by number. Replied with `rooms`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -703,6 +726,37 @@ pub struct SetContacts {
     #[serde(with = "crate::native::names::writers")]
     pub writers: i32,
 }
+/// How the rooms that the asker makes begin. Replied with `room_defaults`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoomDefaults {
+}
+/// Settle that, all of it: what is left out is as the server says. No room that is there is changed by it.
+/// Replied with `done`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRoomDefaults {
+    /// As in `SetRoom`, each of them.
+    #[prost(enumeration = "Speak", tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    #[prost(enumeration = "HistoryFor", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
+    #[prost(uint32, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
+}
 /// The asker has read up to this message; what was read before stays so. Replied with `done`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -965,7 +1019,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45, 55, 56, 57")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45, 55, 56, 57, 80")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -1026,6 +1080,8 @@ pub mod reply {
         HeldPosts(super::HeldPosts),
         #[prost(message, tag = "57")]
         Unheld(super::Unheld),
+        #[prost(message, tag = "80")]
+        RoomDefaults(super::RoomDefaultsAre),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1901,6 +1957,29 @@ pub struct ContactsAre {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::writers")]
     pub writers: i32,
+}
+/// What is not there is as the server says.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoomDefaultsAre {
+    #[prost(enumeration = "Speak", tag = "1")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::speak")]
+    pub speak: i32,
+    #[prost(enumeration = "HistoryFor", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::history_for")]
+    pub history: i32,
+    #[prost(uint32, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_seconds: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -17,7 +17,14 @@ const SEEDS: [&[u8]; 6] = [
 fn has_names(request: Option<&Request>) -> bool {
     match request {
         Some(Request::Post(post)) => Ack::try_from(post.ack).is_ok(),
-        Some(Request::CreateRoom(room)) => RoomKind::try_from(room.kind).is_ok(),
+        Some(Request::CreateRoom(room)) => {
+            let begins = Speak::try_from(room.speak).is_ok();
+            let begins = begins && HistoryFor::try_from(room.history).is_ok();
+            begins && RoomKind::try_from(room.kind).is_ok()
+        }
+        Some(Request::SetRoomDefaults(set)) => {
+            Speak::try_from(set.speak).is_ok() && HistoryFor::try_from(set.history).is_ok()
+        }
         Some(Request::Moderate(moderate)) => {
             Act::try_from(moderate.act).is_ok() && Role::try_from(moderate.role).is_ok()
         }

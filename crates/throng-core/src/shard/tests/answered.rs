@@ -161,7 +161,7 @@ fn a_turn_of_pins_that_is_not_committed_leaves_them_as_they_were() {
 fn nothing_is_looked_up_for_one_who_may_not_know_of_the_room() {
     let mut kept = Kept::new(&Limits::default());
     let name = RoomName::parse("den").unwrap();
-    let make = Command::Create { room: room(1), name, kind: Kind::Private };
+    let make = Command::Create { room: room(1), name, kind: Kind::Private, settings: None };
     kept.turn(&[Request { from: user(1), command: make }, post(1, 1, "first")]);
     let (of, body) = (Seq(3), Body::parse("hi").unwrap());
     let reaction = Reaction::parse("+1").unwrap();

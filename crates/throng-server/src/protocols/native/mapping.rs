@@ -4,6 +4,7 @@
 //! comes back. It decides nothing: what a type refuses is refused by the type.
 
 pub mod account;
+pub mod defaults;
 pub mod held;
 pub mod links;
 pub mod moderation;
@@ -14,8 +15,8 @@ pub mod search;
 use throng_core::id::SEQ_MAX;
 use throng_core::{
     Act, Attachment, Author, Avatar, Body, Command, Disconnect, Epoch, Event, EventKind, Extras,
-    FileHash, FileId, Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, RoomName, Seq,
-    Tally, limits,
+    FileHash, FileId, Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, Seq, Tally,
+    limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
@@ -34,7 +35,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Login(v1::Login { name, password }) => What::Login { name, password },
         Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
         Request::Logout(v1::Logout {}) => What::Logout,
-        Request::CreateRoom(asked) => create_room(&asked)?,
+        Request::CreateRoom(asked) => defaults::create_room(&asked)?,
         Request::ListRooms(asked) => list_rooms(asked),
         Request::Join(v1::Join { room }) => durable(Command::Join { room: room_id(room)? }),
         Request::Leave(v1::Leave { room }) => durable(Command::Leave { room: room_id(room)? }),
@@ -71,9 +72,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::DeleteAccount(asked) => account::delete(asked),
         Request::EnterAsGuest(v1::EnterAsGuest { name }) => What::EnterAsGuest { name },
         Request::SetAvatar(v1::SetAvatar { file }) => What::SetAvatar { file: picture(&file)? },
-        Request::SetRoomAvatar(v1::SetRoomAvatar { room, file }) => {
-            What::SetRoomAvatar { room: room_id(room)?, file: picture(&file)? }
-        }
+        Request::SetRoomAvatar(asked) => set_room_avatar(&asked)?,
         Request::ListSessions(_) => What::Account(AccountAsk::ListSessions),
         Request::EndSession(asked) => What::Account(account::end_session(asked.session)),
         Request::ChangePassword(asked) => What::Account(account::change_password(asked)),
@@ -90,6 +89,8 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         | Request::OpenDirect(_)
         | Request::Contacts(_)
         | Request::SetContacts(_)
+        | Request::RoomDefaults(_)
+        | Request::SetRoomDefaults(_)
         | Request::Read(_)
         | Request::Unread(_)
         | Request::SetLevel(_)
@@ -103,10 +104,6 @@ fn edit(v1::Edit { room, seq, body }: v1::Edit) -> Result<What, Rejection> {
     Ok(durable(Command::Edit { room, of: Seq::said(seq), body }))
 }
 
-fn create_room(asked: &v1::CreateRoom) -> Result<What, Rejection> {
-    Ok(What::CreateRoom { name: RoomName::parse(&asked.name)?, kind: kind_of(asked.kind)? })
-}
-
 fn list_rooms(asked: v1::ListRooms) -> What {
     let v1::ListRooms { after, limit, mine } = asked;
     What::ListRooms { after, limit, mine }
@@ -115,6 +112,10 @@ fn list_rooms(asked: v1::ListRooms) -> What {
 fn history(asked: v1::History) -> Result<What, Rejection> {
     let v1::History { room, before, after, limit } = asked;
     Ok(What::History { room: room_id(room)?, span: span(before, after)?, limit })
+}
+
+fn set_room_avatar(asked: &v1::SetRoomAvatar) -> Result<What, Rejection> {
+    Ok(What::SetRoomAvatar { room: room_id(asked.room)?, file: picture(&asked.file)? })
 }
 
 /// The file of which a picture is made; `None` for no picture.
@@ -254,6 +255,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
         Answer::Members(members) => Outcome::Members(personal::members(members)),
         Answer::Unread(unreads) => Outcome::Unread(personal::unread(unreads)),
         Answer::Contacts(writers) => Outcome::Contacts(personal::contacts(*writers)),
+        Answer::RoomDefaults(said) => Outcome::RoomDefaults(defaults::are(*said)),
         Answer::Done => Outcome::Done(v1::Done {}),
         Answer::Pong => Outcome::Pong(v1::Pong {}),
     }

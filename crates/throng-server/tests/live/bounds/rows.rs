@@ -165,7 +165,7 @@ fn password(asker: &mut Asker, len: usize) -> usize {
 
 fn create(asker: &mut Asker, name: String) -> usize {
     let body = json!({"name": name});
-    let request = Request::CreateRoom(v1::CreateRoom { name, kind: 0 });
+    let request = Request::CreateRoom(v1::CreateRoom { name, ..Default::default() });
     asker.code(request, ("POST", "/rooms".into(), body))
 }
 
@@ -259,16 +259,45 @@ fn word(asker: &mut Asker, len: usize) -> usize {
     filter(asker, vec!["w".repeat(len)])
 }
 
+/// The same of a room that is there, of one that is made, and of all that are to be made.
+fn settle_and_begin(asker: &mut Asker, set: v1::SetRoom, body: &Value) -> usize {
+    let v1::SetRoom { slow_seconds, delay_seconds, keep_seconds, .. } = set;
+    let settled = settle(asker, set, body.clone());
+    let name = asker.name(12);
+    let mut made = body.clone();
+    made["name"] = json!(name);
+    let make = v1::CreateRoom {
+        name,
+        slow_seconds,
+        delay_seconds,
+        keep_seconds,
+        ..v1::CreateRoom::default()
+    };
+    let made = asker.code(Request::CreateRoom(make), ("POST", "/rooms".into(), made));
+    let rest = |body: Value| ("PUT", "/room-defaults".to_owned(), body);
+    let all = v1::SetRoomDefaults {
+        slow_seconds,
+        delay_seconds,
+        keep_seconds,
+        ..v1::SetRoomDefaults::default()
+    };
+    let by_default = asker.code(Request::SetRoomDefaults(all), rest(body.clone()));
+    let none = Request::SetRoomDefaults(v1::SetRoomDefaults::default());
+    assert_eq!(asker.code(none, rest(json!({}))), TAKEN);
+    assert_eq!((made, by_default), (settled, settled), "{body}");
+    settled
+}
+
 fn slow(asker: &mut Asker, seconds: usize) -> usize {
     let slow_seconds = Some(seconds as u32);
     let body = json!({"slow_seconds": seconds});
-    settle(asker, v1::SetRoom { slow_seconds, ..v1::SetRoom::default() }, body)
+    settle_and_begin(asker, v1::SetRoom { slow_seconds, ..v1::SetRoom::default() }, &body)
 }
 
 fn delay(asker: &mut Asker, seconds: usize) -> usize {
     let delay_seconds = Some(seconds as u32);
     let body = json!({"delay_seconds": seconds});
-    settle(asker, v1::SetRoom { delay_seconds, ..v1::SetRoom::default() }, body)
+    settle_and_begin(asker, v1::SetRoom { delay_seconds, ..v1::SetRoom::default() }, &body)
 }
 
 /// So many of one who keeps no order, in a room of its own each time.
@@ -289,7 +318,7 @@ fn held(asker: &mut Asker, count: usize) -> usize {
 fn keep(asker: &mut Asker, seconds: usize) -> usize {
     let keep_seconds = Some(seconds as u32);
     let body = json!({"keep_seconds": seconds});
-    settle(asker, v1::SetRoom { keep_seconds, ..v1::SetRoom::default() }, body)
+    settle_and_begin(asker, v1::SetRoom { keep_seconds, ..v1::SetRoom::default() }, &body)
 }
 
 fn count(told: Result<Value, usize>, of: &str) -> usize {

@@ -77,18 +77,8 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
     } = asked;
     let settings = Settings {
         topic: topic.as_deref().map(Topic::parse).transpose()?,
-        speak: match v1::Speak::try_from(speak).map_err(|_| Rejection::BadArgument)? {
-            v1::Speak::None => None,
-            v1::Speak::Everyone => Some(Speak::Everyone),
-            v1::Speak::Members => Some(Speak::Members),
-            v1::Speak::Voiced => Some(Speak::Voiced),
-        },
-        history: match v1::HistoryFor::try_from(history).map_err(|_| Rejection::BadArgument)? {
-            v1::HistoryFor::None => None,
-            v1::HistoryFor::Members => Some(Visibility::Members),
-            v1::HistoryFor::Joining => Some(Visibility::Joining),
-            v1::HistoryFor::All => Some(Visibility::All),
-        },
+        speak: speak_of(speak)?,
+        history: history_of(history)?,
         slow_seconds,
         words: words.map(|words| Words::parse(words.list)).transpose()?,
         keep_seconds,
@@ -98,6 +88,26 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
     };
     settings.check()?;
     Ok(settings)
+}
+
+/// Who is to speak, if that is said.
+pub fn speak_of(speak: i32) -> Result<Option<Speak>, Rejection> {
+    Ok(match v1::Speak::try_from(speak).map_err(|_| Rejection::BadArgument)? {
+        v1::Speak::None => None,
+        v1::Speak::Everyone => Some(Speak::Everyone),
+        v1::Speak::Members => Some(Speak::Members),
+        v1::Speak::Voiced => Some(Speak::Voiced),
+    })
+}
+
+/// Which history is to be for whom, if that is said.
+pub fn history_of(history: i32) -> Result<Option<Visibility>, Rejection> {
+    Ok(match v1::HistoryFor::try_from(history).map_err(|_| Rejection::BadArgument)? {
+        v1::HistoryFor::None => None,
+        v1::HistoryFor::Members => Some(Visibility::Members),
+        v1::HistoryFor::Joining => Some(Visibility::Joining),
+        v1::HistoryFor::All => Some(Visibility::All),
+    })
 }
 
 /// A room's word filter.

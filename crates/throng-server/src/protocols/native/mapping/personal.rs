@@ -35,6 +35,10 @@ pub fn asked(request: Request) -> Result<What, Rejection> {
         Request::SetContacts(v1::SetContacts { writers }) => {
             What::SetContacts { writers: writers_of(writers)? }
         }
+        Request::RoomDefaults(v1::RoomDefaults {}) => What::RoomDefaults,
+        Request::SetRoomDefaults(asked) => {
+            What::SetRoomDefaults { defaults: super::defaults::said(&asked)? }
+        }
         other => unreachable!("{other:?} is mapped elsewhere"),
     })
 }
