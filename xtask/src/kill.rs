@@ -31,7 +31,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     });
     let test = built.and_then(|()| {
         Command::new("cargo")
-            .args(["test", "--quiet", "--package", "throng", "--test", "runner", TEST])
+            .args(["test", "--quiet", "--workspace", "--test", "runner", TEST])
             .args(["--", "--exact", "--nocapture"])
             .current_dir(root())
             .env("THRONG_BINARY", binary)

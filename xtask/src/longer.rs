@@ -13,7 +13,6 @@ use crate::{root, say};
 /// A test, and what it is told.
 pub struct Longer {
     chore: &'static str,
-    package: &'static str,
     test: &'static str,
     /// How many: as an argument, as the test reads it, and if nothing is said.
     argument: &'static str,
@@ -24,7 +23,6 @@ pub struct Longer {
 /// Pairs of answers whose times are compared.
 pub const TIMINGS: Longer = Longer {
     chore: "timings",
-    package: "throng-server",
     test: "live::timings::what_is_hidden_and_what_is_not_there_take_the_same_time",
     argument: "--pairs",
     variable: "THRONG_TIMINGS_PAIRS",
@@ -34,7 +32,6 @@ pub const TIMINGS: Longer = Longer {
 /// As many sockets as descriptors allow.
 pub const HALF_OPEN: Longer = Longer {
     chore: "half-open",
-    package: "throng",
     test: "half_open::those_who_never_become_anybody_keep_nobody_out_and_end_in_their_time",
     argument: "--sockets",
     variable: "THRONG_HALF_OPEN",
@@ -55,7 +52,7 @@ impl Longer {
             return ExitCode::FAILURE;
         };
         let test = Command::new("cargo")
-            .args(["test", "--quiet", "--package", self.package, "--test", "runner"])
+            .args(["test", "--quiet", "--workspace", "--test", "runner"])
             .args(["--", "--exact", self.test, "--nocapture"])
             .current_dir(root())
             .env(self.variable, count.to_string())

@@ -68,7 +68,7 @@ fn cut(seeds: u64, first: u64) -> std::io::Result<bool> {
 
 fn test(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
-    command.args(["test", "--quiet", "--package", "throng-server", "--test", "runner"]);
+    command.args(["test", "--quiet", "--workspace", "--test", "runner"]);
     command.args(arguments).current_dir(root());
     command
 }

@@ -79,10 +79,14 @@ impl HalfOpen {
 
     /// One more byte of those that drip.
     fn drip(&mut self) {
-        if matches!(self.does, Does::DripsHead | Does::DripsFrame) {
-            // It may have been ended.
-            _ = self.stream.write_all(&[0]);
-        }
+        let byte = match self.does {
+            // Of a header's value, so that the head stays one that may become whole.
+            Does::DripsHead => b'x',
+            Does::DripsFrame => 0,
+            Does::Silent | Does::Nameless | Does::RawSilent => return,
+        };
+        // It may have been ended.
+        _ = self.stream.write_all(&[byte]);
     }
 
     /// Waits for its end; the code of the farewell, if it was told one.
