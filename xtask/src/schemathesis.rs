@@ -26,6 +26,8 @@ const SETTINGS: &[&str] = &[
     "limits.logins_per_minute_address=1000000",
     "limits.requests_per_second=1000000",
     "limits.requests_burst=1000000",
+    "limits.requests_per_second_anonymous=1000000",
+    "limits.requests_burst_anonymous=1000000",
     "limits.sends_per_second=1000000",
     "limits.sends_burst=1000000",
 ];

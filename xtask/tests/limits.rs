@@ -18,6 +18,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("sends_burst", "core/src/session.rs", "sends_are_taken_up_to_the_burst_and_the_next_is_told_when"),
     ("requests_per_second", "core/src/session.rs", "a_rate_holds_over_time_whoever_hurries"),
     ("requests_burst", "core/src/session.rs", "requests_of_a_connection_are_taken_up_to_the_burst"),
+    ("requests_per_second_anonymous", "core/src/session.rs", "an_address_that_is_nobody_asks_up_to_its_burst_and_then_at_its_rate"),
+    ("requests_burst_anonymous", "core/src/session.rs", "an_address_that_is_nobody_asks_up_to_its_burst_and_then_at_its_rate"),
     ("connections_per_address", "server/src/listeners/gate.rs", "an_address_has_as_many_connections_as_it_may_and_not_one_more"),
     ("connections_per_user", "server/src/sessions.rs", "an_account_has_as_many_connections_as_it_may_and_not_one_more"),
     ("connections_max", "server/src/listeners/gate.rs", "the_limits_hold_from_both_sides_and_a_pass_that_is_dropped_makes_place"),

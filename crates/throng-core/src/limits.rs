@@ -158,6 +158,12 @@ settable_limits! {
     requests_per_second: u32 = 50, 1..=1_000_000;
     /// The same, in a burst: a client that opens its rooms after a restart.
     requests_burst: u32 = 2_000, 1..=1_000_000;
+    /// Requests over REST a second from one address (or one /64), sustained, that show no token or one
+    /// that is good for nothing; those with a good one never count. Guessing and asking for nothing are
+    /// not free, and a household whose clients all lost their sessions is not shut out.
+    requests_per_second_anonymous: u32 = 20, 1..=1_000_000;
+    /// The same, in a burst.
+    requests_burst_anonymous: u32 = 400, 1..=1_000_000;
     /// Connections from one address (or one /64).
     connections_per_address: u32 = 100, 1..=1_000_000;
     /// Connections of one account.

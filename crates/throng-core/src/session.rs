@@ -40,6 +40,11 @@ impl Rate {
         Self::new(limits.requests_per_second, 1_000, limits.requests_burst)
     }
 
+    /// Requests over REST, from one address, of those who are nobody.
+    pub fn anonymous(limits: &Limits) -> Self {
+        Self::new(limits.requests_per_second_anonymous, 1_000, limits.requests_burst_anonymous)
+    }
+
     /// Attempts a minute, as many at once.
     pub fn per_minute(count: u32) -> Self {
         Self::new(count, 60_000, count)
@@ -56,14 +61,20 @@ pub struct Gcra {
 impl Gcra {
     /// Takes one, or says when to try again. A refused try costs nothing.
     pub fn take(&mut self, rate: Rate, now_ms: u64) -> Result<(), Rejection> {
+        self.look(rate, now_ms)?;
         let now = now_ms.saturating_mul(NANOS_PER_MS);
-        let due = self.due.max(now);
-        let wait = (due - now).saturating_sub(rate.ahead);
+        self.due = self.due.max(now).saturating_add(rate.interval);
+        Ok(())
+    }
+
+    /// Whether one could be taken.
+    pub fn look(&self, rate: Rate, now_ms: u64) -> Result<(), Rejection> {
+        let now = now_ms.saturating_mul(NANOS_PER_MS);
+        let wait = self.due.saturating_sub(now).saturating_sub(rate.ahead);
         if wait > 0 {
             let retry_after_ms = u32::try_from(wait.div_ceil(NANOS_PER_MS)).unwrap_or(u32::MAX);
             return Err(Rejection::RateLimited { retry_after_ms });
         }
-        self.due = due.saturating_add(rate.interval);
         Ok(())
     }
 

@@ -202,6 +202,16 @@ impl Auth {
         Ok(known)
     }
 
+    /// One request over HTTP of somebody who is nobody, within its address's rate of those.
+    pub fn anonymous_request(&self, from: AddressKey) -> Result<(), Rejection> {
+        self.throttles.anonymous(from, self.clock.now())
+    }
+
+    /// Whether another one would be refused; counts nothing.
+    pub fn may_ask_anonymously(&self, from: AddressKey) -> Result<(), Rejection> {
+        self.throttles.look_anonymous(from, self.clock.now())
+    }
+
     /// Ends a session. When this returns, its token is refused and its connections are closed.
     pub async fn logout(&self, session: SessionId) -> Result<(), Rejection> {
         self.accounts.end_session(session).await

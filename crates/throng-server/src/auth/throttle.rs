@@ -1,7 +1,8 @@
-//! How often one account may be tried, one address may try, and one account may ask over HTTP.
+//! How often one account may be tried, one address may try, one account may ask over HTTP, and one
+//! address may ask that is nobody there.
 //!
 //! Neighbours: `auth` asks before it spends anything on a password; REST asks for each request,
-//! where a connection has a rate of its own. The memory is four fixed tables
+//! where a connection has a rate of its own. The memory is five fixed tables
 //! of eight-byte slots, found by a secret hash of the key: nothing grows, nothing must be swept. Two
 //! keys that meet in a slot share its rate, which an attacker cannot arrange without the secret.
 
@@ -24,6 +25,7 @@ pub struct Throttles {
     addresses: Table,
     guests: Table,
     requests: Table,
+    anonymous: Table,
 }
 
 impl Throttles {
@@ -34,6 +36,7 @@ impl Throttles {
             addresses: Table::new(Rate::per_minute(limits.logins_per_minute_address)),
             guests: Table::new(Rate::per_minute(limits.guests_per_minute_address)),
             requests: Table::new(Rate::requests(limits)),
+            anonymous: Table::new(Rate::anonymous(limits)),
         }
     }
 
@@ -57,6 +60,16 @@ impl Throttles {
     pub fn request(&self, user: UserId, now: Moment) -> Result<(), Rejection> {
         self.requests.take(&user, now)
     }
+
+    /// One request over HTTP of somebody who is nobody.
+    pub fn anonymous(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
+        self.anonymous.take(&from, now)
+    }
+
+    /// Whether another one would be refused.
+    pub fn look_anonymous(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
+        self.anonymous.look(&from, now)
+    }
 }
 
 #[derive(Debug)]
@@ -73,9 +86,17 @@ impl Table {
     }
 
     fn take<K: Hash + ?Sized>(&self, key: &K, now: Moment) -> Result<(), Rejection> {
+        self.slot(key, |slot| slot.take(self.rate, now.millis()))
+    }
+
+    fn look<K: Hash + ?Sized>(&self, key: &K, now: Moment) -> Result<(), Rejection> {
+        self.slot(key, |slot| slot.look(self.rate, now.millis()))
+    }
+
+    fn slot<K: Hash + ?Sized, T>(&self, key: &K, with: impl FnOnce(&mut Gcra) -> T) -> T {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = self.hash.hash_one(key) as usize % slots.len();
-        slots[slot].take(self.rate, now.millis())
+        with(&mut slots[slot])
     }
 }
 
@@ -129,6 +150,30 @@ mod tests {
         ));
         assert!(throttles.login("user99", address(1), now).is_err());
         assert_eq!(throttles.sign_up(address(2), now), Ok(()));
+    }
+
+    #[test]
+    fn an_address_that_is_nobody_asks_up_to_its_burst_and_then_at_its_rate() {
+        let limits = Limits {
+            requests_burst_anonymous: 3,
+            requests_per_second_anonymous: 2,
+            ..Limits::default()
+        };
+        let throttles = Throttles::new(&limits);
+        let now = Moment::default().plus(Duration::from_secs(100));
+        for _ in 0..3 {
+            assert_eq!(throttles.look_anonymous(address(1), now), Ok(()), "to look costs nothing");
+            assert_eq!(throttles.anonymous(address(1), now), Ok(()));
+        }
+        let refused = Err(Rejection::RateLimited { retry_after_ms: 500 });
+        assert_eq!(throttles.look_anonymous(address(1), now), refused);
+        assert_eq!(throttles.anonymous(address(1), now), refused);
+        assert_eq!(throttles.anonymous(address(2), now), Ok(()), "another address is another");
+        let before = now.plus(Duration::from_millis(499));
+        assert!(throttles.anonymous(address(1), before).is_err());
+        let after = now.plus(Duration::from_millis(500));
+        assert_eq!(throttles.anonymous(address(1), after), Ok(()));
+        assert!(throttles.anonymous(address(1), after).is_err());
     }
 
     #[test]

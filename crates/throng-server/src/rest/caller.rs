@@ -11,6 +11,8 @@ use throng_core::{Author, Rejection, RoomId, SessionId};
 
 use super::Peer;
 use super::refusal::Refusal;
+use super::strangers::Shown;
+use crate::accounts::Authenticated;
 use crate::address::AddressKey;
 use crate::app::App;
 use crate::protocols::native::mapping;
@@ -24,23 +26,20 @@ pub struct Caller {
     pub session: SessionId,
 }
 
-impl<S: Sync> FromRequestParts<S> for Caller
-where
-    Arc<App>: FromRef<S>,
-{
+impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let app = Arc::<App>::from_ref(state);
-        let token = bearer(parts).ok_or(Rejection::NotAuthenticated)?;
-        let known = app.auth.authenticate_request(token).await?;
-        Ok(Self { user: known.user, session: known.session })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        // Nothing of the API is asked but through `strangers`, which has looked at the token.
+        let shown = parts.extensions.remove().unwrap_or(Shown(Err(Rejection::NotAuthenticated)));
+        let Authenticated { user, session, .. } = shown.0?;
+        Ok(Self { user, session })
     }
 }
 
 /// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110).
-fn bearer(parts: &Parts) -> Option<&str> {
-    let (scheme, token) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

@@ -42,6 +42,7 @@ mod room;
 mod rooms;
 mod search;
 mod sessions;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -53,6 +54,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::{delete, get, patch, post, put};
 use throng_core::Rejection;
@@ -137,7 +139,7 @@ pub fn router(app: Arc<App>) -> Router {
     };
     let ready = move |State(app): State<Arc<App>>| async move { pulse.ready(&app) };
     Router::new()
-        .nest("/api/v1", api())
+        .nest("/api/v1", api().layer(from_fn_with_state(Arc::clone(&app), strangers::admit)))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))

@@ -1,6 +1,8 @@
-//! Every limit one below, at and one above it, by every way of asking. The rows are in `bounds/rows.rs`:
-//! a limit of `limits.rs` that has none, or that is not met by some way and does not say why, fails.
+//! Every limit one below, at and one above it, by every way of asking. The rows are in `bounds/rows.rs`,
+//! what no asking meets in `bounds/inside.rs`: a limit of `limits.rs` that is in neither, or that is not
+//! met by some way and does not say why, fails.
 
+mod inside;
 mod rows;
 
 use serde_json::{Value, json};
@@ -13,7 +15,8 @@ use throng_wire::native::v1::{self, Reply};
 use super::Server;
 use super::client::{Came, Client, Speak};
 use super::rights::http_body;
-use rows::{INSIDE, ROWS};
+use inside::INSIDE;
+use rows::ROWS;
 
 /// By which way something is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

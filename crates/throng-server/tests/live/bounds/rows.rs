@@ -17,58 +17,6 @@ use super::{ALL, Asker, REST, Row, SOCKETS, Way};
 const TAKEN: usize = 0;
 const PASSWORD: &str = "correct horse";
 
-/// Limits that are met by no request, each with what it bounds and where its two sides are tried.
-pub const INSIDE: &[(&str, &str)] = &[
-    ("MENTIONS_COUNTED_MAX", "a count that stops there and refuses nothing: `live/reading.rs`"),
-    ("HELD_OF_ROOM_MAX", "what many say in one room that delays it: `shard/tests/held.rs`"),
-    ("held_max", "what many say on a server: `shard/tests/held.rs`"),
-    ("held_bytes_max", "as their number"),
-    ("PAGE_BYTES_MAX", "a page ends there and refuses nothing: `app/flights.rs`"),
-    ("INVITATION_HOURS", "what is taken when nothing is said"),
-    ("PASSWORD_LINK_HOURS", "what is always taken; a link's time is tried in `accounts`"),
-    ("UNAVAILABLE_RETRY_AFTER_MS", "what is told beside a refusal, no bound"),
-    ("keep_seconds", "what holds where a room has settled nothing: `keeping.rs`"),
-    ("keep_seconds_max", "what holds whatever a room has settled, refusing nothing: `keeping.rs`"),
-    ("handshake_timeout_ms", "a time: `bad_days.rs` and `half_open.rs`"),
-    ("auth_timeout_ms", "a time: `live/limits.rs`, and to the millisecond in `session.rs`"),
-    ("ping_interval_ms", "a time that the server keeps by itself: `live/limits.rs`"),
-    ("ping_timeout_ms", "as the interval"),
-    ("connections_per_address", "counted at the door, before a protocol is spoken: `gate.rs`"),
-    ("connections_max", "as those of one address"),
-    ("outbox_frames_max", "what the server has to say: `outbox.rs`"),
-    ("outbox_bytes_max", "what the server has to say: `outbox.rs`"),
-    ("send_buffer_bytes", "the kernel's: `slow.rs`"),
-    ("pushed_members_max", "what is pushed, refusing nothing: `shard/tests.rs`"),
-    ("shard_queue_max", "what waits inside, and makes its sender wait: `queues.rs`"),
-    ("turn_max", "how much is decided at once, refusing nothing: `queues.rs`"),
-    ("exports_max", "asked for over REST alone: `app/export.rs`"),
-    ("export_every_ms", "asked for over REST alone: `app/export.rs`, `live/export.rs`"),
-    ("tail_bytes_max", "what waits inside, and makes its sender wait: `queues.rs`"),
-    ("origin_window_ms", "how long a repeat is known, refusing nothing: `window.rs`"),
-    ("origin_window_posts", "as its time"),
-    ("hash_threads", "threads, of which a client sees nothing: `queues.rs`"),
-    ("hash_queue_max", "what waits inside at one moment: `hashing.rs`"),
-    ("hash_wait_max_ms", "a time that waits inside: `hashing.rs`"),
-    ("search_queue_max", "what waits inside at one moment: `app/search.rs`"),
-    ("search_time_max_ms", "a time; what was found by then is the answer: `search/tests.rs`"),
-    ("file_len_max", "files come over REST alone, and to a disk: `rest/file_tests.rs`"),
-    ("files_len_per_user_max", "as the length of one"),
-    ("files_per_user_max", "as the length of one"),
-    ("uploads_per_user_max", "as the length of one"),
-    ("FILE_NAME_LEN_MAX", "a file's name comes in a header of REST: `file.rs`"),
-    ("file_unused_ms", "a time, of files that nobody asks for: `files/tests.rs`"),
-    ("disk_free_min", "the disk's: `files/tests.rs`"),
-    ("transfers_max", "at one moment, over REST alone: `files/transfers.rs`"),
-    ("transfers_per_user_max", "at one moment, over REST alone: `files/transfers.rs`"),
-    ("transfer_stall_ms", "a time, over REST alone: `live/uploads.rs`"),
-    ("picture_len_max", "what a picture unpacks to: `files/tests.rs` and `bombs.rs`"),
-    ("guest_lifetime_ms", "a time: `live/guests.rs`, and to the millisecond in `auth/guest.rs`"),
-    ("GUEST_REMEMBERED_HOURS", "a time that the server keeps by itself: `auth/guest.rs`"),
-    ("LEAVERS_MAX", "what is under way inside at one moment: `leavers.rs`"),
-    ("GUESTS_REMEMBERED_MAX", "refuses nothing, those that went first go sooner: `auth/guest.rs`"),
-    ("picture_queue_max", "what waits inside at one moment: `files/tests.rs`"),
-];
-
 const fn row(
     limit: &'static str,
     at: usize,
@@ -89,6 +37,8 @@ const fn only(row: Row, ways: &'static [Way], because: &'static str) -> Row {
 }
 
 const FRAMES: &str = "REST has bodies in place of frames: `BODY_BYTES_MAX` below";
+const NOBODY: &str =
+    "who is nobody on a socket may only become somebody, which has throttles of its own";
 const CONNECTION: &str = "of a connection, and REST keeps none";
 
 #[rustfmt::skip]
@@ -131,6 +81,9 @@ pub const ROWS: &[Row] = &[
     set(row("sends_burst", 3, sends, [TAKEN, TAKEN, 300]), |it| it.limits.sends_burst = 3),
     only(set(row("requests_per_second", 20, ask_again, [300, TAKEN, TAKEN]), |it| it.limits.requests_burst = 1), SOCKETS, CONNECTION),
     only(set(row("requests_burst", 3, requests, [TAKEN, TAKEN, 300]), |it| it.limits.requests_burst = 3), SOCKETS, CONNECTION),
+    // Milliseconds until the next of twenty a second. They are refused either way, as nobody's.
+    only(set(row("requests_per_second_anonymous", 50, strange_again, [300, 202, 202]), |it| it.limits.requests_burst_anonymous = 1), REST, NOBODY),
+    only(set(row("requests_burst_anonymous", 3, strangers, [202, 202, 300]), |it| it.limits.requests_burst_anonymous = 3), REST, NOBODY),
     only(set(row("connections_per_user", 3, connections, [TAKEN, TAKEN, 4403]), |it| it.limits.connections_per_user = 3), SOCKETS, CONNECTION),
     set(row("users_max", 3, users, [TAKEN, TAKEN, 208]), |it| it.limits.users_max = 3),
     set(row("sessions_per_user_max", 3, sessions, [TAKEN, TAKEN, 202]), |it| it.limits.sessions_per_user_max = 3),
@@ -459,6 +412,27 @@ fn ask_again(asker: &mut Asker, ms: usize) -> usize {
 fn requests(asker: &mut Asker, count: usize) -> usize {
     asker.anew();
     (0..count).map(|_| ping(asker)).last().unwrap()
+}
+
+/// Asks as one whose token is good for nothing.
+fn strange(asker: &mut Asker) -> usize {
+    let token = std::mem::replace(&mut asker.client.token, "nonsense".into());
+    let code = asker.ask(Request::Ping(v1::Ping {}), ("GET", "/rooms".into(), Value::Null));
+    asker.client.token = token;
+    code.err().unwrap_or(TAKEN)
+}
+
+/// A minute later than the last one.
+fn strangers(asker: &mut Asker, count: usize) -> usize {
+    asker.clock.advance(Duration::from_mins(1));
+    (0..count).map(|_| strange(asker)).last().unwrap()
+}
+
+fn strange_again(asker: &mut Asker, ms: usize) -> usize {
+    asker.clock.advance(Duration::from_mins(1));
+    strange(asker);
+    asker.clock.advance(Duration::from_millis(ms as u64));
+    strange(asker)
 }
 
 fn connections(asker: &mut Asker, count: usize) -> usize {
