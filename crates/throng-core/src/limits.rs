@@ -198,6 +198,9 @@ settable_limits! {
     shard_queue_max: usize = 4_096, 1..=1_048_576;
     /// Commands decided in one turn.
     turn_max: usize = 1_024, 1..=65_536;
+    /// How long a turn that is not full waits for further commands before it is decided; 0 for not at all. The
+    /// next one gathers while one commits, so that waiting pays only where a sync is dear and nobody minds.
+    turn_wait_ms: u32 = 0, 0..=1_000;
     /// Messages that may wait for their rooms' delays, in all: they are in memory and nowhere else.
     held_max: usize = 100_000, 1..=10_000_000;
     /// Bytes of those, in all: so many of the longest messages would be ten times that.

@@ -1,7 +1,9 @@
 //! What the system says: of the server's process, of the machine, of its disk.
 //!
-//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch. Reads
-//! `/proc` only; it never asks the server about itself.
+//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `trees` are further
+//! processes to look at. Reads `/proc` only; it never asks the server about itself.
+
+pub mod trees;
 
 use std::fs::read_to_string;
 use std::path::Path;

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
+use crate::monitor::trees::{self, TreeAt};
 use crate::monitor::{self, Machine, Steal};
 use crate::profile::{Index, Sampler, Span};
 use crate::recorder::Sample;
@@ -72,6 +74,8 @@ pub struct RunArgs {
     pub command: String,
     /// The machine's numbers of another day, to be looked at again before the run.
     pub baseline: Option<PathBuf>,
+    /// Process trees to look at beside the server.
+    pub monitor: Vec<TreeAt>,
     /// Drawn in place each second, for a terminal; plain lines else.
     pub live: bool,
     /// Set from outside (a signal) to end the run before its time, in order.
@@ -113,11 +117,14 @@ struct Manifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<Beside>,
     fsync_before: Option<FsyncTimes>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    monitored: &'a [TreeAt],
 }
 
 /// Runs it; says what happens as it goes to `say`, and the summary at the end.
 pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabError> {
     let scenario = scenario_of(args)?;
+    let trees = trees::find(&args.monitor).map_err(LabError::Arguments)?;
     let started = clock::unix_seconds();
     let out = folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
@@ -126,23 +133,11 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let scratch = out.join("data");
     let baseline = since_baseline(args, &out, say).map_err(failed)?;
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
-    let manifest = Manifest {
-        schema: SCHEMA,
-        lab: env!("CARGO_PKG_VERSION"),
-        command: &args.command,
-        started_unix_seconds: started,
-        seed: scenario.seed,
-        scenario: &scenario,
-        server_settings_raised: &scenario.server,
-        target: target.door.address.to_string(),
-        machine: Machine::here(),
-        baseline,
-        fsync_before: fsync,
-    };
-    write_json(&out.join("manifest.json"), &manifest).map_err(failed)?;
+    let described = manifest(args, &scenario, started, target.door.address, (baseline, fsync));
+    write_json(&out.join("manifest.json"), &described).map_err(failed)?;
     let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
     let (address, pid) = (target.door.address, target.pid());
-    let witness = Witness::new(&out, address, pid, probe).map_err(failed)?;
+    let witness = Witness::new(&out, address, pid, probe, trees).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
     let hashing = hashing_alone(args, &scenario).map_err(failed)?;
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
@@ -185,6 +180,29 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     }
     tell(say, &summary, profiled.as_ref(), &out).map_err(failed)?;
     Ok(summary)
+}
+
+fn manifest<'a>(
+    args: &'a RunArgs,
+    scenario: &'a Scenario,
+    started: u64,
+    target: SocketAddr,
+    (baseline, fsync): (Option<Beside>, Option<FsyncTimes>),
+) -> Manifest<'a> {
+    Manifest {
+        schema: SCHEMA,
+        lab: env!("CARGO_PKG_VERSION"),
+        command: &args.command,
+        started_unix_seconds: started,
+        seed: scenario.seed,
+        scenario,
+        server_settings_raised: &scenario.server,
+        target: target.to_string(),
+        machine: Machine::here(),
+        baseline,
+        fsync_before: fsync,
+        monitored: &args.monitor,
+    }
 }
 
 /// What a broken promise left on the disk is evidence; else the server's folder goes.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::monitor::Cores;
+use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
 use crate::stats::Ema;
 
@@ -160,6 +161,8 @@ pub struct Witness {
     probe: Option<String>,
     volume: Ema,
     cores: Cores,
+    /// What else is looked at.
+    trees: Vec<Tree>,
 }
 
 impl Witness {
@@ -170,6 +173,7 @@ impl Witness {
         address: SocketAddr,
         pid: Option<u32>,
         probe: Option<String>,
+        trees: Vec<Tree>,
     ) -> io::Result<Self> {
         Ok(Self {
             samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
@@ -185,6 +189,7 @@ impl Witness {
             probe,
             volume: Ema::new(VOLUME_HALF_LIFE),
             cores: Cores::default(),
+            trees,
         })
     }
 
@@ -224,6 +229,11 @@ impl Witness {
         for stage in &self.stages {
             write!(self.series, ",work_{stage}")?;
         }
+        // From here on.
+        trees::look(&mut self.trees);
+        for tree in &self.trees {
+            write!(self.series, ",cpu_of_{0},memory_of_{0}", tree.name())?;
+        }
         writeln!(self.series)
     }
 
@@ -253,6 +263,12 @@ impl Witness {
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
+        }
+        for looked in trees::look(&mut self.trees) {
+            match looked {
+                Some(it) => write!(self.series, ",{:.3},{}", it.cpu.as_secs_f64(), it.resident)?,
+                None => write!(self.series, ",,")?,
+            }
         }
         writeln!(self.series)?;
         // Who does not answer for once counts on; the next answer holds it all.
@@ -323,6 +339,7 @@ impl Witness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::trees::TreeAt;
     use crate::recorder::{Percentiles, RoomSample};
 
     const FIRST: &str = "# TYPE throng_sends counter\nthrong_sends_total 10\nthrong_fsyncs_total 5\n\
@@ -333,7 +350,9 @@ mod tests {
 
     fn witness(folder: &Path) -> Witness {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-        Witness::new(folder, nobody, None, Some("probe".into())).unwrap()
+        let own = TreeAt { name: "own".into(), pid: std::process::id() };
+        let trees = trees::find(&[own]).unwrap();
+        Witness::new(folder, nobody, None, Some("probe".into()), trees).unwrap()
     }
 
     #[test]
@@ -387,6 +406,8 @@ mod tests {
         assert!(line.contains(",0,0.0,0.0,3.500,4.500,"), "{line}");
         let fields = |line: Option<&str>| line.map(|line| line.split(',').count());
         assert_eq!(fields(series.lines().next()), fields(series.lines().nth(1)));
+        assert!(series.lines().next().unwrap().ends_with(",cpu_of_own,memory_of_own"), "{series}");
+        assert!(line.rsplit(',').next().unwrap().parse::<u64>().unwrap() > 100_000, "{line}");
         assert_eq!(read_to_string(folder.path().join("samples.jsonl")).unwrap().lines().count(), 1);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Neighbours: connections and REST submit through a bounded queue; below are the log, the history,
 //! the tail, the directory and the shard's fan-out. Each shard has a thread of its own, because the
-//! commit blocks; `held.rs` wakes it when what waits in its rooms is due. It decides nothing itself (the
-//! shard does) and never tells before the commit.
+//! commit blocks; `held.rs` wakes it when what waits in its rooms is due, `gather.rs` makes turns larger for
+//! those who want it. It decides nothing itself (the shard does) and never tells before the commit.
 
+mod gather;
 mod held;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use throng_core::shard::{Facts, Now, Shard, Turn, Waited, Want};
-use throng_core::{Event, EventKind, Rejection, Reply, Request, UserId};
+use throng_core::{Event, EventKind, Limits, Rejection, Reply, Request, UserId};
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Moment};
@@ -71,6 +72,8 @@ pub struct Sequencer {
     pub fanout: Arc<Fanout>,
     /// Commands decided in one turn.
     pub turn_max: usize,
+    /// How long a turn that is not full waits for others.
+    pub turn_wait: Duration,
     keepers: held::Keepers,
     scratch: Scratch,
 }
@@ -110,9 +113,10 @@ struct Scratch {
 
 impl Sequencer {
     /// A shard with its rooms restored.
-    pub fn new(shard: Shard, around: Around, fanout: Arc<Fanout>, turn_max: usize) -> Self {
+    pub fn new(shard: Shard, around: Around, fanout: Arc<Fanout>, limits: &Limits) -> Self {
         let (keepers, scratch) = Default::default();
-        Self { shard, around, fanout, turn_max, keepers, scratch }
+        let turn_wait = Duration::from_millis(u64::from(limits.turn_wait_ms));
+        Self { shard, around, fanout, turn_max: limits.turn_max, turn_wait, keepers, scratch }
     }
 
     /// Starts its thread. A panic in it, or a log that cannot be trusted any more, is given to
@@ -150,6 +154,11 @@ impl Sequencer {
             };
             if taken == Some(0) {
                 return Ok(());
+            }
+            if !self.turn_wait.is_zero() && taken.is_some() {
+                let clock = &self.around.clock;
+                let until = clock.now().plus(self.turn_wait);
+                gather::gather(queue, &mut items, self.turn_max, until, clock);
             }
             for item in items.drain(..) {
                 match item {

@@ -21,6 +21,7 @@ use throng_lab::bench::{self, Options, process};
 use throng_lab::beside;
 use throng_lab::client::{self, ClientArgs, ClientDone, ClientError};
 use throng_lab::floor;
+use throng_lab::monitor::trees::TreeAt;
 use throng_lab::report::{self, Form, ReportError};
 use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::summary::{Ending, Summary};
@@ -156,6 +157,10 @@ pub struct How {
     /// report. Needs `perf`.
     #[arg(long, conflicts_with = "target")]
     flamegraph: bool,
+    /// Look at a process and all that descend from it too, and draw its CPU and memory: a rival's server, a
+    /// database. May be given several times.
+    #[arg(long, value_name = "NAME=PID")]
+    monitor: Vec<TreeAt>,
     /// Draw the run in place as it goes; without a terminal, a line a second as ever.
     #[arg(long)]
     live: bool,
@@ -286,6 +291,7 @@ impl How {
                 kept.exists().then_some(kept)
             }),
             flamegraph: self.flamegraph,
+            monitor: self.monitor,
             live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             stop: signals::flag()?,

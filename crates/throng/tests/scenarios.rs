@@ -95,8 +95,27 @@ fn people_of_the_ramp_log_in_by_password_and_the_probe_is_heard_each_second() {
         samples.iter().map(|it| it["rooms"]["probe"]["ack"]["count"].as_u64().unwrap()).sum();
     assert!((20..=30).contains(&probes), "{probes}");
     assert!(samples.iter().any(|sample| sample["users"].as_u64().unwrap() > 8));
-    let tokens = short("ramp-with-logins", &["--set", "lives.people.login=before"]);
-    assert_eq!(tokens.summary["latency"]["arrive"]["count"], 0);
+}
+
+#[test]
+fn without_logins_nobody_arrives_and_processes_beside_are_drawn() {
+    let own = format!("these-tests={}", std::process::id());
+    let done = short("ramp-with-logins", &["--set", "logins=before", "--monitor", &own]);
+    assert_eq!(done.summary["latency"]["arrive"]["count"], 0);
+    let manifest: Value = serde_json::from_slice(&read(&done.out, "manifest.json")).unwrap();
+    assert_eq!(manifest["monitored"][0]["pid"], std::process::id());
+    let series = String::from_utf8(read(&done.out, "series.csv")).unwrap();
+    assert!(series.lines().next().unwrap().ends_with(",cpu_of_these-tests,memory_of_these-tests"));
+    // The lab and its server descend from this process.
+    let memory = |line: &str| line.rsplit(',').next().unwrap().parse::<u64>().unwrap();
+    assert!(series.lines().skip(1).all(|line| memory(line) > 10_000_000), "{series}");
+    let report = run([OsStr::new("lab"), "report".as_ref(), done.out.as_os_str()]);
+    assert!(report.status.success(), "{}", said(&report));
+    let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
+    assert!(page.contains("processes watched beside") && page.contains("these-tests"));
+    let gone = run(["lab", "run", "canonical", "--monitor", "gone=4294967295"].map(OsStr::new));
+    assert_eq!(gone.status.code(), Some(64), "{}", said(&gone));
+    assert!(said(&gone).contains("there is no process 4294967295"), "{}", said(&gone));
 }
 
 #[test]
@@ -122,7 +141,7 @@ fn all_arms_run_in_turn_make_one_table_of_what_each_message_cost() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
     let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
     let names: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
-    assert_eq!(names, ["natural", "turn-1", "turn-10", "turn-100", "turn-1000"]);
+    assert_eq!(names, ["natural", "turn-1", "turn-10", "turn-100", "fixed", "turn-1000"]);
     for row in &rows[1..] {
         for name in ["fsyncs_per_1000_sends", "proc_writes_per_1000_sends", "memory_max_mib"] {
             assert!(row[column(name)].parse::<f64>().unwrap() > 0.0, "{name}: {row:?}");
@@ -359,7 +378,9 @@ fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
 
 #[test]
 fn each_price_is_that_of_one_thing_switched() {
-    for arm in ["plain", "history", "passwords"] {
+    for arm in
+        ["plain", "history", "passwords", "accepted", "typing", "counted", "no-search", "no-limits"]
+    {
         let done = short("prices", &["--arm", arm]);
         let count = |of: &str| done.summary["latency"][of]["count"].as_u64().unwrap();
         assert_eq!(count("arrive"), 20, "{}", done.said);

@@ -44,7 +44,8 @@ impl Ill<'_> {
             Abuse::Oversize => {
                 let len = if done % 8 == 7 { FRAME_LEN } else { BODY_LEN };
                 let body = "x".repeat(len);
-                let action = Action::Post { room: 1, origin_id: "oversize", body: &body };
+                let action =
+                    Action::Post { room: 1, origin_id: "oversize", body: &body, durable: true };
                 self.act(at, &action, sockets);
             }
             Abuse::Guess => {
@@ -86,7 +87,9 @@ impl Ill<'_> {
             0 => Action::History { room, after: 0, limit: 0 },
             1 => Action::Subscribe { room, from: None },
             2 => Action::Subscribe { room, from: Some(Position { epoch: 0, seq: 1 }) },
-            _ => Action::Post { room, origin_id: "probe", body: "is anybody there?" },
+            _ => {
+                Action::Post { room, origin_id: "probe", body: "is anybody there?", durable: true }
+            }
         };
         self.act(at, &action, sockets);
     }
@@ -114,7 +117,12 @@ impl Ill<'_> {
             }
             self.names += 1;
             let id = format!("flood-{}", self.names);
-            let action = Action::Post { room, origin_id: &id, body: "as much as the line takes" };
+            let action = Action::Post {
+                room,
+                origin_id: &id,
+                body: "as much as the line takes",
+                durable: true,
+            };
             self.act(at, &action, sockets);
         }
     }

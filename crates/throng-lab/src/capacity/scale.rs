@@ -52,6 +52,7 @@ mod tests {
     fn without_variants(mut scenario: Scenario) -> Scenario {
         scenario.presets.clear();
         scenario.arms.clear();
+        scenario.shorthands.clear();
         scenario
     }
 

@@ -96,7 +96,7 @@ pub enum Action<'a> {
         /// Where.
         room: u32,
     },
-    /// Say something, and hear when it is durable.
+    /// Say something, and hear when it is durable or, if that is enough, taken.
     Post {
         /// Where.
         room: u32,
@@ -104,6 +104,8 @@ pub enum Action<'a> {
         origin_id: &'a str,
         /// What.
         body: &'a str,
+        /// Which ack is asked for.
+        durable: bool,
     },
     /// Hear a room, from a place on.
     Subscribe {

@@ -405,11 +405,11 @@ fn request(action: &Action<'_>) -> Request {
         Action::Join { room } => Request::Join(v1::Join { room }),
         Action::Leave { room } => Request::Leave(v1::Leave { room }),
         Action::Type { room } => Request::Typing(v1::Typing { room }),
-        Action::Post { room, origin_id, body } => Request::Post(v1::Post {
+        Action::Post { room, origin_id, body, durable } => Request::Post(v1::Post {
             room,
             body: body.into(),
             origin_id: origin_id.into(),
-            ack: v1::Ack::Durable as i32,
+            ack: if durable { v1::Ack::Durable } else { v1::Ack::Accepted } as i32,
             ..v1::Post::default()
         }),
         Action::Subscribe { room, from } => Request::Subscribe(v1::Subscribe {

@@ -83,7 +83,8 @@ impl Rest {
             Action::Leave { room } => {
                 ("POST", format!("/rooms/{room}/leave"), Kind::Left, String::new())
             }
-            Action::Post { room, origin_id, body } => {
+            // Over REST there is no other ack.
+            Action::Post { room, origin_id, body, durable: _ } => {
                 let body = json(serde_json::json!({"body": body, "origin_id": origin_id}));
                 ("POST", format!("/rooms/{room}/messages"), Kind::Posted, body)
             }
@@ -272,7 +273,7 @@ mod tests {
         let mut driver = Rest::new("lab".into());
         let mut out = Vec::new();
         driver.act(&Action::Authenticate { token: "secret" }, &mut out);
-        let post = Action::Post { room: 7, origin_id: "a", body: "quote \" and é" };
+        let post = Action::Post { room: 7, origin_id: "a", body: "quote \" and é", durable: true };
         assert_eq!(driver.act(&post, &mut out), 2);
         let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
         assert!(text.starts_with("GET ") && text.contains("Bearer secret"), "{text}");

@@ -374,6 +374,26 @@ fn a_retry_after_a_lost_connection_is_one_send() {
 }
 
 #[test]
+fn an_ack_that_is_not_durable_is_a_fault_unless_less_was_asked_for() {
+    for less in [false, true] {
+        let mut double = Double::new(2, Sin::None);
+        if less {
+            double.ledger.asks_for_less();
+        }
+        let digest = crate::drivers::digest("quick");
+        let send = double.ledger.sent(double.users[0], double.room, Nanos(5), digest);
+        double.posts += 1;
+        let origin_id = double.ledger.origin_id(send);
+        double.happen(Happened::Post { user: 0, send, origin_id, digest, n: 1 });
+        let seq = double.head();
+        let posted = Posted { room: NUMBER, seq, n: 1, repeat: false, durable: false };
+        double.ledger.acked(send, &posted);
+        let verdict = double.verdict();
+        assert_eq!(verdict.is_clean(), less, "{verdict:#?}");
+    }
+}
+
+#[test]
 fn a_lost_reply_to_a_leave_is_doubt_and_not_fault() {
     let mut double = Double::new(3, Sin::None);
     double.post(0, "one");

@@ -54,6 +54,7 @@ impl Plan {
             (rate(changes.reactions), Kind::Change(Change::React)),
             (changes.kicks, Kind::PutOut(Act::Kick)),
             (changes.bans, Kind::PutOut(Act::Ban)),
+            (rate(changes.typing), Kind::Type),
         ]
         .into_iter()
         .enumerate()
@@ -74,13 +75,23 @@ impl Plan {
 
     /// A message of some room, chosen as rooms are spoken in.
     pub(super) fn change(&mut self, source: usize, change: Change) -> Option<Deed> {
+        let (room, user) = self.somebody(source)?;
+        let pick = self.sources[source].chance.random();
+        Some(Deed::Change { room, user, change, pick })
+    }
+
+    pub(super) fn types(&mut self, source: usize) -> Option<Deed> {
+        let (room, user) = self.somebody(source)?;
+        Some(Deed::Type { user, room })
+    }
+
+    /// A room, chosen as rooms are spoken in, and one of its members.
+    fn somebody(&mut self, source: usize) -> Option<(u32, u32)> {
         let chance = &mut self.sources[source].chance;
         let drawn = chance.random::<f64>() * self.changing.up_to.last()?;
         let room = self.changing.up_to.partition_point(|up_to| *up_to <= drawn);
         let members = self.members.get(room).filter(|members| !members.is_empty())?;
-        let user = members[chance.random_range(0..members.len())];
-        let pick = chance.random();
-        Some(Deed::Change { room: room as u32, user, change, pick })
+        Some((room as u32, members[chance.random_range(0..members.len())]))
     }
 
     /// Somebody who does not speak for others, and did not make the room.

@@ -71,6 +71,13 @@ pub enum Deed {
         /// Which of the newest, at random.
         pick: u32,
     },
+    /// Let the room know that one types.
+    Type {
+        /// Who.
+        user: u32,
+        /// Where.
+        room: u32,
+    },
     /// Put a member out, or let him in again.
     Moderate {
         /// Who made the room.
@@ -165,6 +172,7 @@ enum Kind {
     /// By its place in `lives`.
     Life(usize),
     Change(Change),
+    Type,
     PutOut(Act),
     /// The next whose ban is over.
     LetIn,
@@ -400,6 +408,7 @@ impl Iterator for Plan {
                     Some(Deed::Stall { user, lasts })
                 }
                 Kind::Change(change) => self.change(source, change),
+                Kind::Type => self.types(source),
                 Kind::PutOut(act) => self.put_out(source, act, at),
                 Kind::Life(_) | Kind::LetIn => None,
             };

@@ -33,6 +33,17 @@ fn canonical_is_deed_for_deed_what_it_always_was() {
 }
 
 #[test]
+fn members_type_as_often_as_their_share_of_the_sends_and_else_not_at_all() {
+    let plan = |typing: &str| Plan::new(&canonical(&[typing])).collect::<Vec<_>>();
+    let types = |deed: &Deed| matches!(deed, Deed::Type { .. });
+    let deeds = plan("changes.typing=0.5");
+    let said = count(&deeds, |it| matches!(it, Deed::Say { .. }));
+    let typed = count(&deeds, types);
+    assert!((said * 9 / 20..said * 11 / 20).contains(&typed), "{typed} of {said}");
+    assert_eq!(count(&plan("changes.typing=0.0"), types), 0);
+}
+
+#[test]
 fn deeds_come_in_order_and_at_the_rates_asked_for() {
     let deeds: Vec<Planned> = Plan::new(&canonical(&[])).collect();
     assert!(deeds.is_sorted_by_key(|it| it.at));
@@ -75,7 +86,9 @@ fn nobody_speaks_joins_or_leaves_where_it_makes_no_sense() {
     let mut out = BTreeSet::new();
     for planned in Plan::new(&scenario) {
         match planned.deed {
-            Deed::Say { room, user, .. } | Deed::Change { room, user, .. } => {
+            Deed::Say { room, user, .. }
+            | Deed::Change { room, user, .. }
+            | Deed::Type { room, user } => {
                 assert!(members[room as usize].contains(&user));
             }
             Deed::Join { room, user } => assert!(members[room as usize].insert(user)),

@@ -20,7 +20,9 @@ use crate::clock;
 use crate::drivers::Dress;
 use crate::run::LabError;
 use crate::runner::RunError;
-use crate::scenario::{Arrivals, Changes, Churn, Phase, Rooms, Scenario, SelfCheck, Shape, Users};
+use crate::scenario::{
+    Ack, Arrivals, Changes, Churn, Phase, Rooms, Scenario, SelfCheck, Shape, Users,
+};
 use crate::target::Target;
 use crate::witness;
 use figures::{Figures, Sizes};
@@ -170,13 +172,19 @@ impl Grown<'_> {
             says,
             seconds: tidy(self.seconds),
             seed: 1,
-            users: Users { count, dresses: vec![Dress::WsJson], rest_connections: 1 },
+            users: Users {
+                count,
+                dresses: vec![Dress::WsJson],
+                rest_connections: 1,
+                ack: Ack::Durable,
+            },
             rooms,
             bodies: bodies::fit(&self.bodies()),
             churn: self.churn(looks.len(), f64::from(count)),
             changes: self.changes(sends),
             self_check: SelfCheck::default(),
             server: settings(),
+            shorthands: std::collections::BTreeMap::new(),
             phases: vec![self.phase(looks, sends)],
             lives: Vec::new(),
             rows: Vec::new(),

@@ -103,6 +103,10 @@ impl Crowd {
                 self.ask(user, Asked::Look(room), &action, sockets);
             }
             Todo::Change { send, change } => self.change(user, send, change, sockets),
+            Todo::Type { room } => {
+                let (number, _) = self.made(room);
+                self.ask(user, Asked::Type(room), &Action::Type { room: number }, sockets);
+            }
             Todo::Moderate { room, of, act } => self.moderate(user, (room, of), act, sockets),
             Todo::Post { send, bytes, again } => {
                 if again {
@@ -112,7 +116,9 @@ impl Crowd {
                 let mut body = std::mem::take(&mut self.body);
                 self.words.body(send.0, bytes, &mut body);
                 let origin_id = self.ledger.origin_id(send);
-                let action = Action::Post { room: number, origin_id: &origin_id, body: &body };
+                let durable = self.durable;
+                let action =
+                    Action::Post { room: number, origin_id: &origin_id, body: &body, durable };
                 self.ask(user, Asked::Post { send, bytes }, &action, sockets);
                 self.body = body;
             }
@@ -177,7 +183,7 @@ impl Crowd {
             Asked::Create(room) => self.make(room, sockets),
             // Passwords wait in the server's queue; who finds it full tries again, as people do.
             Asked::Authenticate => self.log_in(user, sockets),
-            Asked::Post { .. } | Asked::Change { .. } | Asked::Moderate { .. } => {
+            Asked::Post { .. } | Asked::Change { .. } | Asked::Type(_) | Asked::Moderate { .. } => {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused for a while"));
             }
         }

@@ -19,7 +19,7 @@ use crate::engine::{ConnId, Sockets};
 use crate::ledger::{Ledger, RoomIx, UserIx};
 use crate::plan::{PlannedRoom, Words};
 use crate::recorder::Recorder;
-use crate::scenario::{Login, Scenario};
+use crate::scenario::{Ack, Login, Scenario};
 
 /// Who is banned and wants to come in asks again after so long.
 const JOINS_AGAIN_MS: u32 = 300;
@@ -121,6 +121,8 @@ pub struct Crowd {
     pub unsupported: BTreeMap<String, u64>,
     /// What may be changed.
     pub(super) recent: Recent,
+    /// Sends ask for a durable ack.
+    pub(super) durable: bool,
     pub(super) epoch: Option<u32>,
     pub(super) body: String,
     /// For each user, its further connections, which only post.
@@ -145,6 +147,10 @@ impl Crowd {
         run: u32,
     ) -> Self {
         let mut ledger = Ledger::new(run);
+        let durable = scenario.users.ack == Ack::Durable;
+        if !durable {
+            ledger.asks_for_less();
+        }
         let kinds: Vec<String> = scenario.rooms.iter().map(|kind| kind.name.clone()).collect();
         let places = rooms.into_iter().map(|room| Place {
             kind: room.kind,
@@ -172,6 +178,7 @@ impl Crowd {
             rows_done: VecDeque::new(),
             unsupported: BTreeMap::new(),
             recent: Recent::new(scenario.changes.of_messages()),
+            durable,
             epoch: None,
             body: String::new(),
             lanes: Vec::new(),
@@ -449,7 +456,7 @@ impl Crowd {
                 self.resumed_one(user, sockets, now);
             }
             (Asked::Page(room), Reply::Page { more: true }) => self.read_page(room, sockets),
-            (Asked::Change { .. } | Asked::Moderate { .. }, Reply::Rejected { name, .. }) => {
+            (asked, Reply::Rejected { name, .. }) if asked.is_only_counted() => {
                 count(&mut self.refusals, name);
             }
             (Asked::Post { .. }, Reply::Rejected { name, .. }) => {

@@ -362,6 +362,12 @@ impl Runner<'_> {
             Deed::Change { room, user, change, pick } => {
                 self.crowd.change_due((room, user), change, pick, sockets);
             }
+            Deed::Type { user, room } => {
+                // Who is away does not type.
+                if self.crowd.users[user as usize].link == Link::Up {
+                    self.crowd.doing(user, Todo::Type { room }, sockets);
+                }
+            }
             Deed::Moderate { by, room, user, act } => {
                 let of = self.crowd.me(user);
                 self.crowd.doing(by, Todo::Moderate { room, of, act }, sockets);

@@ -74,7 +74,8 @@ pub fn judge(
         (Asked::Moderate { of, act, .. }, Some(room), Outcome::Applied { seq, already: false }) => {
             ledger.acted(room, of, act, seq);
         }
-        (Asked::Change { .. } | Asked::Moderate { .. }, _, Outcome::Applied { .. }) => {}
+        (Asked::Change { .. } | Asked::Moderate { .. }, _, Outcome::Applied { .. })
+        | (Asked::Type(_), _, Outcome::Done) => {}
         (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
             ledger.resumed(me, room, position.seq);
         }
@@ -108,6 +109,7 @@ fn room_of(asked: Asked) -> Option<u32> {
         | Asked::Resume(room)
         | Asked::Hear(room)
         | Asked::Look(room)
+        | Asked::Type(room)
         | Asked::CatchUp(room)
         | Asked::Moderate { room, .. }
         | Asked::Page(room) => Some(room),

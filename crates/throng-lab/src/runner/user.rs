@@ -98,6 +98,8 @@ pub enum Asked {
         send: SendIx,
         change: Change,
     },
+    /// The room was to know that one types.
+    Type(u32),
     /// Somebody was to be put out, or let in.
     Moderate {
         room: u32,
@@ -116,6 +118,13 @@ pub enum Asked {
     Page(u32),
 }
 
+impl Asked {
+    /// Refused, it is counted and nothing else: its asker may have been put out meanwhile.
+    pub fn is_only_counted(self) -> bool {
+        matches!(self, Self::Change { .. } | Self::Type(_) | Self::Moderate { .. })
+    }
+}
+
 /// What is to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Todo {
@@ -124,6 +133,7 @@ pub enum Todo {
     Post { send: SendIx, bytes: u32, again: bool },
     Look { room: u32, history: u32 },
     Change { send: SendIx, change: Change },
+    Type { room: u32 },
     Moderate { room: u32, of: UserIx, act: Act },
 }
 
@@ -145,9 +155,10 @@ impl User {
                 Asked::Moderate { room, of, act } => {
                     self.backlog.push_front(Todo::Moderate { room, of, act });
                 }
-                // Whether a change was made is for the room's order to say. The others are asked for again
-                // by coming back; pages by the verification itself.
+                // Whether a change was made is for the room's order to say, and who typed types no more. The
+                // others are asked for again by coming back; pages by the verification itself.
                 Asked::Change { .. }
+                | Asked::Type(_)
                 | Asked::Authenticate
                 | Asked::Create(_)
                 | Asked::Resume(_)

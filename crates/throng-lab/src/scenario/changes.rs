@@ -1,4 +1,4 @@
-//! What is done beside saying something: edits, deletions, reactions, and members put out.
+//! What is done beside saying something: edits, deletions, reactions, typing, and members put out.
 //!
 //! Neighbours: `plan` makes deeds of it; `check` holds it within bounds.
 
@@ -14,6 +14,8 @@ pub struct Changes {
     pub deletes: f64,
     /// As many reactions, by anybody in the room.
     pub reactions: f64,
+    /// As often, a member lets the room know that it types.
+    pub typing: f64,
     /// Members put out a second, all rooms together, each by the one who made the room. They come back
     /// as others do.
     pub kicks: f64,
@@ -25,7 +27,15 @@ pub struct Changes {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { edits: 0.0, deletes: 0.0, reactions: 0.0, kicks: 0.0, bans: 0.0, ban_seconds: 3.0 }
+        Self {
+            edits: 0.0,
+            deletes: 0.0,
+            reactions: 0.0,
+            typing: 0.0,
+            kicks: 0.0,
+            bans: 0.0,
+            ban_seconds: 3.0,
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! Neighbours: `mod` calls it when the grammar is satisfied. A scenario that passed can be run.
 
 use super::{
-    Abusers, BODY_BYTES_MAX, Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError, Threshold,
-    USERS_MAX,
+    Abusers, Ack, BODY_BYTES_MAX, Bodies, Life, Phase, Rooms, Row, Scenario, ScenarioError,
+    Threshold, USERS_MAX,
 };
 use crate::drivers::Dress;
 use crate::plan;
@@ -101,6 +101,10 @@ impl Scenario {
         within("users.count", f64::from(self.users.count), 1.0, f64::from(USERS_MAX))?;
         let lanes = f64::from(self.users.rest_connections);
         within("users.rest_connections", lanes, 1.0, 1_000.0)?;
+        if self.users.ack == Ack::Accepted && self.users.dresses.contains(&Dress::Rest) {
+            let why = "users.ack: what is posted over REST is answered when it is durable";
+            return Err(Broken::new("users.ack", why));
+        }
         if self.users.dresses.is_empty() {
             let why = "users.dresses: at least one of ws-json, ws-protobuf, raw, rest";
             return Err(Broken::new("users.dresses", why));
@@ -264,12 +268,14 @@ impl Scenario {
         share("changes.edits", it.edits)?;
         share("changes.deletes", it.deletes)?;
         share("changes.reactions", it.reactions)?;
+        share("changes.typing", it.typing)?;
         within("changes.kicks", it.kicks, 0.0, 1_000.0)?;
         within("changes.bans", it.bans, 0.0, 1_000.0)?;
         within("changes.ban_seconds", it.ban_seconds, 0.0, 3_600.0)?;
         let speaks_only = self.users.dresses.contains(&Dress::Rest);
         let direct = self.rooms.iter().any(|room| room.direct);
-        if (speaks_only || !self.lives.is_empty()) && (direct || !it.are_none()) {
+        let of_all = direct || it.of_messages() || it.put_out();
+        if (speaks_only || !self.lives.is_empty()) && of_all || speaks_only && it.typing > 0.0 {
             let why =
                 "changes: only among users who hear and are there all the time (no rest, no lives)";
             return Err(Broken::new("changes.edits", why));

@@ -80,6 +80,9 @@ pub struct Scenario {
     /// Settings of the server that are not at their default.
     #[serde(default)]
     pub server: BTreeMap<String, String>,
+    /// Short names of keys that are often changed, for `--set`.
+    #[serde(default, skip_serializing)]
+    pub shorthands: BTreeMap<String, String>,
     /// Stretches of the load with a name; one without if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<Phase>,
@@ -166,6 +169,27 @@ pub struct Users {
     /// Connections that each who speaks over REST spreads his posts over.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub rest_connections: u32,
+    /// What their sends ask for.
+    #[serde(default, skip_serializing_if = "Ack::is_durable")]
+    pub ack: Ack,
+}
+
+/// When the server answers a send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ack {
+    /// When it is on the disk.
+    #[default]
+    Durable,
+    /// When it has its place; the disk may fail it yet.
+    Accepted,
+}
+
+impl Ack {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_durable(&self) -> bool {
+        *self == Self::Durable
+    }
 }
 
 fn one() -> u32 {
@@ -349,6 +373,7 @@ impl Scenario {
     pub fn parse(source: &str, text: &str, settings: &[String]) -> Result<Self, ScenarioError> {
         let malformed = |error| ScenarioError::Malformed(source.to_owned(), error);
         let mut scenario: Self = toml::from_str(text).map_err(malformed)?;
+        let settings = &settings::in_full(settings, &scenario.shorthands)[..];
         if !settings.is_empty() {
             let mut table: toml::Table = toml::from_str(text).map_err(malformed)?;
             for setting in settings {

@@ -2,6 +2,17 @@
 //!
 //! Neighbours: `mod` reads the text and applies these. Nothing here knows what a key means.
 
+use std::collections::BTreeMap;
+
+/// Each `key=value` with its key in full, where the scenario has a short name for it.
+pub fn in_full(settings: &[String], shorthands: &BTreeMap<String, String>) -> Vec<String> {
+    let full = |setting: &String| {
+        let (key, value) = setting.split_once('=')?;
+        Some(format!("{}={value}", shorthands.get(key)?))
+    };
+    settings.iter().map(|setting| full(setting).unwrap_or_else(|| setting.clone())).collect()
+}
+
 /// Puts one value at a dotted key. Where tables stand in a row, a part of the key is a table's
 /// name. Keys below `server` are settings of the server and hold dots of their own.
 pub fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {

@@ -142,6 +142,35 @@ fn a_bad_number_by_set_is_told_as_that_setting() {
 }
 
 #[test]
+fn a_short_name_stands_for_its_key_and_is_told_in_full() {
+    let load = |setting: &str| Scenario::load("ramp-with-logins", &[setting.to_owned()]);
+    let before = load("logins=before").unwrap();
+    assert_eq!(before, load("lives.people.login=before").unwrap());
+    assert_eq!(before.lives[0].login, Login::Before);
+    let error = load("logins=never").unwrap_err().to_string();
+    assert!(error.starts_with("--set lives.people.login=never: unknown variant"), "{error}");
+    for scenario in Scenario::built_in() {
+        for (short, key) in &scenario.shorthands {
+            let known = scenario.lives.iter().map(|life| format!("lives.{}.login", life.name));
+            assert!(known.into_iter().any(|it| it == *key), "{}: {short} = {key}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn less_than_a_durable_ack_is_asked_for_where_there_is_less() {
+    let load = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+        Scenario::load("prices", &settings)
+    };
+    assert_eq!(load(&["users.ack=accepted"]).unwrap().users.ack, Ack::Accepted);
+    let rest = "users.dresses=[\"ws-json\", \"rest\"]";
+    assert_eq!(load(&[rest]).unwrap().users.ack, Ack::Durable);
+    let error = load(&[rest, "users.ack=accepted"]).unwrap_err().to_string();
+    assert!(error.starts_with("--set users.ack=accepted: ") && error.contains("REST"), "{error}");
+}
+
+#[test]
 fn phases_keep_their_share_of_another_time_in_all() {
     let scenario = Scenario::load("ramp-with-logins", &["seconds=31.2".into()]).unwrap();
     near(scenario.phases[0].seconds, 6.25);

@@ -581,8 +581,7 @@ impl Threads {
             stop.fanouts.push(fanout.start(number, self.fatal.clone())?);
             let (queue, receiver) = mpsc::channel(settings.limits.shard_queue_max);
             let around = self.sequencer.clone();
-            let turn_max = settings.limits.turn_max;
-            let sequencer = Sequencer::new(shard, around, Arc::clone(&fanout), turn_max);
+            let sequencer = Sequencer::new(shard, around, Arc::clone(&fanout), &settings.limits);
             stop.sequencers.push(sequencer.start(number, receiver, self.fatal.clone())?);
             doors.push(ShardDoor { queue, fanout });
         }

@@ -41,6 +41,10 @@ where
             .await
             .map_err(|_| Refusal(Rejection::Malformed))?
             .map_err(|_| Refusal(Rejection::BodyTooLong))?;
+        // A list would be taken for the fields in their order.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Refusal(Rejection::Malformed));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|_| Refusal(Rejection::Malformed))
     }
 }

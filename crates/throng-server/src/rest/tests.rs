@@ -177,6 +177,8 @@ async fn what_is_wrong_is_refused_by_its_code_and_with_a_status_that_fits() {
     let path = "/api/v1/rooms";
     server.post(path, &anna, json!({"name": ""})).await.refused(400, "bad_room_name");
     server.post(path, &anna, json!("Lobby")).await.refused(400, "malformed");
+    let path = "/api/v1/room-defaults";
+    server.send(Method::PUT, path, &anna, &json!([])).await.refused(400, "malformed");
     let taken = json!({"name": "Anna", "password": "correct horse"});
     server.post("/api/v1/accounts", "", taken).await.refused(409, "username_taken");
     let long = "x".repeat(throng_core::limits::PASSWORD_LEN_MAX + 1);

@@ -47,7 +47,7 @@ fn keepers_of(shard: &Shard, room: RoomId) -> Arc<[UserId]> {
 }
 
 /// Wakes a thread that is parked.
-struct Unpark(Thread);
+pub(super) struct Unpark(pub(super) Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

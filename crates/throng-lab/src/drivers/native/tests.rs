@@ -115,7 +115,7 @@ fn a_ping_is_answered() {
 
 #[test]
 fn what_is_asked_can_be_read_by_the_other_side() {
-    let ask = Action::Post { room: 3, origin_id: "o", body: "b" };
+    let ask = Action::Post { room: 3, origin_id: "o", body: "b", durable: true };
     let mut out = Vec::new();
     let mut raw_driver = driver(Dress::Raw);
     raw_driver.open(&mut out);

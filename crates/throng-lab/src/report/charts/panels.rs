@@ -1,5 +1,5 @@
 //! What the server counted each second, beside what was asked of it: where it falls behind, by how much,
-//! and in which of its stages the time goes.
+//! and in which of its stages the time goes; and the processes that the run looked at beside it.
 //!
 //! Neighbours: the witness asked the server and wrote `series.csv`; `charts` puts these behind what the
 //! generator saw. A server that counts nothing has none of them.
@@ -22,6 +22,7 @@ pub fn of(run: &Folder) -> Vec<Chart> {
     }
     charts.push(in_flight(run));
     charts.extend(work(run));
+    charts.extend(trees(run));
     if run.seconds.iter().any(|it| it.listen_overflows > 0) {
         charts.push(overflows(run));
     }
@@ -139,6 +140,35 @@ fn work(run: &Folder) -> Option<Chart> {
         series.extend(names.into_iter().map(stage));
     }
     Some(chart)
+}
+
+/// The processes that were looked at because it was asked for: CPU, and memory.
+fn trees(run: &Folder) -> Vec<Chart> {
+    let Some(looked) = run.seconds.iter().find(|it| !it.counted.trees.is_empty()) else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = looked.counted.trees.iter().map(|it| it.0.as_str()).collect();
+    let of = |it: &Second, name: &str| it.counted.trees.iter().find(|(tree, _)| tree == name)?.1;
+    let cpu = |it: &Second, name: &str| share(it, of(it, name)?.0);
+    let memory = |it: &Second, name: &str| Some(of(it, name)?.1 / f64::from(1 << 20));
+    let lines = |thin: Thin, value: &dyn Fn(&Second, &str) -> Option<f64>| -> Vec<Series> {
+        let line = |name: &&str| {
+            let values = chunks(run).map(|chunk| put_together(thin, chunk, |it| value(it, name)));
+            Series { name: (*name).to_owned(), values: values.collect() }
+        };
+        names.iter().map(line).collect()
+    };
+    let of_cpu = ["cpu-beside", "CPU of the processes watched beside", "% of one core"];
+    let of_memory = ["memory-beside", "Resident memory of the processes watched beside", "MiB"];
+    let drawn = [(of_cpu, lines(Thin::Mean, &cpu)), (of_memory, lines(Thin::Worst, &memory))];
+    let draw = |(words, lines): ([&str; 3], Vec<Series>)| {
+        let mut chart = chart(run, words, &[]);
+        if let Kind::Lines { series, .. } = &mut chart.kind {
+            series.extend(lines);
+        }
+        chart
+    };
+    drawn.into_iter().map(draw).collect()
 }
 
 fn overflows(run: &Folder) -> Chart {

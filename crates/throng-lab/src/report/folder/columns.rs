@@ -26,6 +26,8 @@ pub struct Counted {
     pub cores: Vec<f64>,
     /// Seconds of work a second, by stage.
     pub work: Vec<(String, f64)>,
+    /// What else was looked at, by name: CPU seconds taken in the second, and bytes of memory, while it was there.
+    pub trees: Vec<(String, Option<(f64, f64)>)>,
 }
 
 /// One client of a row.
@@ -81,6 +83,9 @@ pub fn counted(path: &Path, seconds: &mut [Second]) {
     for (second, line) in seconds.iter_mut().zip(&columns.lines) {
         let number = |name: &str| columns.number(line, name);
         let value = |at: usize| line[at].parse().unwrap_or_default();
+        let tree = |name: &str| {
+            Some((number(&format!("cpu_of_{name}"))?, number(&format!("memory_of_{name}"))?))
+        };
         second.counted = Counted {
             committed: number("committed"),
             lag: number("lag"),
@@ -88,6 +93,10 @@ pub fn counted(path: &Path, seconds: &mut [Second]) {
             volume_ema: number("volume_ema"),
             cores: columns.starting("core_").map(|(at, _)| value(at)).collect(),
             work: columns.starting("work_").map(|(at, it)| (it.to_owned(), value(at))).collect(),
+            trees: columns
+                .starting("cpu_of_")
+                .map(|(_, name)| (name.to_owned(), tree(name)))
+                .collect(),
         };
     }
 }
@@ -116,15 +125,18 @@ mod tests {
     fn columns_are_found_by_their_names_and_broken_lines_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("series.csv");
-        let text = "new,committed,lag,core_0,core_1,work_commit\n1,20,,0.5,0.25,0.125\n1,2\n";
+        let text = "new,committed,lag,core_0,core_1,work_commit,cpu_of_db,memory_of_db\n\
+                    1,20,,0.5,0.25,0.125,0.75,4096\n1,2,,,,,,\n1,2\n";
         std::fs::write(&path, text).unwrap();
-        let mut seconds = vec![Second::default(); 2];
+        let mut seconds = vec![Second::default(); 3];
         counted(&path, &mut seconds);
         let one = &seconds[0].counted;
         assert_eq!((one.committed, one.lag, one.fsyncs), (Some(20.0), None, None));
         assert_eq!(one.cores, [0.5, 0.25]);
         assert_eq!(one.work, [("commit".to_owned(), 0.125)]);
-        assert_eq!(seconds[1].counted, Counted::default());
+        assert_eq!(one.trees, [("db".to_owned(), Some((0.75, 4_096.0)))]);
+        assert_eq!(seconds[1].counted.trees, [("db".to_owned(), None)], "it has ended");
+        assert_eq!(seconds[2].counted, Counted::default());
         std::fs::write(
             &path,
             "client_id,messages,connect_us,median_rtt_us,phase\n7,70,51,40,up\nx",

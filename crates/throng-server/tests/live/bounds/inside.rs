@@ -24,6 +24,7 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("pushed_members_max", "what is pushed, refusing nothing: `shard/tests.rs`"),
     ("shard_queue_max", "what waits inside, and makes its sender wait: `queues.rs`"),
     ("turn_max", "how much is decided at once, refusing nothing: `queues.rs`"),
+    ("turn_wait_ms", "a time that waits inside: `sequencer/gather.rs`"),
     ("exports_max", "asked for over REST alone: `app/export.rs`"),
     ("export_every_ms", "asked for over REST alone: `app/export.rs`, `live/export.rs`"),
     ("tail_bytes_max", "what waits inside, and makes its sender wait: `queues.rs`"),
