@@ -77,7 +77,7 @@ async function api(path, body, token) {
   return answer.json();
 }
 
-const delays = (page) => page.getByLabel(/^Delay/);
+const delays = (page) => page.locator("#delay");
 
 /** Ada, who keeps order, settles a delay; what Ben says waits, until she lets it pass, takes it away, or its time comes. */
 async function delayed(ada, ben, said) {
@@ -85,7 +85,7 @@ async function delayed(ada, ben, said) {
   const settle = async (seconds) => {
     await room.click();
     await delays(ada).fill(String(seconds));
-    await ada.getByRole("button", { name: "Save" }).click();
+    await ada.locator("#settings-form").getByRole("button", { name: "Save" }).click();
     await ada.getByText(seconds ? `is seen after ${seconds} s` : "Speaks: everyone. Reads").waitFor();
     await ada.locator("#manage-close").click();
   };
@@ -117,6 +117,28 @@ async function delayed(ada, ben, said) {
   console.log("what is said under a delay waits: it was let pass, taken away, and came by itself");
 }
 
+/** Ada says how her rooms begin; the next one does, those that are there stay as they are. */
+async function begins(ada) {
+  await ada.getByRole("button", { name: "Account" }).click();
+  await ada.locator("#begin-slow").fill("30");
+  await ada.locator("#begin-save").click();
+  await ada.getByText("Rooms that you make from now on begin so.").waitFor();
+  await shot(ada, "begins");
+  await ada.locator("#account-close").click();
+  await ada.getByLabel("New room").fill("Slow lane");
+  await ada.getByRole("button", { name: "Make" }).click();
+  await ada.getByRole("heading", { name: "Slow lane" }).waitFor();
+  await ada.locator("#manage-open").click();
+  await ada.locator("#manage-rules", { hasText: "30 s" }).waitFor();
+  await ada.locator("#manage-close").click();
+  await ada.getByRole("button", { name: "Lobby" }).click();
+  await ada.getByRole("heading", { name: "Lobby" }).waitFor();
+  await ada.locator("#manage-open").click();
+  await ada.getByText("Speaks: everyone. Reads").waitFor();
+  await ada.locator("#manage-close").click();
+  console.log("a new room begins as its owner has said, and no other changes");
+}
+
 try {
   await serve();
   const ada = await person("ada", { viewport: { width: 1000, height: 700 } });
@@ -140,6 +162,7 @@ try {
   await shot(ben, "talk-phone");
 
   await delayed(ada, ben, said);
+  await begins(ada);
 
   await ada.reload();
   await connected(ada);
