@@ -184,10 +184,11 @@ impl Extras {
     }
 }
 
-impl EventKind {
-    /// Whom it names: who did it, and to whom it was done.
-    fn named_mut(&mut self) -> impl Iterator<Item = &mut Author> {
-        let (by, other) = match self {
+/// Whom a kind of event names: who did it, and to whom it was done; to be read (`as_ref`) or changed
+/// (`as_mut`).
+macro_rules! named {
+    ($kind:expr, $other:ident) => {{
+        let (by, other) = match $kind {
             Self::Joined { who: by } | Self::Left { who: by } | Self::Posted { author: by, .. } => {
                 (by, None)
             }
@@ -196,10 +197,20 @@ impl EventKind {
             | Self::Reacted { by, .. }
             | Self::Pinned { by, .. }
             | Self::Set { by, .. } => (by, None),
-            Self::Deleted { by, whose, .. } => (by, whose.as_mut()),
+            Self::Deleted { by, whose, .. } => (by, whose.$other()),
             Self::Moderated { by, who, .. } => (by, Some(who)),
         };
         core::iter::once(by).chain(other)
+    }};
+}
+
+impl EventKind {
+    fn named(&self) -> impl Iterator<Item = &Author> {
+        named!(self, as_ref)
+    }
+
+    fn named_mut(&mut self) -> impl Iterator<Item = &mut Author> {
+        named!(self, as_mut)
     }
 
     /// Whose membership or marks it changes.
@@ -266,14 +277,14 @@ impl Event {
             EventKind::Created { name, kind: Kind::Direct, .. } => name.without(is_gone_name),
             _ => None,
         };
-        let mut event = self.clone();
-        let mut changed = called.is_some();
-        for author in event.kind.named_mut().filter(|author| is_gone(author.id)) {
-            changed |= !author.name.is_gone();
-            author.name = Username::gone();
-        }
-        if !changed {
+        let named = |author: &Author| !author.name.is_gone() && is_gone(author.id);
+        if called.is_none() && !self.kind.named().any(named) {
+            // Most of a history: it is walked through without a copy.
             return None;
+        }
+        let mut event = self.clone();
+        for author in event.kind.named_mut().filter(|author| is_gone(author.id)) {
+            author.name = Username::gone();
         }
         match &mut event.kind {
             EventKind::Created { name, .. } => *name = called.unwrap_or_else(|| name.clone()),

@@ -385,6 +385,9 @@ fn each_price_is_that_of_one_thing_switched() {
         let count = |of: &str| done.summary["latency"][of]["count"].as_u64().unwrap();
         assert_eq!(count("arrive"), 20, "{}", done.said);
         assert_eq!(count("enter"), if arm == "history" { 20 } else { 0 }, "{}", done.said);
+        // What was not durable is not called so.
+        let called = if arm == "accepted" { "accepted ack" } else { "durable ack" };
+        assert!(done.said.contains(&format!("\n{called} ")), "{}", done.said);
     }
 }
 

@@ -110,10 +110,11 @@ pub fn of(run: &Folder) -> Vec<Chart> {
     let mut charts = rows::of(run);
     for (id, title, unit, lines) in OVER_TIME {
         let width = run.seconds.len().div_ceil(POINTS_MAX).max(1);
+        let title = title.replace("durable ack", run.ack());
         let note = if width > 1 && lines.iter().any(|it| it.1 == Thin::Worst) {
             format!("{title} (the worst of each {} s)", number(width as f64))
         } else {
-            title.to_owned()
+            title
         };
         let mut kind = over_time(&run.seconds, width, lines);
         if let Kind::Lines { series, .. } = &mut kind {

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::baseline::Beside;
 use crate::profile::{self, Index, Stacks};
+use crate::scenario::Ack;
 use crate::summary::SCHEMA;
 pub use columns::{Client, Counted};
 pub use summary::*;
@@ -229,6 +230,13 @@ impl Folder {
     /// A number of the scenario, by its dotted key.
     pub fn scenario_number(&self, key: &str) -> Option<f64> {
         key.split('.').try_fold(&self.manifest.scenario, |at, part| at.get(part))?.as_f64()
+    }
+
+    /// Which ack its sends asked for, as tables and charts call it.
+    pub fn ack(&self) -> &'static str {
+        let asked = self.manifest.scenario.get("users").and_then(|users| users.get("ack"));
+        let asked = asked.and_then(|ack| Ack::deserialize(ack).ok());
+        asked.unwrap_or_default().words()
     }
 
     /// The kind of room whose latency stands for everybody's: a probe, if there is one.

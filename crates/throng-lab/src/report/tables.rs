@@ -150,7 +150,7 @@ fn row(name: String, it: &Percentiles) -> Vec<String> {
 fn latencies(run: &Folder) -> Table {
     let it = &run.summary.latency;
     let rows = [
-        ("durable ack", &it.ack),
+        (run.ack(), &it.ack),
         ("delivery, each recipient", &it.delivery),
         ("first recipient", &it.first),
         ("median recipient", &it.median),
@@ -173,7 +173,7 @@ fn latencies(run: &Folder) -> Table {
 fn by_rooms(run: &Folder) -> Table {
     let mut rows = Vec::new();
     for (name, of) in &run.summary.latency_by_rooms {
-        rows.push(row(format!("{name}: durable ack"), &of.ack));
+        rows.push(row(format!("{name}: {}", run.ack()), &of.ack));
         rows.push(row(format!("{name}: delivery"), &of.delivery));
         rows.push(row(format!("{name}: last recipient"), &of.last));
     }

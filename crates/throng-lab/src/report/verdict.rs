@@ -215,7 +215,7 @@ fn slowest_second(seconds: &[Second]) -> Option<String> {
     ))
 }
 
-/// A durable ack is worth what the disk is.
+/// An ack is worth what the disk is.
 fn disk(run: &Folder) -> Option<String> {
     let [before, after] = run.summary.fsync?;
     let ack = run.summary.latency.ack;
@@ -226,12 +226,13 @@ fn disk(run: &Folder) -> Option<String> {
         ""
     };
     Some(format!(
-        "One sync of this disk took {} at p50 and {} at p99 before the run, {} and {} after it; the \
-         durable ack took {} at p50.{warn}",
+        "One sync of this disk took {} at p50 and {} at p99 before the run, {} and {} after it; the {} \
+         took {} at p50.{warn}",
         ms(before.p50_us / 1e3),
         ms(before.p99_us / 1e3),
         ms(after.p50_us / 1e3),
         ms(after.p99_us / 1e3),
+        run.ack(),
         ms(ack.p50_ms),
     ))
 }

@@ -187,8 +187,13 @@ pub enum Ack {
 
 impl Ack {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-    fn is_durable(&self) -> bool {
+    pub(crate) fn is_durable(&self) -> bool {
         *self == Self::Durable
+    }
+
+    /// As tables and charts call it.
+    pub(crate) fn words(self) -> &'static str {
+        if self.is_durable() { "durable ack" } else { "accepted ack" }
     }
 }
 

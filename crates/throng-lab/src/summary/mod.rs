@@ -19,7 +19,7 @@ use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
 use crate::recorder::{Latency, OfKind, Percentiles, Recorder, Sample};
 use crate::runner::{AgentSaid, Outcome};
-use crate::scenario::{Grade, Model, Rooms, Scenario};
+use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
 pub use thresholds::{Came, Evidence, Judged};
@@ -50,6 +50,9 @@ pub struct Summary {
     pub schema: u32,
     /// The scenario's name.
     pub scenario: String,
+    /// Which ack its sends asked for; absent for the durable one.
+    #[serde(skip_serializing_if = "Ack::is_durable")]
+    pub ack: Ack,
     /// How it went.
     pub ending: Ending,
     /// Why not better, in words; empty for a pass.
@@ -321,6 +324,7 @@ impl Summary {
         Self {
             schema: SCHEMA,
             scenario: scenario.name.clone(),
+            ack: scenario.users.ack,
             ending,
             reasons,
             model: scenario.model(),
@@ -406,6 +410,8 @@ impl Summary {
         let best = grades.iter().filter(reached);
         let best = best.max_by(|a, b| a.sends_per_second.total_cmp(&b.sends_per_second));
         let says = matches!(self.ending, Ending::Pass | Ending::Missed);
+        // A grade is of acks that the disk stands for.
+        let says = says && self.ack.is_durable();
         self.grade = best.filter(|_| says).map(|it| it.name.clone());
     }
 }

@@ -104,7 +104,7 @@ impl Summary {
             "ms from the intended time", "p50", "p95", "p99", "max"
         )?;
         for (what, said) in [
-            ("durable ack", latency.ack),
+            (self.ack.words(), latency.ack),
             ("delivery, each recipient", latency.delivery),
             ("  first recipient", latency.first),
             ("  median recipient", latency.median),
@@ -124,7 +124,7 @@ impl Summary {
         }
         for (name, of) in self.latency_by_rooms.iter().filter(|_| self.latency_by_rooms.len() > 1) {
             for (what, said) in
-                [("durable ack", of.ack), ("delivery", of.delivery), ("last recipient", of.last)]
+                [(self.ack.words(), of.ack), ("delivery", of.delivery), ("last recipient", of.last)]
             {
                 let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
                 let what = format!("{name}: {what}");

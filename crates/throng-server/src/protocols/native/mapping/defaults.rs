@@ -18,9 +18,9 @@ pub fn create_room(asked: &v1::CreateRoom) -> Result<What, Rejection> {
 
 /// What a new room is to begin with, whatever the defaults are.
 pub fn settled(asked: &v1::CreateRoom) -> Result<RoomDefaults, Rejection> {
-    checked(RoomDefaults {
-        speak: moderation::speak_of(asked.speak)?,
-        history: moderation::history_of(asked.history)?,
+    said(&v1::SetRoomDefaults {
+        speak: asked.speak,
+        history: asked.history,
         slow_seconds: asked.slow_seconds,
         delay_seconds: asked.delay_seconds,
         keep_seconds: asked.keep_seconds,
@@ -29,13 +29,15 @@ pub fn settled(asked: &v1::CreateRoom) -> Result<RoomDefaults, Rejection> {
 
 /// How the rooms of an account are to begin.
 pub fn said(asked: &v1::SetRoomDefaults) -> Result<RoomDefaults, Rejection> {
-    checked(RoomDefaults {
+    let said = RoomDefaults {
         speak: moderation::speak_of(asked.speak)?,
         history: moderation::history_of(asked.history)?,
         slow_seconds: asked.slow_seconds,
         delay_seconds: asked.delay_seconds,
         keep_seconds: asked.keep_seconds,
-    })
+    };
+    said.check()?;
+    Ok(said)
 }
 
 /// How they begin.
@@ -47,11 +49,6 @@ pub fn are(said: RoomDefaults) -> v1::RoomDefaultsAre {
         delay_seconds: said.delay_seconds,
         keep_seconds: said.keep_seconds,
     }
-}
-
-fn checked(said: RoomDefaults) -> Result<RoomDefaults, Rejection> {
-    said.check()?;
-    Ok(said)
 }
 
 #[cfg(test)]
