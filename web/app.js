@@ -6,7 +6,7 @@ import { size, Uploads } from "./files.js";
 import { called, guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
-import { button, element, items, show } from "./lines.js";
+import { button, element, items, show, tell } from "./lines.js";
 import { waitingText } from "./held.js";
 import { Manage, picture } from "./manage.js";
 import { Message } from "./message.js";
@@ -112,7 +112,7 @@ function renderEntry() {
   for (const id of ["name", "name-label", "do-login", "do-signup"]) $(id).hidden = Boolean(reset);
   $("do-reset").hidden = !reset;
   offerGuests();
-  $("entry-notice").textContent = client.notice?.text ?? (is === "off" ? "" : stateText());
+  tell($("entry-notice"), client.notice?.text ?? (is === "off" ? "" : stateText()), client.notice?.well);
   shownRoom = null;
   document.title = "Throng";
 }
@@ -138,7 +138,7 @@ function renderChat() {
   const guest = isGuest(client.user);
   $("me").textContent = `${client.user?.name ?? ""}${guest ? " (guest)" : ""}`;
   for (const id of ["account", "create-form"]) $(id).hidden = guest;
-  $("notice").textContent = client.notice?.text ?? "";
+  tell($("notice"), client.notice?.text, client.notice?.well);
   renderRooms();
   renderHits();
   renderRoom(client.rooms.get(client.open));
@@ -405,9 +405,9 @@ async function renderSessions() {
   $("sessions").replaceChildren(...rows);
 }
 
-const begins = new Begin($, client, (text) => ($("account-notice").textContent = text));
+const begins = new Begin($, client, (text, well) => tell($("account-notice"), text, well));
 $("account").addEventListener("click", () => {
-  $("account-notice").textContent = "";
+  tell($("account-notice"), "");
   $("account-dialog").showModal();
   renderSessions();
   begins.load();
@@ -415,7 +415,8 @@ $("account").addEventListener("click", () => {
 $("account-close").addEventListener("click", () => $("account-dialog").close());
 $("password-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  $("account-notice").textContent = await client.changePassword($("old-password").value, $("new-password").value);
+  const { text, well } = await client.changePassword($("old-password").value, $("new-password").value);
+  tell($("account-notice"), text, well);
   event.target.reset();
   renderSessions();
 });
@@ -468,12 +469,14 @@ $("my-picture").addEventListener("change", async () => {
   const [file] = $("my-picture").files;
   $("my-picture").value = "";
   if (!file) return;
-  $("account-notice").textContent = "Sending the picture…";
+  tell($("account-notice"), "Sending the picture…", true);
   const { id, why } = await sendPicture(file);
-  $("account-notice").textContent = why ?? (await client.setPicture(id));
+  const { text, well } = why ? { text: why } : await client.setPicture(id);
+  tell($("account-notice"), text, well);
 });
 $("my-picture-none").addEventListener("click", async () => {
-  $("account-notice").textContent = await client.setPicture("");
+  const { text, well } = await client.setPicture("");
+  tell($("account-notice"), text, well);
 });
 
 $("leave").addEventListener("click", () => {

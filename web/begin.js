@@ -50,7 +50,7 @@ export class Begin {
     event.preventDefault();
     const form = Object.fromEntries(Object.entries(FIELDS).map(([key, id]) => [key, this.$(id).value]));
     const { done, says } = await this.client.does(begin(form));
-    this.says(done ? "Rooms that you make from now on begin so." : says);
+    this.says(done ? "Rooms that you make from now on begin so." : says, done);
   }
 }
 

@@ -114,8 +114,9 @@ export class Client {
   /** What came of it, for a person. */
   async changePassword(password, new_password) {
     const reply = await this.#guard(this.connection.request({ change_password: { password, new_password } }));
-    if (!reply) return "The server could not be reached. Please try again.";
-    return reply.rejected ? capital(reply.rejected.text) : "The password is changed. All other devices are logged out.";
+    if (!reply) return { text: "The server could not be reached. Please try again." };
+    if (reply.rejected) return { text: capital(reply.rejected.text) };
+    return { text: "The password is changed. All other devices are logged out.", well: true };
   }
 
   async logOut() {
@@ -347,7 +348,7 @@ export class Client {
   /** What came of it, for a person. `file`: what was sent, or nothing for no picture. */
   async setPicture(file) {
     const { says } = await this.does({ set_avatar: { file } });
-    return says ?? (file ? "That is your picture now." : "You have no picture now.");
+    return says ? { text: says } : { text: file ? "That is your picture now." : "You have no picture now.", well: true };
   }
 
   async join(id, name) {
@@ -377,7 +378,7 @@ export class Client {
     const room = this.rooms.get(id);
     if (!room) return;
     const removed = { kick: "You were removed from", ban: "You were banned from" }[act];
-    this.notice = { text: `${removed ?? "You have left"} ${room.name}.` };
+    this.notice = { text: `${removed ?? "You have left"} ${room.name}.`, well: !removed };
     this.#forget(id);
     this.onChange();
   }

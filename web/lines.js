@@ -150,6 +150,12 @@ export function element(name, data = {}, text = undefined) {
   return made;
 }
 
+/** A notice: of trouble, or (`well`) of what was done. */
+export function tell(notice, text = "", well = false) {
+  notice.textContent = text;
+  notice.classList.toggle("well", Boolean(well));
+}
+
 export function button(text, does) {
   const made = element("button", {}, text);
   made.type = "button";

@@ -3,7 +3,7 @@
 
 import { called } from "./guests.js";
 import { showWaiting } from "./held.js";
-import { element, button } from "./lines.js";
+import { element, button, tell } from "./lines.js";
 
 const PAGE = 50;
 /** A list that was behind is asked for again after so long. */
@@ -186,7 +186,7 @@ export class Manage {
     const text = ACTS.find(([value]) => value === act)[1];
     if (SURE.includes(act) && !confirm(`${text}: ${name}?`)) return;
     const { applied, says } = await this.client.does(moderate(this.room.id, act, target));
-    this.#says(applied ? `Done. ${text}: ${name}.` : says);
+    this.#says(applied ? `Done. ${text}: ${name}.` : says, applied);
     if (applied) this.#again();
   }
 
@@ -197,9 +197,9 @@ export class Manage {
     Object.assign(form, { delay_seconds: Number(this.$("delay").value), keep_seconds: Number(this.$("keep").value) });
     Object.assign(form, { speak: this.$("speak").value, history: this.$("history").value });
     const asked = changes(this.room.id, this.was, form);
-    if (!asked) return this.#says("Nothing was changed.");
+    if (!asked) return this.#says("Nothing was changed.", true);
     const { applied, says } = await this.client.does(asked);
-    this.#says(applied ? "The settings are changed." : says);
+    this.#says(applied ? "The settings are changed." : says, applied);
     if (!applied) return;
     Object.assign(this.room, { ...form, words: undefined });
     this.was = form;
@@ -212,7 +212,7 @@ export class Manage {
     const [file] = this.$("room-picture").files;
     this.$("room-picture").value = "";
     if (!file) return;
-    this.#says("Sending the picture…");
+    this.#says("Sending the picture…", true);
     const { id, why } = await this.sendFile(file);
     if (!id) return this.#says(why);
     this.#paintWith(id);
@@ -220,7 +220,7 @@ export class Manage {
 
   async #paintWith(file) {
     const { applied, says } = await this.client.does({ set_room_avatar: { room: this.room.id, file } });
-    this.#says(applied ? "The room's picture is changed." : says);
+    this.#says(applied ? "The room's picture is changed." : says, applied);
     if (applied) this.#again();
   }
 
@@ -239,7 +239,8 @@ export class Manage {
       const asked = { settle_held: { room: room.id, held: post.held, pass } };
       const { unheld, says } = await this.client.does(asked);
       const refused = unheld?.refused?.text;
-      this.#says(unheld ? (refused ? `It could not be said: ${refused}.` : pass ? "It is said." : "It is taken away.") : says);
+      const done = refused ? `It could not be said: ${refused}.` : pass ? "It is said." : "It is taken away.";
+      this.#says(unheld ? done : says, unheld && !refused);
       if (unheld) this.#again();
     });
   }
@@ -255,7 +256,7 @@ export class Manage {
       const settle = (upheld) => async () => {
         const asked = { settle_report: { room: room.id, report: one.report, upheld } };
         const { done, says } = await this.client.does(asked);
-        this.#says(done ? "The report is settled." : says);
+        this.#says(done ? "The report is settled." : says, done);
         if (done) this.#again();
       };
       item.append(button("It is right", settle(true)), button("It is not", settle(false)));
@@ -321,8 +322,9 @@ export class Manage {
     });
   }
 
-  #says(text) {
-    this.$("manage-notice").textContent = text ?? "";
+  /** `well`: it was done, and nobody needs to worry. */
+  #says(text, well = false) {
+    tell(this.$("manage-notice"), text, well);
   }
 }
 

@@ -2,7 +2,7 @@
 // server's to say; what it says is shown.
 
 import { called } from "./guests.js";
-import { element } from "./lines.js";
+import { element, tell } from "./lines.js";
 
 export class Message {
   /** `$` finds an element of the page; `answers(event)` is called when one is to be answered. */
@@ -43,7 +43,7 @@ export class Message {
     this.$("edit-body").value = mine ? body : "";
     for (const id of ["report-form", "message-block"]) this.$(id).hidden = mine;
     this.$("report-reason").value = "";
-    this.$("message-notice").textContent = "";
+    tell(this.$("message-notice"), "");
     this.$("message").showModal();
   }
 
@@ -54,6 +54,6 @@ export class Message {
   async #do(request, done = "") {
     const { says } = await this.client.does(request);
     if (!says && done === "") return this.$("message").close();
-    this.$("message-notice").textContent = says ?? done;
+    tell(this.$("message-notice"), says ?? done, !says);
   }
 }

@@ -193,6 +193,7 @@ test("wrong credentials are told and nothing is kept of them", async () => {
   page.client.logIn("ada", "guess guess");
   await settle();
   assert.equal(page.client.notice.text, "Wrong credentials.");
+  assert.ok(!page.client.notice.well);
   assert.equal(page.client.credentials, null);
   assert.equal(page.client.connection.state.is, "off");
 });
@@ -215,9 +216,11 @@ test("an account's sessions are shown, ended, and its password changed", async (
   const { server, page } = await inLobby();
   assert.deepEqual((await page.client.sessions()).map((one) => one.id), [1]);
   assert.equal(await page.client.endSession(7), true, "what is gone is ended");
-  assert.match(await page.client.changePassword("correct horse", "staple horse"), /changed/);
+  const changed = await page.client.changePassword("correct horse", "staple horse");
+  assert.match(changed.text, /changed/);
+  assert.equal(changed.well, true);
   server.instead = (request) => (request.change_password ? refused(201, "wrong_credentials") : undefined);
-  assert.equal(await page.client.changePassword("wrong horse", "staple horse"), "Wrong credentials.");
+  assert.deepEqual(await page.client.changePassword("wrong horse", "staple horse"), { text: "Wrong credentials." });
 });
 
 test("unread is what was posted after the last line a person saw, also over a reload", async () => {
@@ -258,6 +261,7 @@ test("a room left on another device is gone here too, and the person is told", a
   await settle();
   assert.equal(page.client.rooms.size, 0);
   assert.match(page.client.notice.text, /left lobby/);
+  assert.equal(page.client.notice.well, true, "nobody needs to worry");
 });
 
 test("rooms on several pages of the list are all listened to", async () => {

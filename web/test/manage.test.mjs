@@ -4,7 +4,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { changes, keptChoices, keptFor, moderate, rules, wordsOf } from "../manage.js";
+import { tell } from "../lines.js";
 import { Page, Server, settle } from "./world.mjs";
+
+test("a notice of what was done is not one of trouble, and the next one is again", () => {
+  const shown = { classes: new Set(), textContent: null };
+  shown.classList = { toggle: (name, on) => (on ? shown.classes.add(name) : shown.classes.delete(name)) };
+  for (const [text, well, says] of [["Done.", true, "Done."], ["Forbidden.", undefined, "Forbidden."], [undefined, undefined, ""]]) {
+    tell(shown, text, well);
+    assert.deepEqual([shown.textContent, shown.classes.has("well")], [says, Boolean(well)]);
+  }
+});
 
 test("an act names somebody once, and a role is given by set_role", () => {
   assert.deepEqual(moderate(3, "mute", { user: 7 }), { moderate: { room: 3, act: "mute", user: 7 } });

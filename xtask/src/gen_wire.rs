@@ -77,6 +77,10 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
         if !skip.is_empty() {
             config.field_attribute(&path, format!("#[serde(skip_serializing_if = \"{skip}\")]"));
         }
+        if single && field.r#type() == Type::Message {
+            let within = "#[serde(deserialize_with = \"crate::native::object::within\")]";
+            config.field_attribute(&path, within);
+        }
         // What a client sends many of, it sends so many of at most.
         if let ("Post", "mentioned" | "attachments") | ("Words", "list") =
             (message.name(), field.name())

@@ -229,6 +229,19 @@ settable_limits! {
     guests_per_minute_address: u32 = 5, 1..=1_000_000;
     /// Refusals in a row after which a connection is ended.
     refusals_max: u32 = 100, 1..=1_000_000;
+    /// Refusals of one connection a second, sustained; beyond it what it sends is not read until it may be
+    /// refused again. Refusing costs as much as serving, and a sender whose socket is full costs nothing.
+    refusals_per_second: u32 = 20, 1..=1_000_000;
+    /// The same, in a burst: more than end a connection in a row.
+    refusals_burst: u32 = 200, 1..=1_000_000;
+    /// How long an account waits for its next connection when one was sent away for flooding or for what is
+    /// no grammar of ours, milliseconds; twice as long each time it comes to that again. 0 for not at all.
+    away_ms: u64 = 1_000, 0..=60_000;
+    /// The longest such wait: a client that was mended is back within a minute.
+    away_ms_max: u64 = 60_000, 1..=3_600_000;
+    /// Connections a minute from one address (or one /64) that are sent away so before they are anybody;
+    /// beyond it none is taken from there for a while but with a good token.
+    abuses_per_minute_address: u32 = 60, 1..=1_000_000;
     /// Searches that wait while others are answered, two at a time; beyond it `busy`.
     search_queue_max: usize = 64, 1..=65_536;
     /// Time of one search, milliseconds; what was found by then is the answer.

@@ -157,6 +157,11 @@ impl Rejection {
             _ => None,
         }
     }
+
+    /// The server's own fault: whoever asked did nothing wrong.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Unavailable)
+    }
 }
 
 /// Makes `Disconnect` and its table from one list.
@@ -221,4 +226,18 @@ disconnects! {
     TooManyRefusals = 4402, "too_many_refusals", reconnect false;
     /// More connections than one address or account may hold.
     TooManyConnections = 4403, "too_many_connections", reconnect false;
+}
+
+impl Disconnect {
+    /// It ends one that floods, or that does not speak what was agreed.
+    pub fn is_abuse(self) -> bool {
+        matches!(
+            self,
+            Self::TooManyRefusals
+                | Self::ProtocolError
+                | Self::WrongKind
+                | Self::NotUtf8
+                | Self::TooBig
+        )
+    }
 }

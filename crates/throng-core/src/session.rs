@@ -45,6 +45,11 @@ impl Rate {
         Self::new(limits.requests_per_second_anonymous, 1_000, limits.requests_burst_anonymous)
     }
 
+    /// Refusals of one connection.
+    pub fn refusals(limits: &Limits) -> Self {
+        Self::new(limits.refusals_per_second, 1_000, limits.refusals_burst)
+    }
+
     /// Attempts a minute, as many at once.
     pub fn per_minute(count: u32) -> Self {
         Self::new(count, 60_000, count)
@@ -175,7 +180,7 @@ impl Refusals {
     /// A request was refused. Too many in a row end the connection; what is the server's own fault
     /// does not count.
     pub fn refused(&self, rejection: Rejection, refusals_max: u32) -> Option<Disconnect> {
-        if matches!(rejection, Rejection::Busy { .. } | Rejection::Unavailable) {
+        if rejection.is_ours() {
             return None;
         }
         let before = self.0.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
+use throng_core::id::GUESTS_FROM;
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
     Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Reaction, Rejection,
@@ -17,6 +18,8 @@ use crate::model::Model;
 use crate::seeds;
 
 const USERS: u64 = 6;
+/// Guests, of whom all but the last come from one address.
+const GUESTS: u64 = 3;
 
 #[test]
 fn a_shard_does_as_the_model_says_through_failures_and_restarts() {
@@ -73,6 +76,28 @@ pub fn user(number: u64) -> Author {
     Author { id: UserId::new(number).expect("a small number"), name }
 }
 
+/// An account, or a guest.
+fn person(rng: &mut StdRng) -> Author {
+    let guest = rng.random_bool(0.25);
+    user(if guest {
+        guest_number(rng.random_range(0..GUESTS))
+    } else {
+        rng.random_range(1..=USERS)
+    })
+}
+
+fn guest_number(number: u64) -> u64 {
+    GUESTS_FROM + number
+}
+
+/// The other guests from this one's address.
+fn beside(guest: &Author) -> Vec<Author> {
+    let of_address = (0..GUESTS - 1).map(|number| user(guest_number(number)));
+    let of_address: Vec<Author> = of_address.collect();
+    let there = of_address.contains(guest);
+    of_address.into_iter().filter(|one| there && one != guest).collect()
+}
+
 pub fn origin(number: u64) -> OriginId {
     OriginId::parse(format!("o{number}")).expect("a short id")
 }
@@ -120,15 +145,25 @@ impl World {
             return Request { from, command };
         }
         let of = Seq(rng.random_range(0..head + 3));
+        let from = person(rng);
         let command = match rng.random_range(0..20) {
+            0..3 if from.id.is_guest() => {
+                let beside = beside(&from).iter().map(|one| one.id).collect();
+                Command::Enter { room, beside }
+            }
             0..3 => Command::Join { room },
             3 if rng.random_bool(0.3) => Command::Forget { room },
             3 => Command::Leave { room },
             4 => Command::Edit { room, of, body: Body::parse("edited").expect("a short text") },
             5 => Command::Delete { room, of },
             6..8 => {
-                let who = user(rng.random_range(1..=USERS));
-                Command::Moderate { room, act: act(rng), who }
+                let (who, act) = (person(rng), act(rng));
+                if act == Act::Ban && who.id.is_guest() {
+                    let beside = beside(&who).into();
+                    Command::BanGuest { room, who, beside }
+                } else {
+                    Command::Moderate { room, act, who }
+                }
             }
             8 => Command::Set { room, settings: Box::new(settings(rng)) },
             9..12 => {

@@ -69,7 +69,11 @@ impl Model {
         for event in self.room(room) {
             match &event.kind {
                 EventKind::Joined { who } => {
-                    let role = if event.seq == Seq(2) { Role::Owner } else { Role::Member };
+                    let role = match who.id.is_guest() {
+                        true => Role::Visitor,
+                        false if event.seq == Seq(2) => Role::Owner,
+                        false => Role::Member,
+                    };
                     let (seq, standing) = people.entry(who.id).or_default();
                     *seq = event.seq;
                     *standing = standing.without(Standing::INVITED).as_role(role);
@@ -179,56 +183,67 @@ impl Model {
             }
             _ => {}
         }
-        let operation = match &request.command {
-            Command::Join { .. } => Operation::Join,
-            Command::Leave { .. } => Operation::Leave,
-            Command::Post { .. } => Operation::Post,
-            Command::Edit { .. } => Operation::EditOwn,
-            Command::Delete { .. } => Operation::DeleteOwn,
-            Command::React { on: true, .. } => Operation::React,
-            Command::React { on: false, .. } => Operation::Unreact,
-            Command::Pin { on: true, .. } => Operation::Pin,
-            Command::Pin { on: false, .. } => Operation::Unpin,
-            Command::Moderate { act, .. } => act.operation(),
-            Command::Set { settings, .. } => settings.operation(),
-            _ => unreachable!("answered above"),
-        };
+        let operation = operation_of(&request.command);
         permit(operation, self.standing(room, who.id), self.policy(room))?;
-        let members = self.members(room);
-        let joined = members.get(&who.id).copied();
-        let pushed = |count: usize| count <= self.limits.pushed_members_max;
-        match (&request.command, joined) {
-            (Command::Join { .. }, Some(seq)) => Ok(Reply::Joined { seq, already: true }),
-            (Command::Join { .. }, None) if members.len() >= self.limits.members_max => {
-                Err(Rejection::LimitReached)
-            }
-            (Command::Join { .. }, None) => {
-                let pushed = pushed(members.len() + 1);
-                let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
-                Ok(Reply::Joined { seq, already: false })
-            }
-            (Command::Leave { .. }, _) => {
-                let pushed = pushed(members.len());
+        match &request.command {
+            Command::Join { .. } => self.join(room, who),
+            Command::Enter { beside, .. } => self.enter(room, who, beside),
+            Command::Leave { .. } => {
+                let pushed = self.members(room).len() <= self.limits.pushed_members_max;
                 let seq = self.happen(room, EventKind::Left { who: who.clone() }, pushed);
                 self.drop_of(room, who.id);
                 Ok(Reply::Left { seq })
             }
-            (Command::Post { .. }, _) => self.post(request, actual),
-            (Command::Edit { of, body, .. }, _) => self.edit(room, who, *of, Some(body)),
-            (Command::Delete { of, .. }, _) => self.edit(room, who, *of, None),
-            (Command::React { of, reaction, on, .. }, _) => {
-                self.react(room, who, *of, (reaction, *on))
+            Command::Post { .. } => self.post(request, actual),
+            Command::Edit { of, body, .. } => self.edit(room, who, *of, Some(body)),
+            Command::Delete { of, .. } => self.edit(room, who, *of, None),
+            Command::React { of, reaction, on, .. } => self.react(room, who, *of, (reaction, *on)),
+            Command::Pin { of, on, .. } => self.pin(room, who, *of, *on),
+            Command::Moderate { act, who: target, .. } => self.moderate(room, who, *act, target),
+            Command::BanGuest { who: guest, beside, .. } => {
+                self.ban_guest(room, who, guest, beside)
             }
-            (Command::Pin { of, on, .. }, _) => self.pin(room, who, *of, *on),
-            (Command::Moderate { act, who: target, .. }, _) => {
-                self.moderate(room, who, *act, target)
-            }
-            (Command::Set { settings, .. }, _) => {
+            Command::Set { settings, .. } => {
                 let (by, settings) = (who.clone(), settings.clone());
                 self.applied(room, EventKind::Set { by, settings })
             }
             _ => unreachable!("answered above"),
         }
+    }
+
+    fn join(&mut self, room: RoomId, who: &Author) -> Outcome {
+        let members = self.members(room);
+        if let Some(seq) = members.get(&who.id) {
+            return Ok(Reply::Joined { seq: *seq, already: true });
+        }
+        if members.len() >= self.limits.members_max {
+            return Err(Rejection::LimitReached);
+        }
+        let pushed = members.len() < self.limits.pushed_members_max;
+        let seq = self.happen(room, EventKind::Joined { who: who.clone() }, pushed);
+        Ok(Reply::Joined { seq, already: false })
+    }
+
+    /// A guest comes in where none of those from its address is banned.
+    fn enter(&mut self, room: RoomId, who: &Author, beside: &[UserId]) -> Outcome {
+        let belongs = self.standing(room, who.id).role().is_some();
+        let banned = |one: &UserId| self.standing(room, *one).has(Standing::BANNED);
+        if !belongs && beside.iter().any(banned) {
+            return Err(Rejection::Banned);
+        }
+        self.join(room, who)
+    }
+
+    /// A guest is banned; those guests of its address who are here go, where they may be sent away.
+    fn ban_guest(&mut self, room: RoomId, by: &Author, who: &Author, beside: &[Author]) -> Outcome {
+        let banned = self.moderate(room, by, Act::Ban, who)?;
+        for guest in beside.iter().filter(|one| one.id.is_guest()) {
+            let may = permit(Act::Kick.operation(), self.standing(room, by.id), self.policy(room));
+            if may.is_ok() {
+                _ = self.moderate(room, by, Act::Kick, guest);
+            }
+        }
+        Ok(banned)
     }
 
     fn create(
@@ -453,6 +468,9 @@ impl Model {
             return self.already(room);
         }
         outranks(self.standing(room, by.id), was, Some(act))?;
+        if who.id.is_guest() && matches!(act, Act::SetRole(role) if role > Role::Visitor) {
+            return Err(Rejection::Forbidden);
+        }
         let now = act.applied(was);
         if now == was && act != Act::DeleteAll {
             return self.already(room);
@@ -507,5 +525,24 @@ impl Model {
         let prev = self.pushed(room);
         self.events.push(Arc::new(Event { room, seq, prev, pushed, at: self.at, kind }));
         seq
+    }
+}
+
+/// What somebody must be permitted who commands this.
+fn operation_of(command: &Command) -> Operation {
+    match command {
+        Command::Join { .. } | Command::Enter { .. } => Operation::Join,
+        Command::Leave { .. } => Operation::Leave,
+        Command::Post { .. } => Operation::Post,
+        Command::Edit { .. } => Operation::EditOwn,
+        Command::Delete { .. } => Operation::DeleteOwn,
+        Command::React { on: true, .. } => Operation::React,
+        Command::React { on: false, .. } => Operation::Unreact,
+        Command::Pin { on: true, .. } => Operation::Pin,
+        Command::Pin { on: false, .. } => Operation::Unpin,
+        Command::Moderate { act, .. } => act.operation(),
+        Command::BanGuest { .. } => Act::Ban.operation(),
+        Command::Set { settings, .. } => settings.operation(),
+        _ => unreachable!("answered before anybody is asked"),
     }
 }

@@ -151,7 +151,7 @@ impl<'a> Ill<'a> {
         one.driver = None;
         if !matches!(one.does, Abuse::Drip | Abuse::HalfOpen) {
             let (host, memory) = (&self.host, &self.memory);
-            one.driver = Some(drivers::driver(Dress::WsJson, host, memory, one.seed));
+            one.driver = Some(drivers::driver((Dress::WsJson, false), host, memory, one.seed));
         }
         (one.is_up, one.is_in) = (false, false);
         match sockets.connect(self.door.address) {
@@ -243,8 +243,9 @@ fn seen(observation: Observation<'_>) -> Option<Seen> {
             Outcome::Posted(_) => Seen::Told("posted"),
             Outcome::Page { .. } => Seen::Told("page"),
             Outcome::Subscribed { .. } => Seen::Told("subscribed"),
+            Outcome::Members { .. } => Seen::Told("members"),
             Outcome::Done => Seen::Done,
-            Outcome::Applied { .. } => return None,
+            Outcome::Applied { .. } | Outcome::Picture { .. } => return None,
             Outcome::Rejected { name, .. } => Seen::Rejected(name.to_owned()),
         },
     })

@@ -129,6 +129,8 @@ pub struct Sample {
     pub acked: u64,
     /// Posts told.
     pub deliveries: u64,
+    /// Bytes that came over all sockets, as they came: before anything was inflated.
+    pub bytes_read: u64,
     /// Sends given up because they could not be started in time.
     pub dropped: u64,
     /// Connections that stand.
@@ -168,6 +170,8 @@ pub struct Sample {
     pub late_arrivals: u64,
     /// Connections that the machine's kernel refused for a full backlog.
     pub listen_overflows: u64,
+    /// Pictures of people fetched in it.
+    pub pictures: u64,
     /// By kind of room, where there is more than one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rooms: BTreeMap<String, RoomSample>,
@@ -233,6 +237,14 @@ pub struct Recorder {
     pub arrive: Latency,
     /// From then to having joined and read the history asked for.
     pub enter: Latency,
+    /// From when a file should have been sent to the server's word that it has it.
+    pub upload: Latency,
+    /// From asking for a file to its last byte.
+    pub fetch: Latency,
+    /// From then to having the picture of everybody who was there.
+    pub faces: Latency,
+    /// From learning of a picture to having it.
+    pub picture: Latency,
     /// From asking to be somebody to being told to come back later.
     pub login_refused: Latency,
     /// How long the kernel took to make connections.
@@ -301,6 +313,12 @@ impl Recorder {
         let phase = known.map(|at| self.phases.remove(at));
         self.phases
             .push(phase.unwrap_or_else(|| OfPhase { name: name.into(), ..OfPhase::default() }));
+    }
+
+    /// A picture came, so long after it was wanted.
+    pub fn pictured(&mut self, took: Duration) {
+        self.now.counts.pictures += 1;
+        self.picture.record(took);
     }
 
     /// A connection was made.

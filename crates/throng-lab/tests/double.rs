@@ -1,5 +1,7 @@
-//! A server in memory, on the raw port only, that keeps every promise but the one it is told to
+//! A server in memory, on the raw port (and HTTP for files), that keeps every promise but the one it is told to
 //! break. One thread a connection and one lock for everything: it is right by being simple.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};
@@ -29,6 +31,16 @@ pub enum Sin {
     ResumeOneTooLate,
     ResumeOneTooEarly,
     NeverAck,
+    /// Says of a file that was sent that it has other bytes.
+    KeepAnotherFile,
+    /// Tells of a message, and not of the file that it carries.
+    LoseFile,
+    /// Hands out other bytes.
+    ChangeFile,
+    /// Hands a file out to one who is in no such room.
+    LeakFile,
+    /// Hands it out to no member.
+    RefuseFile,
     /// Reads and answers nothing from now on.
     Stall,
     /// Closes everything and refuses what comes.
@@ -54,13 +66,30 @@ struct World {
     held: Option<(usize, ServerFrame)>,
     dead: bool,
     pages: u64,
+    files: Vec<Vec<u8>>,
 }
 
 /// More than this is too old to be resumed; and a page has no more.
 const RESUME_MAX: usize = 7;
 
+/// A page of members has no more.
+const MEMBERS_MAX: usize = 4;
+
+/// What the picture of an account is: bytes that are none, which is nothing to the lab.
+pub fn picture(user: u64) -> Vec<u8> {
+    format!("the picture of {user}").into_bytes()
+}
+
+/// What it is called.
+pub fn picture_name(user: u64) -> String {
+    blake3::hash(&picture(user)).to_hex().to_string()
+}
+
 pub struct Double {
+    /// Of the raw port.
     pub address: SocketAddr,
+    /// Of HTTP.
+    pub files: SocketAddr,
     world: Arc<Mutex<World>>,
 }
 
@@ -77,7 +106,9 @@ impl Double {
             held: None,
             dead: false,
             pages: 0,
+            files: Vec::new(),
         }));
+        let files = files::listen(&world);
         let shared = Arc::clone(&world);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -93,7 +124,7 @@ impl Double {
                 std::thread::spawn(move || serve(stream, number, &shared));
             }
         });
-        Self { address, world }
+        Self { address, files, world }
     }
 
     pub fn sinned(&self) -> bool {
@@ -183,8 +214,24 @@ impl World {
                 let events = room.order[after..to].to_vec();
                 Some(Outcome::Page(v1::Page { room: it.room, events, more: to < room.order.len() }))
             }
+            Request::Members(it) => Some(self.members(&it)),
             _ => Some(Outcome::Done(v1::Done {})),
         }
+    }
+
+    /// Some of those who are there, each with its picture.
+    fn members(&self, it: &v1::Members) -> Outcome {
+        let all = &self.rooms[it.room as usize - 1].members;
+        let mut above = all.range(it.after + 1..);
+        let member = |user: &u64| v1::Member {
+            user: Some(v1::User { id: *user, name: String::new() }),
+            avatar: picture_name(*user),
+            ..v1::Member::default()
+        };
+        let members = above.by_ref().take(MEMBERS_MAX).map(member).collect();
+        let more = above.next().is_some();
+        let seq = self.rooms[it.room as usize - 1].order.len() as u64;
+        Outcome::Members(v1::MemberList { room: it.room, seq, members, more })
     }
 
     fn join(&mut self, user: u64, connection: usize, room: u32) -> Outcome {
@@ -237,11 +284,17 @@ impl World {
         room.posts += 1;
         let n = room.posts;
         let from = Some(v1::User { id: user, name: format!("u{user}") });
+        let attachments = if !it.attachments.is_empty() && self.sins(Sin::LoseFile) {
+            Vec::new()
+        } else {
+            it.attachments.iter().map(|id| self.attachment(id).unwrap()).collect()
+        };
         let message = v1::Message {
             n,
             from,
             origin_id: it.origin_id,
             body: it.body,
+            attachments,
             ..v1::Message::default()
         };
         let seq = self.happen(it.room, What::Message(message));

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
 mod double;
+mod pictures;
 mod reports;
 mod runs;

@@ -47,7 +47,7 @@ fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
             password: None,
         })
         .collect();
-    let door = Door { address: double.address, raw: Some(double.address), agents: Vec::new() };
+    let door = Door { address: double.files, raw: Some(double.address), agents: Vec::new() };
     runner::run(scenario, accounts, door, 7, &mut Nothing, &mut |_| {})
 }
 
@@ -148,6 +148,40 @@ fn every_sin_is_caught() {
             Sin::ResumeOneTooEarly,
         ] {
             scope.spawn(move || assert_caught(sin));
+        }
+    });
+}
+
+const FILES: [&str; 3] = ["changes.files=60", "changes.file_bytes=500", "churn.stall=0"];
+
+#[test]
+fn files_are_sent_carried_and_fetched_by_members_alone() {
+    let scenario = scenario(&FILES);
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    let verdict = &outcome.verdict;
+    assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
+    assert!(verdict.files > 20 && verdict.fetches > verdict.files, "{verdict:#?}");
+    assert!(verdict.fetches_refused > 10, "one in no such room asks for each: {verdict:#?}");
+    assert_eq!(outcome.recorder.upload.count(), verdict.files);
+    assert_eq!(outcome.refusals.get("not_member"), None, "{:?}", outcome.refusals);
+    let words = Summary::new(&scenario, outcome, None).words();
+    assert!(words.contains("\nfiles ") && words.contains("\nfile fetched"), "{words}");
+}
+
+#[test]
+fn every_sin_against_a_file_is_caught() {
+    std::thread::scope(|scope| {
+        for sin in
+            [Sin::KeepAnotherFile, Sin::LoseFile, Sin::ChangeFile, Sin::LeakFile, Sin::RefuseFile]
+        {
+            scope.spawn(move || {
+                let scenario = scenario(&FILES);
+                let double = Double::start(sin);
+                let outcome = run(&double, &scenario).unwrap();
+                assert!(double.sinned(), "{sin:?} did not happen");
+                let summary = Summary::new(&scenario, outcome, None);
+                assert_eq!(summary.ending, Ending::Faults, "{sin:?}: {}", summary.words());
+            });
         }
     });
 }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use throng_server::faults;
 
 /// Everything that canonical has, of everything less; more coming and going.
-const SMALL: [&str; 17] = [
+const SMALL: [&str; 18] = [
     "users.count=60",
     "rooms.lobby.members=60",
     "rooms.lobby.speakers=10",
@@ -26,6 +26,7 @@ const SMALL: [&str; 17] = [
     "changes.kicks=10",
     "changes.bans=10",
     "changes.ban_seconds=0.3",
+    "changes.files=15",
     "churn.reconnect=0.5",
     "churn.membership=0.2",
     "churn.stall=0.05",
@@ -77,6 +78,9 @@ fn a_short_canonical_keeps_every_promise_in_all_dresses() {
     assert!(ledger["resumed"].as_u64().unwrap() > 20, "{text}");
     assert!(ledger["changes"].as_u64().unwrap() > 10, "{text}");
     assert!(ledger["removals"].as_u64().unwrap() > 5, "{text}");
+    assert!(ledger["files"].as_u64().unwrap() > 5, "{text}");
+    assert!(ledger["fetches"].as_u64().unwrap() > 10, "{text}");
+    assert!(ledger["fetches_refused"].as_u64().unwrap() > 5, "{text}");
     assert!(summary["latency_by_rooms"]["direct"]["delivery"]["count"].as_u64() > Some(10));
     assert!(summary["latency"]["ack"]["count"].as_u64().unwrap() > 50);
     assert!(summary["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);

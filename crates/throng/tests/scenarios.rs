@@ -209,12 +209,45 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
 }
 
 #[test]
-fn the_crowd_comes_three_times_and_what_the_protocol_has_not_is_said() {
+fn the_crowd_comes_three_times_and_looks_at_the_pictures_of_who_is_there_once() {
     let done = short("crowd", &[]);
     assert_eq!(done.phases(), ["before", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"]);
     assert_eq!(done.summary["latency"]["arrive"]["count"], 32, "{}", done.said);
-    assert_eq!(done.summary["unsupported"]["avatars"], 10);
-    assert!(done.said.contains("not there"), "{}", done.said);
+    let pictures = &done.summary["pictures"];
+    let count = |name: &str| pictures[name].as_u64().unwrap();
+    assert_eq!((count("set"), count("not_as_named")), (13, 0), "{}", done.said);
+    // Those of the host and of the ten, once by each of the ten, when the list has caught up.
+    assert_eq!((count("fetched"), count("unanswered")), (110, 0), "{pictures}");
+    assert!(count("bytes") > count("fetched") * 500, "{pictures}");
+    let of_phase = |phase: &str| -> u64 {
+        let seconds = done.samples();
+        let of = seconds.iter().filter(|it| it["phase"] == phase);
+        of.map(|it| it["pictures"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(of_phase("T1") + of_phase("T2"), 110, "nobody looks later");
+    assert_eq!(done.summary["latency"]["faces"]["count"], 10, "{}", done.said);
+}
+
+#[test]
+fn what_is_long_is_told_in_fewer_bytes_where_it_is_compressed() {
+    let bytes = |arm: &str| {
+        let done = short("prices", &["--arm", arm]);
+        assert!(done.summary["ledger"]["deliveries"].as_u64().unwrap() > 100, "{}", done.said);
+        done.summary["wire"]["bytes_per_delivery"].as_f64().unwrap()
+    };
+    let (plain, small) = (bytes("long"), bytes("long-compressed"));
+    assert!(plain > 2_000.0, "{plain}");
+    assert!(small < plain * 0.9, "{small} beside {plain}");
+}
+
+#[test]
+fn a_server_that_tells_no_presence_and_times_no_stages_is_measured_all_the_same() {
+    let done = short("prices", &["--arm", "no-stages", "--set", "server.presence=false"]);
+    let work = &done.summary["server_work"];
+    assert_eq!(work["stages"], serde_json::json!({}), "{}", done.said);
+    assert!(work["fsyncs_per_1000_sends"].as_f64().unwrap() > 0.0, "{}", done.said);
+    let report = run([OsStr::new("lab"), "report".as_ref(), done.out.as_os_str()]);
+    assert!(report.status.success(), "{}", said(&report));
 }
 
 #[test]

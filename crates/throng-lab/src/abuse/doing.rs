@@ -44,8 +44,13 @@ impl Ill<'_> {
             Abuse::Oversize => {
                 let len = if done % 8 == 7 { FRAME_LEN } else { BODY_LEN };
                 let body = "x".repeat(len);
-                let action =
-                    Action::Post { room: 1, origin_id: "oversize", body: &body, durable: true };
+                let action = Action::Post {
+                    room: 1,
+                    origin_id: "oversize",
+                    body: &body,
+                    file: None,
+                    durable: true,
+                };
                 self.act(at, &action, sockets);
             }
             Abuse::Guess => {
@@ -87,9 +92,13 @@ impl Ill<'_> {
             0 => Action::History { room, after: 0, limit: 0 },
             1 => Action::Subscribe { room, from: None },
             2 => Action::Subscribe { room, from: Some(Position { epoch: 0, seq: 1 }) },
-            _ => {
-                Action::Post { room, origin_id: "probe", body: "is anybody there?", durable: true }
-            }
+            _ => Action::Post {
+                room,
+                origin_id: "probe",
+                body: "is anybody there?",
+                file: None,
+                durable: true,
+            },
         };
         self.act(at, &action, sockets);
     }
@@ -121,6 +130,7 @@ impl Ill<'_> {
                 room,
                 origin_id: &id,
                 body: "as much as the line takes",
+                file: None,
                 durable: true,
             };
             self.act(at, &action, sockets);

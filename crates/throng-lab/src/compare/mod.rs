@@ -38,12 +38,23 @@ pub enum Metric {
     DeliveryP50,
     /// 99 in 100 deliveries.
     DeliveryP99,
+    /// Bytes that came over the sockets, a delivery.
+    Bytes,
+    /// Most resident memory of the server.
+    Memory,
 }
 
 impl Metric {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 5] =
-        [Self::Cpu, Self::AckP50, Self::AckP99, Self::DeliveryP50, Self::DeliveryP99];
+    pub const ALL: [Self; 7] = [
+        Self::Cpu,
+        Self::AckP50,
+        Self::AckP99,
+        Self::DeliveryP50,
+        Self::DeliveryP99,
+        Self::Bytes,
+        Self::Memory,
+    ];
 
     /// On the command line and in `compare.json`.
     pub fn name(self) -> &'static str {
@@ -53,6 +64,8 @@ impl Metric {
             Self::AckP99 => "ack-p99",
             Self::DeliveryP50 => "delivery-p50",
             Self::DeliveryP99 => "delivery-p99",
+            Self::Bytes => "bytes",
+            Self::Memory => "memory",
         }
     }
 
@@ -71,6 +84,8 @@ impl Metric {
             Self::AckP99 => "ack p99, ms",
             Self::DeliveryP50 => "delivery p50, ms",
             Self::DeliveryP99 => "delivery p99, ms",
+            Self::Bytes => "bytes a delivery",
+            Self::Memory => "memory, MiB",
         }
     }
 
@@ -83,11 +98,16 @@ impl Metric {
             Self::AckP99 => Some(latency.ack.p99_ms),
             Self::DeliveryP50 => Some(latency.delivery.p50_ms),
             Self::DeliveryP99 => Some(latency.delivery.p99_ms),
+            Self::Bytes => run.summary.wire.map(|it| it.bytes_per_delivery),
+            Self::Memory => {
+                let cost = run.summary.cost;
+                cost.map(|it| it.rss_max_bytes as f64 / f64::from(1 << 20))
+            }
         }
     }
 
     fn is_latency(self) -> bool {
-        self != Self::Cpu
+        !matches!(self, Self::Cpu | Self::Bytes | Self::Memory)
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! Neighbours: the runner owns the sockets and decides what a user does; the ledger judges what was
 //! observed. A driver knows neither; the scenario knows no driver. `native` speaks Throng's own
-//! protocol in its three dresses, `rest` posts over HTTP. A driver never opens a socket, reads a clock or rolls dice: its
+//! protocol in its three dresses, `rest` posts over HTTP, `carrier` sends or fetches one file. A driver never opens a socket, reads a clock or rolls dice: its
 //! seed is passed in.
 
+mod carrier;
 mod memory;
 mod native;
 mod rest;
@@ -13,6 +14,7 @@ mod rest;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use carrier::{Carried, Carrier};
 pub use memory::Memory;
 pub use native::{Dress, Native};
 pub use rest::Rest;
@@ -104,6 +106,8 @@ pub enum Action<'a> {
         origin_id: &'a str,
         /// What.
         body: &'a str,
+        /// A file of the sender's that goes with it.
+        file: Option<&'a str>,
         /// Which ack is asked for.
         durable: bool,
     },
@@ -131,6 +135,23 @@ pub enum Action<'a> {
         before: u64,
         /// At most so many.
         limit: u32,
+    },
+    /// Read a page of who is in a room, with what their pictures are called.
+    Members {
+        /// Of which room.
+        room: u32,
+        /// Above this account's number.
+        after: u64,
+    },
+    /// Have another picture stand for oneself; over a connection that [`Dress::of_pictures`] names.
+    SetPicture {
+        /// Its bytes, as PNG.
+        picture: &'a [u8],
+    },
+    /// Fetch a picture; over such a connection too. To know its name is enough, nobody need be anybody.
+    Picture {
+        /// As [`Member`] names it.
+        name: &'a str,
     },
     /// Ask for a sign of life.
     Ping,
@@ -262,6 +283,22 @@ pub enum Outcome<'a> {
         /// There is more.
         more: bool,
     },
+    /// A page of who is in a room, ascending by their numbers.
+    Members {
+        /// Who.
+        members: &'a [Member<'a>],
+        /// As the room was at this place, or at a later one.
+        as_of: u64,
+        /// There are more.
+        more: bool,
+    },
+    /// A picture.
+    Picture {
+        /// How long it is.
+        bytes: u64,
+        /// It is what its name says.
+        as_named: bool,
+    },
     /// Everything told up to here has been sent; live events follow.
     Subscribed {
         /// The room.
@@ -287,6 +324,15 @@ pub enum Outcome<'a> {
         /// When to try again, where that is known.
         retry_after_ms: Option<u32>,
     },
+}
+
+/// One who is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The account.
+    pub user: u64,
+    /// What its picture is called; empty for none.
+    pub picture: &'a str,
 }
 
 /// The acknowledgement of a send.
@@ -328,7 +374,7 @@ pub enum What<'a> {
         user: u64,
         /// Its own id for it.
         origin_id: &'a str,
-        /// Hash of what was said: [`digest`].
+        /// Hash of what was said, [`digest`], together with the files it carries: [`with_file`].
         digest: u64,
         /// What was done to it since.
         now: Now,
@@ -369,8 +415,18 @@ pub enum What<'a> {
 
 /// A body as the ledger keeps it: the first eight bytes of its BLAKE3.
 pub fn digest(body: &str) -> u64 {
-    let hash = blake3::hash(body.as_bytes());
+    digest_of(body.as_bytes())
+}
+
+/// Any bytes, likewise.
+pub fn digest_of(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
     u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// A body's hash when it carries a file too: without it, or with another, it is another message.
+pub fn with_file(digest: u64, id: &str, hash: &str) -> u64 {
+    digest ^ digest_of(format!("{id} {hash}").as_bytes())
 }
 
 /// The peer does not speak the protocol; nothing more can be read from it.
@@ -405,9 +461,10 @@ pub trait Driver: std::fmt::Debug {
     ) -> Result<(), Broken>;
 }
 
-/// A driver for a new connection to `host` in this dress.
+/// A driver for a new connection to `host` in this dress; `compressed`, it is to be told what is long in
+/// short, where the dress knows of that.
 pub fn driver(
-    dress: Dress,
+    (dress, compressed): (Dress, bool),
     host: &Rc<str>,
     memory: &Rc<RefCell<Memory>>,
     seed: u64,
@@ -415,7 +472,8 @@ pub fn driver(
     match dress {
         Dress::Rest => Box::new(Rest::new(Rc::clone(host))),
         Dress::WsJson | Dress::WsProtobuf | Dress::Raw => {
-            Box::new(Native::new(dress, Rc::clone(host), Rc::clone(memory), seed))
+            let native = Native::new(dress, Rc::clone(host), Rc::clone(memory), seed);
+            Box::new(if compressed { native.compressed() } else { native })
         }
     }
 }

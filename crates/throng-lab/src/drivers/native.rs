@@ -7,16 +7,19 @@ use std::rc::Rc;
 
 use throng_wire::native::v1::{self, client_frame::Request, event, reply, server_frame::Frame};
 use throng_wire::native::{Form, json, protobuf};
+use throng_wire::raw;
 use throng_wire::ws::{self, Opcode, Role};
-use throng_wire::{raw, ws::handshake};
+use throng_wire::ws::{deflate, handshake};
 
 use super::{
-    Act, Action, Broken, Change, Driver, Event, Memory, Now, Observation, Outcome, Position,
-    Posted, REACTION, What, digest,
+    Act, Action, Broken, Change, Driver, Event, Member, Memory, Now, Observation, Outcome,
+    Position, Posted, REACTION, What, digest, with_file,
 };
 
 /// The longest frame taken from a server: a page of its longest messages.
 const FRAME_LEN_MAX: usize = 4 * 1024 * 1024;
+/// The bit of a frame's first byte that marks it as compressed.
+const COMPRESSED: u8 = 0x40;
 
 /// What the protocol wears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -33,6 +36,12 @@ pub enum Dress {
 }
 
 impl Dress {
+    /// How one speaks who sends and fetches pictures for a user in this dress, beside it: pictures go over
+    /// HTTP, whatever else a connection speaks.
+    pub fn of_pictures(self) -> Self {
+        Self::Rest
+    }
+
     fn form(self) -> Form {
         match self {
             Self::WsJson | Self::Rest => Form::Json,
@@ -46,6 +55,8 @@ impl Dress {
 pub struct Native {
     dress: Dress,
     host: Rc<str>,
+    /// Offers `permessage-deflate`, and does not go on without.
+    compressed: bool,
     transport: Transport,
     memory: Rc<RefCell<Memory>>,
     /// State of the masks' generator.
@@ -58,8 +69,8 @@ pub struct Native {
 enum Transport {
     /// The upgrade was asked for; what has come of the answer.
     Opening { key: String, head: Vec<u8> },
-    /// Frames. `within`: a message has begun and not ended.
-    WebSocket { decoder: Box<ws::Decoder>, within: bool },
+    /// Frames. `within`: a message has begun and not ended; `deflate`: it may be compressed.
+    WebSocket { decoder: Box<ws::Decoder>, within: bool, deflate: bool },
     /// Records.
     Raw(raw::Decoder),
 }
@@ -73,7 +84,13 @@ impl Native {
                 Transport::Opening { key: String::new(), head: Vec::new() }
             }
         };
-        Self { dress, host, transport, memory, chance: seed, tag: 0, scratch: Vec::new() }
+        let scratch = Vec::new();
+        Self { dress, host, compressed: false, transport, memory, chance: seed, tag: 0, scratch }
+    }
+
+    /// What the server says at length, it is to say compressed.
+    pub fn compressed(self) -> Self {
+        Self { compressed: true, ..self }
     }
 
     /// splitmix64: masks need to differ, not to be secret, between a lab and its server.
@@ -95,9 +112,16 @@ impl Native {
         if opened.subprotocol.as_deref() != Some(wanted) {
             return Err(Broken(format!("subprotocol {wanted} was not agreed")));
         }
+        // A run that is to show what compressing saves must not go on where nothing is compressed.
+        if opened.deflate != self.compressed {
+            let said = if opened.deflate { "agreed to, unasked" } else { "not agreed to" };
+            return Err(Broken(format!("permessage-deflate was {said} (websocket_deflate)")));
+        }
         let limits = ws::Limits { frame_len_max: FRAME_LEN_MAX, message_len_max: FRAME_LEN_MAX };
-        let decoder = Box::new(ws::Decoder::new(Role::Client, limits));
-        self.transport = Transport::WebSocket { decoder, within: false };
+        let decoder = ws::Decoder::new(Role::Client, limits);
+        let deflate = opened.deflate;
+        let decoder = Box::new(if deflate { decoder.with_deflate() } else { decoder });
+        self.transport = Transport::WebSocket { decoder, within: false, deflate };
         Ok(Some(opened.used - before))
     }
 }
@@ -110,7 +134,9 @@ impl Driver for Native {
         let nonce = (u128::from(self.roll()) << 64 | u128::from(self.roll())).to_be_bytes();
         let key = handshake::key(nonce);
         let subprotocol = self.dress.form().subprotocol();
-        out.extend_from_slice(&handshake::request(&self.host, "/ws", &key, subprotocol, ""));
+        let offer = format!("Sec-WebSocket-Extensions: {}\r\n", deflate::OFFER);
+        let more = if self.compressed { offer.as_str() } else { "" };
+        out.extend_from_slice(&handshake::request(&self.host, "/ws", &key, subprotocol, more));
         self.transport = Transport::Opening { key, head: Vec::new() };
     }
 
@@ -148,9 +174,9 @@ impl Driver for Native {
         let memory = &mut *self.memory.borrow_mut();
         match &mut self.transport {
             Transport::Opening { .. } => Ok(()),
-            Transport::WebSocket { decoder, within } => {
+            Transport::WebSocket { decoder, within, deflate } => {
                 let mut sink = Sink { form, memory, observe };
-                web_socket(decoder, within, bytes, mask, out, &mut sink)
+                web_socket(decoder, (within, *deflate), bytes, mask, out, &mut sink)
             }
             Transport::Raw(decoder) => {
                 let mut sink = Sink { form, memory, observe };
@@ -169,10 +195,11 @@ impl Driver for Native {
 }
 
 /// Whole, unfragmented messages between two others, which is what a chat server writes, are taken
-/// as they lie; everything else goes through the decoder with all its rules.
+/// as they lie; everything else goes through the decoder with all its rules. A compressed one says the same
+/// to all who get it, as nothing of what came before goes into it: it is recalled by its bytes too.
 fn web_socket(
     decoder: &mut ws::Decoder,
-    within: &mut bool,
+    (within, deflate): (&mut bool, bool),
     bytes: &mut [u8],
     mask: [u8; 4],
     out: &mut Vec<u8>,
@@ -186,6 +213,14 @@ fn web_socket(
             && let Some((head, len)) = plain_frame(rest, wanted)
             && sink.recall(&rest[head..head + len])
         {
+            used += head + len;
+            continue;
+        }
+        if !*within
+            && deflate
+            && let Some((head, len)) = plain_frame(rest, wanted | COMPRESSED)
+        {
+            sink.take_compressed(&rest[head..head + len])?;
             used += head + len;
             continue;
         }
@@ -238,7 +273,21 @@ impl Sink<'_> {
         true
     }
 
+    fn take_compressed(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        if self.recall(bytes) {
+            return Ok(());
+        }
+        let text = deflate::inflate(bytes, FRAME_LEN_MAX);
+        let text = text.map_err(|error| Broken(error.to_string()))?;
+        self.take_as(&text, bytes)
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        self.take_as(bytes, bytes)
+    }
+
+    /// `bytes` came as `came`, and will be recalled by that.
+    fn take_as(&mut self, bytes: &[u8], came: &[u8]) -> Result<(), Broken> {
         let decoded = match self.form {
             Form::Json => json::decode_server(bytes),
             Form::Protobuf => protobuf::decode_server(bytes),
@@ -263,7 +312,7 @@ impl Sink<'_> {
             }
             Some(Frame::Event(event)) => {
                 if let Some(event) = of_event(&event) {
-                    self.memory.keep(bytes, &event);
+                    self.memory.keep(came, &event);
                     (self.observe)(Observation::Event(event));
                 }
             }
@@ -312,6 +361,10 @@ impl Sink<'_> {
                 let events: Vec<Event<'_>> = page.events.iter().filter_map(of_event).collect();
                 tell(Outcome::Page { room: page.room, events: &events, more: page.more });
             }
+            Some(reply::Outcome::Members(list)) => {
+                let members: Vec<Member<'_>> = list.members.iter().map(of_member).collect();
+                tell(Outcome::Members { members: &members, as_of: list.seq, more: list.more });
+            }
             Some(reply::Outcome::Subscribed(subscribed)) => tell(Outcome::Subscribed {
                 room: subscribed.room,
                 position: position(subscribed.position),
@@ -329,6 +382,11 @@ pub(super) fn position(position: Option<v1::Position>) -> Position {
     position.map_or(Position { epoch: 0, seq: 0 }, |it| Position { epoch: it.epoch, seq: it.seq })
 }
 
+pub(super) fn of_member(member: &v1::Member) -> Member<'_> {
+    let user = member.user.as_ref().map_or(0, |user| user.id);
+    Member { user, picture: &member.avatar }
+}
+
 /// `None` for a kind of event that came after this version of the protocol.
 pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
     let user = |user: &Option<v1::User>| user.as_ref().map_or(0, |user| user.id);
@@ -337,7 +395,10 @@ pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
             n: message.n,
             user: user(&message.from),
             origin_id: &message.origin_id,
-            digest: digest(&message.body),
+            digest: message
+                .attachments
+                .iter()
+                .fold(digest(&message.body), |sum, file| with_file(sum, &file.id, &file.hash)),
             now: match message.edited {
                 _ if message.deleted => Now::Deleted,
                 0 => Now::AsSent,
@@ -405,11 +466,12 @@ fn request(action: &Action<'_>) -> Request {
         Action::Join { room } => Request::Join(v1::Join { room }),
         Action::Leave { room } => Request::Leave(v1::Leave { room }),
         Action::Type { room } => Request::Typing(v1::Typing { room }),
-        Action::Post { room, origin_id, body, durable } => Request::Post(v1::Post {
+        Action::Post { room, origin_id, body, file, durable } => Request::Post(v1::Post {
             room,
             body: body.into(),
             origin_id: origin_id.into(),
             ack: if durable { v1::Ack::Durable } else { v1::Ack::Accepted } as i32,
+            attachments: file.into_iter().map(str::to_owned).collect(),
             ..v1::Post::default()
         }),
         Action::Subscribe { room, from } => Request::Subscribe(v1::Subscribe {
@@ -429,7 +491,13 @@ fn request(action: &Action<'_>) -> Request {
         Action::Latest { room, before, limit } => {
             Request::History(v1::History { room, before: Some(before), after: None, limit })
         }
-        Action::Ping => Request::Ping(v1::Ping {}),
+        Action::Members { room, after } => {
+            Request::Members(v1::Members { room, after, ..v1::Members::default() })
+        }
+        // Pictures go elsewhere; a sign of life answers whoever asks for them here.
+        Action::Ping | Action::SetPicture { .. } | Action::Picture { .. } => {
+            Request::Ping(v1::Ping {})
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Throng over REST: one HTTP/1.1 connection, one request at a time. It speaks and cannot hear.
+//! Throng over REST: one HTTP/1.1 connection, one request at a time. It speaks and cannot hear. Pictures
+//! of those who hear go over it too.
 //!
 //! Neighbours: bodies are the messages of `throng-wire`. An action waits here while another is under
 //! way: pipelining is not what HTTP clients do.
@@ -10,11 +11,12 @@ use std::rc::Rc;
 use serde::Deserialize;
 use throng_wire::native::v1;
 
-use super::native::{of_event, position};
-use super::{Action, Broken, Driver, Event, Observation, Outcome, Posted};
+use super::native::{of_event, of_member, position};
+use super::{Action, Broken, Driver, Event, Member, Observation, Outcome, Posted};
 
 /// A response's head is shorter than this.
 const HEAD_LEN_MAX: usize = 16 * 1024;
+const JSON: &str = "Content-Type: application/json\r\n";
 /// The longest body taken: a page of a server's longest messages.
 const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
 
@@ -39,12 +41,23 @@ enum Kind {
     Left,
     Posted,
     Page,
+    Members,
+    /// A picture was sent as a file, and is to stand for who sent it.
+    Sent,
+    /// The bytes of a picture, named by their hash; `None` where the name is none.
+    Picture(Option<blake3::Hash>),
     Done,
 }
 
+/// A file that was sent.
 #[derive(Deserialize)]
-struct Refused {
-    rejected: v1::Rejected,
+struct Kept {
+    file: v1::Attachment,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Refused {
+    pub rejected: v1::Rejected,
 }
 
 impl Rest {
@@ -84,43 +97,28 @@ impl Rest {
                 ("POST", format!("/rooms/{room}/leave"), Kind::Left, String::new())
             }
             // Over REST there is no other ack.
-            Action::Post { room, origin_id, body, durable: _ } => {
-                let body = json(serde_json::json!({"body": body, "origin_id": origin_id}));
+            Action::Post { room, origin_id, body, file, durable: _ } => {
+                let mut post = serde_json::json!({"body": body, "origin_id": origin_id});
+                if let Some(file) = file {
+                    post["attachments"] = serde_json::json!([file]);
+                }
+                let body = json(post);
                 ("POST", format!("/rooms/{room}/messages"), Kind::Posted, body)
             }
-            Action::History { room, after, limit } => {
-                let path = format!("/rooms/{room}/messages?after={after}&limit={limit}");
-                ("GET", path, Kind::Page, String::new())
+            Action::SetPicture { picture } => {
+                return (Kind::Sent, file((&self.host, &self.token), "", picture));
             }
-            Action::Latest { room, before, limit } => {
-                let path = format!("/rooms/{room}/messages?before={before}&limit={limit}");
-                ("GET", path, Kind::Page, String::new())
-            }
-            // Nothing is pushed over REST; a sign of life answers both. The rest no scenario asks of those
-            // who do not hear.
-            Action::Subscribe { .. }
-            | Action::Ping
-            | Action::Type { .. }
-            | Action::OpenDirect { .. }
-            | Action::Edit { .. }
-            | Action::Delete { .. }
-            | Action::React { .. }
-            | Action::Moderate { .. } => {
-                ("GET", "/rooms?limit=1".to_owned(), Kind::Done, String::new())
+            _ => {
+                let (path, kind) = looked_at(action);
+                ("GET", path, kind, String::new())
             }
         };
-        let mut text = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\n", self.host);
-        if !self.token.is_empty() {
-            write!(text, "Authorization: Bearer {}\r\n", self.token).expect("a String grows");
-        }
-        if method == "POST" {
-            let len = body.len();
-            write!(text, "Content-Type: application/json\r\nContent-Length: {len}\r\n")
-                .expect("a String grows");
-        }
-        text.push_str("\r\n");
-        text.push_str(&body);
-        (kind, text.into_bytes())
+        let more = if method == "POST" { JSON } else { "" };
+        (kind, self.written((method, &path), more, body.as_bytes()))
+    }
+
+    fn written(&self, to: (&str, &str), more: &str, body: &[u8]) -> Vec<u8> {
+        request((&self.host, &self.token), to, more, body)
     }
 
     fn answered(
@@ -168,9 +166,76 @@ impl Rest {
                 let events: Vec<Event<'_>> = page.events.iter().filter_map(of_event).collect();
                 tell(Outcome::Page { room: page.room, events: &events, more: page.more });
             }
+            Kind::Members => {
+                let list: v1::MemberList = parse(body)?;
+                let members: Vec<Member<'_>> = list.members.iter().map(of_member).collect();
+                tell(Outcome::Members { members: &members, as_of: list.seq, more: list.more });
+            }
+            // The second half of the same action, before whatever waits.
+            Kind::Sent => {
+                let Kept { file } = parse(body)?;
+                let body = serde_json::json!({ "file": file.id }).to_string();
+                let bytes = self.written(("PUT", "/avatar"), JSON, body.as_bytes());
+                self.waiting.push_front((tag, Kind::Done, bytes));
+            }
+            Kind::Picture(name) => {
+                let as_named = name.is_some_and(|name| blake3::hash(body) == name);
+                tell(Outcome::Picture { bytes: body.len() as u64, as_named });
+            }
             Kind::Done => tell(Outcome::Done),
         }
         Ok(())
+    }
+}
+
+/// A file, announced and sent in one request, as tus has it; `more` as below.
+pub(super) fn file(from: (&str, &str), more: &str, bytes: &[u8]) -> Vec<u8> {
+    let more = format!(
+        "Tus-Resumable: 1.0.0\r\nUpload-Length: {}\r\n{more}\
+         Content-Type: application/offset+octet-stream\r\n",
+        bytes.len()
+    );
+    request(from, ("POST", "/files"), &more, bytes)
+}
+
+/// A request to a host by a token, if it is not empty; `more` are lines of the head, each with its end.
+pub(super) fn request(
+    (host, token): (&str, &str),
+    (method, path): (&str, &str),
+    more: &str,
+    body: &[u8],
+) -> Vec<u8> {
+    let mut text = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: {host}\r\n");
+    if !token.is_empty() {
+        write!(text, "Authorization: Bearer {token}\r\n").expect("a String grows");
+    }
+    text.push_str(more);
+    if method != "GET" {
+        write!(text, "Content-Length: {}\r\n", body.len()).expect("a String grows");
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Where what is only read is found. Nothing is pushed over REST; a sign of life answers who asks for that.
+/// The rest no scenario asks of those who do not hear.
+fn looked_at(action: &Action<'_>) -> (String, Kind) {
+    match *action {
+        Action::History { room, after, limit } => {
+            (format!("/rooms/{room}/messages?after={after}&limit={limit}"), Kind::Page)
+        }
+        Action::Latest { room, before, limit } => {
+            (format!("/rooms/{room}/messages?before={before}&limit={limit}"), Kind::Page)
+        }
+        Action::Members { room, after } => {
+            (format!("/rooms/{room}/members?after={after}"), Kind::Members)
+        }
+        Action::Picture { name } => {
+            (format!("/avatars/{name}"), Kind::Picture(blake3::Hash::from_hex(name).ok()))
+        }
+        _ => ("/rooms?limit=1".to_owned(), Kind::Done),
     }
 }
 
@@ -222,14 +287,14 @@ impl Driver for Rest {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Response {
-    status: u16,
-    head: usize,
-    body: usize,
+pub(super) struct Response {
+    pub status: u16,
+    pub head: usize,
+    pub body: usize,
 }
 
 /// A whole response at the beginning of what was read.
-fn response(read: &[u8]) -> Result<Option<Response>, Broken> {
+pub(super) fn response(read: &[u8]) -> Result<Option<Response>, Broken> {
     let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
         if read.len() > HEAD_LEN_MAX {
             return Err(Broken("a head without an end".into()));
@@ -273,7 +338,8 @@ mod tests {
         let mut driver = Rest::new("lab".into());
         let mut out = Vec::new();
         driver.act(&Action::Authenticate { token: "secret" }, &mut out);
-        let post = Action::Post { room: 7, origin_id: "a", body: "quote \" and é", durable: true };
+        let body = "quote \" and é";
+        let post = Action::Post { room: 7, origin_id: "a", body, file: None, durable: true };
         assert_eq!(driver.act(&post, &mut out), 2);
         let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
         assert!(text.starts_with("GET ") && text.contains("Bearer secret"), "{text}");
@@ -288,6 +354,32 @@ mod tests {
         let posted = r#"{"room":7,"seq":3,"n":1,"at":5,"repeat":false,"ack":"durable"}"#;
         let seen = observe(&mut driver, &answer(201, posted), &mut out);
         assert!(seen[0].contains("seq: 3") && seen[0].contains("durable: true"), "{seen:?}");
+    }
+
+    #[test]
+    fn a_picture_is_sent_as_a_file_and_set_before_anything_else_and_fetched_by_its_hash() {
+        let mut driver = Rest::new("lab".into());
+        let mut out = Vec::new();
+        let set = driver.act(&Action::SetPicture { picture: b"\x89PNG \xff" }, &mut out);
+        let name = blake3::hash(b"jpeg").to_hex();
+        driver.act(&Action::Picture { name: &name }, &mut out);
+        driver.act(&Action::Picture { name: "nonsense" }, &mut out);
+        let text = String::from_utf8_lossy(&out);
+        assert!(text.starts_with("POST /api/v1/files ") && text.contains("Upload-Length: 6\r\n"));
+        assert!(out.ends_with(b"\r\n\r\n\x89PNG \xff"));
+        out.clear();
+        let seen = observe(&mut driver, &answer(201, r#"{"file":{"id":"f1"}}"#), &mut out);
+        let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
+        assert!(seen.is_empty() && text.starts_with("PUT /api/v1/avatar "), "{seen:?} {text}");
+        assert!(text.ends_with(r#"{"file":"f1"}"#), "{text}");
+        let seen = observe(&mut driver, &answer(200, "{}"), &mut out);
+        assert!(seen[0].contains(&format!("tag: {set}")) && seen[0].contains("Done"), "{seen:?}");
+        assert!(out.starts_with(format!("GET /api/v1/avatars/{name} ").as_bytes()));
+        for (picture, as_named) in [("jpeg", true), ("jpeg", false)] {
+            let seen = observe(&mut driver, &answer(200, picture), &mut out);
+            let wanted = format!("Picture {{ bytes: 4, as_named: {as_named} }}");
+            assert!(seen[0].contains(&wanted), "{seen:?}");
+        }
     }
 
     #[test]

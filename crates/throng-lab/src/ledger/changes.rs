@@ -14,13 +14,13 @@ use crate::drivers::{Act, Change, Now, digest};
 
 /// A change that was asked for.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+pub(super) struct Asked {
     send: SendIx,
     change: Change,
     /// Of the new text.
     digest: u64,
     /// 0: not known to have been done.
-    at: u64,
+    pub(super) at: u64,
 }
 
 /// What was asked for, beside sends and memberships.
@@ -158,13 +158,14 @@ impl Ledger {
             Now::AsSent => self.sends[send.0 as usize].digest == digest,
             Now::Edited(at) => self
                 .asked_of(send, seq, Change::Edit)
-                .is_some_and(|it| it.digest == digest && (it.at == 0 || it.at == at)),
+                .filter(|it| it.at == 0 || it.at == at)
+                .is_some_and(|it| self.with_its_file(send, it.digest) == digest),
             Now::Deleted => self.asked_of(send, seq, Change::Delete).is_some(),
         }
     }
 
     /// What its sender asked to be done to a send.
-    fn asked_of(&self, send: SendIx, seq: u64, change: Change) -> Option<&Asked> {
+    pub(super) fn asked_of(&self, send: SendIx, seq: u64, change: Change) -> Option<&Asked> {
         let it = &self.sends[send.0 as usize];
         self.changes.asked.get(&(it.room, Mark::change(change, it.user, seq)))
     }

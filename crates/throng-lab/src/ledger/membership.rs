@@ -103,6 +103,12 @@ impl Ledger {
         unheard.map(|(number, it)| format!("{number} {}", it.words())).collect()
     }
 
+    /// The last place that a user knows of in a room; 0 for none.
+    pub fn knows_of(&self, user: UserIx, room: RoomIx) -> u64 {
+        let listener = self.listener_of(user, self.number(room));
+        listener.map_or(0, |listener| self.listeners[listener as usize].last())
+    }
+
     /// Where to resume from: the last place the user knows of, if it listened. `leave_unanswered`:
     /// it had asked to leave, and the reply was lost.
     pub fn resume_from(

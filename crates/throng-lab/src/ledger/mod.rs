@@ -31,7 +31,8 @@
 //!
 //! *What was done to it.* Edits, deletions, reactions and who was put out are places of the same order:
 //! only what was asked for may stand there, all tellers must agree, and at the end history shows each
-//! message as the newest of its changes left it (`changes`).
+//! message as the newest of its changes left it (`changes`). A file that a message carries is part of its hash,
+//! and is fetched by those who may read it and by one who may not (`files`).
 //!
 //! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` (or a kick, or a ban) at a
 //! place, and nothing on that connection after the reply to the leave, or after it was told to be out. A listener whose connection was lost keeps its
@@ -46,6 +47,7 @@
 //! **foreign**.
 
 mod changes;
+mod files;
 mod index;
 mod listener;
 mod membership;
@@ -58,6 +60,8 @@ use std::collections::HashMap;
 use crate::clock::Nanos;
 use crate::drivers::{Event, Posted, What};
 use changes::{Changes, Shown, Told};
+use files::Files;
+pub use files::{Got, May};
 pub use index::{RoomIx, SendIx, UserIx};
 use listener::{Listener, Step};
 use room::{Mark, Room};
@@ -129,6 +133,10 @@ struct Counts {
     changes: u64,
     removals: u64,
     refused_outside: u64,
+    files: u64,
+    fetches: u64,
+    fetches_refused: u64,
+    fetches_doubted: u64,
 }
 
 /// The books.
@@ -143,6 +151,7 @@ pub struct Ledger {
     sends: Vec<Send>,
     spans: Vec<Span>,
     changes: Changes,
+    files: Files,
     open: u64,
     /// Each ack must be durable.
     durable: bool,
@@ -163,6 +172,7 @@ impl Ledger {
             sends: Vec::new(),
             spans: Vec::new(),
             changes: Changes::default(),
+            files: Files::default(),
             open: 0,
             durable: true,
             counts: Counts::default(),

@@ -155,6 +155,14 @@ pub struct Verdict {
     pub removals: u64,
     /// Sends refused because their sender had been put out.
     pub refused_outside: u64,
+    /// Files that the server has as they were sent.
+    pub files: u64,
+    /// Files of messages fetched by members, each with its bytes.
+    pub fetches: u64,
+    /// Asked for by one who might not read the message, and refused.
+    pub fetches_refused: u64,
+    /// Asked for by one who came or went meanwhile, or of a message that did: either answer is right.
+    pub fetches_doubted: u64,
     /// Posts told to members.
     pub deliveries: u64,
     /// Posts that members were entitled to.
@@ -288,6 +296,10 @@ impl Ledger {
             changes: self.counts.changes,
             removals: self.counts.removals,
             refused_outside: self.counts.refused_outside,
+            files: self.counts.files,
+            fetches: self.counts.fetches,
+            fetches_refused: self.counts.fetches_refused,
+            fetches_doubted: self.counts.fetches_doubted,
             deliveries: self.counts.deliveries,
             deliveries_due,
             notices: self.counts.notices,

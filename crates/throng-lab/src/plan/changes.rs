@@ -1,4 +1,5 @@
-//! Who is put out of which room and let in again, and in which rooms messages are changed.
+//! Who is put out of which room and let in again, in which rooms messages are changed, and where files
+//! are sent.
 //!
 //! Neighbours: `mod` has the sources and follows membership. Whoever made a room keeps its order and is
 //! never put out; which message is changed is for the runner to choose, since it knows their places.
@@ -55,6 +56,7 @@ impl Plan {
             (changes.kicks, Kind::PutOut(Act::Kick)),
             (changes.bans, Kind::PutOut(Act::Ban)),
             (rate(changes.typing), Kind::Type),
+            (changes.files, Kind::Share),
         ]
         .into_iter()
         .enumerate()
@@ -83,6 +85,13 @@ impl Plan {
     pub(super) fn types(&mut self, source: usize) -> Option<Deed> {
         let (room, user) = self.somebody(source)?;
         Some(Deed::Type { user, room })
+    }
+
+    pub(super) fn share(&mut self, source: usize) -> Option<Deed> {
+        let (room, user) = self.somebody(source)?;
+        let chance = &mut self.sources[source].chance;
+        let bytes = self.lengths.draw(chance);
+        Some(Deed::Share { room, user, bytes, pick: chance.random() })
     }
 
     /// A room, chosen as rooms are spoken in, and one of its members.

@@ -6,6 +6,7 @@
 
 mod changes;
 mod lives;
+mod portrait;
 mod rooms;
 mod words;
 
@@ -20,9 +21,10 @@ use crate::drivers::{Act, Change};
 use crate::scenario::{Arrivals, Phase, Profile, Scenario};
 use changes::Changing;
 use lives::Living;
+pub use portrait::portrait;
 pub use rooms::{PlannedRoom, rooms};
 use words::Lengths;
-pub use words::Words;
+pub use words::{FILE_BYTES_MIN, Words};
 
 /// A body begins with its number, eight digits and a space.
 pub const BODY_BYTES_MIN: u32 = 10;
@@ -69,6 +71,17 @@ pub enum Deed {
         /// How.
         change: Change,
         /// Which of the newest, at random.
+        pick: u32,
+    },
+    /// Send a file, and say something that carries it.
+    Share {
+        /// Where.
+        room: u32,
+        /// Who.
+        user: u32,
+        /// How much is said.
+        bytes: u32,
+        /// Whose turn it is to fetch it, at random.
         pick: u32,
     },
     /// Let the room know that one types.
@@ -173,6 +186,7 @@ enum Kind {
     Life(usize),
     Change(Change),
     Type,
+    Share,
     PutOut(Act),
     /// The next whose ban is over.
     LetIn,
@@ -409,6 +423,7 @@ impl Iterator for Plan {
                 }
                 Kind::Change(change) => self.change(source, change),
                 Kind::Type => self.types(source),
+                Kind::Share => self.share(source),
                 Kind::PutOut(act) => self.put_out(source, act, at),
                 Kind::Life(_) | Kind::LetIn => None,
             };

@@ -22,14 +22,18 @@ fn the_same_seed_gives_the_same_deeds_and_another_gives_others() {
 }
 
 /// Figures of years stand beside each other by this name. It was another until messages could be changed and
-/// members put out.
+/// members put out; then came files, and nothing else is done otherwise for them.
 #[test]
 fn canonical_is_deed_for_deed_what_it_always_was() {
-    let mut hash = blake3::Hasher::new();
-    for planned in Plan::new(&canonical(&[])) {
-        hash.update(format!("{planned:?}").as_bytes());
-    }
-    assert_eq!(&hash.finalize().to_hex()[..16], "5ec715c50b5c21c5");
+    let hash = |is: fn(&Deed) -> bool| {
+        let mut hash = blake3::Hasher::new();
+        for planned in Plan::new(&canonical(&[])).filter(|it| is(&it.deed)) {
+            hash.update(format!("{planned:?}").as_bytes());
+        }
+        hash.finalize().to_hex()[..16].to_owned()
+    };
+    assert_eq!(hash(|deed| !matches!(deed, Deed::Share { .. })), "5ec715c50b5c21c5");
+    assert_eq!(hash(|_| true), "28d2de69757c56fd");
 }
 
 #[test]
@@ -41,6 +45,22 @@ fn members_type_as_often_as_their_share_of_the_sends_and_else_not_at_all() {
     let typed = count(&deeds, types);
     assert!((said * 9 / 20..said * 11 / 20).contains(&typed), "{typed} of {said}");
     assert_eq!(count(&plan("changes.typing=0.0"), types), 0);
+}
+
+#[test]
+fn files_come_at_their_rate_and_each_has_its_length_and_is_like_no_other() {
+    let deeds: Vec<Planned> = Plan::new(&canonical(&["seconds=600"])).collect();
+    let files = count(&deeds, |it| matches!(it, Deed::Share { .. }));
+    assert!((230..370).contains(&files), "300 by chance, four deviations: {files}");
+    let (words, mut seen) = (Words::new(1), BTreeSet::new());
+    for bytes in [FILE_BYTES_MIN, 500, 100_000] {
+        for number in 0..4 {
+            let (file, picture) = words.file(number, bytes);
+            assert_eq!(file.len(), bytes as usize);
+            assert_eq!(file.starts_with(b"\x89PNG"), picture);
+            assert!(seen.insert(file));
+        }
+    }
 }
 
 #[test]
@@ -88,6 +108,7 @@ fn nobody_speaks_joins_or_leaves_where_it_makes_no_sense() {
         match planned.deed {
             Deed::Say { room, user, .. }
             | Deed::Change { room, user, .. }
+            | Deed::Share { room, user, .. }
             | Deed::Type { room, user } => {
                 assert!(members[room as usize].contains(&user));
             }

@@ -14,6 +14,17 @@ const TEXT_BYTES: usize = 32 * 1024;
 /// What a careless encoder breaks; at the end of one body in eight.
 const SPICE: &str = " \"\\\\\" é\u{1f980}\n";
 
+/// The smallest picture there is, of one point; what follows its end belongs to nobody, so that one is
+/// as long as it has to be and like no other.
+const PICTURE: [u8; 67] = [
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T',
+    0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, b'I', b'E', b'N',
+    b'D', 0xae, 0x42, 0x60, 0x82,
+];
+/// A file has room for a picture and a number.
+pub const FILE_BYTES_MIN: u32 = 80;
+
 /// How long bodies are.
 #[derive(Debug)]
 pub struct Lengths {
@@ -70,6 +81,18 @@ impl Words {
         let from = number as usize * 61 % (self.text.len() - rest + 1);
         out.push_str(&self.text[from..from + rest]);
         out.push_str(spice);
+    }
+}
+
+impl Words {
+    /// The bytes of a file, and whether it is a picture.
+    pub fn file(&self, number: u32, bytes: u32) -> (Vec<u8>, bool) {
+        let picture = number.is_multiple_of(2);
+        let mut file = if picture { PICTURE.to_vec() } else { Vec::new() };
+        file.extend_from_slice(format!("{number:08x}\n").as_bytes());
+        let rest = (bytes as usize).saturating_sub(file.len());
+        file.extend(self.text.bytes().cycle().skip(number as usize * 61 % TEXT_BYTES).take(rest));
+        (file, picture)
     }
 }
 

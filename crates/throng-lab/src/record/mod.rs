@@ -176,6 +176,7 @@ impl Grown<'_> {
                 count,
                 dresses: vec![Dress::WsJson],
                 rest_connections: 1,
+                compressed: false,
                 ack: Ack::Durable,
             },
             rooms,

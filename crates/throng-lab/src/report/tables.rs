@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
-use super::folder::{Agent, Came, Folder, Percentiles, Row, StageWork, Threshold, day};
+use super::folder::{Agent, Came, Folder, Ledger, Percentiles, Row, StageWork, Threshold, day};
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
@@ -159,6 +159,10 @@ fn latencies(run: &Folder) -> Table {
         ("resume after a loss", &it.resume),
         ("from when one should have come to being there", &it.arrive),
         ("  to having read its history", &it.enter),
+        ("file sent", &it.upload),
+        ("file fetched", &it.fetch),
+        ("  to having all pictures of who was there", &it.faces),
+        ("a picture, from learning of it", &it.picture),
         ("login", &it.login),
         ("login refused", &it.login_refused),
         ("the kernel's time to connect", &it.connect),
@@ -258,6 +262,7 @@ fn counts(run: &Folder) -> Table {
                 "messages changed, members put out",
                 format!("{} and {}", n(it.changes), n(it.removals)),
             ),
+            ("files sent; fetched; refused to who may not", files(it)),
             (
                 "read back and compared",
                 format!(
@@ -276,7 +281,25 @@ fn counts(run: &Folder) -> Table {
                     n(it.away)
                 ),
             ),
+            ("pictures of people", pictures(run)),
         ],
+    )
+}
+
+fn files(it: &Ledger) -> String {
+    let counts = [it.files, it.fetches, it.fetches_refused];
+    counts.map(|count| number(count as f64)).join("; ")
+}
+
+fn pictures(run: &Folder) -> String {
+    let Some(it) = run.summary.pictures else { return "nobody looks at them".into() };
+    format!(
+        "{} set, {} fetched ({}), {} of them not as named, {} unanswered",
+        number(it.set as f64),
+        number(it.fetched as f64),
+        bytes(it.bytes as f64),
+        number(it.not_as_named as f64),
+        number(it.unanswered as f64)
     )
 }
 
@@ -292,6 +315,10 @@ fn costs(run: &Folder) -> Table {
         rows.push(("server: CPU a delivery", format!("{:.2} µs", cost.cpu_us_per_delivery)));
         rows.push(("server: CPU", format!("{} of one core", percent(cost.cpu_share))));
         rows.push(("server: most resident memory", bytes(cost.rss_max_bytes as f64)));
+    }
+    if let Some(wire) = run.summary.wire {
+        let each = format!("{:.0} ({} in all)", wire.bytes_per_delivery, bytes(wire.bytes as f64));
+        rows.push(("bytes read a delivery", each));
     }
     if let Some(it) = &run.summary.server_work {
         let each = |count: f64| format!("{count:.1}");

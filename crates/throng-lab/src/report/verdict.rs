@@ -259,6 +259,10 @@ pub fn checks(run: &Folder) -> Vec<Check> {
     let some = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
     add(Of::Server, "every send is answered", some(ledger.unanswered, "unanswered"));
     add(Of::Server, "every user comes back", some(ledger.away, "away"));
+    if let Some(pictures) = summary.pictures {
+        let wrong = some(pictures.not_as_named, "are not");
+        add(Of::Server, "every picture is what its name says", wrong);
+    }
     let unread = ledger.rooms.saturating_sub(ledger.rooms_read);
     add(Of::Server, "all history is read back", some(unread, "rooms not read to their end"));
     let refused = ledger.refused as f64 > ledger.sends as f64 * REFUSED_SHARE_MAX;

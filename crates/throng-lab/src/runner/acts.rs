@@ -43,6 +43,16 @@ impl Crowd {
         true
     }
 
+    pub(super) fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        let it = &mut self.users[user as usize];
+        if let Link::Resuming(left) = it.link {
+            it.link = Link::Resuming(left.saturating_sub(1));
+            if left <= 1 {
+                self.up(user, sockets, now);
+            }
+        }
+    }
+
     /// A room that was not asked for is not waited for.
     pub(super) fn one_room_less(
         &mut self,
@@ -88,6 +98,7 @@ impl Crowd {
                 let (number, ix) = self.made(room);
                 self.ledger.asked_membership(ix);
                 self.users[user as usize].keep_room(room);
+                self.users[user as usize].joins += 1;
                 self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
             }
             Todo::Leave { room, .. } => {
@@ -102,6 +113,7 @@ impl Crowd {
                 let action = Action::Latest { room: number, before, limit: history };
                 self.ask(user, Asked::Look(room), &action, sockets);
             }
+            Todo::Faces { room } => self.look_at_faces(user, room, sockets),
             Todo::Change { send, change } => self.change(user, send, change, sockets),
             Todo::Type { room } => {
                 let (number, _) = self.made(room);
@@ -116,9 +128,10 @@ impl Crowd {
                 let mut body = std::mem::take(&mut self.body);
                 self.words.body(send.0, bytes, &mut body);
                 let origin_id = self.ledger.origin_id(send);
-                let durable = self.durable;
-                let action =
-                    Action::Post { room: number, origin_id: &origin_id, body: &body, durable };
+                let (durable, file) = (self.durable, self.files.of(send));
+                let file = file.as_deref();
+                let origin_id = origin_id.as_str();
+                let action = Action::Post { room: number, origin_id, body: &body, file, durable };
                 self.ask(user, Asked::Post { send, bytes }, &action, sockets);
                 self.body = body;
             }
@@ -152,12 +165,28 @@ impl Crowd {
         self.ask(user, Asked::Page(room), &action, sockets);
     }
 
+    /// It has read the history it came for.
+    pub(super) fn looked(&mut self, user: u32, now: Nanos) {
+        if let Some(intended) = self.users[user as usize].entering.take() {
+            self.recorder.enter.record(now.since(intended));
+        }
+    }
+
+    pub(super) fn later(&mut self, user: u32, asked: Asked, ms: u32) {
+        let since = self.users[user as usize].lost_at;
+        self.later.push(Later { ms, user, asked, since });
+    }
+
     /// Asks again for what was refused for a while.
     pub fn ask_again(&mut self, it: Later, sockets: &mut Sockets, now: Nanos) {
         let Later { user, asked, since, .. } = it;
+        if let Asked::Members { room, .. } = asked {
+            self.gallery.looks_again(user, room);
+        }
         // Who came back meanwhile has asked again for what belongs to a connection. What it was to do is
         // asked for by nobody else.
-        let to_do = matches!(asked, Asked::Page(_) | Asked::Join(_) | Asked::Leave(_));
+        let to_do =
+            matches!(asked, Asked::Page(_) | Asked::Join(_) | Asked::Leave(_) | Asked::Errand(_));
         if self.users[user as usize].lost_at != since && !to_do {
             return;
         }
@@ -175,6 +204,12 @@ impl Crowd {
             Asked::Hear(room) => {
                 let asked = self.hear(user, room, sockets);
                 self.one_room_less(asked, user, sockets, now);
+            }
+            Asked::Errand(number) => self.set_out(number, sockets),
+            Asked::Members { room, after } => {
+                if self.users[user as usize].link == Link::Up {
+                    self.ask_members(user, room, after, sockets);
+                }
             }
             // Who has just come and may not look yet does without.
             Asked::Look(_) => {}

@@ -6,17 +6,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::account::{Account, Credentials, Door};
 use super::changes::Recent;
+use super::files::Files;
+use super::gallery::{Gallery, Way};
 use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::user::{self, Asked, Link, User};
-use crate::agents::AgentAt;
 use crate::clock::{self, Nanos};
-use crate::drivers::{self, Action, Broken, Dress, Memory, Observation, Outcome};
+use crate::drivers::{self, Action, Broken, Change, Dress, Memory, Observation, Outcome, What};
 use crate::engine::{ConnId, Sockets};
-use crate::ledger::{Ledger, RoomIx, UserIx};
+use crate::ledger::{Ledger, RoomIx, SendIx, UserIx};
 use crate::plan::{PlannedRoom, Words};
 use crate::recorder::Recorder;
 use crate::scenario::{Ack, Login, Scenario};
@@ -25,39 +26,6 @@ use crate::scenario::{Ack, Login, Scenario};
 const JOINS_AGAIN_MS: u32 = 300;
 /// Reasons and refusals kept by name.
 const NAMES_MAX: usize = 100;
-
-/// An account that a user is.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// As the server numbers it.
-    pub id: u64,
-    /// What it is called.
-    pub name: String,
-    /// What it authenticates by.
-    pub token: String,
-    /// What it logs in by, where it has a password.
-    pub password: Option<Credentials>,
-}
-
-/// A name and a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The account's name.
-    pub name: String,
-    /// Its password.
-    pub password: String,
-}
-
-/// Where the server is.
-#[derive(Clone, Debug)]
-pub struct Door {
-    /// WebSocket.
-    pub address: SocketAddr,
-    /// The raw port, where it is open.
-    pub raw: Option<SocketAddr>,
-    /// Who holds the sockets; none for ourselves.
-    pub agents: Vec<AgentAt>,
-}
 
 /// Something that was refused for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +55,13 @@ enum Follow {
     },
     /// The send of a row was acked.
     Row,
+    /// A send that carries a file was.
+    Carries(SendIx),
+    /// Somebody came into the room of this number, whose picture is wanted.
+    Newcomer {
+        number: u32,
+        seq: u64,
+    },
 }
 
 /// The users.
@@ -117,10 +92,12 @@ pub struct Crowd {
     pub row_bytes: u32,
     /// Users whose row of sends is over.
     pub rows_done: VecDeque<u32>,
-    /// What was asked of a protocol that has no such thing, with how often.
-    pub unsupported: BTreeMap<String, u64>,
+    pub(super) gallery: Gallery,
     /// What may be changed.
     pub(super) recent: Recent,
+    pub(super) files: Files,
+    /// Connections ask to be told compressed.
+    compressed: bool,
     /// Sends ask for a durable ack.
     pub(super) durable: bool,
     pub(super) epoch: Option<u32>,
@@ -128,8 +105,8 @@ pub struct Crowd {
     /// For each user, its further connections, which only post.
     pub(super) lanes: Vec<Vec<u32>>,
     pub(super) accounts: Vec<Account>,
-    door: Door,
-    host: Rc<str>,
+    pub(super) door: Door,
+    pub(super) host: Rc<str>,
     memories: [Rc<RefCell<Memory>>; 2],
     by_conn: Vec<Option<u32>>,
     follows: Vec<Follow>,
@@ -161,6 +138,9 @@ impl Crowd {
             made: None,
         });
         let dresses = &scenario.users.dresses;
+        let host: Rc<str> = door.address.to_string().into();
+        let memories: [Rc<RefCell<Memory>>; 2] = Default::default();
+        let way = Way::new(door.address, &host, &memories[0]);
         let mut crowd = Self {
             users: Vec::new(),
             places: places.collect(),
@@ -176,15 +156,17 @@ impl Crowd {
             load_over: false,
             row_bytes: scenario.bodies.bytes_median,
             rows_done: VecDeque::new(),
-            unsupported: BTreeMap::new(),
+            gallery: Gallery::new(scenario, way),
             recent: Recent::new(scenario.changes.of_messages()),
+            files: Files::new(&scenario.changes),
+            compressed: scenario.users.compressed,
             durable,
             epoch: None,
             body: String::new(),
             lanes: Vec::new(),
-            host: door.address.to_string().into(),
+            host,
             door,
-            memories: [Rc::default(), Rc::default()],
+            memories,
             by_conn: Vec::new(),
             follows: Vec::new(),
             out: Vec::new(),
@@ -212,7 +194,7 @@ impl Crowd {
             token: self.accounts[account as usize].token.clone(),
             dress,
             conn: None,
-            driver: drivers::driver(dress, &self.host, memory, self.seed),
+            driver: drivers::driver((dress, self.compressed), &self.host, memory, self.seed),
             link: Link::Down,
             asked: VecDeque::new(),
             backlog: VecDeque::new(),
@@ -221,6 +203,7 @@ impl Crowd {
             failures: 0,
             asleep: false,
             rooms: Vec::new(),
+            joins: 0,
             coming: None,
             connect_began: Nanos(0),
             connect_us: 0,
@@ -258,7 +241,7 @@ impl Crowd {
         self.driver_count += 1;
         let memory = &self.memories[usize::from(it.dress == Dress::WsJson)];
         let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
-        it.driver = drivers::driver(it.dress, &self.host, memory, seed);
+        it.driver = drivers::driver((it.dress, self.compressed), &self.host, memory, seed);
         it.connect_began = now;
         match sockets.connect_for(user, to) {
             Ok(conn) => {
@@ -278,7 +261,9 @@ impl Crowd {
     }
 
     pub fn connected(&mut self, sockets: &mut Sockets, conn: ConnId, now: Nanos) {
-        let Some(user) = self.user_of(conn) else { return };
+        let Some(user) = self.user_of(conn) else {
+            return self.other_connected(conn, sockets, now);
+        };
         let it = &mut self.users[user as usize];
         let took = now.since(it.connect_began);
         it.connect_us = took.as_micros().min(u128::from(u32::MAX)) as u32;
@@ -316,7 +301,10 @@ impl Crowd {
     }
 
     pub fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos) {
-        let Some(user) = self.user_of(conn) else { return };
+        self.recorder.now.counts.bytes_read += bytes.len() as u64;
+        let Some(user) = self.user_of(conn) else {
+            return self.other_received(conn, bytes, sockets, now);
+        };
         let outcome = self.observe(user, bytes, now);
         if !self.out.is_empty() {
             sockets.out(conn).append(&mut self.out);
@@ -334,16 +322,33 @@ impl Crowd {
     /// The hot path: what is told is judged and recorded as it is read.
     fn observe(&mut self, user: u32, bytes: &mut [u8], now: Nanos) -> Result<(), Broken> {
         let Self {
-            users, places, ledger, recorder, follows, out, kinds, recent, server: name, ..
+            users,
+            places,
+            ledger,
+            recorder,
+            follows,
+            out,
+            kinds,
+            recent,
+            files,
+            server: name,
+            ..
         } = self;
+        let (gallery, accounts) = (&self.gallery, &self.accounts);
         let User { me, driver, asked, live_since, row, .. } = &mut users[user as usize];
         let (me, live_since, in_row) = (*me, *live_since, row.is_some());
         let hears = driver.hears();
+        let looks = gallery.looks(user).then(|| accounts[me.0 as usize].id);
         driver.receive(bytes, out, &mut |seen| match seen {
             Observation::Event(event) => {
                 if let Some(receipt) = ledger.delivered(me, &event, now, live_since) {
                     recorder.delivered(kinds[receipt.room.0 as usize], &receipt, now);
                     recorder.at_agent(user, 1, receipt.intended, now, receipt.live);
+                }
+                if let (Some(own), What::Joined { user }) = (looks, event.what)
+                    && user != own
+                {
+                    follows.push(Follow::Newcomer { number: event.room, seq: event.seq });
                 }
             }
             Observation::Ready { epoch, server } => {
@@ -364,6 +369,9 @@ impl Crowd {
                         let live = intended >= live_since;
                         recorder.acked(kind, intended, now, live);
                         recorder.at_agent(user, 0, intended, now, live);
+                        if files.carries(send) {
+                            follows.push(Follow::Carries(send));
+                        }
                     }
                     if in_row {
                         follows.push(Follow::Row);
@@ -389,9 +397,14 @@ impl Crowd {
                 self.log_in(user, sockets);
             }
             Follow::Row => self.row_acked(user, sockets, now),
+            Follow::Carries(send) => self.send_readers(send, sockets, now),
             Follow::Goodbye { code } => self.farewell(format!("goodbye {code}")),
             Follow::Unasked { tag } => {
                 self.trouble = Some(format!("user {user}: a reply to {tag}, which was not asked"));
+            }
+            Follow::Newcomer { number, seq } => self.heard_somebody_come(user, number, seq),
+            Follow::Reply { asked: Asked::Members { room, .. }, what } => {
+                self.members_told(user, room, what, sockets, now);
             }
             Follow::Reply { asked, what } => self.reply(user, asked, what, sockets, now),
         }
@@ -426,6 +439,9 @@ impl Crowd {
             }
             (Asked::Create(room), Reply::Made { number, seq, from }) => {
                 self.room_made(user, room, (number, seq, from));
+            }
+            (Asked::Change { send, change: Change::Delete }, Reply::Done) => {
+                self.fetch_deleted(send, sockets, now);
             }
             (Asked::Leave(room), Reply::Done) => self.users[user as usize].forget_room(room),
             (Asked::Join(room), Reply::Done) => self.users[user as usize].keep_room(room),
@@ -463,11 +479,7 @@ impl Crowd {
                 count(&mut self.refusals, name);
                 self.row_acked(user, sockets, now);
             }
-            (Asked::Look(_), Reply::Done) => {
-                if let Some(intended) = self.users[user as usize].entering.take() {
-                    self.recorder.enter.record(now.since(intended));
-                }
-            }
+            (Asked::Look(_), Reply::Done) => self.looked(user, now),
             (asked, Reply::Rejected { name, retry_after_ms: Some(ms), .. }) => {
                 count(&mut self.refusals, name);
                 if asked == Asked::Authenticate {
@@ -481,11 +493,6 @@ impl Crowd {
             }
             _ => {}
         }
-    }
-
-    fn later(&mut self, user: u32, asked: Asked, ms: u32) {
-        let since = self.users[user as usize].lost_at;
-        self.later.push(Later { ms, user, asked, since });
     }
 
     /// A room was made by its first member, who hears it after `from`.
@@ -524,17 +531,7 @@ impl Crowd {
         }
     }
 
-    pub(super) fn resumed_one(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
-        let it = &mut self.users[user as usize];
-        if let Link::Resuming(left) = it.link {
-            it.link = Link::Resuming(left.saturating_sub(1));
-            if left <= 1 {
-                self.up(user, sockets, now);
-            }
-        }
-    }
-
-    fn up(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+    pub(super) fn up(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &mut self.users[user as usize];
         it.link = Link::Up;
         if let Some((intended, _)) = it.coming.take() {

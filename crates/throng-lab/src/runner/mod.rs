@@ -5,14 +5,20 @@
 //! and writes the results. One thread. Nothing here waits for an answer while load is offered (open
 //! model).
 
+mod account;
 mod acts;
 mod changes;
 mod crowd;
+mod deeds;
+mod faces;
 mod figures;
+mod files;
+mod gallery;
 mod reply;
 mod rows;
 mod user;
 mod visits;
+mod watch;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -22,16 +28,18 @@ use std::time::Duration;
 use crate::clock::{self, Nanos};
 use crate::engine::{Closed, ConnId, Engine, Handler, Next, Sockets};
 use crate::ledger::{UserIx, Verdict};
-use crate::plan::{self, Deed, Plan};
+use crate::plan::{self, Plan};
 use crate::recorder::{Recorder, Sample};
 use crate::scenario::Scenario;
-pub use crowd::{Account, Credentials, Door};
+pub use account::{Account, Credentials, Door};
 use crowd::{Crowd, Later};
 pub use figures::AgentSaid;
 use figures::Figures;
+pub use gallery::Pictures;
 pub use rows::RowClient;
 use rows::Rows;
-use user::{Link, Todo};
+use user::Link;
+pub use watch::Watch;
 
 /// Connections being made or authenticated at once: below any accept backlog.
 const OPENING_MAX: usize = 64;
@@ -47,8 +55,6 @@ const STILL: Duration = Duration::from_secs(5);
 /// The same for who is on its way back: a connection that hangs in the kernel is tried again after 1,
 /// 3 and 7 s, while nothing else moves. Less than the patience with a whole phase.
 const COMES_BACK: Duration = Duration::from_secs(10);
-/// Between looks at whether a join was answered, where a reconnect waits for it.
-const MOVED_WITHIN: Duration = Duration::from_millis(1);
 /// Before a connection that could not be made is tried again, times the failures in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Failures in a row after which the server is taken for gone.
@@ -63,27 +69,6 @@ pub enum RunError {
     /// The server or the protocol did.
     #[error("{0}")]
     Trouble(String),
-}
-
-/// What watches the server's process and the machine, once a second.
-pub trait Watch {
-    /// The server's CPU so far and its resident memory; `None` when it is gone or not ours to see.
-    fn server(&mut self) -> Option<(Duration, u64)>;
-    /// Share of all cores' time that went to other guests since the last call.
-    fn steal(&mut self) -> f64;
-    /// Load is offered from now on.
-    fn load_begins(&mut self) {}
-    /// Connections that the machine's kernel refused since it started, because a listener's backlog
-    /// was full.
-    fn listen_overflows(&mut self) -> u64 {
-        0
-    }
-    /// Bytes that the kernel holds for the server's sockets, where somebody asks for them.
-    fn kernel_bytes(&mut self) -> Option<u64> {
-        None
-    }
-    /// Why the run should end now, if it should.
-    fn stop(&mut self) -> Option<String>;
 }
 
 /// What came of it.
@@ -115,8 +100,8 @@ pub struct Outcome {
     pub farewells: BTreeMap<String, u64>,
     /// Refusals by name.
     pub refusals: BTreeMap<String, u64>,
-    /// What was asked of a protocol that has no such thing, with how often.
-    pub unsupported: BTreeMap<String, u64>,
+    /// What was done with pictures, where they were looked at.
+    pub pictures: Option<Pictures>,
     /// Users who had not come back when the books were closed: where they were.
     pub missing: Vec<String>,
     /// Users of rows, in the order in which they were finished.
@@ -176,6 +161,7 @@ pub fn run(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Connecting,
+    Picturing,
     Making,
     Joining,
     Settling,
@@ -239,8 +225,8 @@ impl Handler for Runner<'_> {
         self.crowd.received(sockets, conn, bytes, now);
     }
 
-    fn closed(&mut self, _: &mut Sockets, conn: ConnId, why: Closed, now: Nanos) {
-        if self.crowd.gone(conn, now).is_some() {
+    fn closed(&mut self, sockets: &mut Sockets, conn: ConnId, why: Closed, now: Nanos) {
+        if self.crowd.other_lost(conn, sockets) || self.crowd.gone(conn, now).is_some() {
             self.crowd.farewell(format!("{why:?}"));
         }
     }
@@ -336,79 +322,6 @@ impl Runner<'_> {
         }
     }
 
-    fn do_what_is_due(&mut self, sockets: &mut Sockets, now: Nanos) {
-        while let Some(planned) = self.plan.next_if(|it| self.begun.plus(it.at) <= now) {
-            self.deed(planned.deed, self.begun.plus(planned.at), sockets, now);
-        }
-        self.collect_lost(now);
-    }
-
-    fn deed(&mut self, deed: Deed, intended: Nanos, sockets: &mut Sockets, now: Nanos) {
-        match deed {
-            Deed::Say { room, user, bytes } => {
-                if now.since(intended) > self.late {
-                    self.crowd.recorder.dropped();
-                    self.figures.dropped += 1;
-                    return;
-                }
-                self.crowd.recorder.sent(intended, clock::now());
-                let todo = self.crowd.new_send(user, room, bytes, intended);
-                self.crowd.doing(user, todo, sockets);
-            }
-            Deed::Join { user, room } => self.crowd.doing(user, Todo::Join { room }, sockets),
-            Deed::Leave { user, room } => {
-                self.crowd.doing(user, Todo::Leave { room, again: false }, sockets);
-            }
-            Deed::Change { room, user, change, pick } => {
-                self.crowd.change_due((room, user), change, pick, sockets);
-            }
-            Deed::Type { user, room } => {
-                // Who is away does not type.
-                if self.crowd.users[user as usize].link == Link::Up {
-                    self.crowd.doing(user, Todo::Type { room }, sockets);
-                }
-            }
-            Deed::Moderate { by, room, user, act } => {
-                let of = self.crowd.me(user);
-                self.crowd.doing(by, Todo::Moderate { room, of, act }, sockets);
-            }
-            Deed::Reconnect { user } => self.drop_connection(user, sockets, now),
-            Deed::Stall { user, lasts } => {
-                let it = &mut self.crowd.users[user as usize];
-                if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
-                    (it.asleep, it.live_since) = (true, Nanos(u64::MAX));
-                    sockets.pause(conn);
-                    self.wake(now.plus(lasts), Wake::Awake(user));
-                }
-            }
-            Deed::Arrive { user, life } => {
-                let login = self.scenario.lives[life as usize].login;
-                self.arrive(user, login, intended, sockets, now);
-            }
-            Deed::Look { user, room, history, avatars } => {
-                if avatars {
-                    crowd::count(&mut self.crowd.unsupported, "avatars".into());
-                }
-                if history > 0 {
-                    self.crowd.doing(user, Todo::Look { room, history }, sockets);
-                }
-            }
-            Deed::Depart { user } => self.depart(user, sockets, now),
-        }
-    }
-
-    /// Not while a join is unanswered: the server may yet read it from the old connection, after the
-    /// new one joined and left, and nothing would tell the user that it is a member. A late leave is
-    /// told to whoever hears the room, and posts have an `origin_id`.
-    fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
-        let it = &self.crowd.users[user as usize];
-        if it.is_joining() {
-            self.wake(now.plus(MOVED_WITHIN), Wake::Drop(user));
-        } else if it.link == Link::Up {
-            self.crowd.drop_connection(user, sockets, now);
-        }
-    }
-
     fn enter(&mut self, phase: Phase, now: Nanos) {
         self.phase = phase;
         self.since = now;
@@ -435,15 +348,13 @@ impl Runner<'_> {
         self.look_at_flight();
         match self.phase {
             Phase::Connecting => {
-                self.opening =
-                    self.crowd.users.iter().filter(|it| it.link == Link::Opening).count();
-                while self.opening < OPENING_MAX
-                    && let Some(user) = self.to_connect.pop_front()
-                {
-                    self.crowd.connect(user, sockets, now);
-                    self.opening += 1;
-                }
+                self.connect_some(sockets, now);
                 if self.everybody(|it| matches!(it.link, Link::Up | Link::Away)) {
+                    self.enter(Phase::Picturing, now);
+                }
+            }
+            Phase::Picturing => {
+                if self.crowd.pictures_are_set(sockets) {
                     for room in 0..self.crowd.places.len() as u32 {
                         self.crowd.make(room, sockets);
                     }
@@ -485,6 +396,16 @@ impl Runner<'_> {
         }
     }
 
+    fn connect_some(&mut self, sockets: &mut Sockets, now: Nanos) {
+        self.opening = self.crowd.users.iter().filter(|it| it.link == Link::Opening).count();
+        while self.opening < OPENING_MAX
+            && let Some(user) = self.to_connect.pop_front()
+        {
+            self.crowd.connect(user, sockets, now);
+            self.opening += 1;
+        }
+    }
+
     /// Nothing has moved for long: what was reached so far is judged.
     fn stuck(&mut self, sockets: &Sockets, now: Nanos) -> bool {
         let reads = sockets.reads() + sockets.writes();
@@ -508,7 +429,11 @@ impl Runner<'_> {
     fn drain(&mut self, sockets: &mut Sockets, now: Nanos) {
         let quiet = self
             .everybody(|it| matches!(it.link, Link::Up | Link::Away) && it.is_idle() && !it.asleep);
-        let finished = quiet && self.crowd.ledger.behind() == 0 && self.crowd.ledger.open() == 0;
+        let finished = quiet
+            && self.crowd.files.are_done()
+            && self.crowd.gallery.is_idle()
+            && self.crowd.ledger.behind() == 0
+            && self.crowd.ledger.open() == 0;
         let waited = now.since(self.since);
         if !finished {
             self.since = now;
@@ -551,7 +476,9 @@ impl Runner<'_> {
             crowd.recorder.last.record_us(us);
             crowd.recorder.kinds[crowd.kinds[room.0 as usize]].last.record_us(us);
         }
-        if incomplete.is_some() {
+        if incomplete.is_none() {
+            crowd.give_up_files();
+        } else {
             // What was on its way when the run broke off is nobody's fault.
             for user in 0..crowd.lanes.len() as u32 {
                 crowd.ledger.disconnected(UserIx(user));
@@ -572,7 +499,7 @@ impl Runner<'_> {
             dropped: figures.dropped,
             farewells: crowd.farewells,
             refusals: crowd.refusals,
-            unsupported: crowd.unsupported,
+            pictures: crowd.gallery.counted(),
             missing,
             row_clients: rows.into_clients(),
             work: [reads, writes, hits, misses],

@@ -29,10 +29,26 @@ pub struct Place {
 #[derive(Debug)]
 pub enum Reply {
     Session(u64),
-    Made { number: u32, seq: u64, from: u64 },
+    Made {
+        number: u32,
+        seq: u64,
+        from: u64,
+    },
     Done,
-    Page { more: bool },
-    Rejected { code: u32, name: String, retry_after_ms: Option<u32> },
+    Page {
+        more: bool,
+    },
+    /// What the pictures of those who were there at this place are called; after whom there are more.
+    Members {
+        pictures: Vec<String>,
+        as_of: u64,
+        next: Option<u64>,
+    },
+    Rejected {
+        code: u32,
+        name: String,
+        retry_after_ms: Option<u32>,
+    },
 }
 
 /// Enters a reply into the books, before anything that was read after it; what is left to do.
@@ -87,6 +103,12 @@ pub fn judge(
             ledger.page(room, events, more);
             return Reply::Page { more };
         }
+        (Asked::Members { .. }, _, Outcome::Members { members, as_of, more }) => {
+            let next = members.last().filter(|_| more).map(|last| last.user);
+            let named = members.iter().filter(|it| !it.picture.is_empty());
+            let pictures = named.map(|it| it.picture.to_owned()).collect();
+            return Reply::Members { pictures, as_of, next };
+        }
         (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
             if let Asked::Post { send, .. } = asked {
                 refused(ledger, me, send, code);
@@ -112,8 +134,13 @@ fn room_of(asked: Asked) -> Option<u32> {
         | Asked::Type(room)
         | Asked::CatchUp(room)
         | Asked::Moderate { room, .. }
+        | Asked::Members { room, .. }
         | Asked::Page(room) => Some(room),
-        Asked::Authenticate | Asked::Create(_) | Asked::Post { .. } | Asked::Change { .. } => None,
+        Asked::Authenticate
+        | Asked::Create(_)
+        | Asked::Errand(_)
+        | Asked::Post { .. }
+        | Asked::Change { .. } => None,
     }
 }
 

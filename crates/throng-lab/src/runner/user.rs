@@ -35,6 +35,8 @@ pub struct User {
     pub asleep: bool,
     /// The rooms it is in or has asked to be in, by index.
     pub rooms: Vec<u32>,
+    /// How often it has asked to be in one.
+    pub joins: u32,
     /// Comes from where it was away by plan: when it should have come, and how it logs in.
     pub coming: Option<(Nanos, Login)>,
     /// When this connection was asked for, and how long the kernel took to make it.
@@ -110,12 +112,19 @@ pub enum Asked {
     Resume(u32),
     /// Hear a room from now on.
     Hear(u32),
+    /// A file, to be sent or fetched.
+    Errand(u32),
     /// A page, as one looks at who has just come.
     Look(u32),
     /// Too much had happened for a resume: pages instead.
     CatchUp(u32),
     /// History, for the ledger.
     Page(u32),
+    /// Who is there, above an account's number, as one asks who looks at pictures.
+    Members {
+        room: u32,
+        after: u64,
+    },
 }
 
 impl Asked {
@@ -132,6 +141,7 @@ pub enum Todo {
     Leave { room: u32, again: bool },
     Post { send: SendIx, bytes: u32, again: bool },
     Look { room: u32, history: u32 },
+    Faces { room: u32 },
     Change { send: SendIx, change: Change },
     Type { room: u32 },
     Moderate { room: u32, of: UserIx, act: Act },
@@ -164,7 +174,9 @@ impl User {
                 | Asked::Resume(_)
                 | Asked::Hear(_)
                 | Asked::Look(_)
+                | Asked::Errand(_)
                 | Asked::CatchUp(_)
+                | Asked::Members { .. }
                 | Asked::Page(_) => {}
             }
         }
@@ -173,6 +185,13 @@ impl User {
     /// A join is asked for and not answered.
     pub fn is_joining(&self) -> bool {
         self.asked.iter().any(|(_, asked)| matches!(asked, Asked::Join(_)))
+    }
+
+    /// A leave of this room is asked for or is to be.
+    pub fn is_leaving(&self, room: u32) -> bool {
+        let leaves = |todo: &Todo| matches!(todo, Todo::Leave { room: it, .. } if *it == room);
+        let asked = self.asked.iter().any(|(_, asked)| *asked == Asked::Leave(room));
+        asked || self.backlog.iter().any(leaves)
     }
 
     /// A leave of this room was asked for, and its reply lost with the connection.
@@ -246,6 +265,7 @@ mod tests {
             failures: 0,
             asleep: false,
             rooms: vec![],
+            joins: 0,
             coming: None,
             connect_began: Nanos(0),
             connect_us: 0,

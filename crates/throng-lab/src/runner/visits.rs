@@ -105,6 +105,8 @@ impl Runner<'_> {
         }
         it.lose(now);
         it.link = Link::Away;
+        self.crowd.gallery.leave(user, sockets);
+        let it = &mut self.crowd.users[user as usize];
         let next = it.next_visits.pop_front();
         self.crowd.ledger.departed(it.me);
         if let Some((intended, login)) = next {

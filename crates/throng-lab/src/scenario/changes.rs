@@ -1,4 +1,5 @@
-//! What is done beside saying something: edits, deletions, reactions, typing, and members put out.
+//! What is done beside saying something: edits, deletions, reactions, typing, members put out, and
+//! files.
 //!
 //! Neighbours: `plan` makes deeds of it; `check` holds it within bounds.
 
@@ -23,6 +24,13 @@ pub struct Changes {
     pub bans: f64,
     /// After so long they are let in again.
     pub ban_seconds: f64,
+    /// Files sent a second, all rooms together, each carried by a message of its own; every other is a
+    /// picture.
+    pub files: f64,
+    /// How long each is.
+    pub file_bytes: u32,
+    /// So many of the members fetch each, and one who is in no such room tries to.
+    pub file_readers: u32,
 }
 
 impl Default for Changes {
@@ -35,6 +43,9 @@ impl Default for Changes {
             kicks: 0.0,
             bans: 0.0,
             ban_seconds: 3.0,
+            files: 0.0,
+            file_bytes: 8_192,
+            file_readers: 3,
         }
     }
 }

@@ -17,6 +17,8 @@ const ABUSERS_MAX: f64 = 1_000.0;
 const LISTED_MAX: usize = 100;
 /// What one user may do in a run.
 const ACTIONS_MAX: f64 = 1e6;
+/// A file is held in memory while it is sent.
+const FILE_BYTES_MAX: f64 = 1_048_576.0;
 
 /// A value out of its bounds.
 #[derive(Debug)]
@@ -108,6 +110,11 @@ impl Scenario {
         if self.users.dresses.is_empty() {
             let why = "users.dresses: at least one of ws-json, ws-protobuf, raw, rest";
             return Err(Broken::new("users.dresses", why));
+        }
+        let uncompressed = |dress: &Dress| matches!(dress, Dress::Raw | Dress::Rest);
+        if self.users.compressed && self.users.dresses.iter().any(uncompressed) {
+            let why = "users.compressed: only what comes over ws-json and ws-protobuf can be";
+            return Err(Broken::new("users.compressed", why));
         }
         if self.users.dresses.iter().all(|dress| *dress == Dress::Rest) {
             let why = "users.dresses: someone beside rest is needed, who hears";
@@ -272,13 +279,23 @@ impl Scenario {
         within("changes.kicks", it.kicks, 0.0, 1_000.0)?;
         within("changes.bans", it.bans, 0.0, 1_000.0)?;
         within("changes.ban_seconds", it.ban_seconds, 0.0, 3_600.0)?;
+        within("changes.files", it.files, 0.0, 1_000.0)?;
+        let least = f64::from(plan::FILE_BYTES_MIN);
+        within("changes.file_bytes", f64::from(it.file_bytes), least, FILE_BYTES_MAX)?;
+        within("changes.file_readers", f64::from(it.file_readers), 0.0, 100.0)?;
         let speaks_only = self.users.dresses.contains(&Dress::Rest);
         let direct = self.rooms.iter().any(|room| room.direct);
-        let of_all = direct || it.of_messages() || it.put_out();
+        let of_all = direct || it.of_messages() || it.put_out() || it.files > 0.0;
         if (speaks_only || !self.lives.is_empty()) && of_all || speaks_only && it.typing > 0.0 {
             let why =
                 "changes: only among users who hear and are there all the time (no rest, no lives)";
             return Err(Broken::new("changes.edits", why));
+        }
+        // What is only taken may not be there yet for one who fetches its file.
+        if it.files > 0.0 && !self.users.ack.is_durable() {
+            let why =
+                "changes.files: a file is fetched when its message is durable; users.ack is not";
+            return Err(Broken::new("changes.files", why));
         }
         Ok(())
     }

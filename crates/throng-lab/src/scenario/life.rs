@@ -52,7 +52,8 @@ pub struct Life {
     /// Asks for so many of the newest messages as it arrives.
     #[serde(default)]
     pub history: u32,
-    /// Asks for the pictures of those who are there, where the protocol has them.
+    /// Fetches the pictures of those who are there as it arrives, and of those who come later; everybody
+    /// has set one before.
     #[serde(default)]
     pub avatars: bool,
     /// The phase in which they act; one after its arrival if absent.

@@ -169,6 +169,10 @@ pub struct Users {
     /// Connections that each who speaks over REST spreads his posts over.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub rest_connections: u32,
+    /// They ask to be told compressed what is long, where their dress knows of that; a server that does not
+    /// agree ends the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compressed: bool,
     /// What their sends ask for.
     #[serde(default, skip_serializing_if = "Ack::is_durable")]
     pub ack: Ack,
@@ -417,7 +421,14 @@ impl Scenario {
         let users = u64::from(self.users.count);
         let further = users * rest / dresses.len().max(1) as u64 + 1;
         let ill = u64::from(self.abusers_count());
-        users + further * u64::from(self.users.rest_connections - 1) + ill
+        let looking = self.lives.iter().filter(|life| life.avatars);
+        let pictures: u64 = looking.map(|life| u64::from(life.count)).sum();
+        users + further * u64::from(self.users.rest_connections - 1) + ill + pictures.min(users)
+    }
+
+    /// Whether somebody looks at pictures of people; then everybody has one.
+    pub fn looks_at_pictures(&self) -> bool {
+        self.lives.iter().any(|life| life.avatars)
     }
 
     /// How many mean ill.

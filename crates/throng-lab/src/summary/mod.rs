@@ -18,14 +18,14 @@ use crate::beside::FloorRatio;
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
 use crate::recorder::{Latency, OfKind, Percentiles, Recorder, Sample};
-use crate::runner::{AgentSaid, Outcome};
+use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
 pub use thresholds::{Came, Evidence, Judged};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// How it went, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +68,8 @@ pub struct Summary {
     pub ledger: Verdict,
     /// Rates over the load.
     pub rates: Rates,
+    /// What came over the sockets.
+    pub wire: Wire,
     /// Latencies from the intended time.
     pub latency: Latencies,
     /// The same by kind of room, by its name.
@@ -108,8 +110,9 @@ pub struct Summary {
     pub refusals: BTreeMap<String, u64>,
     /// What came of those who mean ill, where there were any.
     pub abused: Abused,
-    /// What the scenario asked for and the protocol does not have, by name: nothing was done.
-    pub unsupported: BTreeMap<String, u64>,
+    /// What was done with pictures of people; absent where nobody looks at them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Pictures>,
 }
 
 /// Percentiles beside their bounds, milliseconds.
@@ -130,6 +133,15 @@ pub struct Rates {
     pub sends: f64,
     /// Deliveries.
     pub deliveries: f64,
+}
+
+/// What came over all sockets while load was offered, as it came: before anything was inflated.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Wire {
+    /// Bytes, heads and all other answers included.
+    pub bytes: u64,
+    /// Of those, over the deliveries.
+    pub bytes_per_delivery: f64,
 }
 
 /// From the intended time; people who were away or stalled by plan are apart.
@@ -153,6 +165,14 @@ pub struct Latencies {
     pub arrive: Percentiles,
     /// From then to having joined and read the history asked for.
     pub enter: Percentiles,
+    /// From when a file should have been sent to the server's word that it has it.
+    pub upload: Percentiles,
+    /// From asking for a file to its last byte.
+    pub fetch: Percentiles,
+    /// From then to having the picture of everybody who was there.
+    pub faces: Percentiles,
+    /// From learning of a picture to having it.
+    pub picture: Percentiles,
     /// From asking to be somebody to being it.
     pub login: Percentiles,
     /// From asking to be somebody to being told to come back later.
@@ -268,6 +288,10 @@ impl Latencies {
             resume: recorder.resume.percentiles(),
             arrive: recorder.arrive.percentiles(),
             enter: recorder.enter.percentiles(),
+            upload: recorder.upload.percentiles(),
+            fetch: recorder.fetch.percentiles(),
+            faces: recorder.faces.percentiles(),
+            picture: recorder.picture.percentiles(),
             login: recorder.login.percentiles(),
             login_refused: recorder.login_refused.percentiles(),
             connect: recorder.connect.percentiles(),
@@ -312,6 +336,8 @@ impl Summary {
             frames_per_read: (hits + misses) as f64 / reads.max(1) as f64,
             work: outcome.work,
         };
+        let bytes: u64 = outcome.samples.iter().map(|it| it.bytes_read).sum();
+        let bytes_per_delivery = bytes as f64 / deliveries.max(1) as f64;
         let (ending, reasons) = judge(scenario, &outcome, &generator);
         let recorder = &outcome.recorder;
         let latency = Latencies::of(recorder);
@@ -335,6 +361,7 @@ impl Summary {
                 sends: outcome.load_sends as f64 / seconds,
                 deliveries: deliveries as f64 / seconds,
             },
+            wire: Wire { bytes, bytes_per_delivery },
             latency,
             latency_by_rooms,
             phases: phases::of(&outcome.samples, &outcome.recorder.phases),
@@ -353,7 +380,7 @@ impl Summary {
             farewells: outcome.farewells,
             refusals: outcome.refusals,
             abused: Abused::default(),
-            unsupported: outcome.unsupported,
+            pictures: outcome.pictures,
         }
     }
 
@@ -444,6 +471,10 @@ fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Endi
     let faults = verdict.send_faults.sum() + verdict.delivery_faults.sum();
     if faults > 0 {
         reasons.push(format!("{faults} faults, the first of them below"));
+        return (Ending::Faults, reasons);
+    }
+    if let Some(wrong) = outcome.pictures.map(|it| it.not_as_named).filter(|it| *it > 0) {
+        reasons.push(format!("{wrong} pictures are not what their names say"));
         return (Ending::Faults, reasons);
     }
     if let Some(why) = &outcome.incomplete {

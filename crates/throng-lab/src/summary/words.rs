@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Came, Ending, InFlight, Judged, Summary, phases};
+use super::{Came, Ending, InFlight, Judged, Summary, Wire, phases};
 use crate::ledger::Verdict;
 use crate::recorder::Percentiles;
+use crate::runner::Pictures;
 use crate::witness::StageWork;
 
 impl Summary {
@@ -79,21 +80,30 @@ impl Summary {
             ledger.away
         )?;
         self.write_changes(to)?;
+        self.write_pictures(to)?;
         self.write_latencies(to)?;
         phases::write(&self.phases, &self.rows, to)?;
         self.write_costs(to)
     }
 
     fn write_changes(&self, to: &mut String) -> std::fmt::Result {
-        let Verdict { changes, removals, refused_outside, .. } = &self.ledger;
-        if changes + removals == 0 {
-            return Ok(());
+        let Verdict { changes, removals, refused_outside, files, fetches, .. } = &self.ledger;
+        if changes + removals > 0 {
+            let words = "edits, deletions and reactions";
+            writeln!(
+                to,
+                "changes     {changes} {words}, {removals} members put out, {refused_outside} sends refused for it"
+            )?;
         }
-        let words = "edits, deletions and reactions";
-        writeln!(
-            to,
-            "changes     {changes} {words}, {removals} members put out, {refused_outside} sends refused for it"
-        )
+        if files + fetches > 0 {
+            let Verdict { fetches_refused: refused, fetches_doubted: doubted, .. } = &self.ledger;
+            let words = "refused to those who may not, in doubt";
+            writeln!(
+                to,
+                "files       {files} sent, {fetches} fetched, {refused} {words} {doubted}"
+            )?;
+        }
+        Ok(())
     }
 
     fn write_latencies(&self, to: &mut String) -> std::fmt::Result {
@@ -113,6 +123,10 @@ impl Summary {
             ("(resume after a loss)", latency.resume),
             ("arrival, to hearing", latency.arrive),
             ("  to history read", latency.enter),
+            ("file sent", latency.upload),
+            ("file fetched", latency.fetch),
+            ("  to all faces seen", latency.faces),
+            ("a picture of somebody", latency.picture),
             ("  login", latency.login),
             ("  login refused", latency.login_refused),
         ] {
@@ -157,6 +171,9 @@ impl Summary {
             it.deliveries_per_cpu_second / 1e3,
             it.frames_per_read
         )?;
+        let Wire { bytes, bytes_per_delivery } = self.wire;
+        let mib = bytes as f64 / f64::from(1 << 20);
+        writeln!(to, "wire        {mib:.2} MiB read, {bytes_per_delivery:.0} bytes a delivery")?;
         if let Some([before, after]) = self.fsync {
             writeln!(
                 to,
@@ -193,6 +210,17 @@ impl Summary {
         self.write_counts(to)
     }
 
+    fn write_pictures(&self, to: &mut String) -> std::fmt::Result {
+        let Some(Pictures { set, fetched, bytes, not_as_named, unanswered }) = self.pictures else {
+            return Ok(());
+        };
+        writeln!(
+            to,
+            "pictures    {set} set; {fetched} fetched, {:.1} KiB each, {not_as_named} not as named, {unanswered} unanswered",
+            bytes as f64 / 1024.0 / fetched.max(1) as f64
+        )
+    }
+
     /// What was answered to those who mean ill, what was refused, what ended, what went wrong.
     fn write_counts(&self, to: &mut String) -> std::fmt::Result {
         for (kind, answers) in &self.abused.answers {
@@ -200,11 +228,7 @@ impl Summary {
                 answers.iter().map(|(what, n)| format!("{n} × {what}")).collect();
             writeln!(to, "ill: {kind:9} {}", answers.join(", "))?;
         }
-        for (what, counts) in [
-            ("ended", &self.farewells),
-            ("refused", &self.refusals),
-            ("not there", &self.unsupported),
-        ] {
+        for (what, counts) in [("ended", &self.farewells), ("refused", &self.refusals)] {
             for (name, count) in counts {
                 writeln!(to, "{what:11} {count} × {name}")?;
             }

@@ -151,7 +151,7 @@ impl App {
         fatal: Fatal,
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
-        let (limits, (metrics, syncs)) = (limits_of(&settings), disk.watch_syncs(&clock));
+        let (limits, (metrics, syncs)) = (limits_of(&settings), disk.watch(&settings, &clock));
         let directory = Arc::new(Directory::new(&limits));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
@@ -334,8 +334,8 @@ impl Stop {
 
 impl Disk {
     /// What counts, and what counts the log's syncs.
-    fn watch_syncs(&self, clock: &Clock) -> (Arc<Metrics>, Arc<Syncs>) {
-        let metrics = Metrics::new();
+    fn watch(&self, settings: &Settings, clock: &Clock) -> (Arc<Metrics>, Arc<Syncs>) {
+        let metrics = Metrics::counting(settings.stage_timings);
         let syncs = Arc::new(Syncs::new(clock.clone(), Arc::clone(&metrics)));
         self.log.observe(Arc::clone(&syncs) as Arc<dyn SyncObserver>);
         (metrics, syncs)
@@ -577,6 +577,7 @@ impl Threads {
         let mut doors = Vec::new();
         for (number, shard) in rooms.shards.into_iter().enumerate() {
             let deliver = Deliver::new(self.fanout.clone(), self.offered.clone(), rooms.seed);
+            let deliver = deliver.with_presence(settings.presence);
             let fanout = Arc::new(Fanout::new(deliver, self.sequencer.clock.clone()));
             stop.fanouts.push(fanout.start(number, self.fatal.clone())?);
             let (queue, receiver) = mpsc::channel(settings.limits.shard_queue_max);

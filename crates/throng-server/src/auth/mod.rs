@@ -5,6 +5,7 @@
 //! writes a password, a token or a name into a log line.
 
 pub mod account;
+mod away;
 mod guest;
 pub mod hashing;
 pub mod password;
@@ -20,6 +21,7 @@ use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
 use crate::address::AddressKey;
 use crate::clock::Clock;
 use crate::operations::metrics::Metrics;
+use away::Away;
 use hashing::Hashing;
 use password::{Password, Phc, Verdict};
 use throttle::Throttles;
@@ -31,6 +33,7 @@ pub struct Auth {
     accounts: Accounts,
     hashing: Hashing,
     throttles: Throttles,
+    away: Away,
     /// What is tried in place of an account that does not exist.
     dummy: Phc,
     clock: Clock,
@@ -98,6 +101,7 @@ impl Auth {
             accounts: Accounts::open(form, limits, clock.clone())?,
             hashing: Hashing::start(limits, clock.clone(), metrics).map_err(AuthError::Threads)?,
             throttles: Throttles::new(limits),
+            away: Away::new(limits),
             dummy: Phc::dummy().map_err(AuthError::Chance)?,
             clock,
             sign_up,
@@ -174,6 +178,8 @@ impl Auth {
         let verified = place.verify(password, tried).await?;
         match (verified.verdict, found, kept) {
             (Verdict::Right | Verdict::RightButStale, Some(found), Some(old)) => {
+                // Told to who knows the password alone.
+                self.may_come_in(found.user.id)?;
                 if let Some(new) = verified.renewed {
                     // Failing to renew is no reason to refuse: the next login tries again.
                     let _ = self.accounts.renew(found.user.id, old, new).await;

@@ -1,8 +1,8 @@
-//! How often one account may be tried, one address may try, one account may ask over HTTP, and one
-//! address may ask that is nobody there.
+//! How often one account may be tried, one address may try, one account may ask over HTTP, one address
+//! may ask that is nobody there, and connections of it may be sent away that are nobody.
 //!
 //! Neighbours: `auth` asks before it spends anything on a password; REST asks for each request,
-//! where a connection has a rate of its own. The memory is five fixed tables
+//! where a connection has a rate of its own. The memory is six fixed tables
 //! of eight-byte slots, found by a secret hash of the key: nothing grows, nothing must be swept. Two
 //! keys that meet in a slot share its rate, which an attacker cannot arrange without the secret.
 
@@ -26,6 +26,7 @@ pub struct Throttles {
     guests: Table,
     requests: Table,
     anonymous: Table,
+    abuses: Table,
 }
 
 impl Throttles {
@@ -37,6 +38,7 @@ impl Throttles {
             guests: Table::new(Rate::per_minute(limits.guests_per_minute_address)),
             requests: Table::new(Rate::requests(limits)),
             anonymous: Table::new(Rate::anonymous(limits)),
+            abuses: Table::new(Rate::per_minute(limits.abuses_per_minute_address)),
         }
     }
 
@@ -64,6 +66,17 @@ impl Throttles {
     /// One request over HTTP of somebody who is nobody.
     pub fn anonymous(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
         self.anonymous.take(&from, now)
+    }
+
+    /// One connection that was sent away before it was anybody.
+    pub fn abuse(&self, from: AddressKey, now: Moment) {
+        // Beyond the rate none is taken any more, so that there is nobody to be refused.
+        _ = self.abuses.take(&from, now);
+    }
+
+    /// Whether one that is nobody may connect.
+    pub fn look_abuse(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
+        self.abuses.look(&from, now)
     }
 
     /// Whether another one would be refused.
@@ -174,6 +187,23 @@ mod tests {
         let after = now.plus(Duration::from_millis(500));
         assert_eq!(throttles.anonymous(address(1), after), Ok(()));
         assert!(throttles.anonymous(address(1), after).is_err());
+    }
+
+    #[test]
+    fn an_address_whose_nobodies_are_sent_away_up_to_its_limit_connects_and_then_waits() {
+        let limits = Limits { abuses_per_minute_address: 3, ..Limits::default() };
+        let throttles = Throttles::new(&limits);
+        let now = Moment::default().plus(Duration::from_secs(100));
+        for _ in 0..3 {
+            assert_eq!(throttles.look_abuse(address(1), now), Ok(()), "to look costs nothing");
+            throttles.abuse(address(1), now);
+        }
+        let refused = Err(Rejection::RateLimited { retry_after_ms: 20_000 });
+        assert_eq!(throttles.look_abuse(address(1), now), refused);
+        throttles.abuse(address(1), now);
+        assert_eq!(throttles.look_abuse(address(1), now), refused, "no longer for that");
+        assert_eq!(throttles.look_abuse(address(2), now), Ok(()), "another address is another");
+        assert_eq!(throttles.look_abuse(address(1), now.plus(Duration::from_secs(20))), Ok(()));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub struct Settings {
     pub compress_history: bool,
     /// Long messages over WebSocket are compressed for clients that offer it.
     pub websocket_deflate: bool,
+    /// Who hears a room is told who else does, and who types.
+    pub presence: bool,
+    /// How long each stage takes is counted.
+    pub stage_timings: bool,
     /// Pages of other hosts that may open a WebSocket, as `https://chat.example`.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -92,6 +96,8 @@ impl Default for Settings {
             search: true,
             compress_history: false,
             websocket_deflate: false,
+            presence: true,
+            stage_timings: true,
             allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             sign_up: None,

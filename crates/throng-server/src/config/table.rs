@@ -103,6 +103,8 @@ fn own() -> Vec<Setting> {
     let mut settings = places();
     settings.push(search());
     settings.push(compress_history());
+    settings.push(presence());
+    settings.push(stage_timings());
     settings.extend(accounts());
     settings.extend(rooms());
     settings.extend(doors());
@@ -205,6 +207,37 @@ fn compress_history() -> Setting {
         |settings| settings.compress_history.to_string(),
         |settings, value| {
             settings.compress_history = value.flag()?;
+            Ok(())
+        },
+    )
+}
+
+/// Whether it is told who is here.
+fn presence() -> Setting {
+    setting(
+        "presence",
+        "Who hears a room is told who else does and who types, once a second where that has changed. \
+         Switched off, nothing of it is told and `typing` is taken and passed over; a list of members \
+         says all the same who is here when it is asked for.",
+        "true or false",
+        |settings| settings.presence.to_string(),
+        |settings, value| {
+            settings.presence = value.flag()?;
+            Ok(())
+        },
+    )
+}
+
+/// Whether the stages are timed.
+fn stage_timings() -> Setting {
+    setting(
+        "stage_timings",
+        "Count how long a message takes in each stage, for `/metrics` (`throng_stage_seconds`). Switched \
+         off, that family is not there, and `throng lab` cannot say where an ack's time went.",
+        "true or false",
+        |settings| settings.stage_timings.to_string(),
+        |settings, value| {
+            settings.stage_timings = value.flag()?;
             Ok(())
         },
     )

@@ -3,8 +3,9 @@
 //! Neighbours: a listener hands over a socket with its protocol; the protocol turns bytes into asks,
 //! `serve.rs` carries them out, answers and events leave through the outbox. It reads only while it
 //! can serve: when a shard's queue is full, or the peer does not read its answers, it stops reading
-//! and goes on writing. That is the back-pressure; there is no other.
+//! and goes on writing. That is the back-pressure; who is refused too often meets it too (`abuse.rs`).
 
+mod abuse;
 mod lookup;
 mod personal;
 mod serve;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use throng_core::session::{Ask as Kind, Identity, Session};
-use throng_core::{Disconnect, Rejection};
+use throng_core::Disconnect;
+use throng_core::session::{Gcra, Identity, Session};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -30,7 +31,7 @@ use crate::clock::Moment;
 use crate::listeners::Pass;
 use crate::operations::metrics;
 use crate::outbox::{Outbox, Signals, Writer};
-use crate::protocols::{Answer, Ask, End, Intake, Protocol};
+use crate::protocols::{Ask, End, Intake, Protocol};
 use serve::Slow;
 
 /// One read. Frames of many requests come out of it at once; larger frames take several.
@@ -41,6 +42,8 @@ const UNREAD_MAX: usize = 64 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that said farewell waits for the peer to read it and close.
 const LINGER: Duration = Duration::from_secs(5);
+/// What a peer that was told farewell may still send: what was on its way, and no flood.
+const LAST_READ_MAX: usize = 1024 * 1024;
 /// How long a draining connection waits for its last answers.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Clients come back spread over this long after a restart.
@@ -77,6 +80,10 @@ pub struct Connection<P> {
     heard: Moment,
     probed: bool,
     blocked: Option<Moment>,
+    /// What it was refused lately.
+    refusals: Gcra,
+    /// Nothing is read or served until then; the clock's beginning for no such time.
+    deaf_until: Moment,
     /// No more is read; it ends when what is under way is answered.
     stopping: Option<Stopping>,
     stage: Stage,
@@ -134,7 +141,8 @@ enum Stage {
     /// Asks are read and served.
     Working,
     /// The farewell is said; `shut` once all is written and our half is closed.
-    Parting { shut: bool },
+    /// So many bytes of the peer's are still read and thrown away.
+    Parting { shut: bool, left: usize },
     /// The socket is of no more use.
     Over,
 }
@@ -161,6 +169,8 @@ impl<P: Protocol + Unpin> Connection<P> {
             heard: now,
             probed: false,
             blocked: None,
+            refusals: Gcra::default(),
+            deaf_until: Moment::default(),
             stopping: None,
             stage: Stage::Working,
             _pass: pass,
@@ -181,7 +191,7 @@ impl<P: Protocol + Unpin> Future for Connection<P> {
         loop {
             let polled = match connection.stage {
                 Stage::Working => connection.poll_work(cx),
-                Stage::Parting { shut } => connection.poll_parting(cx, shut),
+                Stage::Parting { shut, left } => connection.poll_parting(cx, shut, left),
                 Stage::Over => return Poll::Ready(()),
             };
             if polled.is_pending() {
@@ -263,6 +273,7 @@ impl<P: Protocol + Unpin> Connection<P> {
     fn may_read(&self) -> bool {
         self.slow.is_none()
             && self.backlog.is_empty()
+            && !self.is_deaf()
             && self.stopping.is_none()
             && (self.blocked.is_none() || self.outbox.unread() < UNREAD_MAX)
     }
@@ -318,6 +329,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let mut answers = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.answers));
         let mut frames = 0;
         while self.slow.is_none()
+            && !self.is_deaf()
             && let Some(ask) = asks.pop_front()
         {
             let id = ask.id;
@@ -357,32 +369,6 @@ impl<P: Protocol + Unpin> Connection<P> {
             self.serve_all(&mut backlog, self.app.clock.now());
             if !backlog.is_empty() {
                 self.backlog = backlog;
-            }
-        }
-    }
-
-    /// Counts refusals in a row.
-    fn judge(&mut self, answer: &Answer) {
-        let rejection = match answer {
-            Answer::Rejected(rejection) => *rejection,
-            Answer::Malformed(_) => Rejection::Malformed,
-            _ => return self.outbox.judge(None),
-        };
-        self.app.metrics.rejections.inc();
-        self.outbox.judge(Some(rejection));
-    }
-
-    /// Frames that asked nothing cost as much as requests; beyond the rate each is a refusal, though
-    /// nothing is said of it.
-    fn charge(&mut self, scraps: u32, now: Moment) {
-        for _ in 0..scraps {
-            let permitted = self.session.permit(Kind::Request, now.millis(), self.app.requests);
-            if let Err(rejection) = permitted {
-                self.app.metrics.rejections.inc();
-                self.outbox.judge(Some(rejection));
-            }
-            if self.outbox.ending().is_some() {
-                return;
             }
         }
     }
@@ -456,6 +442,9 @@ impl<P: Protocol + Unpin> Connection<P> {
         if let Some(deadline) = self.session.deadline_ms() {
             at = at.min(Moment(deadline.saturating_mul(1_000_000)));
         }
+        if self.is_deaf() {
+            at = at.min(self.deaf_until);
+        }
         if let Some(blocked) = self.blocked {
             at = at.min(blocked.plus(WRITE_TIMEOUT));
         }
@@ -466,10 +455,11 @@ impl<P: Protocol + Unpin> Connection<P> {
     }
 
     fn expired(&mut self, now: Moment) {
-        let limits = &self.app.limits;
         if let Some(why) = self.session.overdue(now.millis()) {
             return self.outbox.end(why, 0);
         }
+        self.listen_again(now);
+        let limits = &self.app.limits;
         if self.blocked.is_some_and(|since| now.since(since) >= WRITE_TIMEOUT) {
             self.app.metrics.slow_disconnects.inc();
             return self.outbox.close();
@@ -497,7 +487,8 @@ impl<P: Protocol + Unpin> Connection<P> {
     fn begin_parting(&mut self) {
         self.slow = None;
         self.backlog = VecDeque::new();
-        self.stage = Stage::Parting { shut: false };
+        self.remember_end();
+        self.stage = Stage::Parting { shut: false, left: LAST_READ_MAX };
         self.outbox.set_deadline(Some(self.app.clock.now().plus(LINGER)));
         if self.outbox.ending() == Some(Disconnect::Slow) {
             self.app.metrics.slow_disconnects.inc();
@@ -506,14 +497,14 @@ impl<P: Protocol + Unpin> Connection<P> {
 
     /// Writes what is owed, the farewell last, and lets the peer read it before the socket goes: a
     /// socket closed with unread bytes would take them back.
-    fn poll_parting(&mut self, cx: &mut Context<'_>, shut: bool) -> Poll<()> {
+    fn poll_parting(&mut self, cx: &mut Context<'_>, shut: bool, left: usize) -> Poll<()> {
         if self.outbox.is_gone() {
             self.stage = Stage::Over;
             return Poll::Ready(());
         }
         if !shut && self.outbox.unread() == 0 {
             let closed = shut_down(self.outbox.stream());
-            self.stage = closed.map_or(Stage::Over, |()| Stage::Parting { shut: true });
+            self.stage = closed.map_or(Stage::Over, |()| Stage::Parting { shut: true, left });
             return Poll::Ready(());
         }
         match ready!(self.poll_last(cx, !shut)) {
@@ -521,9 +512,11 @@ impl<P: Protocol + Unpin> Connection<P> {
             Woken::Signals(_) | Woken::Slow(_) => {}
             Woken::Writable => self.write_more(),
             Woken::Readable => match self.discard() {
-                Ok(0) => self.stage = Stage::Over,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.stage = Stage::Over,
-                _ => {}
+                Ok(len) if 0 < len && len <= left => {
+                    self.stage = Stage::Parting { shut, left: left - len };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => self.stage = Stage::Over,
             },
         }
         Poll::Ready(())

@@ -50,6 +50,8 @@ pub enum Slow {
     Entered(Box<Entered>),
     /// It did not come about, and nobody asked.
     Refused(Rejection),
+    /// This one may not come in before so many milliseconds.
+    Waits(u32, u32),
     /// Answered elsewhere.
     Done,
 }
@@ -207,6 +209,9 @@ impl<P: Protocol + Unpin> Connection<P> {
             What::Authenticate { token } => Box::pin(async move {
                 match authenticate(&app, token).await {
                     Ok(entered) => Slow::Entered(Box::new(Entered { re: Some(re), ..entered })),
+                    Err(Rejection::RateLimited { retry_after_ms }) => {
+                        Slow::Waits(re, retry_after_ms)
+                    }
                     Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
                 }
             }),
@@ -329,6 +334,13 @@ impl<P: Protocol + Unpin> Connection<P> {
         match done {
             Slow::Done => {}
             Slow::Refused(rejection) => self.judge(&Answer::Rejected(rejection)),
+            Slow::Waits(re, retry_after_ms) => {
+                let answer = Answer::Rejected(Rejection::RateLimited { retry_after_ms });
+                self.judge(&answer);
+                self.answer(re, &answer);
+                // Who stays connected and asks again is heard when it may be.
+                self.turn_deaf(self.app.clock.now(), retry_after_ms);
+            }
             Slow::Answer(re, answer) => {
                 self.judge(&answer);
                 self.answer(re, &answer);
@@ -450,6 +462,7 @@ fn entered(re: u32, made: Result<(crate::auth::Login, u64), Rejection>) -> Slow 
 async fn authenticate(app: &App, token: String) -> Result<Entered, Rejection> {
     let endings = app.auth.accounts().endings();
     let known = app.auth.authenticate(&token).await?;
+    app.auth.may_come_in(known.user.id)?;
     let identity = Identity { user: known.user, session: known.session };
     Ok(Entered { re: None, identity, token: None, check: token, endings })
 }

@@ -107,7 +107,7 @@ impl Deliver {
             large: VecDeque::new(),
             spreads: HashMap::new(),
             touched: Vec::new(),
-            presence: Presence::default(),
+            presence: Presence::new(true),
             pace: Pace::new(offered),
             writer: Writer::default(),
             deliveries: 0,
@@ -115,6 +115,11 @@ impl Deliver {
             since: None,
             flushed: Moment::default(),
         }
+    }
+
+    /// The same, which tells who hears what, or does not.
+    pub fn with_presence(self, on: bool) -> Self {
+        Self { presence: Presence::new(on), ..self }
     }
 
     /// Takes one order; what comes of it is written by `flush` and `spread`.

@@ -78,8 +78,10 @@ impl Telling {
 }
 
 /// What has changed since the last sweep, and what is being told of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Presence {
+    /// Anything is told; else nothing is noted.
+    on: bool,
     changed: HashSet<RoomId>,
     typing: HashMap<RoomId, Vec<(UserId, Moment)>>,
     /// Direct rooms whose two have been parted since the last sweep.
@@ -90,13 +92,30 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// Nothing has changed; nothing ever will where it is not `on`.
+    pub fn new(on: bool) -> Self {
+        Self {
+            on,
+            changed: HashSet::new(),
+            typing: HashMap::new(),
+            parted: HashSet::new(),
+            missed: HashMap::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
     /// Somebody came or went.
     pub fn changed(&mut self, room: RoomId) {
-        self.changed.insert(room);
+        if self.on {
+            self.changed.insert(room);
+        }
     }
 
     /// The two of a direct room were parted, or are so no longer.
     pub fn parted(&mut self, room: RoomId) {
+        if !self.on {
+            return;
+        }
         self.typing.remove(&room);
         self.parted.insert(room);
         self.changed.insert(room);
@@ -109,6 +128,9 @@ impl Presence {
 
     /// Somebody types.
     pub fn types(&mut self, room: RoomId, user: UserId, now: Moment) {
+        if !self.on {
+            return;
+        }
         let typing = self.typing.entry(room).or_default();
         let until = now.plus(TYPING_FOR);
         if let Some((_, known)) = typing.iter_mut().find(|(of, _)| *of == user) {
@@ -242,7 +264,7 @@ mod tests {
 
     #[test]
     fn however_many_come_and_go_a_sweep_tells_of_a_room_once() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(true);
         for _ in 0..1_000 {
             presence.changed(room(1));
         }
@@ -257,7 +279,7 @@ mod tests {
 
     #[test]
     fn who_types_is_told_when_it_begins_and_when_it_ends_and_not_in_between() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(true);
         presence.types(room(1), user(7), at(0));
         assert_eq!(swept(&mut presence, at(1)), [(room(1), vec![user(7)])]);
         presence.types(room(1), user(7), at(5));
@@ -270,8 +292,20 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_told_nothing_is_noted() {
+        let mut presence = Presence::new(false);
+        presence.changed(room(1));
+        presence.parted(room(2));
+        presence.types(room(3), user(7), at(0));
+        presence.typed(room(3), user(7));
+        assert_eq!(swept(&mut presence, at(1)), []);
+        let Presence { changed, typing, parted, .. } = &presence;
+        assert_eq!([changed.len(), typing.len(), parted.len()], [0, 0, 0]);
+    }
+
+    #[test]
     fn so_many_type_in_a_room_and_one_more_is_not_noted() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(true);
         for number in 1..=TYPING_MAX as u64 + 1 {
             presence.types(room(1), user(number), at(0));
         }
@@ -283,7 +317,7 @@ mod tests {
 
     #[test]
     fn who_missed_a_notice_is_told_alone_once_its_socket_takes_something() {
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(true);
         presence.told(room(1), vec![11, 12]);
         assert_eq!(sweep(&mut presence, at(1)), [], "nothing can be written to them");
         presence.told(room(1), vec![5, 12]);

@@ -97,13 +97,22 @@ async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Respon
         return (StatusCode::BAD_REQUEST, "one upgrade a connection\n").into_response();
     };
     let address = rest::client(&app, request.headers(), request.extensions());
+    let headers = request.headers();
+    let bearer = headers.get(header::AUTHORIZATION).and_then(bearer_token).map(str::to_owned);
+    let may = match &bearer {
+        Some(token) => app.auth.may_connect_with(token, address).await,
+        None => app.auth.may_connect(address),
+    };
+    if let Err(rejection) = may {
+        app.metrics.connections_refused.inc();
+        return rest::Refusal(rejection).into_response();
+    }
     if !pass.count_for(address) {
         app.metrics.connections_refused.inc();
         let text = "too many connections from this address\n";
         return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
     }
     let headers = request.headers();
-    let bearer = headers.get(header::AUTHORIZATION).and_then(bearer_token).map(str::to_owned);
     let extension = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
     let extension = extension.filter_map(|value| value.to_str().ok());
     let extension = if app.settings.websocket_deflate { accept(extension) } else { None };

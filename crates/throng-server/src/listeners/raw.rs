@@ -16,6 +16,10 @@ use crate::protocols::native::Native;
 
 /// Runs a connection on a socket as it is.
 pub fn serve(app: &Arc<App>, stream: TcpStream, peer: IpAddr, pass: Pass) {
+    if app.auth.may_connect(peer.into()).is_err() {
+        app.metrics.connections_refused.inc();
+        return;
+    }
     let form = Form::RawProtobuf;
     let outbox = Outbox::new(app.sessions.next_id(), form, stream, &app.limits);
     let opened = Opened {

@@ -52,11 +52,15 @@ const MICROS: f64 = 1e-6;
 
 /// One histogram a stage, in microseconds.
 #[derive(Debug)]
-pub struct Stages([Histogram; STAGES.len()]);
+pub struct Stages {
+    /// They are counted at all.
+    on: bool,
+    of: [Histogram; STAGES.len()],
+}
 
 impl Stages {
-    fn new() -> Self {
-        Self(std::array::from_fn(|_| Histogram::new(MICROS)))
+    fn new(on: bool) -> Self {
+        Self { on, of: std::array::from_fn(|_| Histogram::new(MICROS)) }
     }
 
     /// One passage of a stage.
@@ -66,12 +70,14 @@ impl Stages {
 
     /// As many passages of the same length.
     pub fn observe_many(&self, stage: Stage, took: Duration, times: u64) {
-        self.0[stage as usize].observe_many(took.as_micros() as u64, times);
+        if self.on {
+            self.of[stage as usize].observe_many(took.as_micros() as u64, times);
+        }
     }
 
     /// One stage's histogram.
     pub fn of(&self, stage: Stage) -> &Histogram {
-        &self.0[stage as usize]
+        &self.of[stage as usize]
     }
 }
 
@@ -219,11 +225,16 @@ impl EncodeMetric for Held<Stages> {
 }
 
 impl Metrics {
-    /// Everything at zero.
+    /// Everything at zero, all of it counted.
     pub fn new() -> Arc<Self> {
+        Self::counting(true)
+    }
+
+    /// The same; how long the stages take only if that is asked for.
+    pub fn counting(stages: bool) -> Arc<Self> {
         let metrics = Self {
             registry: Registry::with_prefix("throng"),
-            stages: Held::new(Stages::new()),
+            stages: Held::new(Stages::new(stages)),
             turn_size: Held::new(Histogram::new(1.0)),
             frames_per_write: Held::new(Histogram::new(1.0)),
             fsync: Held::new(Histogram::new(MICROS)),
@@ -266,7 +277,9 @@ impl Metrics {
 
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
-        r.register("stage_seconds", "Time of one passage of a stage", self.stages.share());
+        if self.stages.on {
+            r.register("stage_seconds", "Time of one passage of a stage", self.stages.share());
+        }
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
         r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
@@ -394,6 +407,10 @@ mod tests {
         metrics.sends.inc_by(3);
         metrics.stages.observe(Stage::Commit, Duration::from_micros(300));
         let text = metrics.render();
+        let without = Metrics::counting(false);
+        without.stages.observe(Stage::Commit, Duration::from_micros(300));
+        assert_eq!(without.stages.of(Stage::Commit).count(), 0);
+        assert!(!without.render().contains("throng_stage_seconds"));
         for name in [
             "throng_writes_total",
             "throng_frames_written_total",

@@ -63,7 +63,7 @@ use crate::app::App;
 use crate::operations::profile::Profiler;
 use crate::web;
 pub use caller::client;
-use refusal::Refusal;
+pub use refusal::Refusal;
 
 /// The socket's other end, put into each request by the listener.
 #[derive(Clone, Copy, Debug)]

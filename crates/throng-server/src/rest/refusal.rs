@@ -15,7 +15,7 @@ use crate::protocols::native::mapping;
 pub struct Refusal(pub Rejection);
 
 /// `{"rejected":{…}}`.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Rejected {
     rejected: v1::Rejected,
 }

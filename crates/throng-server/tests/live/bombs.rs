@@ -53,6 +53,8 @@ fn bear() {
         settings.limits.connections_per_user = 10_000;
         settings.limits.requests_burst = 1_000_000;
         settings.limits.sends_burst = 1_000_000;
+        // The same one comes again after each that it was sent away for.
+        settings.limits.away_ms = 0;
         // Our client answers no pings.
         settings.limits.ping_interval_ms = 600_000;
     });

@@ -72,6 +72,7 @@ impl Asker {
             settings.limits.sends_burst = 1_000_000;
             settings.limits.requests_burst = 1_000_000;
             settings.limits.refusals_max = 1_000_000;
+            settings.limits.refusals_burst = 1_000_000;
             settings.limits.logins_per_minute_account = 1_000_000;
             set(settings);
         });

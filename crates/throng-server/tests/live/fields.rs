@@ -122,6 +122,7 @@ impl Scene {
             limits.sends_burst = 1_000_000;
             limits.requests_burst = 1_000_000;
             limits.refusals_max = 1_000_000;
+            limits.refusals_burst = 1_000_000;
             limits.connections_per_user = 1_000_000;
             limits.connections_per_address = 1_000_000;
             limits.logins_per_minute_account = 1_000_000;

@@ -72,6 +72,28 @@ fn all_are_told_alike_who_is_there_and_who_types_until_it_has_posted() {
 }
 
 #[test]
+fn where_presence_is_off_nobody_is_told_and_who_asks_for_the_members_is() {
+    let server = Server::with(|settings| {
+        settings.presence = false;
+        settings.limits.requests_burst = 1_000_000;
+    });
+    let (mut people, room) = crowd(&server, 3);
+    assert!(matches!(people[1].ask(typing(room)), Outcome::Done(_)));
+    // The list is a second and a half behind: whatever is told once a second has been told by then.
+    let all = loop {
+        let all = members(&mut people[0], room, 0, 0).members;
+        if all.len() == 3 {
+            break all;
+        }
+    };
+    assert!(all.iter().all(|member| member.here));
+    for person in &mut people {
+        person.ask(Request::Ping(v1::Ping {}));
+        assert!(person.here.is_empty(), "{:?}", person.here);
+    }
+}
+
+#[test]
 fn above_the_limit_of_members_they_are_counted_and_below_it_named_again() {
     let server = Server::with(|settings| settings.limits.pushed_members_max = 3);
     let (mut people, room) = crowd(&server, 3);

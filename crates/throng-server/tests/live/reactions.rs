@@ -51,6 +51,7 @@ fn free_sends() -> Server {
         settings.limits.sends_per_second = 1_000_000;
         settings.limits.requests_burst = 1_000_000;
         settings.limits.refusals_max = 1_000_000;
+        settings.limits.refusals_burst = 1_000_000;
     })
 }
 

@@ -453,7 +453,7 @@ pub fn server() -> Server {
         settings.limits.sends_burst = 1_000_000;
         settings.limits.sends_per_second = 1_000_000;
         settings.limits.requests_burst = 1_000_000;
-        settings.limits.refusals_max = 1_000_000;
+        (settings.limits.refusals_max, settings.limits.refusals_burst) = (1_000_000, 1_000_000);
         // Our clients answer no pings.
         settings.limits.ping_interval_ms = 600_000;
     })

@@ -7,6 +7,7 @@ use std::fmt;
 
 pub mod json;
 mod names;
+mod object;
 mod oneof;
 pub mod protobuf;
 mod redacted;

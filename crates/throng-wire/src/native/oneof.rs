@@ -11,6 +11,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::object::object;
 use super::v1::{ClientFrame, Event, Reply, ServerFrame, client_frame, event, reply, server_frame};
 
 macro_rules! oneof {
@@ -57,7 +58,7 @@ macro_rules! oneof {
                             match key {
                                 $(Key::$field => made.$field = map.next_value()?,)*
                                 $(Key::$key => {
-                                    let value = map.next_value()?;
+                                    let value = map.next_value_seed(object())?;
                                     if made.$slot.replace(Of::$variant(value)).is_some() {
                                         return Err(A::Error::custom("two kinds in one frame"));
                                     }

@@ -393,6 +393,7 @@ pub struct Subscribe {
     pub room: u32,
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub from: ::core::option::Option<Position>,
 }
 /// Hear it no longer on this connection. Replied with `done`.
@@ -481,6 +482,7 @@ pub struct SetRoom {
     /// Words that may not be said; an empty list for no filter.
     #[prost(message, optional, tag = "50")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub words: ::core::option::Option<Words>,
     /// Seconds that what was said is kept, from 60 to 315,360,000; 0 for ever. Older messages are gone
     /// for good.
@@ -952,6 +954,7 @@ pub struct Welcome {
     pub epoch: u32,
     #[prost(message, optional, tag = "3")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub limits: ::core::option::Option<Limits>,
 }
 /// What this server allows. Bytes, milliseconds and counts.
@@ -1106,6 +1109,7 @@ pub struct Rejected {
 pub struct Session {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub user: ::core::option::Option<User>,
     /// Opaque; to be kept secret and given to `authenticate`. Empty when it was just given by the client.
     #[prost(string, tag = "2")]
@@ -1211,6 +1215,7 @@ pub struct Room {
     /// Of a direct room: the other one of its two, whose name is the room's for the asker.
     #[prost(message, optional, tag = "22")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub with: ::core::option::Option<User>,
     /// Seconds that what was said is kept; absent for ever.
     #[prost(uint32, optional, tag = "90")]
@@ -1237,6 +1242,7 @@ pub struct Joined {
     /// Live events on this connection begin after this place.
     #[prost(message, optional, tag = "3")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub position: ::core::option::Option<Position>,
     /// Was a member before; nothing was added.
     #[prost(bool, tag = "4")]
@@ -1324,6 +1330,7 @@ pub struct HeldPost {
     /// What it will be, as it was said; its number among the posts is 0.
     #[prost(message, optional, tag = "5")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub message: ::core::option::Option<Message>,
 }
 /// A message waits no longer.
@@ -1342,6 +1349,7 @@ pub struct Unheld {
     /// Without a place: why it was refused when its delay was over. Absent when it was taken away.
     #[prost(message, optional, tag = "4")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub refused: ::core::option::Option<Rejected>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1366,6 +1374,7 @@ pub struct Subscribed {
     /// Everything pushed up to here was sent before this reply; live events follow.
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub position: ::core::option::Option<Position>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1441,10 +1450,12 @@ pub struct ReportItem {
     pub seq: u64,
     #[prost(message, optional, tag = "4")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// Whose message it is.
     #[prost(message, optional, tag = "5")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub about: ::core::option::Option<User>,
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
@@ -1456,6 +1467,7 @@ pub struct ReportItem {
     pub settled_at: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "9")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub settled_by: ::core::option::Option<User>,
     #[prost(bool, tag = "10")]
     pub upheld: bool,
@@ -1485,6 +1497,7 @@ pub struct AuditEntry {
     pub at: u64,
     #[prost(message, optional, tag = "3")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// The name of an act, or `delete`, `set_room`, `settle_report`.
     #[prost(string, tag = "4")]
@@ -1492,6 +1505,7 @@ pub struct AuditEntry {
     /// To whom it was done.
     #[prost(message, optional, tag = "5")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub about: ::core::option::Option<User>,
     /// For a person to read.
     #[prost(string, tag = "6")]
@@ -1537,6 +1551,7 @@ pub struct Hit {
     /// The message, as history shows it now.
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub event: ::core::option::Option<Event>,
     /// The part of its text that shows why it was found.
     #[prost(message, repeated, tag = "2")]
@@ -1604,6 +1619,7 @@ pub struct Message {
     pub n: u64,
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub from: ::core::option::Option<User>,
     #[prost(string, tag = "3")]
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -1683,6 +1699,7 @@ pub struct Attachment {
 pub struct MemberJoined {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub user: ::core::option::Option<User>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1691,6 +1708,7 @@ pub struct MemberJoined {
 pub struct MemberLeft {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub user: ::core::option::Option<User>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1699,6 +1717,7 @@ pub struct MemberLeft {
 pub struct RoomCreated {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
@@ -1713,6 +1732,7 @@ pub struct RoomCreated {
 pub struct Edited {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// The message's place.
     #[prost(uint64, tag = "2")]
@@ -1727,6 +1747,7 @@ pub struct Edited {
 pub struct Deleted {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// The message's place.
     #[prost(uint64, tag = "2")]
@@ -1738,9 +1759,11 @@ pub struct Deleted {
 pub struct Moderated {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub user: ::core::option::Option<User>,
     #[prost(enumeration = "Act", tag = "3")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
@@ -1759,6 +1782,7 @@ pub struct Moderated {
 pub struct RoomSet {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     #[prost(string, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -1798,6 +1822,7 @@ pub struct Opened {
     /// Who opened it.
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub with: ::core::option::Option<User>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1857,6 +1882,7 @@ pub struct MemberList {
 pub struct Member {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub user: ::core::option::Option<User>,
     #[prost(enumeration = "Role", tag = "2")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
@@ -1908,6 +1934,7 @@ pub struct RoomLinkItem {
     pub number: u64,
     #[prost(message, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     #[prost(uint64, tag = "3")]
     pub at: u64,
@@ -1987,6 +2014,7 @@ pub struct RoomDefaultsAre {
 pub struct Reaction {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// The message's place.
     #[prost(uint64, tag = "2")]
@@ -2007,6 +2035,7 @@ pub struct Reaction {
 pub struct Pinned {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
     /// The message's place.
     #[prost(uint64, tag = "2")]

@@ -115,7 +115,7 @@ fn a_ping_is_answered() {
 
 #[test]
 fn what_is_asked_can_be_read_by_the_other_side() {
-    let ask = Action::Post { room: 3, origin_id: "o", body: "b", durable: true };
+    let ask = Action::Post { room: 3, origin_id: "o", body: "b", file: Some("f"), durable: true };
     let mut out = Vec::new();
     let mut raw_driver = driver(Dress::Raw);
     raw_driver.open(&mut out);
@@ -131,6 +131,74 @@ fn what_is_asked_can_be_read_by_the_other_side() {
         panic!("not a text")
     };
     assert_eq!(json::decode_client(text.as_bytes()).unwrap().request, frame.request);
+}
+
+/// What a server writes that agrees to compress, with one long event twice.
+fn compressed(dress: Dress, key: &str) -> Vec<u8> {
+    let text = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\
+         Sec-WebSocket-Extensions: {}\r\n\r\n",
+        accept_key(key),
+        dress.form().subprotocol(),
+        deflate::OFFER
+    );
+    let mut out = text.into_bytes();
+    let (from, origin_id) = (Some(v1::User { id: 2, name: "ada".into() }), "o-1".to_owned());
+    let message =
+        v1::Message { n: 4, from, origin_id, body: LONG.repeat(500), ..v1::Message::default() };
+    let what = Some(event::What::Message(message));
+    let long = Frame::Event(v1::Event { room: 1, seq: 5, prev: 3, at: 99, what });
+    for frame in [frames().remove(0).frame.unwrap(), long.clone(), long] {
+        let frame = v1::ServerFrame { frame: Some(frame) };
+        let opcode = if dress == Dress::WsJson { Opcode::Text } else { Opcode::Binary };
+        ws::encode_deflated(opcode, &mut out, |out| match dress.form() {
+            Form::Json => json::encode_server(&frame, out),
+            Form::Protobuf => protobuf::encode_server(&frame, out),
+        });
+    }
+    out
+}
+
+const LONG: &str = "what is long is said in short ";
+
+#[test]
+fn what_came_compressed_is_what_was_said_however_it_is_cut_and_recalled_too() {
+    for dress in [Dress::WsJson, Dress::WsProtobuf] {
+        for chop in [1, 2, 7, 100, 100_000] {
+            let mut driver = driver(dress).compressed();
+            let (mut out, mut heard) = (Vec::new(), Vec::new());
+            driver.open(&mut out);
+            assert!(String::from_utf8(out.clone()).unwrap().contains(deflate::OFFER));
+            let Transport::Opening { key, .. } = &driver.transport else { panic!("opening") };
+            let mut bytes = compressed(dress, &key.clone());
+            assert!(bytes.len() < 2_000, "{}", bytes.len());
+            for chunk in bytes.chunks_mut(chop) {
+                let mut hear = |seen: Observation<'_>| {
+                    if let Observation::Event(Event { what: What::Posted { digest, .. }, .. }) =
+                        seen
+                    {
+                        heard.push(digest);
+                    }
+                };
+                driver.receive(chunk, &mut out, &mut hear).unwrap();
+            }
+            assert_eq!(heard, [digest(&LONG.repeat(500)); 2], "{dress:?} in chops of {chop}");
+            let (hits, _) = driver.memory.borrow().counts();
+            assert!(chop < 100_000 || hits == 1, "the second was recalled");
+        }
+    }
+}
+
+#[test]
+fn who_wants_to_be_told_compressed_does_not_go_on_without() {
+    let mut driver = driver(Dress::WsJson).compressed();
+    let mut out = Vec::new();
+    driver.open(&mut out);
+    let Transport::Opening { key, .. } = &driver.transport else { panic!("opening") };
+    let mut bytes = written(Dress::WsJson, &key.clone());
+    let refused = driver.receive(&mut bytes, &mut out, &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("not agreed to (websocket_deflate)"), "{refused}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub struct Summary {
     pub server: String,
     pub ledger: Ledger,
     pub rates: Rates,
+    pub wire: Option<Wire>,
     pub latency: Latencies,
     pub latency_by_rooms: BTreeMap<String, OfRooms>,
     pub phases: Vec<Phase>,
@@ -40,7 +41,19 @@ pub struct Summary {
     pub fsync: Option<[Fsync; 2]>,
     pub farewells: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
+    pub pictures: Option<Pictures>,
     pub agents: Vec<Agent>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `runner::Pictures`")]
+pub struct Pictures {
+    pub set: u64,
+    pub fetched: u64,
+    pub bytes: u64,
+    pub not_as_named: u64,
+    pub unanswered: u64,
 }
 
 /// Who held the sockets of a run, where that was not the lab itself.
@@ -68,6 +81,9 @@ pub struct Ledger {
     pub repeats: u64,
     pub changes: u64,
     pub removals: u64,
+    pub files: u64,
+    pub fetches: u64,
+    pub fetches_refused: u64,
     pub deliveries: u64,
     pub deliveries_due: u64,
     pub notices: u64,
@@ -124,6 +140,15 @@ pub struct Rates {
     pub deliveries: f64,
 }
 
+/// The first folders did not count it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Wire`")]
+pub struct Wire {
+    pub bytes: u64,
+    pub bytes_per_delivery: f64,
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the fields are those of `summary::Latencies`")]
@@ -137,6 +162,10 @@ pub struct Latencies {
     pub resume: Percentiles,
     pub arrive: Percentiles,
     pub enter: Percentiles,
+    pub upload: Percentiles,
+    pub fetch: Percentiles,
+    pub faces: Percentiles,
+    pub picture: Percentiles,
     pub login: Percentiles,
     pub login_refused: Percentiles,
     pub connect: Percentiles,

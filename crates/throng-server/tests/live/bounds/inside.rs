@@ -50,5 +50,19 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("GUEST_REMEMBERED_HOURS", "a time that the server keeps by itself: `auth/guest.rs`"),
     ("LEAVERS_MAX", "what is under way inside at one moment: `leavers.rs`"),
     ("GUESTS_REMEMBERED_MAX", "refuses nothing, those that went first go sooner: `auth/guest.rs`"),
+    (
+        "refusals_per_second",
+        "how fast one is read that is refused, refusing nothing: `live/away.rs`",
+    ),
+    ("refusals_burst", "as their rate"),
+    (
+        "away_ms",
+        "a time that one waits at the door: `live/away.rs`, and to the millisecond in `auth/away.rs`",
+    ),
+    ("away_ms_max", "as the first wait"),
+    (
+        "abuses_per_minute_address",
+        "what is counted at the door when others are sent away: `live/away.rs`",
+    ),
     ("picture_queue_max", "what waits inside at one moment: `files/tests.rs`"),
 ];

@@ -97,7 +97,7 @@ pub const ROWS: &[Row] = &[
     set(row("logins_per_minute_address", 3, logins_of_others, [201, 201, 300]), |it| it.limits.logins_per_minute_address = 4),
     set(row("guests_max", 3, guests, [TAKEN, TAKEN, 208]), |it| (it.guests, it.limits.guests_max) = (Guests::On, 3)),
     set(row("guests_per_minute_address", 3, guests, [TAKEN, TAKEN, 300]), |it| (it.guests, it.limits.guests_per_minute_address) = (Guests::On, 3)),
-    only(set(row("refusals_max", 3, refusals, [205, 4402, 4402]), |it| it.limits.refusals_max = 3), SOCKETS, CONNECTION),
+    only(set(row("refusals_max", 3, refusals, [205, 4402, 4402]), |it| (it.limits.refusals_max, it.limits.away_ms) = (3, 0)), SOCKETS, CONNECTION),
 ];
 
 fn register(name: String, password: String) -> (Request, super::Rest) {
