@@ -323,7 +323,7 @@ fn every_source_file_that_a_document_names_is_there() {
 
 fn is_source_path(word: &str) -> bool {
     let of_path = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    word.ends_with(".rs") && word.len() > 3 && word.chars().all(of_path)
+    Path::new(word).extension().is_some_and(|it| it == "rs") && word.chars().all(of_path)
 }
 
 #[test]
