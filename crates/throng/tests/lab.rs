@@ -199,3 +199,28 @@ fn a_run_that_is_killed_leaves_no_server_behind() {
     let log = std::fs::read_to_string(out.join("server.log")).unwrap();
     assert!(log.contains("the standard input has ended"), "{log}");
 }
+
+/// What keeps a core awake while something is measured must not be in the way of what is measured.
+#[test]
+fn a_spinner_says_that_it_spins_and_is_idle_to_the_kernel() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ours = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let core = ours.trim().split(['-', ',']).next().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+    command.args(["lab", "spin", core]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "spins\n");
+    let mut threads = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap() {
+        // Of proc_pid_stat(5), behind the name: 16 is the niceness, 38 the class; 5 is SCHED_IDLE.
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        assert_eq!((fields[16], fields[38]), ("19", "5"), "{stat}");
+        threads += 1;
+    }
+    assert_eq!(threads, 2);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}

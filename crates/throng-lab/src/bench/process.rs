@@ -11,10 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use rustix::thread::CpuSet;
 use thread_priority::ThreadPriority;
 use thread_priority::unix::{
-    NormalThreadSchedulePolicy, ScheduleParams, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
 };
 
 use crate::clock::now;
@@ -90,15 +91,26 @@ impl Programs {
         text.trim().parse().map_err(|_| io::Error::other(format!("hash-alone said {text:?}")))
     }
 
-    /// One spinner a core, so that no core sleeps between two messages.
+    /// One spinner a core, so that no core sleeps between two messages. Each has said that it spins.
     pub fn spinners(&self) -> io::Result<Spinners> {
-        let cores = std::thread::available_parallelism()?.get();
-        let children = (0..cores).map(|core| {
+        let ours = rustix::thread::sched_getaffinity(None)?;
+        let mut spinners = Spinners(Vec::new());
+        for core in (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)) {
             let mut command = Command::new(&self.own.0);
             command.args(&self.own.1).arg("spin").arg(core.to_string());
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()
-        });
-        Ok(Spinners(children.collect::<io::Result<_>>()?))
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let stdout = child.stdout.take().expect("it is piped");
+            spinners.0.push(child);
+            let mut said = String::new();
+            BufReader::new(stdout).read_line(&mut said)?;
+            if said.trim() != SPINS {
+                return Err(io::Error::other(format!(
+                    "cannot keep core {core} awake, without which no figure is worth much: the \
+                     spinner said {said:?}"
+                )));
+            }
+        }
+        Ok(spinners)
     }
 }
 
@@ -107,6 +119,9 @@ pub fn read_tokens(file: &Path) -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string(file)?;
     Ok(text.lines().filter_map(|line| line.split('\t').nth(2)).map(str::to_owned).collect())
 }
+
+/// What a spinner says when it does.
+const SPINS: &str = "spins";
 
 /// Ends with its owner.
 #[derive(Debug)]
@@ -123,21 +138,24 @@ impl Drop for Spinners {
 
 /// Spins on one core until standard input ends: at nice 19, and as what the kernel runs only when
 /// it has nothing else (`SCHED_IDLE`). Without the latter a core that only spins is not idle to the
-/// kernel, and whoever wakes is queued behind another thread instead of being put there.
+/// kernel, and whoever wakes is queued behind another thread instead of being put there. Says so when
+/// it has begun.
 pub fn spin(core: usize) -> io::Result<()> {
-    let mut cores = rustix::thread::CpuSet::new();
+    let mut cores = CpuSet::new();
     cores.set(core);
     rustix::thread::sched_setaffinity(None, &cores)?;
-    rustix::process::setpriority_process(None, 19)?;
+    // This class has one priority. The call sets the niceness too, to 0, so that comes after it; the
+    // thread that spins inherits both.
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let priority = ThreadPriority::from_posix(ScheduleParams { sched_priority: 0 });
-    set_thread_priority_and_policy(thread_native_id(), priority, idle)
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
         .map_err(|error| io::Error::other(format!("cannot become SCHED_IDLE: {error:?}")))?;
+    rustix::process::setpriority_process(None, 19)?;
     std::thread::spawn(|| {
         loop {
             std::hint::spin_loop();
         }
     });
+    writeln!(io::stdout(), "{SPINS}")?;
     let _ = io::stdin().read_to_end(&mut Vec::new());
     Ok(())
 }
