@@ -15,12 +15,13 @@ use throng_lab::{floor, hashing};
 use throng_wire::native::Form;
 
 const HELP: &str = "\
-cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--form json|protobuf] [--scratch DIR] [--json FILE] [--throng FILE]
+cargo xtask bench [--floor] [--row NAME]... [--shape 1x100@400] [--pairs N] [--quick] [--asleep] [--form json|protobuf] [--scratch DIR] [--json FILE] [--throng FILE]
 
 Measures the server against the floor and prints the table. Without --row: all rows.
 --shape: other rooms, members and sends a second, against the floors.
 --floor: only what the machine itself can do, without the server.
 --throng: another build of the server.
+--asleep: without the spinners that keep each core awake.
 --quick: short windows and one pair, for development; the figures mean little.
 Results also go to FILE, target/bench/results.json unless told.
 ";
@@ -76,6 +77,7 @@ fn measure(arguments: &[String]) -> io::Result<ExitCode> {
                     other => return Err(io::Error::other(format!("no form {other}\n\n{HELP}"))),
                 }
             }
+            "--asleep" => options.asleep = true,
             "--floor" => floor_only = true,
             "--throng" => throng = PathBuf::from(value()?),
             "--scratch" => options.scratch = PathBuf::from(value()?),

@@ -11,8 +11,9 @@ mod pair_rooms;
 mod restart;
 mod worn;
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -32,6 +33,8 @@ pub struct Options {
     pub shape: Option<String>,
     /// Short windows, for development: the figures mean little.
     pub quick: bool,
+    /// Cores may fall asleep between two messages, as they do on machines that nobody measures.
+    pub asleep: bool,
     pub form: Form,
     /// Folder for data; it should be on the disk that matters.
     pub scratch: PathBuf,
@@ -40,7 +43,8 @@ pub struct Options {
 impl Options {
     /// All rows, five pairs, JSON.
     pub fn new(scratch: PathBuf) -> Self {
-        Self { rows: Vec::new(), pairs: 5, shape: None, quick: false, form: Form::Json, scratch }
+        let (rows, form) = (Vec::new(), Form::Json);
+        Self { rows, pairs: 5, shape: None, quick: false, asleep: false, form, scratch }
     }
 }
 
@@ -142,9 +146,11 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
         return Err(io::Error::other(format!("no row {unknown}; there are {}", names.join(", "))));
     }
     std::fs::create_dir_all(&options.scratch)?;
+    let _alone = alone(&options.scratch)?;
     let scratch = options.scratch.clone();
     let mut bench = Bench { options, programs, scratch, out };
-    let _spinners = bench.programs.spinners()?;
+    let asleep = bench.options.asleep;
+    let _spinners = if asleep { None } else { Some(bench.programs.spinners()?) };
     if let Some(shape) = bench.options.shape.clone() {
         return fanout::shape(&mut bench, &shape);
     }
@@ -169,11 +175,27 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
         let line = table::line(row.work, row.must, &outcome);
         let at = crate::clock::unix_seconds();
         let json = json!({ "line": line, "unix_seconds": at, "figures": outcome.json });
-        results.insert(row.name.into(), json);
+        // The two ways to measure are kept side by side.
+        let ending = if asleep { "-asleep" } else { "" };
+        results.insert(format!("{}{ending}", row.name), json);
         lines.push(line);
     }
     bench.say(&table::whole(&lines))?;
     Ok(Value::Object(results))
+}
+
+/// One bench at a time: two would take each other's folders away, and each other's cores. Given back
+/// when it is dropped, or the process ends.
+fn alone(scratch: &Path) -> io::Result<File> {
+    let file = File::create(scratch.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other(format!(
+            "another bench measures in {}; wait for its end",
+            scratch.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Tells what the machine itself can do.
@@ -226,4 +248,19 @@ pub fn thread_shares(threads: &[(String, f64)]) -> String {
         .map(|(name, share)| format!("{name} {:.0} %", share * 100.0))
         .collect();
     format!("server CPU by thread: {}", shares.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_benches_do_not_measure_in_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = alone(folder.path()).unwrap();
+        let why = alone(folder.path()).unwrap_err().to_string();
+        assert!(why.starts_with("another bench measures in "), "{why}");
+        drop(first);
+        alone(folder.path()).unwrap();
+    }
 }
