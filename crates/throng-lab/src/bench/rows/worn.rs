@@ -114,14 +114,26 @@ impl Worn {
 
     /// A copy to be worn further.
     pub fn copy(&self, to: &Path) -> io::Result<()> {
-        for file in std::fs::read_dir(&self.data)? {
-            let file = file?;
-            std::fs::copy(file.path(), to.join(file.file_name()))?;
-        }
+        copy_folder(&self.data, to)?;
         // The copy must be on the disk before the run: its write-back is not the server's.
         rustix::fs::sync();
         Ok(())
     }
+}
+
+/// All that is in a folder, into one that is there.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&copy)?;
+            copy_folder(&entry.path(), &copy)?;
+        } else {
+            std::fs::copy(entry.path(), copy)?;
+        }
+    }
+    Ok(())
 }
 
 fn fill(bench: &mut Bench, home: &Path, posts: u64) -> io::Result<()> {
@@ -178,4 +190,22 @@ fn read_firsts(path: &Path) -> io::Result<Vec<First>> {
             at: u64::from_le_bytes(record[8..].try_into().expect("eight bytes")),
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_what_lies_in_folders_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::create_dir_all(from.join("files/made")).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        std::fs::write(from.join("log.db"), "log").unwrap();
+        std::fs::write(from.join("files/made/one"), "one").unwrap();
+        copy_folder(&from, &to).unwrap();
+        assert_eq!(std::fs::read_to_string(to.join("log.db")).unwrap(), "log");
+        assert_eq!(std::fs::read_to_string(to.join("files/made/one")).unwrap(), "one");
+    }
 }
