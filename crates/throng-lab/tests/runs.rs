@@ -153,10 +153,12 @@ fn every_sin_is_caught() {
 }
 
 const FILES: [&str; 3] = ["changes.files=60", "changes.file_bytes=500", "churn.stall=0"];
+/// Nobody goes while a file is on its way to it.
+const ALL_STAY: [&str; 2] = ["churn.membership=0", "churn.reconnect=0"];
 
 #[test]
 fn files_are_sent_carried_and_fetched_by_members_alone() {
-    let scenario = scenario(&FILES);
+    let scenario = scenario(&[&FILES[..], &ALL_STAY[..]].concat());
     let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
     let verdict = &outcome.verdict;
     assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
@@ -166,6 +168,16 @@ fn files_are_sent_carried_and_fetched_by_members_alone() {
     assert_eq!(outcome.refusals.get("not_member"), None, "{:?}", outcome.refusals);
     let words = Summary::new(&scenario, outcome, None).words();
     assert!(words.contains("\nfiles ") && words.contains("\nfile fetched"), "{words}");
+}
+
+/// Who leaves while it fetches may be refused or not: neither is a fault.
+#[test]
+fn files_pass_through_all_the_coming_and_going() {
+    let scenario = scenario(&FILES);
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    let verdict = &outcome.verdict;
+    assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
+    assert!(verdict.files > 0 && verdict.fetches > 0, "{verdict:#?}");
 }
 
 #[test]
