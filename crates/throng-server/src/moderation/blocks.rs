@@ -119,6 +119,7 @@ impl Moderation {
         })?;
         let more = users.len() > limit;
         users.truncate(limit);
+        self.leavers.names().take_name(&mut users);
         Ok(BlockedPage { users, more })
     }
 }

@@ -178,6 +178,19 @@ fn blocked_accounts_are_listed_bounded_and_still_blocked_after_a_start() {
 }
 
 #[test]
+fn one_that_is_named_no_more_is_blocked_without_a_name_until_that_is_forgotten() {
+    let leavers: Arc<Leavers> = Arc::default();
+    let kept = memory().without(Arc::clone(&leavers));
+    let (anna, bert) = (samples::author(1), samples::author(2));
+    kept.block(anna.id, &bert).unwrap();
+    leavers.note(bert.clone(), Timestamp(5));
+    let nameless = Author { name: Username::gone(), ..bert.clone() };
+    assert_eq!(kept.blocked(anna.id, 0, 0).unwrap().users, [nameless]);
+    kept.forget_blocks(bert.id).unwrap();
+    assert_eq!(kept.blocked(anna.id, 0, 0).unwrap().users, []);
+}
+
+#[test]
 fn a_file_of_another_program_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(FILE), "not a database, but long enough to look at").unwrap();
