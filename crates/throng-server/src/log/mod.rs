@@ -62,6 +62,10 @@ pub trait SyncObserver: Send + Sync + std::fmt::Debug {
     /// One transaction made `turns` turns of `bytes` bytes durable and took `took`, write and sync
     /// together.
     fn synced(&self, turns: usize, bytes: usize, took: std::time::Duration);
+
+    /// What was written ahead has been carried into the log's own file, or could not be, which took
+    /// `took`: who appends waits for that too, and no `synced` has it.
+    fn checkpointed(&self, took: std::time::Duration);
 }
 
 /// Trouble with the log: for the operator. Clients see `unavailable`.

@@ -268,9 +268,7 @@ impl SqliteLog {
     fn write(&self, own: Option<&[u8]>, group: &Group) -> Result<u64, Trouble> {
         let mut file = self.file();
         file.check()?;
-        if file.wal_pages >= file.checkpoint_due {
-            file.checkpoint()?;
-        }
+        self.checkpoint_when_due(&mut file)?;
         let count = group.ends.len() + usize::from(own.is_some());
         let bytes = group.bytes.len() + own.map_or(0, <[u8]>::len);
         let trim = file.deletable(self.trimmed.load(Ordering::Acquire), count as u64);
@@ -287,6 +285,18 @@ impl SqliteLog {
             observer.synced(count, bytes, self.clock.now().since(began));
         }
         Ok(first)
+    }
+
+    fn checkpoint_when_due(&self, file: &mut File) -> Result<(), Trouble> {
+        if !file.is_checkpoint_due() {
+            return Ok(());
+        }
+        let began = self.clock.now();
+        let done = file.checkpoint();
+        if let Some(observer) = self.observer.get() {
+            observer.checkpointed(self.clock.now().since(began));
+        }
+        done
     }
 
     /// Does something to old turns while nobody appends; what came of it, or `false` when somebody
@@ -363,7 +373,10 @@ impl Log for SqliteLog {
     fn trim(&self, through: TurnId) {
         self.trimmed.fetch_max(through.0, Ordering::AcqRel);
         for _ in 0..TRIM_ROUNDS_MAX {
-            if !self.idle(File::trim) {
+            let trims = |file: &mut File, trimmed| {
+                file.trim(trimmed) && self.checkpoint_when_due(file).is_ok()
+            };
+            if !self.idle(trims) {
                 return;
             }
         }
@@ -434,6 +447,10 @@ impl File {
         })
     }
 
+    fn is_checkpoint_due(&self) -> bool {
+        self.wal_pages >= self.checkpoint_due
+    }
+
     /// Moves the WAL into the file. A failure is no reason to refuse a turn until the WAL is too
     /// long, but for a failed sync.
     fn checkpoint(&mut self) -> Result<(), Trouble> {
@@ -470,9 +487,6 @@ impl File {
         }
         self.oldest = last + 1;
         self.wal_pages += 3 + last - first;
-        if self.wal_pages >= self.checkpoint_due && self.checkpoint().is_err() {
-            return false;
-        }
         self.deletable(trimmed, 1).is_some()
     }
 
@@ -508,7 +522,7 @@ impl Drop for SqliteLog {
     fn drop(&mut self) {
         let trimmed = self.trimmed.load(Ordering::Acquire);
         if let Ok(file) = self.file.get_mut() {
-            while file.trim(trimmed) {}
+            while file.trim(trimmed) && (!file.is_checkpoint_due() || file.checkpoint().is_ok()) {}
         }
     }
 }

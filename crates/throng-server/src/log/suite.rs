@@ -187,6 +187,8 @@ fn every_turn_is_counted_in_a_sync(log: &dyn Log) {
             self.turns.fetch_add(turns, Ordering::Relaxed);
             self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
+
+        fn checkpointed(&self, _took: Duration) {}
     }
     let counts = Arc::new(Counts::default());
     log.observe(counts.clone());

@@ -93,6 +93,8 @@ pub struct Metrics {
     pub frames_per_write: Shared<Histogram>,
     /// One sync of the log, microseconds.
     pub fsync: Shared<Histogram>,
+    /// Checkpoints of the log, microseconds.
+    pub checkpoint: Shared<Histogram>,
     /// One search, from asked to found, microseconds.
     pub search: Shared<Histogram>,
     /// Messages posted and committed; a repeat is not counted.
@@ -238,6 +240,7 @@ impl Metrics {
             turn_size: Held::new(Histogram::new(1.0)),
             frames_per_write: Held::new(Histogram::new(1.0)),
             fsync: Held::new(Histogram::new(MICROS)),
+            checkpoint: Held::new(Histogram::new(MICROS)),
             search: Held::new(Histogram::new(MICROS)),
             sends: Count::default(),
             body_bytes: Held::new(Histogram::new(1.0)),
@@ -283,6 +286,8 @@ impl Metrics {
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
         r.register("fsync_seconds", "Time of one sync of the log", self.fsync.share());
+        let checkpoint = self.checkpoint.share();
+        r.register("log_checkpoint_seconds", "Time of one checkpoint of the log", checkpoint);
         r.register("search_seconds", "Time of one search", self.search.share());
         r.register("body_bytes", "Bytes of one message", self.body_bytes.share());
         r.register("events", "Events committed", Held(Arc::clone(&self.events.0)));

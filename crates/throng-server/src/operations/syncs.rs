@@ -24,6 +24,8 @@ pub struct Syncs {
     metrics: Arc<Metrics>,
     /// When the one under way began, nanoseconds and one; 0 for none.
     since: AtomicU64,
+    /// What the checkpoint in it took, microseconds; 0 while there was none.
+    checkpoint: AtomicU64,
     said: Mutex<Said>,
 }
 
@@ -39,7 +41,13 @@ struct Said {
 impl Syncs {
     /// Nothing is written yet.
     pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { clock, metrics, since: AtomicU64::new(0), said: Mutex::default() }
+        Self {
+            clock,
+            metrics,
+            since: AtomicU64::new(0),
+            checkpoint: AtomicU64::new(0),
+            said: Mutex::default(),
+        }
     }
 
     /// How long the log has been writing by now, if that is slow.
@@ -90,6 +98,7 @@ impl Said {
 
 impl SyncObserver for Syncs {
     fn begins(&self) {
+        self.checkpoint.store(0, Ordering::Relaxed);
         self.since.store(self.clock.now().0 + 1, Ordering::Relaxed);
     }
 
@@ -108,16 +117,24 @@ impl SyncObserver for Syncs {
         }
         let others = std::mem::take(&mut said.unsaid);
         let took_ms = took.as_millis() as u64;
+        let checkpoint_ms = self.checkpoint.load(Ordering::Relaxed) / 1_000;
         tracing::warn!(
             took_ms,
+            checkpoint_ms,
             others,
-            "a sync of the log took longer than a second, and every message waited for it; run \
+            "a write of the log took longer than a second, and every message waited for it; run \
              `throng doctor` on its folder, and see what else writes to that disk"
         );
     }
 
     fn synced(&self, turns: usize, bytes: usize, took: Duration) {
         self.metrics.synced(turns, bytes, took);
+    }
+
+    fn checkpointed(&self, took: Duration) {
+        let micros = took.as_micros() as u64;
+        self.metrics.checkpoint.observe(micros);
+        self.checkpoint.store(micros, Ordering::Relaxed);
     }
 }
 
@@ -171,6 +188,25 @@ mod tests {
         assert!(lines[0].contains("WARN") && lines[0].contains("took_ms=1000"), "{lines:?}");
         assert!(lines[0].contains("`throng doctor`"), "{lines:?}");
         assert_eq!(metrics.slow_syncs.get(), 1);
+    }
+
+    #[test]
+    fn how_much_of_a_slow_write_was_its_checkpoint_is_said_and_of_no_other() {
+        let (lines, metrics) = logged(|clock, syncs| {
+            for checkpoint in [1_250, 0] {
+                syncs.begins();
+                clock.advance(Duration::from_millis(checkpoint));
+                if checkpoint > 0 {
+                    syncs.checkpointed(Duration::from_millis(checkpoint));
+                }
+                clock.advance(SAID_AGAIN);
+                syncs.ends();
+            }
+        });
+        let told = ["took_ms=11250 checkpoint_ms=1250", "took_ms=10000 checkpoint_ms=0"];
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines.iter().zip(told).all(|(line, told)| line.contains(told)), "{lines:?}");
+        assert_eq!(metrics.checkpoint.count(), 1);
     }
 
     #[test]

@@ -31,6 +31,10 @@ impl SyncObserver for Heard {
     fn synced(&self, turns: usize, _bytes: usize, _took: std::time::Duration) {
         self.0.lock().unwrap().push_str(&turns.to_string());
     }
+
+    fn checkpointed(&self, _took: std::time::Duration) {
+        self.0.lock().unwrap().push('c');
+    }
 }
 
 #[test]
@@ -45,6 +49,20 @@ fn it_tells_when_others_must_wait_for_it_and_when_no_longer() {
     log.append(b"refused").unwrap_err();
     log.trim(TurnId(1));
     assert_eq!(*heard.0.lock().unwrap(), "(1)(1)()()");
+}
+
+#[test]
+fn who_appends_waits_for_a_checkpoint_and_hears_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // One commit dirties four pages: at the third append the two before are one too many.
+    let options = LogOptions { checkpoint_pages: 8, ..LogOptions::new(Clock::system()) };
+    let log = SqliteLog::open(&folder.path().join("log.db"), &options).unwrap();
+    let heard = Arc::new(Heard::default());
+    log.observe(heard.clone());
+    for turn in [b"one", b"two", b"six"] {
+        log.append(turn).unwrap();
+    }
+    assert_eq!(*heard.0.lock().unwrap(), "(1)(1)(c1)");
 }
 
 #[test]
