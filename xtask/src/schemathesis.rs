@@ -94,7 +94,12 @@ fn installed() -> Result<PathBuf, Trouble> {
     let folder = root().join("target/schemathesis");
     let program = folder.join("bin/schemathesis");
     let known = folder.join("version");
-    if program.exists() && std::fs::read_to_string(&known).is_ok_and(|text| text == VERSION) {
+    // Also that it runs: a folder that was kept may have come to a machine with another Python.
+    let runs = || {
+        let told = Command::new(&program).arg("--version").stdout(Stdio::null()).status();
+        told.is_ok_and(|status| status.success())
+    };
+    if std::fs::read_to_string(&known).is_ok_and(|text| text == VERSION) && runs() {
         return Ok(program);
     }
     say(&format!("schemathesis: installing {VERSION} into {}", folder.display()));
@@ -143,7 +148,8 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> std::io::Result<Self> {
-        let mut command = Command::new(root().join("target/debug/throng"));
+        // Beside this program, wherever Cargo was told to put them.
+        let mut command = Command::new(std::env::current_exe()?.with_file_name("throng"));
         command.args(["serve", "--memory", "--listen", "127.0.0.1:0"]);
         for setting in SETTINGS {
             command.args(["--set", setting]);

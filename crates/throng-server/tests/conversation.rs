@@ -294,8 +294,13 @@ fn replay(form: Form, open: Open, first_link: String) {
 
 async fn fresh_server() -> (Arc<App>, Open) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings =
+    let mut settings =
         Settings { memory: true, listen: any, raw_listen: Some(any), ..Settings::default() };
+    // Whoever is silent for long is not asked whether it is there, nor who is nobody sent away: some are,
+    // while passwords are hashed at the lowest priority of a busy machine.
+    settings.limits.ping_interval_ms = 600_000;
+    settings.limits.auth_timeout_ms = 60_000;
+    settings.limits.hash_wait_max_ms = 60_000;
     let fatal = Fatal::new(|code, why| panic!("the server ended itself with {code}: {why}"));
     let start = move || App::start(settings, Clock::system(), fatal);
     let app = tokio::task::spawn_blocking(start).await;

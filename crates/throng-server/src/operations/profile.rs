@@ -191,6 +191,10 @@ mod tests {
 
     use super::*;
 
+    /// Held by each test: a process that another one starts while a `perf` is written has it open until it
+    /// is a program itself, and what is open for writing cannot be run.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     /// A `perf` that records nothing for no time and says this.
     fn perf(folder: &tempfile::TempDir, record: &str, script: &str) -> Profiler {
         let program = folder.path().join("perf");
@@ -206,6 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn stacks_are_folded_by_thread_from_the_outermost_frame() {
+        let _alone = ALONE.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let folded = perf(&folder, "true", SAYS).look(1).await.unwrap();
         assert_eq!(folded, "shard-0;a::b<[u8, 2]>;tcp_urg_[k] 2\ntokio-rt worker;c d 1\n");
@@ -213,6 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_looks_at_a_time_and_for_no_longer_than_a_minute() {
+        let _alone = ALONE.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let profiler = perf(&folder, "true", SAYS);
         for seconds in [0, SECONDS_MAX + 1] {
@@ -227,6 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_perf_that_is_not_there_or_may_not_look_is_unavailable_and_leaves_the_place_free() {
+        let _alone = ALONE.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let nobody = Profiler::new(folder.path().join("none"));
         for _ in 0..2 {

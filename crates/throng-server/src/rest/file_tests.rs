@@ -349,7 +349,7 @@ async fn a_file_for_which_the_disk_has_no_room_is_refused_and_goes_on_when_there
     server.end().await;
 
     // What is free now is less than what must stay free.
-    let server = start(folder.path(), |settings| settings.limits.disk_free_min = 1 << 40);
+    let server = start(folder.path(), |settings| settings.limits.disk_free_min = u64::MAX);
     server.announce(&anna, "b", 1).await.refused(507, "disk_full");
     server.add(&anna, &path, 5, "world").await.refused(507, "disk_full");
     // Nothing that was told to have come is lost, and nothing else takes room.

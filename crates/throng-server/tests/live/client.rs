@@ -48,6 +48,8 @@ pub struct Client {
     pub held: VecDeque<v1::HeldPost>,
     pub unheld: VecDeque<v1::Unheld>,
     requests: u32,
+    /// Pings that came, none of which it answers.
+    pings: usize,
     /// Bytes that were read off the socket.
     pub received: usize,
     pub epoch: u32,
@@ -91,6 +93,7 @@ impl Client {
             held: VecDeque::new(),
             unheld: VecDeque::new(),
             requests: 0,
+            pings: 0,
             received: 0,
             epoch: 0,
             limits: v1::Limits::default(),
@@ -224,7 +227,11 @@ impl Client {
                             self.closed = said.map(|(code, _)| code);
                             None
                         }
-                        Some(ws::Message::Ping(_) | ws::Message::Pong(_)) | None => None,
+                        Some(ws::Message::Ping(_)) => {
+                            self.pings += 1;
+                            None
+                        }
+                        Some(ws::Message::Pong(_)) | None => None,
                     };
                     (step.used, payload)
                 }
@@ -294,6 +301,11 @@ impl Client {
     /// The next telling of what waits no longer.
     pub fn next_unheld(&mut self) -> v1::Unheld {
         self.told(|client| client.unheld.pop_front())
+    }
+
+    /// Waits until it was asked whether it is still there.
+    pub fn probed(&mut self) {
+        self.told(|client| (client.pings > 0).then_some(()));
     }
 
     fn told<T>(&mut self, next: impl Fn(&mut Self) -> Option<T>) -> T {

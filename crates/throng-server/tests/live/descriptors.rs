@@ -28,7 +28,11 @@ fn accepting_goes_on_when_descriptors_return() {
 }
 
 fn few_descriptors() {
-    let server = Server::with(|settings| settings.limits.connections_per_address = 10_000);
+    let server = Server::with(|settings| {
+        settings.limits.connections_per_address = 10_000;
+        // One asks until the server has come to accepting.
+        settings.limits.requests_burst = 1_000_000;
+    });
     let mut early = server.join_in(Speak::Json, "anna");
     let room = early.create("tea");
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;

@@ -41,6 +41,7 @@ use throng_server::clock::Clock;
 use throng_server::config::Settings;
 use throng_server::lifecycle::Fatal;
 use throng_server::listeners;
+use throng_server::operations;
 use tokio::runtime::Runtime;
 
 use client::{Client, Speak};
@@ -58,13 +59,16 @@ impl Server {
         Self::with(|_| {})
     }
 
-    /// In memory, with these settings; hashing is not what these tests are about.
+    /// In memory, with these settings; hashing is not what these tests are about. No time passes: no rate
+    /// gives anything back and no deadline comes, however slow the machine is.
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::at(Clock::system(), change)
+        Self::at(Clock::manual(), change)
     }
 
     /// By this clock.
     fn at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
+        // Both ends of each connection are this process's, and many of its tests run side by side.
+        operations::descriptors::raise().unwrap();
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings =
             Settings { memory: true, listen: free, raw_listen: Some(free), ..Settings::default() };

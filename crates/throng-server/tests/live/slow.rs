@@ -227,7 +227,7 @@ impl Server {
             .unwrap();
         let fatal = Fatal::new(|code, word| panic!("the server ended with {code}: {word}"));
         let (app, open) = runtime.block_on(async {
-            let app = App::start_on(disk, settings, Clock::system(), fatal).unwrap();
+            let app = App::start_on(disk, settings, Clock::manual(), fatal).unwrap();
             let open = listeners::open(&app).unwrap();
             (app, open)
         });
