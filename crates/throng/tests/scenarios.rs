@@ -238,15 +238,17 @@ fn the_crowd_comes_three_times_and_looks_at_the_pictures_of_who_is_there_once() 
     let pictures = &done.summary["pictures"];
     let count = |name: &str| pictures[name].as_u64().unwrap();
     assert_eq!((count("set"), count("not_as_named")), (13, 0), "{}", done.said);
-    // Those of the host and of the ten, once by each of the ten, when the list has caught up.
-    assert_eq!((count("fetched"), count("unanswered")), (110, 0), "{pictures}");
-    assert!(count("bytes") > count("fetched") * 500, "{pictures}");
+    // Those of the host and of the ten, once by each of the ten, when the list has caught up; and of those two
+    // who had just gone, where it stood behind that too.
+    let fetched = count("fetched");
+    assert!((110..=130).contains(&fetched) && count("unanswered") == 0, "{pictures}");
+    assert!(count("bytes") > fetched * 500, "{pictures}");
     let of_phase = |phase: &str| -> u64 {
         let seconds = done.samples();
         let of = seconds.iter().filter(|it| it["phase"] == phase);
         of.map(|it| it["pictures"].as_u64().unwrap()).sum()
     };
-    assert_eq!(of_phase("T1") + of_phase("T2"), 110, "nobody looks later");
+    assert_eq!(of_phase("T1") + of_phase("T2"), fetched, "nobody looks later");
     assert_eq!(done.summary["latency"]["faces"]["count"], 10, "{}", done.said);
 }
 
@@ -426,7 +428,9 @@ fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
     assert!(count("flap", "left") > 0, "{}", done.said);
     assert!(count("probe", "not_member") > 0, "{}", done.said);
     assert!(count("guess", "wrong_credentials") > 0, "{}", done.said);
-    assert!(count("flood", "posted") > 0 && count("flood", "rate_limited") > 0, "{}", done.said);
+    // An ack may be cut with its connection; what it stands for was told to the others.
+    let posted = count("flood", "posted") + count("flood", "event");
+    assert!(posted > 0 && count("flood", "rate_limited") > 0, "{}", done.said);
     assert!(count("typing", "done") > 0 && count("typing", "not_member") > 0, "{}", done.said);
     let flood = short("flood", &[]);
     let answers = &flood.summary["abused"]["answers"]["flood"];

@@ -19,7 +19,7 @@ const SETTINGS: [&str; 5] = [
     "limits.resume_events_max=100000",
 ];
 /// Far more than outbox and both sockets' buffers hold.
-const POSTS: usize = 600;
+const POSTS: usize = 200;
 const BODY_LEN: usize = 2_000;
 /// What comes back of so many fits into the poster's own outbox.
 const AT_ONCE: usize = 20;
