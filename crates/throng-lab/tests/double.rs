@@ -338,7 +338,7 @@ impl World {
         // Once it has sinned nobody need wait.
         let (now, later) = late.into_iter().partition(|(.., it)| it.room == room || self.sinned);
         self.late = later;
-        for (user, connection, re, it) in Vec::from_iter(now) {
+        for (user, connection, re, it) in now {
             let outcome = self.subscribe(user, connection, &it);
             self.reply(connection, re, outcome);
         }
