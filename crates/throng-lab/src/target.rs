@@ -290,9 +290,6 @@ fn resolve(given: &str, text: &str) -> Result<SocketAddr, TargetError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -311,10 +308,11 @@ mod tests {
     fn a_program_that_ends_at_once_is_told_with_its_last_words() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("server");
-        let mut file = File::create(&program).unwrap();
-        file.write_all(b"#!/bin/sh\necho the folder is in use >&2\nexit 4\n").unwrap();
-        drop(file);
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        // Written by another process: a child that any test starts while we have it open for writing would
+        // have it open too, and a file that is being written cannot be run.
+        let write = "printf '#!/bin/sh\\necho the folder is in use >&2\\nexit 4\\n' >\"$0\" && \
+                     chmod 755 \"$0\"";
+        assert!(Command::new("sh").args(["-c", write]).arg(&program).status().unwrap().success());
         let log = folder.path().join("log");
         let settings = BTreeMap::new();
         let how = Start {

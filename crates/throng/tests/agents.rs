@@ -12,6 +12,8 @@ use serde_json::Value;
 use crate::process::{Server, run, said};
 
 const AHEAD_MS: f64 = 500.0;
+/// What a busy machine may make of one and the same latency, and a clock half corrected may not.
+const APART_MAX_MS: f64 = AHEAD_MS / 4.0;
 
 /// A room of all, and rooms of five: with two agents every room has members at both.
 const SCENARIO: &str = r#"
@@ -140,13 +142,13 @@ fn is_exact_and_tells_one_time(folder: &Path, done: &Output) {
     let off = of(ahead, "clock_ahead_ms") - of(straight, "clock_ahead_ms");
     let error = of(ahead, "clock_error_ms") + of(straight, "clock_error_ms");
     assert!((off - AHEAD_MS).abs() <= error, "{off} ms, ± {error}");
-    assert!(error < 1.0, "{error} ms on one machine");
-    // Of each send there are recipients at both: what they tell differs by their clocks, if by anything.
-    let apart = p50(straight, "delivery") - p50(ahead, "delivery");
-    assert!(apart.abs() < 1.0, "{apart} ms apart, by clocks {off} ms apart");
-    // The acks are of other sends at each; by the clocks they would be half a second apart.
-    let apart = p50(straight, "ack") - p50(ahead, "ack");
-    assert!(apart.abs() < 50.0, "{apart} ms apart, by clocks {off} ms apart");
+    assert!(error < APART_MAX_MS, "{error} ms on one machine");
+    // By their clocks they would be half a second apart. Of each send there are recipients at both, the acks
+    // are of other sends at each.
+    for latency in ["delivery", "ack"] {
+        let apart = p50(straight, latency) - p50(ahead, latency);
+        assert!(apart.abs() < APART_MAX_MS, "{latency}: {apart} ms, by clocks {off} ms apart");
+    }
     for (agent, latency, least) in [(straight, "delivery", 500), (ahead, "ack", 30)] {
         assert!(agent[latency]["count"].as_u64().unwrap() > least, "{text}");
     }
@@ -195,6 +197,12 @@ fn an_agent_serves_only_who_has_its_key_and_a_run_whose_agent_is_lost_ends_in_or
     assert!(rest.iter().any(|line| line.contains("is lost")), "{rest:#?}");
 }
 
+/// In the network of one agent. Another run of these tests beside this one has others.
+fn address(at: usize, host: u8) -> String {
+    let network = std::process::id() as usize % 8_192 * 2 + at;
+    format!("10.{}.{}.{host}", 64 + network / 256, network % 256)
+}
+
 /// Two networks of their own, taken down when this is dropped.
 struct Networks([String; 2]);
 
@@ -205,8 +213,9 @@ impl Networks {
         let networks = Self(names);
         for (at, name) in networks.0.iter().enumerate() {
             let (outer, inner) = (format!("to{}{at}", std::process::id()), format!("in{at}"));
-            let (ours, theirs) = (format!("10.77.{at}.1/24"), format!("10.77.{at}.2/24"));
-            let (gateway, within) = (format!("10.77.{at}.1"), ["-n", name.as_str()]);
+            let gateway = address(at, 1);
+            let (ours, theirs) = (format!("{gateway}/24"), format!("{}/24", address(at, 2)));
+            let within = ["-n", name.as_str()];
             ip(&["netns", "add", name])?;
             ip(&["link", "add", &outer, "type", "veth", "peer", "name", &inner, "netns", name])?;
             ip(&["addr", "add", &ours, "dev", &outer])?;
@@ -246,10 +255,10 @@ fn agents_in_two_networks_tell_the_same_latencies() {
     let key = folder.path().join("agent.key");
     let start = |at: usize, ahead: &str| {
         let within = ["ip", "netns", "exec", &networks.0[at]];
-        Agent::start(&within, &format!("10.77.{at}.2:0"), &key, ahead)
+        Agent::start(&within, &format!("{}:0", address(at, 2)), &key, ahead)
     };
     let (straight, ahead) = (start(0, "0"), start(1, "500"));
-    let target = format!("http://10.77.0.1:{port}");
+    let target = format!("http://{}:{port}", address(0, 1));
     let done = lab(folder.path(), &target, &[&straight, &ahead], "agent.key");
     is_exact_and_tells_one_time(folder.path(), &done);
 }

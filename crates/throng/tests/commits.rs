@@ -192,7 +192,7 @@ fn ask_in_turn(client: &mut Client, requests: impl IntoIterator<Item = Request>)
     asked
 }
 
-/// The next so many answers, whatever is told in between.
+/// The next so many answers, whatever is told in between; who is here is told by the clock.
 fn answers(client: &mut Client, count: usize) -> Vec<(u32, Outcome)> {
     let mut answers = Vec::new();
     while answers.len() < count {
@@ -200,7 +200,7 @@ fn answers(client: &mut Client, count: usize) -> Vec<(u32, Outcome)> {
             Frame::Reply(Reply { re, outcome }) => {
                 answers.push((re, outcome.expect("an answer of this version")));
             }
-            Frame::Event(_) => {}
+            Frame::Event(_) | Frame::Here(_) => {}
             other => panic!("{other:?}"),
         }
     }

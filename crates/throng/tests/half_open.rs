@@ -92,13 +92,14 @@ impl HalfOpen {
     /// Waits for its end; the code of the farewell, if it was told one.
     fn end(mut self) -> Option<u32> {
         let mut heard = Vec::new();
-        match self.stream.read_to_end(&mut heard) {
-            Err(error) if error.kind() != ErrorKind::ConnectionReset => {
-                panic!("{:?} was not ended: {error}", self.does)
-            }
-            _ => {}
-        }
+        let cut = match self.stream.read_to_end(&mut heard) {
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
+            Err(error) => panic!("{:?} was not ended: {error}", self.does),
+        };
         match self.does {
+            // It dripped on when it had been ended: the kernel forgets what it was told before.
+            Does::DripsFrame if cut => Some(AUTH_TIMEOUT),
             Does::Silent | Does::DripsHead => {
                 let said = String::from_utf8_lossy(&heard);
                 assert!(!said.contains(" 200 ") && !said.contains(" 101 "), "{said}");

@@ -91,8 +91,8 @@ fn put_in_the_queue(client: &mut Client, room: u32, count: usize) {
     client.send(Request::Ping(Ping {})).expect(THERE);
     loop {
         match client.read().expect(THERE) {
-            // Of turns before.
-            Frame::Event(_) => {}
+            // Of turns before; who is here is told by the clock.
+            Frame::Event(_) | Frame::Here(_) => {}
             Frame::Reply(Reply { outcome: Some(Outcome::Pong(_)), .. }) => return,
             other => panic!("{other:?} came before the turn was let go"),
         }
@@ -104,7 +104,9 @@ fn posted(client: &mut Client, answers: usize) -> usize {
     let mut outcomes = Vec::new();
     while outcomes.len() < answers {
         match client.read().expect(THERE) {
-            Frame::Reply(Reply { outcome: Some(Outcome::Pong(_)), .. }) | Frame::Event(_) => {}
+            Frame::Reply(Reply { outcome: Some(Outcome::Pong(_)), .. })
+            | Frame::Event(_)
+            | Frame::Here(_) => {}
             Frame::Reply(Reply { outcome: Some(outcome), .. }) => outcomes.push(outcome),
             other => panic!("{other:?}"),
         }
@@ -118,6 +120,7 @@ fn hears(reader: &mut Client, events: usize) -> bool {
     while heard < events {
         match reader.read() {
             Ok(Frame::Event(_)) => heard += 1,
+            Ok(Frame::Here(_)) => {}
             Ok(Frame::Goodbye(goodbye)) if goodbye.reason == "slow" => return false,
             Ok(other) => panic!("{other:?}"),
             // The goodbye is lost when the kernel has no place for it either.

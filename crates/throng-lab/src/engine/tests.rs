@@ -69,7 +69,10 @@ fn bytes_go_out_and_come_back_and_the_end_is_told() {
 
 #[test]
 fn a_closed_port_is_told_as_refused() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else can take the port while it is bound, and nobody listens there.
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = bound.local_addr().unwrap().as_socket().unwrap();
     let mut engine = Engine::new().unwrap();
     engine.sockets.connect(address).unwrap();
     let mut seen = Seen::new(b"", |log: &Log, _: &mut Sockets| !log.closed.is_empty());

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use rustix::thread::CpuSet;
+
 use crate::clock::now;
 
 /// Looking at the clock takes less than this, unless somebody else has the core.
@@ -32,14 +34,15 @@ impl fmt::Display for Stalls {
     }
 }
 
-/// Looks at the clock on every core for as long as `time`; nothing else should run meanwhile.
+/// Looks at the clock on every core that is ours for as long as `time`; nothing else should run meanwhile.
 pub fn probe_stalls(time: Duration) -> io::Result<Stalls> {
-    let cores = std::thread::available_parallelism()?.get();
+    let count = std::thread::available_parallelism()?.get();
+    let ours = rustix::thread::sched_getaffinity(None)?;
+    let cores = (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)).take(count);
     let begin = now().0;
     let end = begin + time.as_nanos() as u64;
     let gaps = std::thread::scope(|scope| -> io::Result<Vec<(u64, u64)>> {
-        let watchers: Vec<_> =
-            (0..cores).map(|core| scope.spawn(move || watch(core, end))).collect();
+        let watchers: Vec<_> = cores.map(|core| scope.spawn(move || watch(core, end))).collect();
         let mut all = Vec::new();
         for watcher in watchers {
             all.extend(watcher.join().map_err(|_| io::Error::other("a watcher panicked"))??);
@@ -51,7 +54,7 @@ pub fn probe_stalls(time: Duration) -> io::Result<Stalls> {
 
 /// Times on one core at which the clock had jumped, from and to.
 fn watch(core: usize, end: u64) -> io::Result<Vec<(u64, u64)>> {
-    let mut own = rustix::thread::CpuSet::new();
+    let mut own = CpuSet::new();
     own.set(core);
     rustix::thread::sched_setaffinity(None, &own)?;
     let mut gaps = Vec::new();
