@@ -41,6 +41,10 @@ pub enum Sin {
     LeakFile,
     /// Hands it out to no member.
     RefuseFile,
+    /// Tells one who hears a room nothing more.
+    GoSilent,
+    /// Lets each wait a while who wants to be somebody.
+    LetThemWait,
     /// Reads and answers nothing from now on.
     Stall,
     /// Closes everything and refuses what comes.
@@ -69,7 +73,12 @@ struct World {
     dead: bool,
     pages: u64,
     files: Vec<Vec<u8>>,
+    /// Who has to wait.
+    waited: BTreeSet<u64>,
 }
+
+/// What one has to wait: a fifth of a visit in the tests.
+pub const WAIT_MS: u32 = 200;
 
 /// More than this is too old to be resumed; and a page has no more.
 const RESUME_MAX: usize = 7;
@@ -110,6 +119,7 @@ impl Double {
             dead: false,
             pages: 0,
             files: Vec::new(),
+            waited: BTreeSet::new(),
         }));
         let files = files::listen(&world);
         let shared = Arc::clone(&world);
@@ -182,6 +192,15 @@ impl World {
         self.write(connection, &ServerFrame { frame: Some(Frame::Reply(reply)) });
     }
 
+    /// Each time one comes: who comes in then has come late, and not by its own plan.
+    fn lets_wait(&mut self, user: u64) -> bool {
+        let waits = self.sin == Sin::LetThemWait && self.waited.insert(user);
+        if !waits {
+            self.waited.remove(&user);
+        }
+        waits
+    }
+
     fn request(
         &mut self,
         user: u64,
@@ -190,6 +209,9 @@ impl World {
         request: Request,
     ) -> Option<Outcome> {
         match request {
+            Request::Authenticate(_) if self.lets_wait(user) => {
+                Some(rejected(300, "rate_limited", Some(WAIT_MS)))
+            }
             Request::Authenticate(_) => {
                 let user = Some(v1::User { id: user, name: format!("u{user}") });
                 Some(Outcome::Session(v1::Session { user, token: String::new() }))
@@ -350,6 +372,10 @@ impl World {
         let post = matches!(what, What::Message(_));
         let event = v1::Event { room, seq, prev: seq - 1, at: 0, what: Some(what) };
         it.order.push(event.clone());
+        if post && self.sins(Sin::GoSilent) {
+            self.rooms[room as usize - 1].listeners.pop_last();
+        }
+        let it = &mut self.rooms[room as usize - 1];
         let listeners: Vec<usize> = it.listeners.values().copied().collect();
         let frame = ServerFrame { frame: Some(Frame::Event(event)) };
         for connection in listeners {

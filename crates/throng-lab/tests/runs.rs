@@ -6,7 +6,7 @@ use throng_lab::runner::{self, Account, Door, Outcome, RunError};
 use throng_lab::scenario::Scenario;
 use throng_lab::summary::{Ending, Summary};
 
-use crate::double::{Double, Nothing, Sin};
+use crate::double::{Double, Nothing, Sin, WAIT_MS};
 
 /// A small crowd whose people come and go; a second of it.
 const SMALL: &str = r#"
@@ -133,6 +133,63 @@ fn who_is_to_come_again_before_it_has_gone_comes_late_and_is_not_forgotten() {
     assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
     assert_eq!(outcome.recorder.arrive.count(), 10);
     assert_eq!(outcome.missing, Vec::<String>::new());
+}
+
+/// Five who come after the load has begun, and go before it ends.
+const VISITORS: &str = r#"
+name = "visitors"
+says = "five who come, speak and go"
+seconds = 1.5
+seed = 3
+[[phases]]
+name = "all"
+seconds = 1.5
+[users]
+count = 6
+dresses = ["raw"]
+[[rooms]]
+name = "hall"
+count = 1
+members = 1
+sends_per_second = 0.0
+arrivals = "constant"
+[[lives]]
+name = "visit"
+first = 1
+count = 5
+rooms = "hall"
+arrive_every_seconds = 0.0
+actions = 10
+every_seconds = 0.1
+[bodies]
+bytes_min = 20
+bytes_median = 60
+bytes_max = 2000
+sigma = 1.0
+"#;
+
+#[test]
+fn who_goes_has_heard_all_that_was_known_to_have_been_said() {
+    let scenario = Scenario::parse("visitors", VISITORS, &[]).unwrap();
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
+    assert_eq!(outcome.verdict.doubted, 0, "nobody goes while something is due to it");
+    let double = Double::start(Sin::GoSilent);
+    let outcome = run(&double, &scenario).unwrap();
+    assert!(double.sinned());
+    assert!(!outcome.verdict.is_clean(), "{:#?}", outcome.verdict);
+}
+
+#[test]
+fn who_is_let_wait_by_the_server_is_not_away_by_plan() {
+    let scenario = Scenario::parse("visitors", VISITORS, &[]).unwrap();
+    let outcome = run(&Double::start(Sin::LetThemWait), &scenario).unwrap();
+    assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
+    let recorder = &outcome.recorder;
+    assert_eq!(recorder.catch_up.count(), 0, "nobody is away before it goes");
+    assert_eq!(recorder.ack.count(), outcome.verdict.acked);
+    let most = recorder.ack.percentiles().max_ms;
+    assert!(most > f64::from(WAIT_MS) / 2.0, "what was said while one waited: {most} ms");
 }
 
 #[test]

@@ -488,6 +488,29 @@ fn one_who_never_comes_back_is_not_clean() {
 }
 
 #[test]
+fn who_wants_to_go_is_owed_what_is_known_then_and_judged_by_it() {
+    for hears_it in [true, false] {
+        let mut double = Double::new(3, Sin::None);
+        double.post(0, "before");
+        let goes = double.users[2];
+        // Known by its ack and by another, and still on its way to the one who goes.
+        double.member[2].as_mut().unwrap().connected = false;
+        double.post(0, "on its way");
+        let (owed, place) = (double.ledger.owed(goes), double.head());
+        assert_eq!(owed, [(double.room, place)]);
+        assert!(!double.ledger.has_heard(goes, &owed));
+        if hears_it {
+            double.tell(2, place);
+            assert!(double.ledger.has_heard(goes, &owed));
+            double.ledger.departed(goes);
+        }
+        double.post(1, "after it");
+        let verdict = double.verdict();
+        assert_eq!((verdict.is_clean(), verdict.doubted), (hears_it, 0), "{verdict:#?}");
+    }
+}
+
+#[test]
 fn first_and_median_are_told_once_a_message() {
     let mut double = Double::new(5, Sin::None);
     double.recorded.clear();

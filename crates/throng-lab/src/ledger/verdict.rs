@@ -130,6 +130,8 @@ pub enum Ended {
     Resumed,
     /// The run was over.
     Over,
+    /// Its user went, after it had heard all that was known to have been said.
+    Gone,
     /// What ended it was lost; it is judged up to its last event.
     InDoubt,
 }

@@ -5,7 +5,7 @@
 
 use super::listener::Step;
 use super::room::Mark;
-use super::{Event, Fault, Kind, Ledger, RoomIx, Side, Told, UserIx};
+use super::{Ended, Event, Fault, Kind, Ledger, RoomIx, Side, Told, UserIx};
 
 impl Ledger {
     /// The user is a member and cannot hear: nothing is due to it.
@@ -16,12 +16,38 @@ impl Ledger {
         }
     }
 
+    /// What a user that wants to go has to hear before: in each room that it hears, everything up to the
+    /// newest place at which a post is known to stand, by whoever's ack or telling.
+    pub fn owed(&self, user: UserIx) -> Vec<(RoomIx, u64)> {
+        let listeners = self.users[user.0 as usize].rooms.iter().map(|(_, it)| *it as usize);
+        let hears = listeners.map(|it| &self.listeners[it]).filter(|it| !it.is_out());
+        hears.map(|it| (it.room, self.rooms[it.room.0 as usize].newest_post)).collect()
+    }
+
+    /// Whether it has heard so much, or is in the room no more.
+    pub fn has_heard(&self, user: UserIx, owed: &[(RoomIx, u64)]) -> bool {
+        owed.iter().all(|(room, place)| {
+            let listener = self.listener_of(user, self.number(*room));
+            let listener = listener.map(|it| &self.listeners[it as usize]);
+            listener.is_none_or(|it| it.is_out() || it.last() >= *place)
+        })
+    }
+
     /// The user closes its connections and stays away for a while: it is judged up to the last it
-    /// heard, and what it will hear again is told by [`Ledger::joined`].
+    /// heard, which is no less than what it was owed when it wanted to go, and what it will hear again is
+    /// told by [`Ledger::joined`].
     pub fn departed(&mut self, user: UserIx) {
         for at in 0..self.users[user.0 as usize].rooms.len() {
             let (_, listener) = self.users[user.0 as usize].rooms[at];
-            self.end_in_doubt(listener);
+            let state = &self.listeners[listener as usize];
+            if !state.is_live() {
+                self.end_in_doubt(listener);
+                continue;
+            }
+            let last = state.last();
+            self.rooms[state.room.0 as usize].listening -= 1;
+            self.close_span(listener, last, Ended::Gone);
+            self.listeners[listener as usize].end();
         }
     }
 

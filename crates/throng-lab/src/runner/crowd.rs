@@ -13,7 +13,7 @@ use super::changes::Recent;
 use super::files::Files;
 use super::gallery::{Gallery, Way};
 use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
-use super::user::{self, Asked, Link, User};
+use super::user::{self, AWAY, Asked, Link, User};
 use crate::clock::{self, Nanos};
 use crate::drivers::{self, Action, Broken, Change, Dress, Memory, Observation, Outcome, What};
 use crate::engine::{ConnId, Sockets};
@@ -211,7 +211,7 @@ impl Crowd {
             login_asked: Nanos(0),
             entering: None,
             next_visits: VecDeque::new(),
-            leaves: false,
+            leaves: None,
             row: None,
         });
         self.users.len() as u32 - 1
@@ -277,6 +277,7 @@ impl Crowd {
     /// The user drops its connection, as a phone in a tunnel does.
     pub fn drop_connection(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         if let Some(conn) = self.users[user as usize].conn {
+            self.users[user as usize].goes_away();
             sockets.close(conn);
             self.gone(conn, now);
         }
@@ -539,10 +540,13 @@ impl Crowd {
                 self.recorder.arrived(now.since(intended));
                 it.entering = Some(intended);
             }
-            it.live_since = now;
+            // It should have been there since then: however long the server let it wait is the server's.
+            it.live_since = intended;
         } else if it.lost_at != Nanos(0) {
             self.recorder.resume.record(now.since(it.lost_at));
-            it.live_since = now;
+            if it.live_since == AWAY {
+                it.live_since = now;
+            }
         }
         if self.users[user as usize].row.as_ref().is_some_and(|row| row.sent_at == Nanos(0)) {
             self.row_acked(user, sockets, now);

@@ -56,7 +56,8 @@ impl Runner<'_> {
             Deed::Stall { user, lasts } => {
                 let it = &mut self.crowd.users[user as usize];
                 if let Some(conn) = it.conn.filter(|_| it.link == Link::Up) {
-                    (it.asleep, it.live_since) = (true, Nanos(u64::MAX));
+                    it.asleep = true;
+                    it.goes_away();
                     sockets.pause(conn);
                     self.wake(now.plus(lasts), Wake::Awake(user));
                 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::clock::Nanos;
 use crate::drivers::{Act, Change, Dress, Driver};
 use crate::engine::ConnId;
-use crate::ledger::{SendIx, UserIx};
+use crate::ledger::{RoomIx, SendIx, UserIx};
 use crate::scenario::Login;
 
 /// A user.
@@ -25,7 +25,8 @@ pub struct User {
     pub asked: VecDeque<(u32, Asked)>,
     /// To be asked as soon as the user is up, in this order.
     pub backlog: VecDeque<Todo>,
-    /// What was intended earlier does not count as live: the user was away or asleep.
+    /// What was intended earlier does not count as live: the user was away or asleep by plan. Whom the
+    /// server keeps waiting, or cuts off, is live all the same.
     pub live_since: Nanos,
     /// When the connection was lost.
     pub lost_at: Nanos,
@@ -47,13 +48,17 @@ pub struct User {
     pub login_asked: Nanos,
     /// When and how it comes again, where that was due before it had gone.
     pub next_visits: VecDeque<(Nanos, Login)>,
-    /// It is to go as soon as everything is answered.
-    pub leaves: bool,
+    /// It is to go as soon as everything is answered and heard.
+    pub leaves: Option<Leaving>,
     /// It has come and not read the history it wants: when it should have come.
     pub entering: Option<Nanos>,
     /// Sends in a row, each after the ack of the one before.
     pub row: Option<Box<InRow>>,
 }
+
+/// One that wants to go: in which rooms it has to hear up to which place before.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving(pub Vec<(RoomIx, u64)>);
 
 /// A row of sends that a user is in.
 #[derive(Debug)]
@@ -147,13 +152,20 @@ pub enum Todo {
     Moderate { room: u32, of: UserIx, act: Act },
 }
 
+/// Live since no time: nothing is meant for one that is away or asleep by plan.
+pub const AWAY: Nanos = Nanos(u64::MAX);
+
 impl User {
+    /// It is away by plan until it is up again.
+    pub fn goes_away(&mut self) {
+        self.live_since = AWAY;
+    }
+
     /// What was asked and is not answered has to be asked again, before what had to wait.
     pub fn lose(&mut self, now: Nanos) {
         self.conn = None;
         self.link = Link::Down;
         self.lost_at = now;
-        self.live_since = Nanos(u64::MAX);
         self.asleep = false;
         for (_, asked) in self.asked.drain(..).rev() {
             match asked {
@@ -273,7 +285,7 @@ mod tests {
             login_asked: Nanos(0),
             entering: None,
             next_visits: VecDeque::new(),
-            leaves: false,
+            leaves: None,
             row: None,
         };
         let post = |ix, again| Todo::Post { send: SendIx(ix), bytes: 20, again };

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::user::{Link, Todo, User};
+use super::user::{Leaving, Link, Todo, User};
 use super::{Runner, Wake};
 use crate::clock::Nanos;
 use crate::engine::Sockets;
@@ -18,7 +18,7 @@ use crate::scenario::Login;
 const MISSING_MAX: usize = 5;
 /// And of what each had asked, so much.
 const ASKED_TOLD_MAX: usize = 3;
-/// Between looks at whether who wants to go has got all its answers.
+/// Between looks at whether who wants to go has got all its answers, and heard what is due to it.
 const DEPARTS_WITHIN: Duration = Duration::from_millis(5);
 
 impl Runner<'_> {
@@ -83,26 +83,32 @@ impl Runner<'_> {
         if it.link == Link::Away {
             it.coming = Some((intended, login));
             self.crowd.connect(user, sockets, now);
-        } else if it.leaves {
+        } else if it.leaves.is_some() {
             // It has not gone from its last visit yet, because something is unanswered: it comes late.
             it.next_visits.push_back((intended, login));
         }
     }
 
-    /// Goes once everything is answered, and stays away.
+    /// Goes once everything is answered and all is heard that was known to have been said when it wanted
+    /// to go, and stays away. Whom the server owes something to the end is there to the end, and that is
+    /// lost.
     pub fn depart(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
         let it = &mut self.crowd.users[user as usize];
         if it.link == Link::Away {
             return;
         }
-        it.leaves = it.link != Link::Up || !it.is_idle();
-        if it.leaves {
+        let ledger = &self.crowd.ledger;
+        let leaving = it.leaves.take().unwrap_or_else(|| Leaving(ledger.owed(it.me)));
+        let answered = it.link == Link::Up && it.is_idle() && !it.asleep;
+        if !answered || !ledger.has_heard(it.me, &leaving.0) {
+            it.leaves = Some(leaving);
             self.wake(now.plus(DEPARTS_WITHIN), Wake::Depart(user));
             return;
         }
         if let Some(conn) = it.conn {
             sockets.close(conn);
         }
+        it.goes_away();
         it.lose(now);
         it.link = Link::Away;
         self.crowd.gallery.leave(user, sockets);
