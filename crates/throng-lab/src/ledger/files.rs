@@ -49,6 +49,11 @@ impl Ledger {
         }
     }
 
+    /// A file was sent and never answered for: nobody said that it is kept.
+    pub fn file_unanswered(&mut self) {
+        self.counts.files_unanswered += 1;
+    }
+
     /// A send carries a file, which is part of its hash: `of` without it.
     pub fn carries(&mut self, send: SendIx, of: u64) {
         self.files.carried.insert(send, of);

@@ -134,6 +134,7 @@ struct Counts {
     removals: u64,
     refused_outside: u64,
     files: u64,
+    files_unanswered: u64,
     fetches: u64,
     fetches_refused: u64,
     fetches_doubted: u64,

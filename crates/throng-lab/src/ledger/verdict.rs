@@ -145,7 +145,7 @@ pub struct Verdict {
     pub acked: u64,
     /// Refused for good.
     pub refused: u64,
-    /// Never answered, though the connection stood or came back.
+    /// Never answered, though the connection stood or came back; files among them.
     pub unanswered: u64,
     /// Of the unanswered, found in history.
     pub unanswered_kept: u64,
@@ -292,7 +292,7 @@ impl Ledger {
             sends: self.sends.len() as u64,
             acked: self.counts.acked,
             refused: self.counts.refused,
-            unanswered: self.open,
+            unanswered: self.open + self.counts.files_unanswered,
             unanswered_kept,
             repeats: self.counts.repeats,
             changes: self.counts.changes,

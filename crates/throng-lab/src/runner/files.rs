@@ -344,7 +344,7 @@ impl Crowd {
             let me = self.me(errand.user);
             match errand.what {
                 _ if errand.state == State::Over => {}
-                What::Send { .. } => self.ledger.file_sent(me, false),
+                What::Send { .. } => self.ledger.file_unanswered(),
                 What::Fetch { send, may, .. } => self.ledger.fetched(me, send, may, Got::Nothing),
             }
         }

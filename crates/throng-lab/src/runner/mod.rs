@@ -53,7 +53,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// sync.
 const STILL: Duration = Duration::from_secs(5);
 /// The same for who is on its way back: a connection that hangs in the kernel is tried again after 1,
-/// 3 and 7 s, while nothing else moves. Less than the patience with a whole phase.
+/// 3 and 7 s, while nothing else moves; and for a file, which is kept by many syncs. Less than the patience
+/// with a whole phase.
 const COMES_BACK: Duration = Duration::from_secs(10);
 /// Before a connection that could not be made is tried again, times the failures in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -438,7 +439,8 @@ impl Runner<'_> {
         if !finished {
             self.since = now;
         }
-        let all_back = self.everybody(|it| matches!(it.link, Link::Up | Link::Away));
+        let all_back = self.crowd.files.are_done()
+            && self.everybody(|it| matches!(it.link, Link::Up | Link::Away));
         let given_up = is_over(now.since(self.progress.1), all_back) && !self.awaits();
         if finished && waited > SETTLE && self.call_readers(sockets, now) {
             return;
