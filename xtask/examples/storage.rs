@@ -142,6 +142,8 @@ impl SyncObserver for Syncs {
     fn synced(&self, turns: usize, _bytes: usize, took: Duration) {
         self.0.lock().expect("the list").push((turns, took));
     }
+
+    fn checkpointed(&self, _took: Duration) {}
 }
 
 fn load(folder: &Path, rate: u64, seconds: Duration) {

@@ -138,11 +138,11 @@ pub struct How {
     #[arg(long, value_name = "FILE", requires = "target")]
     tokens: Option<PathBuf>,
     /// Who holds the sockets: `lab agent`s, with commas between. A user is always at the same one.
-    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',', requires_all = ["target", "key"])]
+    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',', requires = "target")]
     agents: Vec<SocketAddr>,
-    /// What the agents and this have in common.
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    /// What the agents and this have in common: a copy of the file that they have.
+    #[arg(long, value_name = "FILE", default_value = agent::DEFAULT_KEY)]
+    key: PathBuf,
     /// What all chance comes from.
     #[arg(long)]
     seed: Option<u64>,
@@ -271,9 +271,11 @@ impl Lab {
 impl How {
     /// All but the scenario itself.
     fn args(self) -> io::Result<RunArgs> {
-        let key = match &self.key {
-            Some(file) if !self.agents.is_empty() => agents::read_key(file)?,
-            _ => Vec::new(),
+        let key = if self.agents.is_empty() {
+            Vec::new()
+        } else {
+            let unread = |error| io::Error::other(format!("{}: {error}", self.key.display()));
+            agents::read_key(&self.key).map_err(unread)?
         };
         let at = |address: SocketAddr| AgentAt { address, key: key.clone() };
         Ok(RunArgs {

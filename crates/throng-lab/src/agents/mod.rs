@@ -9,9 +9,11 @@ pub mod skew;
 pub mod wire;
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,7 +60,7 @@ pub struct AgentAt {
 }
 
 /// Reads a key: the whole file, but for white space around it.
-pub fn read_key(path: &std::path::Path) -> io::Result<Vec<u8>> {
+pub fn read_key(path: &Path) -> io::Result<Vec<u8>> {
     let mut key = String::new();
     File::open(path)?.take(KEY_LEN_MAX).read_to_string(&mut key)?;
     let key = key.trim().as_bytes().to_vec();
@@ -68,6 +70,20 @@ pub fn read_key(path: &std::path::Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(key)
+}
+
+/// The key in a file; where there is none, one is made that only the file's owner can read. Whether it was.
+pub fn read_or_make_key(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            let digits: String = nonce()?.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(file, "{digits}")?;
+            true
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(error),
+    };
+    Ok((read_key(path)?, made))
 }
 
 /// Bytes that nobody can know before.
@@ -269,5 +285,26 @@ impl Handler for Relay<'_> {
             Frame::Worked(counts).put(sockets.out(self.link));
         }
         Next::At(now.plus(LOOK_EVERY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_alone_and_one_that_is_too_short_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.key");
+        assert_eq!(read_key(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let (key, made) = read_or_make_key(&file).unwrap();
+        assert!(made && key.len() == 2 * PROOF_LEN);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read_or_make_key(&file).unwrap(), (key.clone(), false));
+        assert_eq!(read_key(&file).unwrap(), key);
+        std::fs::write(&file, "short").unwrap();
+        assert_eq!(read_or_make_key(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

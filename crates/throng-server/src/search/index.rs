@@ -26,9 +26,9 @@ const AUTOMERGE: i64 = 16;
 /// Segments of a level at which all of them are merged at once, however long that takes. Merging some
 /// with each write keeps well below it.
 const CRISISMERGE: i64 = 64;
-/// Bytes that FTS5 gathers before it writes a segment: a batch of the indexer's whole, which would be
-/// three segments by its own default of one MiB.
-const HASH_BYTES: i64 = 4 << 20;
+/// Bytes that FTS5 gathers before it writes a segment: the largest batch of the indexer whole. By its own
+/// default of one MiB a small one would be three segments already.
+const HASH_BYTES: i64 = 16 << 20;
 
 /// Words come cut already, with a space between two: the simplest of the tokenizers will do.
 macro_rules! messages {

@@ -27,6 +27,12 @@ use crate::tail::Tail;
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Events of one transaction: some 2 MB with what the index makes of them.
 const BATCH_EVENTS: usize = 2_048;
+/// Of one where much is to be caught up with: each full one is followed by one of twice as many. What many
+/// rooms said in one second stands side by side in the file, so that the more rooms a transaction takes in,
+/// the fewer of its pages are written again and again.
+const BATCH_EVENTS_MAX: usize = 8 * BATCH_EVENTS;
+/// Bytes of text from which on a transaction is large enough, however few its events are.
+const BATCH_BYTES: usize = 4 << 20;
 /// Bytes of text after which the WAL is carried into the file: they make about 1 MiB of it, because a
 /// large sync anywhere on the disk holds up the log, and a sync after each batch costs more than the
 /// batch while little is said.
@@ -99,6 +105,8 @@ struct Work {
     rooms: VecDeque<RoomId>,
     /// A text left the index, and the WAL holds it still.
     scrub: bool,
+    /// Events of the next transaction, where the last ones were full.
+    most: Option<usize>,
     /// Bytes taken in since the last checkpoint.
     unchecked: usize,
     /// The last room whose old messages were forgotten.
@@ -203,7 +211,8 @@ impl Indexer {
     /// One transaction.
     fn batch(&self, work: &mut Work) -> Result<(), Trouble> {
         let (mut parts, mut events, mut oldest) = (Vec::new(), 0, u64::MAX);
-        let page = (BATCH_EVENTS / work.rooms.len().max(1)).max(PAGE);
+        let most = work.most.unwrap_or(BATCH_EVENTS);
+        let page = (most / work.rooms.len().max(1)).max(PAGE);
         // Not one room after the other: a busy one does not keep the others waiting.
         for _ in 0..work.rooms.len() {
             let Some(room) = work.rooms.pop_front() else { break };
@@ -225,7 +234,7 @@ impl Indexer {
             events += count;
             oldest = oldest.min(since.0);
             parts.push(part);
-            if events >= BATCH_EVENTS {
+            if events >= most {
                 break;
             }
         }
@@ -236,8 +245,10 @@ impl Indexer {
         // Those that have more come again; the others are found to have nothing more.
         self.put_back(work, &parts);
         work.scrub |= taken?;
-        work.unchecked +=
-            parts.iter().flat_map(|part| &part.changes).map(Change::bytes).sum::<usize>();
+        let bytes: usize = parts.iter().flat_map(|part| &part.changes).map(Change::bytes).sum();
+        let next = if bytes < BATCH_BYTES { (2 * most).min(BATCH_EVENTS_MAX) } else { most };
+        work.most = (events >= most).then_some(next);
+        work.unchecked += bytes;
         if work.unchecked >= CHECKPOINT_BYTES {
             self.index.checkpoint(false)?;
             work.unchecked = 0;
@@ -418,6 +429,25 @@ mod tests {
     use crate::log::TurnId;
     use crate::samples;
     use crate::store::MemoryStore;
+
+    #[test]
+    fn where_much_is_to_be_caught_up_with_each_full_batch_is_followed_by_a_larger_one() {
+        let tail = Arc::new(Tail::new(1 << 28, 1 << 20));
+        let history = History::new(Arc::clone(&tail), Arc::new(MemoryStore::new(1 << 24)));
+        let index = Arc::new(Index::open(None, Epoch(1)).unwrap());
+        let indexer = Indexer::new(index, Arc::clone(&tail), history, Clock::manual());
+        let (first, all) = (3 * BATCH_EVENTS + 1, 4 * BATCH_EVENTS + 2);
+        let events = samples::history(samples::room(1), 1, all as u64);
+        let mut batches = |turn, events: &[Arc<Event>]| {
+            tail.insert(TurnId(turn), events);
+            let before = indexer.status.batches.load(Ordering::Relaxed);
+            indexer.catch_up().unwrap();
+            indexer.status.batches.load(Ordering::Relaxed) - before
+        };
+        assert_eq!(batches(1, &events[..first]), 3, "one, one twice as large, and the rest");
+        assert_eq!(batches(2, &events[first..]), 2, "from the small one on again");
+        assert_eq!(indexer.status.events.load(Ordering::Relaxed), all as u64);
+    }
 
     #[test]
     fn while_the_fold_is_behind_the_indexer_rests_and_says_so() {

@@ -2,7 +2,7 @@
 //!
 //! Neighbours: `throng_lab::agents` does it; `lab run --agents` is the other end.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,20 +19,26 @@ pub struct Agent {
     /// Where the lab reaches it; who has the key may have it connect anywhere.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// What the lab and this have in common: `head -c 32 /dev/urandom | base64 > agent.key`.
-    #[arg(long, value_name = "FILE")]
+    /// What the lab and this have in common; made where there is none, to be copied to where the lab is.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_KEY)]
     key: PathBuf,
     /// How far its clock is ahead, for a test.
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
     clock_ahead_ms: u64,
 }
 
+/// Where the key is unless another file is named.
+pub const DEFAULT_KEY: &str = "agent.key";
+
 impl Agent {
     pub fn run(self) -> Result<(), Failure> {
-        let key = agents::read_key(&self.key).map_err(|error| {
-            let text = format!("{}: {error}", self.key.display());
-            Failure::new(Code::Arguments, &text)
-        })?;
+        let file = self.key.display();
+        let (key, made) = agents::read_or_make_key(&self.key)
+            .map_err(|error| Failure::new(Code::Arguments, &format!("{file}: {error}")))?;
+        if made {
+            let words = "was made: `lab run --agents` needs a copy of it (--key) where it runs";
+            writeln!(io::stdout(), "{file} {words}").map_err(|error| Failure::other(&error))?;
+        }
         let stop = signals::flag().map_err(|error| Failure::other(&error))?;
         let ahead = Duration::from_millis(self.clock_ahead_ms);
         let args = AgentArgs { listen: self.listen, key, ahead, stop };

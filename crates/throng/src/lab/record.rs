@@ -35,6 +35,7 @@ pub struct Record {
 #[derive(Args, Debug)]
 pub struct Replay {
     /// What `lab record` wrote, or any scenario.
+    #[arg(default_value = "recorded.toml")]
     scenario: String,
     /// At so many times its load: as much more is said, by the same people in the same rooms, and as many
     /// more come back, join and leave; or, where people come and go, as many more of them.
