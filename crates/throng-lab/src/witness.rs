@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::monitor::Cores;
+use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
 use crate::stats::Ema;
@@ -37,6 +38,15 @@ pub enum Told {
     Begins,
     /// A second of it is over.
     Sample(Box<Sample>),
+}
+
+/// What was seen of the server while load was offered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Witnessed {
+    /// What it counted, where it counts.
+    pub work: Option<ServerWork>,
+    /// What it held on to at each second's end, with that second's place in the load.
+    pub held: Vec<(f64, Holds)>,
 }
 
 /// The server's counters at one moment.
@@ -150,7 +160,8 @@ pub struct Witness {
     samples: BufWriter<File>,
     series: BufWriter<File>,
     address: SocketAddr,
-    pid: Option<u32>,
+    holder: Holder,
+    held: Vec<(f64, Holds)>,
     stages: Vec<String>,
     began: Counters,
     last: Counters,
@@ -171,7 +182,7 @@ impl Witness {
     pub fn new(
         out: &Path,
         address: SocketAddr,
-        pid: Option<u32>,
+        holder: Holder,
         probe: Option<String>,
         trees: Vec<Tree>,
     ) -> io::Result<Self> {
@@ -179,7 +190,8 @@ impl Witness {
             samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
             series: BufWriter::new(File::create(out.join("series.csv"))?),
             address,
-            pid,
+            holder,
+            held: Vec::new(),
             stages: Vec::new(),
             began: Counters::default(),
             last: Counters::default(),
@@ -194,11 +206,7 @@ impl Witness {
     }
 
     /// Until the runner has nothing more to tell. `say` gets each sample too.
-    pub fn watch(
-        mut self,
-        told: Receiver<Told>,
-        mut say: impl FnMut(&Sample),
-    ) -> Option<ServerWork> {
+    pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Witnessed {
         for told in told {
             // A full disk must not end a run that measures a server; the summary says the same
             // again.
@@ -210,18 +218,18 @@ impl Witness {
                 }
             };
         }
-        self.work()
+        Witnessed { work: self.work(), held: self.held }
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        self.began = Counters::ask(self.address, self.pid);
+        self.began = Counters::ask(self.address, self.holder.pid);
         self.last = self.began.clone();
         self.stages = self.began.stages();
         write!(
             self.series,
             "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
              fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
-             probe_max_ms"
+             probe_max_ms,descriptors,log_bytes,folder_bytes"
         )?;
         for core in 0..self.cores.shares().len() {
             write!(self.series, ",core_{core}")?;
@@ -241,7 +249,7 @@ impl Witness {
         serde_json::to_writer(&mut self.samples, sample)?;
         self.samples.write_all(b"\n")?;
         self.samples.flush()?;
-        let now = Counters::ask(self.address, self.pid);
+        let now = Counters::ask(self.address, self.holder.pid);
         let committed = now.since(&self.last, "sends_total");
         self.offered += sample.intended;
         self.committed += committed.unwrap_or_default();
@@ -288,6 +296,12 @@ impl Witness {
         match probe.map(|it| it.delivery).filter(|it| it.count > 0) {
             Some(it) => write!(self.series, ",{:.3},{:.3}", it.p50_ms, it.max_ms)?,
             None => write!(self.series, ",,")?,
+        }
+        let holds = self.holder.look();
+        // As many as a run has seconds: a week's at most.
+        self.held.push((sample.at + sample.seconds, holds));
+        for held in [holds.descriptors, holds.log_bytes, holds.folder_bytes] {
+            write!(self.series, ",{}", held.map_or(String::new(), |it| it.to_string()))?;
         }
         self.cores.shares().iter().try_for_each(|share| write!(self.series, ",{share:.3}"))
     }
@@ -352,7 +366,8 @@ mod tests {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
         let own = TreeAt { name: "own".into(), pid: std::process::id() };
         let trees = trees::find(&[own]).unwrap();
-        Witness::new(folder, nobody, None, Some("probe".into()), trees).unwrap()
+        let holder = Holder { pid: None, folder: Some(folder.to_owned()) };
+        Witness::new(folder, nobody, holder, Some("probe".into()), trees).unwrap()
     }
 
     #[test]
@@ -398,12 +413,19 @@ mod tests {
         tell.send(Told::Sample(Box::new(sample))).unwrap();
         drop(tell);
         let mut said = 0;
-        assert_eq!(witness(folder.path()).watch(told, |_| said += 1), None);
+        let witnessed = witness(folder.path()).watch(told, |_| said += 1);
+        let (at, held) = witnessed.held[0];
+        assert!(at > 0.9 && held.folder_bytes > Some(0), "{held:?}");
+        assert_eq!((witnessed.work, held.descriptors, held.log_bytes), (None, None, None));
         assert_eq!(said, 1);
         let series = read_to_string(folder.path().join("series.csv")).unwrap();
         let line = series.lines().nth(1).unwrap();
         assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
-        assert!(line.contains(",0,0.0,0.0,3.500,4.500,"), "{line}");
+        assert!(line.contains(",0,0.0,0.0,3.500,4.500,,,"), "{line}");
+        assert!(
+            series.contains(",probe_max_ms,descriptors,log_bytes,folder_bytes,core_0"),
+            "{series}"
+        );
         let fields = |line: Option<&str>| line.map(|line| line.split(',').count());
         assert_eq!(fields(series.lines().next()), fields(series.lines().nth(1)));
         assert!(series.lines().next().unwrap().ends_with(",cpu_of_own,memory_of_own"), "{series}");

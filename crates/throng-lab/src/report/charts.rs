@@ -262,6 +262,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_holds_on_to_is_drawn() {
+        let mut run = run(4);
+        for (at, second) in run.seconds.iter_mut().enumerate() {
+            second.counted.descriptors = Some(30.0 + at as f64);
+            second.counted.files = [Some(1_048_576.0), None];
+        }
+        let Kind::Lines { series, .. } = chart(&run, "descriptors").kind else { panic!() };
+        assert_eq!(series[0].values[3], Some(33.0));
+        let Kind::Lines { series, .. } = chart(&run, "files").kind else { panic!() };
+        assert_eq!((series[0].values[0], series[1].values[0]), (Some(1.0), None));
+    }
+
+    #[test]
     fn what_was_not_measured_has_no_chart() {
         let charts = of(&run(4));
         assert!(charts.iter().all(|it| it.id != "memory" && it.id != "cpu"));

@@ -22,6 +22,7 @@ pub fn of(run: &Folder) -> Vec<Chart> {
     }
     charts.push(in_flight(run));
     charts.extend(work(run));
+    charts.extend([descriptors(run), files(run)]);
     charts.extend(trees(run));
     if run.seconds.iter().any(|it| it.listen_overflows > 0) {
         charts.push(overflows(run));
@@ -140,6 +141,22 @@ fn work(run: &Folder) -> Option<Chart> {
         series.extend(names.into_iter().map(stage));
     }
     Some(chart)
+}
+
+fn descriptors(run: &Folder) -> Chart {
+    let words = ["descriptors", "Descriptors that the server has open", "at the second's end"];
+    chart(run, words, &[("open", Thin::Worst, &|it| it.counted.descriptors)])
+}
+
+/// The log is trimmed as it is folded; what stays is in the rest of the folder.
+fn files(run: &Folder) -> Chart {
+    let mib = |it: &Second, at: usize| it.counted.files[at].map(|it| it / f64::from(1 << 20));
+    let words = ["files", "Files of the server: its log, its whole data folder", "MiB"];
+    chart(
+        run,
+        words,
+        &[("log", Thin::Worst, &|it| mib(it, 0)), ("folder", Thin::Worst, &|it| mib(it, 1))],
+    )
 }
 
 /// The processes that were looked at because it was asked for: CPU, and memory.
