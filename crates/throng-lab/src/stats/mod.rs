@@ -11,6 +11,6 @@ pub mod trend;
 
 pub use compare::{Paired, Verdict, paired};
 pub use ema::Ema;
-pub use fit::{Line, Scaling, line, scaling};
+pub use fit::{Line, Power, Scaling, line, power, scaling};
 pub use order::{Bin, Spread, bins, median, quantile, spread};
 pub use trend::{Trend, trend};
