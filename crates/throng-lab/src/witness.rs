@@ -229,7 +229,7 @@ impl Witness {
             self.series,
             "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
              fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
-             probe_max_ms,descriptors,log_bytes,folder_bytes"
+             probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us"
         )?;
         for core in 0..self.cores.shares().len() {
             write!(self.series, ",core_{core}")?;
@@ -268,6 +268,15 @@ impl Witness {
             sample.listen_overflows
         )?;
         self.monitor(sample)?;
+        let path = ack_path(&now, &self.last);
+        let whole = (!path.is_empty()).then(|| path.values().sum());
+        let part = |name: &str| path.get(name).copied();
+        for us in [part("commit"), part("fanout"), whole] {
+            write!(self.series, ",{}", us.map_or(String::new(), |it| format!("{it:.1}")))?;
+        }
+        for share in self.cores.shares() {
+            write!(self.series, ",{share:.3}")?;
+        }
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
@@ -303,7 +312,7 @@ impl Witness {
         for held in [holds.descriptors, holds.log_bytes, holds.folder_bytes] {
             write!(self.series, ",{}", held.map_or(String::new(), |it| it.to_string()))?;
         }
-        self.cores.shares().iter().try_for_each(|share| write!(self.series, ",{share:.3}"))
+        Ok(())
     }
 
     /// From the first answer to the last.
@@ -327,14 +336,8 @@ impl Witness {
             Some((stage.clone(), work))
         };
         let stages: BTreeMap<String, StageWork> = self.stages.iter().filter_map(stage).collect();
-        let commands = grown("stage_seconds_count{stage=\"queue\"}").filter(|count| *count > 0.0);
-        let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
-        // Writing is a part of the fan-out.
-        let on_the_way = ACK_STAGES.into_iter().filter_map(|name| {
-            Some((name.to_owned(), waited(name).or(stages.get(name).map(|it| it.mean_us))?))
-        });
         Some(ServerWork {
-            ack_us: on_the_way.collect(),
+            ack_us: ack_path(&self.last, &self.began),
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
@@ -348,6 +351,22 @@ impl Witness {
             stages,
         })
     }
+}
+
+/// What each stage on the way to the ack took of one command between two answers, microseconds; empty where
+/// there was no command, or the server does not say.
+fn ack_path(now: &Counters, before: &Counters) -> BTreeMap<String, f64> {
+    let grown = |name: &str| now.since(before, name);
+    let of = |stage: &str, what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
+    let commands = of("queue", "count").filter(|count| *count > 0.0);
+    let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
+    let passage = |name: &str| {
+        let count = of(name, "count").filter(|count| *count > 0.0)?;
+        Some(of(name, "sum")? * 1e6 / count)
+    };
+    // Writing is a part of the fan-out.
+    let took = |name: &str| Some((name.to_owned(), waited(name).or_else(|| passage(name))?));
+    ACK_STAGES.into_iter().filter_map(took).collect()
 }
 
 #[cfg(test)]
@@ -402,6 +421,33 @@ mod tests {
     }
 
     #[test]
+    fn the_way_of_one_command_is_commit_fan_out_and_all_stages_together() {
+        let answer = |commands: u32, commit: f64, waited: u32| {
+            Counters::of_text(&format!(
+                "throng_stage_seconds_sum{{stage=\"queue\"}} {0}\n\
+                 throng_stage_seconds_count{{stage=\"queue\"}} {commands}\n\
+                 throng_stage_seconds_sum{{stage=\"commit\"}} {commit}\n\
+                 throng_stage_seconds_count{{stage=\"commit\"}} {1}\n\
+                 throng_commit_waited_micros_total {waited}\n\
+                 throng_stage_seconds_sum{{stage=\"fanout\"}} {2}\n\
+                 throng_stage_seconds_count{{stage=\"fanout\"}} {1}\n",
+                f64::from(commands) * 1e-3,
+                commands / 10,
+                f64::from(commands / 10) * 5e-4,
+            ))
+        };
+        // A hundred commands in ten turns; each waits for the 2 ms of its turn's commit.
+        let path = ack_path(&answer(300, 0.06, 600_000), &answer(200, 0.04, 400_000));
+        let near = |name: &str, us: f64| (path[name] - us).abs() < 1e-3;
+        assert!(
+            near("queue", 1_000.0) && near("commit", 2_000.0) && near("fanout", 500.0),
+            "{path:?}"
+        );
+        assert_eq!(path.len(), 3);
+        assert!(ack_path(&answer(200, 0.04, 1), &answer(200, 0.04, 1)).is_empty());
+    }
+
+    #[test]
     fn a_server_that_counts_nothing_is_measured_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let (tell, told) = std::sync::mpsc::sync_channel(4);
@@ -421,9 +467,9 @@ mod tests {
         let series = read_to_string(folder.path().join("series.csv")).unwrap();
         let line = series.lines().nth(1).unwrap();
         assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
-        assert!(line.contains(",0,0.0,0.0,3.500,4.500,,,"), "{line}");
+        assert!(line.contains(",0,0.0,0.0,3.500,4.500,,,") && line.contains(",,,,"), "{line}");
         assert!(
-            series.contains(",probe_max_ms,descriptors,log_bytes,folder_bytes,core_0"),
+            series.contains(",probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us,core_0"),
             "{series}"
         );
         let fields = |line: Option<&str>| line.map(|line| line.split(',').count());

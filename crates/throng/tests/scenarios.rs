@@ -198,6 +198,13 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
         let at = rows[0].iter().position(|title| *title == name).unwrap();
         rows[1..].iter().map(|row| row[at].parse::<f64>().unwrap()).sum()
     };
+    // The third panel: a second in which something was said has all three.
+    let at = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    let [commit, fanout, whole] = ["commit_us", "fanout_us", "whole_us"].map(at);
+    let told = rows[1..].iter().filter(|row| !row[whole].is_empty());
+    let us = |row: &[&str], at: usize| row[at].parse::<f64>().unwrap();
+    let sums = |row: &&Vec<&str>| us(row, commit) + us(row, fanout) <= us(row, whole) + 0.2;
+    assert!(told.clone().count() > 0 && told.clone().all(|row| sums(&row)), "{series}");
     // What was asked for in the last moment may be counted after it.
     let offered = all("offered");
     assert!((offered - sends as f64).abs() < 1.0);

@@ -18,7 +18,7 @@ type Line<'a> = (&'a str, Thin, &'a dyn Fn(&Second) -> Option<f64>);
 pub fn of(run: &Folder) -> Vec<Chart> {
     let mut charts = vec![volume_and_cpu(run)];
     if run.seconds.iter().any(|it| it.counted.committed.is_some()) {
-        charts.extend([flow(run), lag(run)]);
+        charts.extend([flow(run), lag(run), processing(run)]);
     }
     charts.push(in_flight(run));
     charts.extend(work(run));
@@ -103,6 +103,21 @@ fn lag(run: &Folder) -> Chart {
         &[
             ("lag", Thin::Worst, &|it| it.counted.lag),
             ("generator's backlog", Thin::Worst, &|it| Some(it.backlog as f64)),
+        ],
+    )
+}
+
+/// The third of the panels by which a consumer is judged: storing, telling, and the whole of it.
+fn processing(run: &Folder) -> Chart {
+    let part = |it: &Second, at: usize| it.counted.processing[at].map(|us| us / 1e3);
+    let title = "Processing of the mean message in the server: commit, fan-out, all its stages with the queue";
+    chart(
+        run,
+        ["processing", title, "ms"],
+        &[
+            ("commit", Thin::Worst, &|it| part(it, 0)),
+            ("fan-out", Thin::Worst, &|it| part(it, 1)),
+            ("whole", Thin::Worst, &|it| part(it, 2)),
         ],
     )
 }
