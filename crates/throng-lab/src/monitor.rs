@@ -1,8 +1,10 @@
 //! What the system says: of the server's process, of the machine, of its disk.
 //!
-//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `trees` are further
+//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `holds` is what the server
+//! holds on to, `trees` are further
 //! processes to look at. Reads `/proc` only; it never asks the server about itself.
 
+pub mod holds;
 pub mod trees;
 
 use std::fs::read_to_string;

@@ -22,6 +22,7 @@ use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
+use crate::monitor::holds::Holder;
 use crate::monitor::trees::{self, TreeAt};
 use crate::monitor::{self, Machine, Steal};
 use crate::profile::{Index, Sampler, Span};
@@ -31,7 +32,7 @@ use crate::runner::{self, RunError, Watch};
 use crate::scenario::{Figure, Scenario, ScenarioError};
 use crate::summary::{Ending, Evidence, SCHEMA, Summary};
 use crate::target::{self, Start, Target, TargetError};
-use crate::witness::{ServerWork, Told, Witness};
+use crate::witness::{Told, Witness, Witnessed};
 use crate::{abuse, hashing, kernel};
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
@@ -137,7 +138,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     write_json(&out.join("manifest.json"), &described).map_err(failed)?;
     let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
     let (address, pid) = (target.door.address, target.pid());
-    let witness = Witness::new(&out, address, pid, probe, trees).map_err(failed)?;
+    let holder = Holder { pid, folder: args.target.is_none().then(|| scratch.clone()) };
+    let witness = Witness::new(&out, address, holder, probe, trees).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
     let hashing = hashing_alone(args, &scenario).map_err(failed)?;
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
@@ -152,7 +154,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         kernel_of: asks,
         begin: None,
     };
-    let Measured { outcome, work, abused } =
+    let Measured { outcome, witnessed, abused } =
         measure(&scenario, started, accounts, watcher, witness, (args.live, say))?;
     let begun = Nanos(begun.load(Ordering::Relaxed));
     let profiled = sampler.map(|it| it.stop(begun, &spans(&scenario, &outcome))).transpose();
@@ -166,7 +168,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let after = hashing_alone(args, &scenario).map_err(failed)?;
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
-    summary.server_work = work;
+    summary.slopes_of(&scenario, &samples, &witnessed.held);
+    summary.server_work = witnessed.work;
     summary.abused(abused);
     let hashing_alone = hashing.zip(after).map(|(before, after)| f64::midpoint(before, after));
     summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
@@ -304,10 +307,10 @@ fn measure(
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
         drop((tell, watcher));
         over.store(true, Ordering::Relaxed);
-        let work = watching.join().ok().flatten();
+        let witnessed = watching.join().unwrap_or_default();
         let abused =
             abusing.join().map_err(|_| RunError::Trouble("the abusers panicked".into()))??;
-        Ok(Measured { outcome: outcome?, work, abused })
+        Ok(Measured { outcome: outcome?, witnessed, abused })
     })
 }
 
@@ -438,7 +441,7 @@ struct Watcher<'a> {
 /// What was measured.
 struct Measured {
     outcome: runner::Outcome,
-    work: Option<ServerWork>,
+    witnessed: Witnessed,
     abused: Abused,
 }
 

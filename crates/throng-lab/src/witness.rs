@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::monitor::Cores;
+use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
 use crate::stats::Ema;
@@ -37,6 +38,15 @@ pub enum Told {
     Begins,
     /// A second of it is over.
     Sample(Box<Sample>),
+}
+
+/// What was seen of the server while load was offered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Witnessed {
+    /// What it counted, where it counts.
+    pub work: Option<ServerWork>,
+    /// What it held on to at each second's end, with that second's place in the load.
+    pub held: Vec<(f64, Holds)>,
 }
 
 /// The server's counters at one moment.
@@ -150,7 +160,8 @@ pub struct Witness {
     samples: BufWriter<File>,
     series: BufWriter<File>,
     address: SocketAddr,
-    pid: Option<u32>,
+    holder: Holder,
+    held: Vec<(f64, Holds)>,
     stages: Vec<String>,
     began: Counters,
     last: Counters,
@@ -171,7 +182,7 @@ impl Witness {
     pub fn new(
         out: &Path,
         address: SocketAddr,
-        pid: Option<u32>,
+        holder: Holder,
         probe: Option<String>,
         trees: Vec<Tree>,
     ) -> io::Result<Self> {
@@ -179,7 +190,8 @@ impl Witness {
             samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
             series: BufWriter::new(File::create(out.join("series.csv"))?),
             address,
-            pid,
+            holder,
+            held: Vec::new(),
             stages: Vec::new(),
             began: Counters::default(),
             last: Counters::default(),
@@ -194,11 +206,7 @@ impl Witness {
     }
 
     /// Until the runner has nothing more to tell. `say` gets each sample too.
-    pub fn watch(
-        mut self,
-        told: Receiver<Told>,
-        mut say: impl FnMut(&Sample),
-    ) -> Option<ServerWork> {
+    pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Witnessed {
         for told in told {
             // A full disk must not end a run that measures a server; the summary says the same
             // again.
@@ -210,18 +218,18 @@ impl Witness {
                 }
             };
         }
-        self.work()
+        Witnessed { work: self.work(), held: self.held }
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        self.began = Counters::ask(self.address, self.pid);
+        self.began = Counters::ask(self.address, self.holder.pid);
         self.last = self.began.clone();
         self.stages = self.began.stages();
         write!(
             self.series,
             "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
              fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
-             probe_max_ms"
+             probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us"
         )?;
         for core in 0..self.cores.shares().len() {
             write!(self.series, ",core_{core}")?;
@@ -241,7 +249,7 @@ impl Witness {
         serde_json::to_writer(&mut self.samples, sample)?;
         self.samples.write_all(b"\n")?;
         self.samples.flush()?;
-        let now = Counters::ask(self.address, self.pid);
+        let now = Counters::ask(self.address, self.holder.pid);
         let committed = now.since(&self.last, "sends_total");
         self.offered += sample.intended;
         self.committed += committed.unwrap_or_default();
@@ -260,6 +268,15 @@ impl Witness {
             sample.listen_overflows
         )?;
         self.monitor(sample)?;
+        let path = ack_path(&now, &self.last);
+        let whole = (!path.is_empty()).then(|| path.values().sum());
+        let part = |name: &str| path.get(name).copied();
+        for us in [part("commit"), part("fanout"), whole] {
+            write!(self.series, ",{}", us.map_or(String::new(), |it| format!("{it:.1}")))?;
+        }
+        for share in self.cores.shares() {
+            write!(self.series, ",{share:.3}")?;
+        }
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
@@ -289,7 +306,13 @@ impl Witness {
             Some(it) => write!(self.series, ",{:.3},{:.3}", it.p50_ms, it.max_ms)?,
             None => write!(self.series, ",,")?,
         }
-        self.cores.shares().iter().try_for_each(|share| write!(self.series, ",{share:.3}"))
+        let holds = self.holder.look();
+        // As many as a run has seconds: a week's at most.
+        self.held.push((sample.at + sample.seconds, holds));
+        for held in [holds.descriptors, holds.log_bytes, holds.folder_bytes] {
+            write!(self.series, ",{}", held.map_or(String::new(), |it| it.to_string()))?;
+        }
+        Ok(())
     }
 
     /// From the first answer to the last.
@@ -313,14 +336,8 @@ impl Witness {
             Some((stage.clone(), work))
         };
         let stages: BTreeMap<String, StageWork> = self.stages.iter().filter_map(stage).collect();
-        let commands = grown("stage_seconds_count{stage=\"queue\"}").filter(|count| *count > 0.0);
-        let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
-        // Writing is a part of the fan-out.
-        let on_the_way = ACK_STAGES.into_iter().filter_map(|name| {
-            Some((name.to_owned(), waited(name).or(stages.get(name).map(|it| it.mean_us))?))
-        });
         Some(ServerWork {
-            ack_us: on_the_way.collect(),
+            ack_us: ack_path(&self.last, &self.began),
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
@@ -334,6 +351,22 @@ impl Witness {
             stages,
         })
     }
+}
+
+/// What each stage on the way to the ack took of one command between two answers, microseconds; empty where
+/// there was no command, or the server does not say.
+fn ack_path(now: &Counters, before: &Counters) -> BTreeMap<String, f64> {
+    let grown = |name: &str| now.since(before, name);
+    let of = |stage: &str, what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
+    let commands = of("queue", "count").filter(|count| *count > 0.0);
+    let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
+    let passage = |name: &str| {
+        let count = of(name, "count").filter(|count| *count > 0.0)?;
+        Some(of(name, "sum")? * 1e6 / count)
+    };
+    // Writing is a part of the fan-out.
+    let took = |name: &str| Some((name.to_owned(), waited(name).or_else(|| passage(name))?));
+    ACK_STAGES.into_iter().filter_map(took).collect()
 }
 
 #[cfg(test)]
@@ -352,7 +385,8 @@ mod tests {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
         let own = TreeAt { name: "own".into(), pid: std::process::id() };
         let trees = trees::find(&[own]).unwrap();
-        Witness::new(folder, nobody, None, Some("probe".into()), trees).unwrap()
+        let holder = Holder { pid: None, folder: Some(folder.to_owned()) };
+        Witness::new(folder, nobody, holder, Some("probe".into()), trees).unwrap()
     }
 
     #[test]
@@ -387,6 +421,33 @@ mod tests {
     }
 
     #[test]
+    fn the_way_of_one_command_is_commit_fan_out_and_all_stages_together() {
+        let answer = |commands: u32, commit: f64, waited: u32| {
+            Counters::of_text(&format!(
+                "throng_stage_seconds_sum{{stage=\"queue\"}} {0}\n\
+                 throng_stage_seconds_count{{stage=\"queue\"}} {commands}\n\
+                 throng_stage_seconds_sum{{stage=\"commit\"}} {commit}\n\
+                 throng_stage_seconds_count{{stage=\"commit\"}} {1}\n\
+                 throng_commit_waited_micros_total {waited}\n\
+                 throng_stage_seconds_sum{{stage=\"fanout\"}} {2}\n\
+                 throng_stage_seconds_count{{stage=\"fanout\"}} {1}\n",
+                f64::from(commands) * 1e-3,
+                commands / 10,
+                f64::from(commands / 10) * 5e-4,
+            ))
+        };
+        // A hundred commands in ten turns; each waits for the 2 ms of its turn's commit.
+        let path = ack_path(&answer(300, 0.06, 600_000), &answer(200, 0.04, 400_000));
+        let near = |name: &str, us: f64| (path[name] - us).abs() < 1e-3;
+        assert!(
+            near("queue", 1_000.0) && near("commit", 2_000.0) && near("fanout", 500.0),
+            "{path:?}"
+        );
+        assert_eq!(path.len(), 3);
+        assert!(ack_path(&answer(200, 0.04, 1), &answer(200, 0.04, 1)).is_empty());
+    }
+
+    #[test]
     fn a_server_that_counts_nothing_is_measured_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let (tell, told) = std::sync::mpsc::sync_channel(4);
@@ -398,12 +459,19 @@ mod tests {
         tell.send(Told::Sample(Box::new(sample))).unwrap();
         drop(tell);
         let mut said = 0;
-        assert_eq!(witness(folder.path()).watch(told, |_| said += 1), None);
+        let witnessed = witness(folder.path()).watch(told, |_| said += 1);
+        let (at, held) = witnessed.held[0];
+        assert!(at > 0.9 && held.folder_bytes > Some(0), "{held:?}");
+        assert_eq!((witnessed.work, held.descriptors, held.log_bytes), (None, None, None));
         assert_eq!(said, 1);
         let series = read_to_string(folder.path().join("series.csv")).unwrap();
         let line = series.lines().nth(1).unwrap();
         assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
-        assert!(line.contains(",0,0.0,0.0,3.500,4.500,"), "{line}");
+        assert!(line.contains(",0,0.0,0.0,3.500,4.500,,,") && line.contains(",,,,"), "{line}");
+        assert!(
+            series.contains(",probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us,core_0"),
+            "{series}"
+        );
         let fields = |line: Option<&str>| line.map(|line| line.split(',').count());
         assert_eq!(fields(series.lines().next()), fields(series.lines().nth(1)));
         assert!(series.lines().next().unwrap().ends_with(",cpu_of_own,memory_of_own"), "{series}");

@@ -4,6 +4,7 @@
 //! makes each run and reads its folder. Each step is an ordinary run with a server of its own, so that
 //! no step is tired by the one before.
 
+mod curve;
 mod limit;
 pub mod scale;
 mod search;
@@ -18,13 +19,13 @@ use crate::report::folder::{Ending, Percentiles};
 use crate::report::words::{ms, number};
 use crate::report::{Folder, FolderError};
 use crate::run::LabError;
-use crate::stats::{Scaling, scaling};
+pub use curve::Curve;
 pub use limit::Limit;
 pub use search::{CONFIRMATIONS, End, Next, Search, Step};
 pub use slo::{Measured, Slo};
 
 /// Of `capacity.json`; raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Which latency is held to the bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub struct Capacity {
     /// Every step.
     pub tried: Vec<Tried>,
     /// Deliveries a second over size, where they can be fitted.
-    pub fit: Option<Scaling>,
+    pub fit: Option<Curve>,
 }
 
 /// Why there is no result.
@@ -168,12 +169,7 @@ pub fn find(
         search.came(step.came);
         tried.push(step);
     };
-    let points: Vec<(f64, f64)> = tried
-        .iter()
-        .filter(|it| it.came != Step::GeneratorBound)
-        .map(|it| (it.size, it.deliveries))
-        .collect();
-    Ok(Capacity { wanted, end, fit: scaling(&points), tried })
+    Ok(Capacity { wanted, end, fit: curve::of(&tried), tried })
 }
 
 fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -> Tried {
@@ -196,7 +192,8 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
         },
     };
     let deliveries = summary.rates.deliveries;
-    Tried { size, says, came, why, measured, deliveries, limit: limit::of(run), run: out }
+    let limit = limit::of(run, wanted.on, wanted.slo.nearest(&measured));
+    Tried { size, says, came, why, measured, deliveries, limit, run: out }
 }
 
 impl Tried {
@@ -242,7 +239,10 @@ impl Capacity {
             End::AtLeast { holds, .. } => (holds, "At least "),
             End::Nothing => {
                 let why = self.tried.last().and_then(|it| it.why.clone()).unwrap_or_default();
-                return format!("Not even the smallest size held: {why}; limited by {}.", limit.0);
+                let (by, evidence) = limit;
+                return format!(
+                    "Not even the smallest size held: {why}; limited by {by}: {evidence}."
+                );
             }
             End::Unsteady => {
                 return format!(
@@ -277,19 +277,7 @@ impl Capacity {
     pub fn words(&self) -> String {
         let mut lines = vec![self.sentence()];
         lines.extend(self.wanted.shortened.clone());
-        if let Some(fit) = &self.fit {
-            let peak = fit
-                .peak()
-                .map_or("no peak".to_owned(), |it| format!("peak at {}", number(it.round())));
-            lines.push(format!(
-                "curve  {:.4} · n / (1 + {:.3e} · (n − 1) + {:.3e} · n · (n − 1)) deliveries/s, {peak}, {:.1} % \
-                 of the variance told",
-                fit.rate,
-                fit.contention,
-                fit.coherence,
-                fit.told * 100.0
-            ));
-        }
+        lines.extend(self.fit.iter().flat_map(Curve::words));
         lines.join("\n") + "\n"
     }
 
@@ -319,10 +307,6 @@ impl Capacity {
                 "run": it.run,
             })
         };
-        let fit = self.fit.map(|it| {
-            json!({ "rate": it.rate, "contention": it.contention, "coherence": it.coherence,
-                    "told": it.told, "peak": it.peak() })
-        });
         json!({
             "schema": SCHEMA,
             "scenario": self.wanted.scenario,
@@ -333,7 +317,7 @@ impl Capacity {
             "shortened": self.wanted.shortened,
             "end": end,
             "limit": self.at_its_limit().map(|it| it.limit.0),
-            "fit": fit,
+            "fit": self.fit.map(|it| it.json()),
             "steps": self.tried.iter().map(step).collect::<Vec<_>>(),
         })
     }

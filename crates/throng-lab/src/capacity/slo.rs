@@ -41,6 +41,14 @@ impl Slo {
         })
     }
 
+    /// The percentile that is furthest beyond its bound, or nearest to it where none is: its name, what was
+    /// measured of it, its bound.
+    pub fn nearest(&self, measured: &Measured) -> (&'static str, f64, f64) {
+        let all = (0..NAMES.len()).filter_map(|at| Some((NAMES[at], measured[at], self.0[at]?)));
+        let nearest = all.max_by(|a, b| (a.1 / a.2).total_cmp(&(b.1 / b.2)));
+        nearest.expect("`parse` leaves one at least")
+    }
+
     /// The highest percentile that is bound, what was measured of it, and its bound.
     pub fn highest(&self, measured: &Measured) -> (&'static str, f64, f64) {
         let all = (0..NAMES.len()).rev();
@@ -81,6 +89,8 @@ mod tests {
         assert_eq!(why, "p95 was 501.0 ms, above 500");
         let (name, is, bound) = slo.highest(&[1.0, 2.0, 3.0, 4.0, 5.0]);
         assert!(name == "p99" && is < 4.1 && bound > 999.0);
+        assert_eq!(slo.nearest(&[1.0, 150.0, 501.0, 2_000.0, 9_000.0]).0, "p99");
+        assert_eq!(slo.nearest(&[1.0, 150.0, 5.0, 20.0, 9_000.0]).0, "p90");
     }
 
     #[test]

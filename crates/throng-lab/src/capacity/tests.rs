@@ -54,12 +54,15 @@ fn a_server_that_is_full_is_found_with_what_ran_out_and_its_curve() {
     assert!(sentence.contains("limited by CPU"), "{sentence}");
     assert!(it.words().contains("plateau 30 s instead of 183.5 s"));
     assert!(
-        it.fit.is_some_and(|fit| (fit.at(1_000.0) / 10_000.0 - 1.0).abs() < 0.2),
+        it.fit
+            .and_then(|it| it.law)
+            .is_some_and(|law| (law.at(1_000.0) / 10_000.0 - 1.0).abs() < 0.2),
         "{:?}",
         it.fit
     );
     let json: Value = serde_json::from_slice(&std::fs::read(it.write().unwrap()).unwrap()).unwrap();
-    assert_eq!((&json["schema"], &json["limit"]), (&1.into(), &"cpu".into()));
+    assert_eq!((&json["schema"], &json["limit"]), (&2.into(), &"cpu".into()));
+    assert!(json["fit"]["told"].as_f64() > Some(0.9) && json["fit"]["law"].is_object(), "{json}");
     assert_eq!(json["steps"].as_array().unwrap().len(), it.tried.len());
     let said = String::from_utf8(said).unwrap();
     assert_eq!(said.lines().count(), it.tried.len());

@@ -262,6 +262,38 @@ mod tests {
     }
 
     #[test]
+    fn the_three_panels_of_a_consumer_come_out() {
+        let mut run = run(4);
+        for second in &mut run.seconds {
+            second.counted.committed = Some(9.0);
+            second.counted.lag = Some(3.0);
+            second.counted.processing = [Some(1_500.0), Some(250.0), Some(2_000.0)];
+        }
+        let first = |id: &str| -> Vec<(String, Option<f64>)> {
+            let Kind::Lines { series, .. } = chart(&run, id).kind else { panic!("{id}") };
+            series.into_iter().map(|it| (it.name, it.values[0])).collect()
+        };
+        assert_eq!(first("flow")[2], ("committed".to_owned(), Some(9.0)));
+        assert_eq!(first("consumer-lag")[0], ("lag".to_owned(), Some(3.0)));
+        let processing = first("processing");
+        let wanted = [("commit", 1.5), ("fan-out", 0.25), ("whole", 2.0)];
+        assert_eq!(processing, wanted.map(|(name, ms)| (name.to_owned(), Some(ms))));
+    }
+
+    #[test]
+    fn what_the_server_holds_on_to_is_drawn() {
+        let mut run = run(4);
+        for (at, second) in run.seconds.iter_mut().enumerate() {
+            second.counted.descriptors = Some(30.0 + at as f64);
+            second.counted.files = [Some(1_048_576.0), None];
+        }
+        let Kind::Lines { series, .. } = chart(&run, "descriptors").kind else { panic!() };
+        assert_eq!(series[0].values[3], Some(33.0));
+        let Kind::Lines { series, .. } = chart(&run, "files").kind else { panic!() };
+        assert_eq!((series[0].values[0], series[1].values[0]), (Some(1.0), None));
+    }
+
+    #[test]
     fn what_was_not_measured_has_no_chart() {
         let charts = of(&run(4));
         assert!(charts.iter().all(|it| it.id != "memory" && it.id != "cpu"));

@@ -150,6 +150,7 @@ pub struct Second {
     pub ack: Percentiles,
     pub delivery: Percentiles,
     pub lag: Percentiles,
+    pub login: Percentiles,
     pub server_cpu: f64,
     pub server_rss_bytes: u64,
     pub generator_cpu: f64,

@@ -2,7 +2,9 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
-use super::folder::{Agent, Came, Folder, Ledger, Percentiles, Row, StageWork, Threshold, day};
+use super::folder::{
+    Agent, Came, Folder, Growth, Ledger, Percentiles, Row, StageWork, Threshold, day,
+};
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
@@ -29,6 +31,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     if !run.summary.phases.is_empty() {
         tables.push(by_phase(run));
     }
+    tables.extend(slopes(run));
     tables.extend(rows(run));
     tables.push(counts(run));
     tables.extend(ack_path(run));
@@ -78,6 +81,33 @@ fn goals(run: &Folder) -> Option<Table> {
     }
     let head = ["", "is to be", "was", "so it is"];
     (!rows.is_empty()).then(|| table("What the scenario wants", &head, rows))
+}
+
+/// What climbs over a load that does not change, an hour.
+fn slopes(run: &Folder) -> Option<Table> {
+    let slopes = run.summary.slopes.as_ref()?;
+    let row = |(name, it): (&str, &Growth)| {
+        let Growth { per_hour, interval, seconds, unmeasured } = it;
+        let known = per_hour.zip(*interval);
+        let cells = match known {
+            Some((slope, [low, high])) => {
+                [format!("{slope:+.3}"), format!("{low:+.3} to {high:+.3}")]
+            }
+            None => ["not measured".to_owned(), unmeasured.clone().unwrap_or_default()],
+        };
+        let [slope, between] = cells;
+        vec![name.to_owned(), slope, between, number(*seconds as f64)]
+    };
+    let rows = [
+        ("resident memory, MiB", &slopes.memory_mib),
+        ("open descriptors", &slopes.descriptors),
+        ("log, MiB", &slopes.log_mib),
+        ("data folder, MiB", &slopes.folder_mib),
+        ("p99 of the ack, ms", &slopes.ack_p99_ms),
+    ];
+    let head = ["", "an hour", "19 times in 20 between", "seconds"];
+    let title = "What climbs, after the first quarter of the run";
+    Some(table(title, &head, rows.into_iter().map(row).collect()))
 }
 
 /// The rows of a closed model: connecting, with what the kernel refused in that time, and round trips.

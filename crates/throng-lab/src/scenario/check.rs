@@ -247,6 +247,11 @@ impl Scenario {
             self.kind_of(rooms, &key("rooms"))?;
         }
         let whole = it.rooms.is_none() && it.against.is_none();
+        if it.figure.is_slope() && !(self.is_steady() && whole) {
+            let why =
+                "a slope is of the whole of a load that does not change: no phases, lives, rows";
+            return Err(Broken::new(key("figure"), format!("{}: {why}", key("figure"))));
+        }
         let alone = it.phase.is_none() || it.rooms.is_none() || it.against.is_some();
         if (it.figure.is_latency() && alone) || (!it.figure.is_latency() && whole) {
             return Ok(());

@@ -446,6 +446,12 @@ impl Scenario {
         self.thresholds.iter().any(|it| it.figure == figure)
     }
 
+    /// Whether the load is the same from its beginning to its end: only then does a slope over it say something of
+    /// the server.
+    pub fn is_steady(&self) -> bool {
+        self.phases.is_empty() && self.lives.is_empty() && self.rows.is_empty()
+    }
+
     /// Whether sends wait for acks.
     pub fn model(&self) -> Model {
         if self.rows.is_empty() { Model::Open } else { Model::Closed }

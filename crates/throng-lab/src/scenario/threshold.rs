@@ -65,6 +65,16 @@ pub enum Figure {
     LoginsOfHashingAlone,
     /// p99 from asking to be somebody to being told to come back later.
     LoginRefusalP99Ms,
+    /// Slope of the server's resident memory over the run.
+    MemoryMibPerHour,
+    /// Slope of its open descriptors.
+    DescriptorsPerHour,
+    /// Slope of its log's files.
+    LogMibPerHour,
+    /// Slope of its whole data folder.
+    FolderMibPerHour,
+    /// Slope of each second's p99 of the ack.
+    AckP99MsPerHour,
 }
 
 impl Figure {
@@ -72,6 +82,21 @@ impl Figure {
     pub fn is_latency(self) -> bool {
         use Figure::{AckP99Ms, DeliveryP90Ms, DeliveryP95Ms, DeliveryP99Ms};
         matches!(self, DeliveryP90Ms | DeliveryP95Ms | DeliveryP99Ms | AckP99Ms)
+    }
+
+    /// Whether it is a slope over the run: then it has an interval, and a run that is too short has none.
+    pub fn is_slope(self) -> bool {
+        use Figure::{
+            AckP99MsPerHour, DescriptorsPerHour, FolderMibPerHour, LogMibPerHour, MemoryMibPerHour,
+        };
+        matches!(
+            self,
+            MemoryMibPerHour
+                | DescriptorsPerHour
+                | LogMibPerHour
+                | FolderMibPerHour
+                | AckP99MsPerHour
+        )
     }
 
     /// In words, with its unit.
@@ -89,6 +114,11 @@ impl Figure {
             Self::PasswordsHashed => ("passwords hashed", ""),
             Self::LoginsOfHashingAlone => ("logins over hashing alone", "×"),
             Self::LoginRefusalP99Ms => ("login refused, p99", "ms"),
+            Self::MemoryMibPerHour => ("slope of the server's memory", "MiB an hour"),
+            Self::DescriptorsPerHour => ("slope of its open descriptors", "an hour"),
+            Self::LogMibPerHour => ("slope of its log", "MiB an hour"),
+            Self::FolderMibPerHour => ("slope of its data folder", "MiB an hour"),
+            Self::AckP99MsPerHour => ("slope of the ack's p99", "ms an hour"),
         }
     }
 }

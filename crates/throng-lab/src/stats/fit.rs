@@ -1,7 +1,7 @@
-//! Curves by least squares: a line with the interval of its slope, and the Universal Scalability Law
+//! Curves by least squares: a line with the interval of its slope, a power, and the Universal Scalability Law
 //! with its knee.
 //!
-//! Neighbours: `capacity` fits what it measured; a soak asks whether something grows.
+//! Neighbours: `capacity` fits what it measured.
 
 /// `y = at_zero + slope · x`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,36 @@ pub fn student(freedom: usize) -> f64 {
         // Cornish and Fisher's first term; below 0.1 % off from here on.
         _ => 1.959_964 + 2.372_3 / freedom as f64,
     }
+}
+
+/// `y = factor · x^exponent`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Power {
+    /// Of one.
+    pub factor: f64,
+    /// 1 is a straight line, 2 the square.
+    pub exponent: f64,
+    /// The exponent is within these, 19 times in 20, if the noise is independent from point to point.
+    pub exponent_between: [f64; 2],
+    /// How much of the variance of the logarithms is told by it, 1 at best.
+    pub told: f64,
+}
+
+/// The line through the logarithms: least squares of the relative error. Points that are not above zero have
+/// none and are left out; three others at least, not all at one place.
+pub fn power(points: &[(f64, f64)]) -> Option<Power> {
+    let above = points.iter().filter(|it| it.0 > 0.0 && it.1 > 0.0);
+    let logs: Vec<(f64, f64)> = above.map(|it| (it.0.ln(), it.1.ln())).collect();
+    let line = line(&logs)?;
+    let mean = logs.iter().map(|it| it.1).sum::<f64>() / logs.len() as f64;
+    let left: f64 = logs.iter().map(|it| (it.1 - line.at_zero - line.slope * it.0).powi(2)).sum();
+    let all: f64 = logs.iter().map(|it| (it.1 - mean).powi(2)).sum();
+    Some(Power {
+        factor: line.at_zero.exp(),
+        exponent: line.slope,
+        exponent_between: line.slope_between,
+        told: if all > 0.0 { 1.0 - left / all } else { 1.0 },
+    })
 }
 
 /// Gunther's law: `X(n) = rate · n / (1 + contention · (n − 1) + coherence · n · (n − 1))`.
@@ -220,6 +250,26 @@ mod tests {
     fn students_t_goes_on_without_a_step_where_the_table_ends() {
         assert!(student(30) > student(31) && student(30) - student(31) < 0.01);
         assert!((student(60) - 2.000).abs() < 0.002 && (student(1_000) - 1.962).abs() < 0.002);
+    }
+
+    #[test]
+    fn a_power_is_found_with_its_exponent_and_how_much_it_tells() {
+        let exact: Vec<(f64, f64)> =
+            [10.0_f64, 40.0, 90.0, 300.0].map(|n| (n, 0.05 * n.powf(1.9))).to_vec();
+        let it = power(&exact).unwrap();
+        assert!((it.exponent - 1.9).abs() < 1e-9 && (it.factor / 0.05 - 1.0).abs() < 1e-9);
+        assert!(it.told > 0.999_999);
+        let seed = 4;
+        let mut chance = StdRng::seed_from_u64(seed);
+        let noisy: Vec<(f64, f64)> = (1..=40)
+            .map(|n| (f64::from(n), f64::from(n * n) * (0.8 + 0.4 * chance.random::<f64>())))
+            .collect();
+        let it = power(&noisy).unwrap();
+        let [low, high] = it.exponent_between;
+        assert!(low < 2.0 && 2.0 < high && high - low < 0.3, "{it:?}, seed {seed}");
+        assert!(it.told > 0.95 && it.told < 1.0, "{it:?}, seed {seed}");
+        assert_eq!(power(&exact[..2]), None);
+        assert_eq!(power(&[(1.0, 2.0), (2.0, 0.0), (0.0, 3.0), (3.0, 4.0)]), None);
     }
 
     #[test]

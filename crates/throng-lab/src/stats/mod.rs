@@ -7,8 +7,10 @@ pub mod compare;
 pub mod ema;
 pub mod fit;
 pub mod order;
+pub mod trend;
 
 pub use compare::{Paired, Verdict, paired};
 pub use ema::Ema;
-pub use fit::{Line, Scaling, line, scaling};
+pub use fit::{Line, Power, Scaling, line, power, scaling};
 pub use order::{Bin, Spread, bins, median, quantile, spread};
+pub use trend::{Trend, trend};

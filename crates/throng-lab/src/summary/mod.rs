@@ -4,6 +4,7 @@
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
 mod phases;
+mod slopes;
 mod thresholds;
 mod words;
 
@@ -17,11 +18,13 @@ use crate::abuse::Abused;
 use crate::beside::FloorRatio;
 use crate::floor::FsyncTimes;
 use crate::ledger::Verdict;
+use crate::monitor::holds::Holds;
 use crate::recorder::{Latency, OfKind, Percentiles, Recorder, Sample};
 use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
+pub use slopes::{Growth, Slopes};
 pub use thresholds::{Came, Evidence, Judged};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
@@ -97,6 +100,9 @@ pub struct Summary {
     /// What the server's folder has grown by, drained and stopped, over all sends; absent where it is
     /// not ours to see, or the sends are fewer than 10,000.
     pub disk_bytes_per_send: Option<f64>,
+    /// How fast the server's memory, descriptors, files and latency climb, where the load does not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slopes: Option<Slopes>,
     /// The generator.
     pub generator: Generator,
     /// Who held the sockets, where that was not the lab itself.
@@ -375,6 +381,7 @@ impl Summary {
             in_flight: in_flight(&outcome.samples),
             agents: outcome.agents.iter().zip(&recorder.agents).map(AgentSummary::of).collect(),
             disk_bytes_per_send: None,
+            slopes: None,
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,
@@ -402,6 +409,11 @@ impl Summary {
         let sends = self.ledger.sends;
         let bytes = bytes.filter(|_| sends >= SENDS_OF_A_FOLDER);
         self.disk_bytes_per_send = bytes.map(|bytes| bytes as f64 / sends as f64);
+    }
+
+    /// What climbs over the run, where its load is the same from its beginning to its end.
+    pub fn slopes_of(&mut self, scenario: &Scenario, samples: &[Sample], held: &[(f64, Holds)]) {
+        self.slopes = scenario.is_steady().then(|| Slopes::of(samples, held));
     }
 
     /// What came of those who mean ill: one who is told of a room it does not belong to is a fault.

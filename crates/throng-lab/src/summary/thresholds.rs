@@ -9,6 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 
 use super::Summary;
+use super::slopes::{Growth, Slopes};
 use crate::recorder::{Percentiles, Sample};
 use crate::scenario::{Figure, Goal, Scenario, Threshold};
 use crate::stats::{median, quantile};
@@ -61,12 +62,14 @@ pub struct Evidence<'a> {
 }
 
 /// What a figure was.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Is {
     value: Option<f64>,
     interval: Option<[f64; 2]>,
     /// Of a ratio: by how many milliseconds its parts differ.
     apart_ms: f64,
+    /// Why there is no value, where that is known.
+    why_not: Option<String>,
 }
 
 impl From<Option<f64>> for Is {
@@ -83,7 +86,7 @@ pub fn judge(scenario: &Scenario, summary: &Summary, evidence: &Evidence<'_>) ->
 }
 
 fn one(threshold: &Threshold, is: &Is) -> Judged {
-    let Is { value, interval, apart_ms } = *is;
+    let Is { value, interval, apart_ms, ref why_not } = *is;
     let forgiven = threshold.unless_within_ms.is_some_and(|within| apart_ms <= within);
     let beyond = |value: f64| {
         threshold.at_most.is_some_and(|most| value > most)
@@ -106,7 +109,10 @@ fn one(threshold: &Threshold, is: &Is) -> Judged {
     let unit = if threshold.against.is_some() { "×" } else { threshold.figure.words().1 };
     let in_unit = |value: f64| format!("{} {unit}", digits(value)).trim_end().to_owned();
     let was = match (value, interval) {
-        (None, _) => "not measured".to_owned(),
+        (None, _) => match why_not {
+            Some(why) => format!("not measured: {why}"),
+            None => "not measured".to_owned(),
+        },
         (Some(value), None) => in_unit(value),
         (Some(value), Some([low, high])) => {
             format!("{} ({} to {})", in_unit(value), digits(low), digits(high))
@@ -175,6 +181,11 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
             let seconds: Vec<&Sample> = seconds.collect();
             Some(logins_a_second(&seconds)).zip(evidence.hashing_alone).map(|(is, of)| is / of)
         }
+        Figure::MemoryMibPerHour
+        | Figure::DescriptorsPerHour
+        | Figure::LogMibPerHour
+        | Figure::FolderMibPerHour
+        | Figure::AckP99MsPerHour => return of_slope(threshold, summary.slopes.as_ref()),
     };
     value.into()
 }
@@ -187,6 +198,27 @@ fn logins_a_second(seconds: &[&Sample]) -> f64 {
     let between = seconds.get(first + 1..last).unwrap_or_default();
     let lasts: f64 = between.iter().map(|it| it.seconds).sum();
     between.iter().map(|it| it.login.count as f64).sum::<f64>() / lasts.max(1e-9)
+}
+
+/// A slope whose interval holds both none and the bound tells nothing: the run was too short for its noise.
+fn of_slope(threshold: &Threshold, slopes: Option<&Slopes>) -> Is {
+    let growth = slopes.map(|it| it.of_figure(threshold.figure)).cloned().unwrap_or_default();
+    let Growth { per_hour, interval, unmeasured, .. } = growth;
+    let Some((slope, [low, high])) = per_hour.zip(interval) else {
+        return Is { why_not: unmeasured, ..Is::default() };
+    };
+    let within = |bound: f64| low <= bound && bound <= high;
+    let bounds = [threshold.at_most, threshold.at_least].into_iter().flatten();
+    if bounds.filter(|bound| *bound != 0.0).any(|bound| within(0.0) && within(bound)) {
+        let why = format!(
+            "{} an hour ({} to {}) holds both none and the bound; a longer run would tell",
+            digits(slope),
+            digits(low),
+            digits(high)
+        );
+        return Is { why_not: Some(why), ..Is::default() };
+    }
+    Is { value: Some(slope), interval: Some([low, high]), ..Is::default() }
 }
 
 fn of_latency(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
@@ -229,7 +261,8 @@ fn ratio(of: &[f64], over: &[f64]) -> Is {
     let middles = median(of).zip(median(over)).filter(|(_, over)| *over > 0.0);
     let Some((above, below)) = middles else { return Is::default() };
     if of.len().min(over.len()) < SECONDS_MIN {
-        return Is { value: Some(above / below), interval: None, apart_ms: above - below };
+        let value = Some(above / below);
+        return Is { value, apart_ms: above - below, ..Is::default() };
     }
     let mut chance = StdRng::seed_from_u64(of.len() as u64);
     let mut draw = |from: &[f64]| {
@@ -241,12 +274,21 @@ fn ratio(of: &[f64], over: &[f64]) -> Is {
         (0..DRAWINGS).map(|_| draw(of) / draw(over).max(f64::MIN_POSITIVE)).collect();
     let end = |share: f64| quantile(&ratios, share).unwrap_or_default();
     let interval = Some([end(TAIL), end(1.0 - TAIL)]);
-    Is { value: Some(above / below), interval, apart_ms: above - below }
+    Is { value: Some(above / below), interval, apart_ms: above - below, why_not: None }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub fn threshold_at_most(figure: Figure, at_most: f64) -> Threshold {
+        Threshold { phase: None, at_most: Some(at_most), ..threshold(figure) }
+    }
+
+    /// A slope against its bound.
+    pub fn judged(threshold: &Threshold, slopes: Option<&Slopes>) -> Judged {
+        one(threshold, &of_slope(threshold, slopes))
+    }
 
     fn threshold(figure: Figure) -> Threshold {
         Threshold {

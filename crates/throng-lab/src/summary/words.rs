@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Came, Ending, InFlight, Judged, Summary, Wire, phases};
+use super::{Came, Ending, InFlight, Judged, Slopes, Summary, Wire, phases};
 use crate::ledger::Verdict;
 use crate::recorder::Percentiles;
 use crate::runner::Pictures;
@@ -203,6 +203,9 @@ impl Summary {
             };
             let stages: Vec<String> = work.stages.iter().map(stage).collect();
             writeln!(to, "stages      {}", stages.join("; "))?;
+        }
+        if let Some(slopes) = self.slopes.as_ref().and_then(Slopes::words) {
+            writeln!(to, "slopes      {slopes}")?;
         }
         if let Some(bytes) = self.disk_bytes_per_send {
             writeln!(to, "            {bytes:.0} bytes of the folder a send")?;

@@ -18,10 +18,11 @@ type Line<'a> = (&'a str, Thin, &'a dyn Fn(&Second) -> Option<f64>);
 pub fn of(run: &Folder) -> Vec<Chart> {
     let mut charts = vec![volume_and_cpu(run)];
     if run.seconds.iter().any(|it| it.counted.committed.is_some()) {
-        charts.extend([flow(run), lag(run)]);
+        charts.extend([flow(run), lag(run), processing(run)]);
     }
     charts.push(in_flight(run));
     charts.extend(work(run));
+    charts.extend([descriptors(run), files(run)]);
     charts.extend(trees(run));
     if run.seconds.iter().any(|it| it.listen_overflows > 0) {
         charts.push(overflows(run));
@@ -106,6 +107,21 @@ fn lag(run: &Folder) -> Chart {
     )
 }
 
+/// The third of the panels by which a consumer is judged: storing, telling, and the whole of it.
+fn processing(run: &Folder) -> Chart {
+    let part = |it: &Second, at: usize| it.counted.processing[at].map(|us| us / 1e3);
+    let title = "Processing of the mean message in the server: commit, fan-out, all its stages with the queue";
+    chart(
+        run,
+        ["processing", title, "ms"],
+        &[
+            ("commit", Thin::Worst, &|it| part(it, 0)),
+            ("fan-out", Thin::Worst, &|it| part(it, 1)),
+            ("whole", Thin::Worst, &|it| part(it, 2)),
+        ],
+    )
+}
+
 /// Acks a second times how long each took is how many were on their way.
 fn in_flight(run: &Folder) -> Chart {
     let law = |it: &Second| {
@@ -140,6 +156,22 @@ fn work(run: &Folder) -> Option<Chart> {
         series.extend(names.into_iter().map(stage));
     }
     Some(chart)
+}
+
+fn descriptors(run: &Folder) -> Chart {
+    let words = ["descriptors", "Descriptors that the server has open", "at the second's end"];
+    chart(run, words, &[("open", Thin::Worst, &|it| it.counted.descriptors)])
+}
+
+/// The log is trimmed as it is folded; what stays is in the rest of the folder.
+fn files(run: &Folder) -> Chart {
+    let mib = |it: &Second, at: usize| it.counted.files[at].map(|it| it / f64::from(1 << 20));
+    let words = ["files", "Files of the server: its log, its whole data folder", "MiB"];
+    chart(
+        run,
+        words,
+        &[("log", Thin::Worst, &|it| mib(it, 0)), ("folder", Thin::Worst, &|it| mib(it, 1))],
+    )
 }
 
 /// The processes that were looked at because it was asked for: CPU, and memory.

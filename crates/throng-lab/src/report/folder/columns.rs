@@ -20,6 +20,12 @@ pub struct Counted {
     pub lag: Option<f64>,
     /// Syncs of the log.
     pub fsyncs: Option<f64>,
+    /// Descriptors that the server had open at the second's end.
+    pub descriptors: Option<f64>,
+    /// Bytes of the files of its log, and of its whole folder.
+    pub files: [Option<f64>; 2],
+    /// Microseconds that the mean command took in the server: of its commit, of the fan-out, of all stages.
+    pub processing: [Option<f64>; 3],
     /// Deliveries a second, smoothed.
     pub volume_ema: Option<f64>,
     /// Busy share of each core of the machine.
@@ -90,6 +96,9 @@ pub fn counted(path: &Path, seconds: &mut [Second]) {
             committed: number("committed"),
             lag: number("lag"),
             fsyncs: number("fsyncs"),
+            descriptors: number("descriptors"),
+            files: ["log_bytes", "folder_bytes"].map(number),
+            processing: ["commit_us", "fanout_us", "whole_us"].map(number),
             volume_ema: number("volume_ema"),
             cores: columns.starting("core_").map(|(at, _)| value(at)).collect(),
             work: columns.starting("work_").map(|(at, it)| (it.to_owned(), value(at))).collect(),
@@ -125,14 +134,16 @@ mod tests {
     fn columns_are_found_by_their_names_and_broken_lines_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("series.csv");
-        let text = "new,committed,lag,core_0,core_1,work_commit,cpu_of_db,memory_of_db\n\
-                    1,20,,0.5,0.25,0.125,0.75,4096\n1,2,,,,,,\n1,2\n";
+        let text = "new,committed,lag,core_0,core_1,work_commit,cpu_of_db,memory_of_db,descriptors,folder_bytes,whole_us\n\
+                    1,20,,0.5,0.25,0.125,0.75,4096,31,77,950\n1,2,,,,,,,,,\n1,2\n";
         std::fs::write(&path, text).unwrap();
         let mut seconds = vec![Second::default(); 3];
         counted(&path, &mut seconds);
         let one = &seconds[0].counted;
         assert_eq!((one.committed, one.lag, one.fsyncs), (Some(20.0), None, None));
         assert_eq!(one.cores, [0.5, 0.25]);
+        assert_eq!((one.descriptors, one.files), (Some(31.0), [None, Some(77.0)]));
+        assert_eq!(one.processing, [None, None, Some(950.0)]);
         assert_eq!(one.work, [("commit".to_owned(), 0.125)]);
         assert_eq!(one.trees, [("db".to_owned(), Some((0.75, 4_096.0)))]);
         assert_eq!(seconds[1].counted.trees, [("db".to_owned(), None)], "it has ended");

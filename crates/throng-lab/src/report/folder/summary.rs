@@ -43,6 +43,7 @@ pub struct Summary {
     pub refusals: BTreeMap<String, u64>,
     pub pictures: Option<Pictures>,
     pub agents: Vec<Agent>,
+    pub slopes: Option<Slopes>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -54,6 +55,28 @@ pub struct Pictures {
     pub bytes: u64,
     pub not_as_named: u64,
     pub unanswered: u64,
+}
+
+/// What climbed over a load that did not change; folders of before have none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Slopes`")]
+pub struct Slopes {
+    pub memory_mib: Growth,
+    pub descriptors: Growth,
+    pub log_mib: Growth,
+    pub folder_mib: Growth,
+    pub ack_p99_ms: Growth,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Growth`")]
+pub struct Growth {
+    pub per_hour: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    pub seconds: u64,
+    pub unmeasured: Option<String>,
 }
 
 /// Who held the sockets of a run, where that was not the lab itself.
