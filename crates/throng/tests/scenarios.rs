@@ -35,7 +35,11 @@ fn short(scenario: &str, more: &[&str]) -> Done {
     let summary: Value = serde_json::from_slice(&read(&out, "summary.json")).unwrap();
     assert_eq!(code == 13, summary["ending"] == "missed", "{said}");
     for goal in summary["thresholds"].as_array().unwrap() {
-        assert_ne!(goal["came"], "unmeasured", "{goal}");
+        // In so short a time nobody may be refused, nor a whole second lie between logins.
+        let of_logins = ["hashing-all-the-time", "refused-at-once"];
+        let may_be_none = of_logins.iter().any(|name| goal["name"] == *name);
+        assert!(may_be_none || goal["came"] != "unmeasured", "{goal}");
+        assert!(!goal["was"].as_str().unwrap().contains("-0"), "{goal}");
     }
     let ledger = &summary["ledger"];
     for side in ["send_faults", "delivery_faults"] {

@@ -30,7 +30,8 @@ pub enum Came {
     Missed,
     /// The bound is within the interval: this run cannot tell.
     Unsure,
-    /// Nothing here could measure it: another machine's server, a kernel that does not tell.
+    /// Nothing here could measure it: another machine's server, a kernel that does not tell, or
+    /// nothing of the kind came to pass.
     Unmeasured,
 }
 
@@ -67,11 +68,19 @@ struct Is {
     interval: Option<[f64; 2]>,
     /// Of a ratio: by how many milliseconds its parts differ.
     apart_ms: f64,
+    /// Why there is no value, where more is known than that there is none.
+    why_not: Option<&'static str>,
 }
 
 impl From<Option<f64>> for Is {
     fn from(value: Option<f64>) -> Self {
         Self { value, ..Self::default() }
+    }
+}
+
+impl Is {
+    fn not(why: &'static str) -> Self {
+        Self { why_not: Some(why), ..Self::default() }
     }
 }
 
@@ -83,7 +92,7 @@ pub fn judge(scenario: &Scenario, summary: &Summary, evidence: &Evidence<'_>) ->
 }
 
 fn one(threshold: &Threshold, is: &Is) -> Judged {
-    let Is { value, interval, apart_ms } = *is;
+    let Is { value, interval, apart_ms, why_not } = *is;
     let forgiven = threshold.unless_within_ms.is_some_and(|within| apart_ms <= within);
     let beyond = |value: f64| {
         threshold.at_most.is_some_and(|most| value > most)
@@ -106,7 +115,9 @@ fn one(threshold: &Threshold, is: &Is) -> Judged {
     let unit = if threshold.against.is_some() { "×" } else { threshold.figure.words().1 };
     let in_unit = |value: f64| format!("{} {unit}", digits(value)).trim_end().to_owned();
     let was = match (value, interval) {
-        (None, _) => "not measured".to_owned(),
+        (None, _) => {
+            why_not.map_or("not measured".to_owned(), |why| format!("not measured: {why}"))
+        }
         (Some(value), None) => in_unit(value),
         (Some(value), Some([low, high])) => {
             format!("{} ({} to {})", in_unit(value), digits(low), digits(high))
@@ -134,6 +145,8 @@ fn says(threshold: &Threshold, in_unit: impl Fn(f64) -> String) -> String {
 }
 
 fn digits(value: f64) -> String {
+    // Nothing is nothing, with no sign before it.
+    let value = if value == 0.0 { 0.0 } else { value };
     let places = match value.abs() {
         _ if value.fract() == 0.0 => 0,
         less if less < 0.1 => 3,
@@ -158,9 +171,10 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
         Figure::ResumeMaxMs => slowest(&latency.resume),
         Figure::Entries => counted(&latency.enter),
         Figure::EntryMaxMs => slowest(&latency.enter),
-        Figure::LoginRefusalP99Ms => {
-            Some(if latency.login_refused.count > 0 { latency.login_refused.p99_ms } else { 0.0 })
+        Figure::LoginRefusalP99Ms if latency.login_refused.count == 0 => {
+            return Is::not("no login was refused");
         }
+        Figure::LoginRefusalP99Ms => Some(latency.login_refused.p99_ms),
         Figure::PasswordsHashed => {
             summary.server_work.as_ref().and_then(|it| it.passwords_hashed).map(|it| it as f64)
         }
@@ -173,20 +187,25 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
             .map(|most| most as f64 / f64::from(1 << 20)),
         Figure::LoginsOfHashingAlone => {
             let seconds: Vec<&Sample> = seconds.collect();
-            Some(logins_a_second(&seconds)).zip(evidence.hashing_alone).map(|(is, of)| is / of)
+            let Some(is) = logins_a_second(&seconds) else {
+                return Is::not("no whole second lay between the first logins and the last");
+            };
+            evidence.hashing_alone.map(|of| is / of)
         }
     };
     value.into()
 }
 
-/// While passwords waited: from the second after the first login to that before the last.
-fn logins_a_second(seconds: &[&Sample]) -> f64 {
+/// While passwords waited: from the second after the first login to that before the last; none where
+/// nothing lies between them.
+fn logins_a_second(seconds: &[&Sample]) -> Option<f64> {
     let some = |it: &&Sample| it.login.count > 0;
     let first = seconds.iter().position(some).unwrap_or_default();
     let last = seconds.iter().rposition(some).unwrap_or_default();
     let between = seconds.get(first + 1..last).unwrap_or_default();
     let lasts: f64 = between.iter().map(|it| it.seconds).sum();
-    between.iter().map(|it| it.login.count as f64).sum::<f64>() / lasts.max(1e-9)
+    let logins: u64 = between.iter().map(|it| it.login.count).sum();
+    (lasts > 0.0).then(|| logins as f64 / lasts)
 }
 
 fn of_latency(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
@@ -229,7 +248,8 @@ fn ratio(of: &[f64], over: &[f64]) -> Is {
     let middles = median(of).zip(median(over)).filter(|(_, over)| *over > 0.0);
     let Some((above, below)) = middles else { return Is::default() };
     if of.len().min(over.len()) < SECONDS_MIN {
-        return Is { value: Some(above / below), interval: None, apart_ms: above - below };
+        let apart_ms = above - below;
+        return Is { value: Some(above / below), apart_ms, ..Is::default() };
     }
     let mut chance = StdRng::seed_from_u64(of.len() as u64);
     let mut draw = |from: &[f64]| {
@@ -241,7 +261,7 @@ fn ratio(of: &[f64], over: &[f64]) -> Is {
         (0..DRAWINGS).map(|_| draw(of) / draw(over).max(f64::MIN_POSITIVE)).collect();
     let end = |share: f64| quantile(&ratios, share).unwrap_or_default();
     let interval = Some([end(TAIL), end(1.0 - TAIL)]);
-    Is { value: Some(above / below), interval, apart_ms: above - below }
+    Is { value: Some(above / below), interval, apart_ms: above - below, why_not: None }
 }
 
 #[cfg(test)]
@@ -317,6 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_come_to_pass_is_neither_met_nor_missed_and_says_why() {
+        let bound = Threshold { phase: None, ..threshold(Figure::LoginRefusalP99Ms) };
+        let judged = one(&bound, &Is::not("no login was refused"));
+        assert_eq!((judged.came, judged.is), (Came::Unmeasured, None));
+        assert_eq!(judged.was, "not measured: no login was refused");
+        assert_eq!(digits(-0.0), "0");
+    }
+
+    #[test]
     fn logins_are_counted_while_some_wait() {
         let second = |count: u64| Sample {
             seconds: 1.0,
@@ -325,7 +354,10 @@ mod tests {
         };
         let seconds = [0, 9, 50, 0, 52, 1, 0].map(second);
         let all: Vec<&Sample> = seconds.iter().collect();
-        assert!((logins_a_second(&all) - 34.0).abs() < 1e-9);
-        assert!(logins_a_second(&all[..2]).abs() < 1e-9);
+        assert!((logins_a_second(&all).unwrap() - 34.0).abs() < 1e-9);
+        // Nothing lies between one second of logins and the next.
+        for none in [&all[..2], &all[1..3], &all[..0]] {
+            assert_eq!(logins_a_second(none), None);
+        }
     }
 }
