@@ -353,7 +353,16 @@ impl Client {
             ClientError::Target(_) => Failure::new(Code::Arguments, &error),
             _ => Failure::other(&error),
         })?;
-        let ClientDone { id, messages, connect_us, median_rtt_us } = done;
+        let ClientDone { id, messages, connect_us, median_rtt_us, refused, delayed, waited } = done;
+        if refused > 0 {
+            // Beside the line, which is read by programs.
+            let _ = writeln!(
+                io::stderr(),
+                "client {id}: refused {refused} times for a while, and asked again; {:.1} s waited. The \
+                 round trips of {delayed} messages count from when they were first sent",
+                waited.as_secs_f64()
+            );
+        }
         let said = writeln!(io::stdout(), "{id},{messages},{connect_us},{median_rtt_us}");
         said.map_err(|error| Failure::other(&error))
     }

@@ -134,7 +134,9 @@ fn a_server_that_is_killed_ends_the_run_in_order_and_what_was_measured_is_kept()
     assert_eq!(lab.wait().unwrap().code(), Some(12), "{rest:#?}");
     let summary = summary(&out);
     assert_eq!(summary["ending"], "incomplete");
-    assert!(summary["reasons"][0].as_str().unwrap().contains("the server ended (signal: 9"));
+    let reasons = summary["reasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 1, "its end is told once: {reasons:?}");
+    assert!(reasons[0].as_str().unwrap().contains("the server ended (signal: 9"), "{reasons:?}");
     assert!(summary["ledger"]["acked"].as_u64().unwrap() > 0);
     assert!(out.join("data").exists(), "what may be evidence is kept");
 }
