@@ -29,7 +29,7 @@ use crate::profile::{Index, Sampler, Span};
 use crate::recorder::Sample;
 use crate::report::folder::day;
 use crate::runner::{self, RunError, Watch};
-use crate::scenario::{Figure, Scenario, ScenarioError};
+use crate::scenario::{self, Figure, KnownSetting, Scenario, ScenarioError};
 use crate::summary::{Ending, Evidence, Summary};
 use crate::target::{self, Start, Target, TargetError};
 use crate::witness::{ServerWork, Told, Watched, Witness};
@@ -80,6 +80,8 @@ pub struct RunArgs {
     pub monitor: Vec<TreeAt>,
     /// Drawn in place each second, for a terminal; plain lines else.
     pub live: bool,
+    /// Which settings the server has that the run starts; absent where nobody knows.
+    pub known_setting: Option<KnownSetting>,
     /// Set from outside (a signal) to end the run before its time, in order.
     pub stop: Arc<AtomicBool>,
 }
@@ -382,6 +384,9 @@ pub(crate) fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     settings.extend(args.seed.map(|seed| format!("seed={seed}")));
     settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
     let (preset, arm) = (args.preset.as_deref(), args.arm.as_deref());
+    // Another build has settings of its own.
+    let known = args.known_setting.filter(|_| args.server.is_none());
+    scenario::check(&args.scenario, &settings, known)?;
     let scenario = Scenario::load_variant(&args.scenario, preset, arm, &settings)?;
     Ok(args.times.map_or(Ok(scenario.clone()), |times| scenario.times(times))?)
 }

@@ -294,6 +294,7 @@ impl How {
             monitor: self.monitor,
             live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
+            known_setting: Some(known_setting),
             stop: signals::flag()?,
             ..RunArgs::default()
         })
@@ -319,6 +320,16 @@ impl Run {
         };
         ended(&done)
     }
+}
+
+/// Whether our server has this setting and takes this value: the lab itself knows no server's inside.
+fn known_setting(key: &str, value: &str) -> Result<(), String> {
+    let argument = format!("{key}={value}");
+    let place = format!("--set {argument}: ");
+    throng_server::config::Settings::default().merge_argument(&argument).map_err(|error| {
+        let said = error.to_string();
+        said.split_once(&place).map_or(said.clone(), |(_, why)| why.to_owned())
+    })
 }
 
 /// Why nothing was run.

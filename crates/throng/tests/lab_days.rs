@@ -123,3 +123,26 @@ fn a_machine_with_too_few_open_files_is_a_generator_that_was_the_bottleneck() {
     assert!(listed.contains("invalid"), "{listed}");
 }
 
+/// The server's own table of settings knows them, before any server is started.
+#[test]
+fn a_setting_of_the_server_that_there_is_not_is_told_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../../../scenarios/new-year.toml");
+    let out = folder.path().join("run");
+    for (good, bad, why) in [
+        ("\"limits.sends_burst\"", "\"limits.sends_bust\"", "did you mean 'limits.sends_burst'?"),
+        ("\"limits.sends_burst\" = \"1000000\"", "\"limits.sends_burst\" = \"many\"", "number"),
+        ("\"server.limits.turn_max=10\"", "\"server.limits.turn_mx=10\"", "arm turn-10: "),
+    ] {
+        let broken = text.replacen(good, bad, 1);
+        let line = broken.lines().position(|line| line.contains(bad));
+        let line = line.unwrap_or_else(|| panic!("{good} is not there")) + 1;
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, broken).unwrap();
+        let done = lab(&out, &[file.to_str().unwrap(), "--short"]);
+        assert_eq!(done.status.code(), Some(64), "{}", said(&done));
+        let place = format!("mine.toml, line {line}: ");
+        assert!(said(&done).contains(&place) && said(&done).contains(why), "{}", said(&done));
+        assert!(!out.exists());
+    }
+}
