@@ -23,6 +23,8 @@ use crate::stats;
 pub const SCHEMA: u32 = 1;
 /// A difference below this is not worth a word.
 const ALIKE: f64 = 0.05;
+/// Beyond so many times, it is only said that it is more.
+const TIMES_TOLD: f64 = 10.0;
 /// The floor's room and load, 200-byte posts in JSON.
 const MEMBERS: usize = 100;
 const SENDS_PER_SECOND: f64 = 400.0;
@@ -265,11 +267,12 @@ fn slower(ratio: f64) -> String {
     if (1.0 - ALIKE..=1.0 + ALIKE).contains(&ratio) {
         return ALIKE_WORD.to_owned();
     }
-    if ratio > 1.0 {
-        format!("{:.0} % slower", (ratio - 1.0) * 1e2)
-    } else {
-        format!("{:.0} % quicker", (1.0 / ratio - 1.0) * 1e2)
+    let (times, word) = if ratio > 1.0 { (ratio, "slower") } else { (1.0 / ratio, "quicker") };
+    if times > TIMES_TOLD {
+        // As between a disk and a memory that poses as one: the digits say nothing more.
+        return format!("more than {TIMES_TOLD:.0} times {word}");
     }
+    format!("{:.0} % {word}", (times - 1.0) * 1e2)
 }
 
 #[cfg(test)]
@@ -303,6 +306,13 @@ mod tests {
         );
         let same = Beside { then: numbers(), now: numbers(), ..Beside::default() };
         assert!(same.words("x").starts_with("this box is no slower than at its baseline of x"));
+        for (ratio, says) in [
+            (1.0 / 7_601.68, "more than 10 times quicker"),
+            (11.0, "more than 10 times slower"),
+            (9.0, "800 % slower"),
+        ] {
+            assert_eq!(slower(ratio), says);
+        }
         let nothing = Beside::default().words("x");
         assert!(nothing.starts_with("this box is not to be compared"), "{nothing}");
     }

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::drivers::{Action, Broken, Dress, Driver, Native, Observation, Outcome, Posted};
+use crate::monitor::allowed;
 
 /// Silence for so long, and the server is taken for gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a message: with its envelope below the 256 of the program this is measured beside.
 const BODY_BYTES: usize = 64;
-/// Linux: the process, or the whole system, has no descriptor left.
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
+/// One thing is asked for so often, and then given up.
+const ASKED_MAX: u32 = 100;
+/// Waited before asking again, at most: a server that says more is not believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -42,8 +44,15 @@ pub struct ClientDone {
     pub messages: u32,
     /// The kernel's time to make the connection, microseconds.
     pub connect_us: u64,
-    /// The median round trip, microseconds.
+    /// The median round trip, microseconds. Of a message that was refused for a while it is counted from
+    /// when it was first sent: who waits for the server's leave waits for the server.
     pub median_rtt_us: u64,
+    /// How often something was refused for a while, and asked for again.
+    pub refused: u32,
+    /// Messages among them: their round trips hold the waiting.
+    pub delayed: u32,
+    /// Waited in all before asking again.
+    pub waited: Duration,
 }
 
 /// Why it could not be done.
@@ -66,7 +75,7 @@ pub enum ClientError {
     )]
     Silent(&'static str),
     /// The socket.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}{words}", words = allowed::words(.1).unwrap_or(""))]
     Socket(&'static str, io::Error),
     /// The server refused.
     #[error("{0} was refused: {1}")]
@@ -86,7 +95,7 @@ enum Answer {
     Somebody,
     Room(u32),
     Posted(Posted),
-    Refused(String),
+    Refused(String, Option<Duration>),
 }
 
 /// Connects, sends, counts.
@@ -99,7 +108,8 @@ pub fn run(args: &ClientArgs) -> Result<ClientDone, ClientError> {
     set.map_err(|error| ClientError::Socket("setting up the socket", error))?;
     let host: Rc<str> = address.to_string().into();
     let driver = Native::new(Dress::Raw, host, Rc::default(), u64::from(args.id));
-    let mut client = Client { stream, driver, answers: Vec::new() };
+    let mut client =
+        Client { stream, driver, answers: Vec::new(), refused: 0, waited: Duration::ZERO };
     if client.wait("before it said hello")? != Answer::Ready {
         return Err(ClientError::Ended("without a hello"));
     }
@@ -116,11 +126,12 @@ pub fn run(args: &ClientArgs) -> Result<ClientDone, ClientError> {
         return Err(ClientError::Refused("making a room", "answered by something else".into()));
     };
     let mut trips = Vec::with_capacity(args.count as usize);
-    let (mut last, mut body) = (0, String::with_capacity(BODY_BYTES));
+    let (mut last, mut delayed) = (0, 0);
+    let mut body = String::with_capacity(BODY_BYTES);
     for number in 1..=args.count {
         numbered(args.id, number, &mut body);
         let origin_id = number.to_string();
-        let sent = clock::now();
+        let (sent, refused) = (clock::now(), client.refused);
         let action =
             Action::Post { room, origin_id: &origin_id, body: &body, file: None, durable: true };
         match client.ask("a message", &action)? {
@@ -130,9 +141,12 @@ pub fn run(args: &ClientArgs) -> Result<ClientDone, ClientError> {
             other => return Err(ClientError::Ack(number, format!("{other:?}"))),
         }
         trips.push(clock::now().since(sent).as_micros() as u64);
+        delayed += u32::from(client.refused > refused);
     }
     let median_rtt_us = median(&mut trips);
-    Ok(ClientDone { id: args.id, messages: args.count, connect_us, median_rtt_us })
+    let Client { refused, waited, .. } = client;
+    let (id, messages) = (args.id, args.count);
+    Ok(ClientDone { id, messages, connect_us, median_rtt_us, refused, delayed, waited })
 }
 
 fn address(target: &str) -> Result<SocketAddr, ClientError> {
@@ -142,8 +156,8 @@ fn address(target: &str) -> Result<SocketAddr, ClientError> {
 }
 
 fn of_connect(error: io::Error) -> ClientError {
-    match error.raw_os_error() {
-        Some(EMFILE | ENFILE) => ClientError::Descriptors,
+    match allowed::words(&error) {
+        Some(words) if words.contains("open files") => ClientError::Descriptors,
         _ => ClientError::Socket("connecting", error),
     }
 }
@@ -178,17 +192,42 @@ struct Client {
     driver: Native,
     /// Come and not taken.
     answers: Vec<Answer>,
+    /// Refusals that were waited for.
+    refused: u32,
+    waited: Duration,
 }
 
 impl Client {
+    /// Asks, and asks again where it is refused for a while, as a person's client does.
     fn ask(&mut self, what: &'static str, action: &Action<'_>) -> Result<Answer, ClientError> {
         let mut out = Vec::new();
-        self.driver.act(action, &mut out);
-        self.stream.write_all(&out).map_err(|error| ClientError::Socket(what, error))?;
-        match self.wait("in the middle")? {
-            Answer::Refused(why) => Err(ClientError::Refused(what, why)),
-            answer => Ok(answer),
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            out.clear();
+            self.driver.act(action, &mut out);
+            self.stream.write_all(&out).map_err(|error| ClientError::Socket(what, error))?;
+            match self.wait("in the middle")? {
+                Answer::Refused(_, Some(after)) if asked < ASKED_MAX => self.rest(after),
+                Answer::Refused(why, None) => return Err(ClientError::Refused(what, why)),
+                Answer::Refused(why, Some(_)) => {
+                    let why = format!("{why}, {asked} times in a row");
+                    return Err(ClientError::Refused(what, why));
+                }
+                answer => return Ok(answer),
+            }
         }
+    }
+
+    /// Waits as long as the server says.
+    fn rest(&mut self, after: Duration) {
+        let after = after.min(RETRY_AFTER_MAX);
+        let until = clock::now().plus(after);
+        while clock::now() < until {
+            std::thread::park_timeout(until.since(clock::now()));
+        }
+        self.refused += 1;
+        self.waited += after;
     }
 
     /// The next answer; events are heard and passed over.
@@ -226,11 +265,14 @@ fn answer(seen: &Observation<'_>) -> Option<Answer> {
     match seen {
         Observation::Ready { .. } => Some(Answer::Ready),
         Observation::Event(_) | Observation::Left { .. } => None,
-        Observation::Goodbye { code, .. } => Some(Answer::Refused(format!("goodbye {code}"))),
+        Observation::Goodbye { code, .. } => Some(Answer::Refused(format!("goodbye {code}"), None)),
         Observation::Reply { outcome, .. } => Some(match outcome {
             Outcome::Joined { room, .. } => Answer::Room(*room),
             Outcome::Posted(posted) => Answer::Posted(*posted),
-            Outcome::Rejected { code, name, .. } => Answer::Refused(format!("{code} {name}")),
+            Outcome::Rejected { code, name, retry_after_ms } => {
+                let after = retry_after_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+                Answer::Refused(format!("{code} {name}"), after)
+            }
             _ => Answer::Somebody,
         }),
     }
@@ -255,7 +297,7 @@ mod tests {
 
     #[test]
     fn no_descriptors_left_is_told_in_words() {
-        let error = of_connect(io::Error::from_raw_os_error(EMFILE)).to_string();
+        let error = of_connect(io::Error::from_raw_os_error(24)).to_string();
         assert!(error.contains("too many open files"), "{error}");
     }
 

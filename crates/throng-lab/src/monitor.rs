@@ -1,9 +1,10 @@
 //! What the system says: of the server's process, of the machine, of its disk.
 //!
-//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `holds` is what the server
-//! holds on to, `trees` are further
-//! processes to look at. Reads `/proc` only; it never asks the server about itself.
+//! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `holds` is what
+//! the server holds on to, `trees` are further processes to look at, `allowed` what a run may take. Reads
+//! `/proc` only; it never asks the server about itself.
 
+pub mod allowed;
 pub mod holds;
 pub mod trees;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use rustix::param::page_size;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 /// The machine of a run.
@@ -33,6 +34,14 @@ pub struct Machine {
     pub congestion_control: String,
     /// Descriptors that this process may hold.
     pub open_files_max: u64,
+    /// Connections that a listener may have waiting to be accepted (`somaxconn`).
+    pub accept_backlog: Option<u64>,
+    /// The first and the last port that connections are made from (`ip_local_port_range`).
+    pub ports: Option<[u32; 2]>,
+    /// Cores' worth of time that the cgroup of this process allows, where it bounds it.
+    pub cgroup_cores: Option<f64>,
+    /// Bytes of memory that it allows, where it bounds them.
+    pub cgroup_memory_bytes: Option<u64>,
     /// Load of the last minute, before the run.
     pub load_average: f64,
 }
@@ -50,6 +59,7 @@ impl Machine {
         let one = |path: &str| read_to_string(path).unwrap_or_default().trim().to_owned();
         let kib: Option<u64> =
             after_colon(&mem_info, "MemTotal").split(' ').next().and_then(|it| it.parse().ok());
+        let (cgroup_cores, cgroup_memory_bytes) = allowed::by_cgroup();
         Self {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             cpu: after_colon(&cpu_info, "model name"),
@@ -57,6 +67,10 @@ impl Machine {
             memory_bytes: kib.unwrap_or_default() * 1024,
             congestion_control: one("/proc/sys/net/ipv4/tcp_congestion_control"),
             open_files_max: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            accept_backlog: allowed::accept_backlog(),
+            ports: allowed::port_range(),
+            cgroup_cores,
+            cgroup_memory_bytes,
             load_average: one("/proc/loadavg")
                 .split(' ')
                 .next()
@@ -64,24 +78,6 @@ impl Machine {
                 .unwrap_or_default(),
         }
     }
-}
-
-/// Raises the limit of open files to what is allowed; the words for the user if that is too little.
-pub fn allow_sockets(wanted: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
-    if enough(limit.current) {
-        return Ok(());
-    }
-    if enough(limit.maximum) {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        return setrlimit(Resource::Nofile, raised).map_err(|error| error.to_string());
-    }
-    let maximum = limit.maximum.unwrap_or_default();
-    Err(format!(
-        "{wanted} open files are needed and {maximum} allowed: raise `ulimit -Hn`, or use fewer \
-         users"
-    ))
 }
 
 /// Connections refused so far by this machine's kernel because a listener's backlog was full.
@@ -257,11 +253,5 @@ mod tests {
         assert_eq!(of_cpu_line("cpu  1 2 3 4 5 6 7 8 9 10\n"), Some((8, 36)));
         let mut steal = Steal::default();
         assert!((0.0..=1.0).contains(&steal.share()));
-    }
-
-    #[test]
-    fn a_limit_that_cannot_be_raised_is_said_in_words() {
-        assert!(allow_sockets(1).is_ok());
-        assert!(getrlimit(Resource::Nofile).maximum.is_none() || allow_sockets(u64::MAX).is_err());
     }
 }

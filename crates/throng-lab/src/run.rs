@@ -1,20 +1,20 @@
 //! `lab run`: a scenario, a target, a folder that holds all that came of it.
 //!
-//! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order. The
-//! folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second) and
+//! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order; in this
+//! folder, `before` looks whether it can be done at all, `about` describes it, `keep` writes. The run's folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second) and
 //! `series.csv` by the witness, `summary.json`, `server.log`. It is written as the run goes, so that a run which is cut short
 //! leaves what it had.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
+mod about;
+mod before;
+pub(crate) mod keep;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::abuse::Abused;
 use crate::agents::AgentAt;
@@ -22,23 +22,25 @@ use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
+use crate::monitor::allowed;
 use crate::monitor::holds::Holder;
 use crate::monitor::trees::{self, TreeAt};
-use crate::monitor::{self, Machine, Steal};
+use crate::monitor::{self, Steal};
 use crate::profile::{Index, Sampler, Span};
 use crate::recorder::Sample;
 use crate::report::folder::day;
 use crate::runner::{self, RunError, Watch};
-use crate::scenario::{Figure, Scenario, ScenarioError};
-use crate::summary::{Ending, Evidence, SCHEMA, Summary};
+use crate::scenario::{self, Figure, KnownSetting, Scenario, ScenarioError};
+use crate::summary::{Ending, Evidence, Summary};
 use crate::target::{self, Start, Target, TargetError};
-use crate::witness::{Told, Witness, Witnessed};
+use crate::witness::{Told, Watched, Witness, Witnessed};
 use crate::{abuse, hashing, kernel};
+use about::Manifest;
+pub(crate) use keep::write_json;
+use keep::{Reserve, write_whole};
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
 const SAMPLES_WAITING_MAX: usize = 600;
-/// Descriptors beside the users' sockets.
-const FILES_BESIDE: u64 = 100;
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +81,8 @@ pub struct RunArgs {
     pub monitor: Vec<TreeAt>,
     /// Drawn in place each second, for a terminal; plain lines else.
     pub live: bool,
+    /// Which settings the server has that the run starts; absent where nobody knows.
+    pub known_setting: Option<KnownSetting>,
     /// Set from outside (a signal) to end the run before its time, in order.
     pub stop: Arc<AtomicBool>,
 }
@@ -101,40 +105,30 @@ pub enum LabError {
     /// The folder could not be written.
     #[error("{0}: {1}")]
     Folder(PathBuf, io::Error),
-}
-
-/// How a run is made again.
-#[derive(Debug, Serialize)]
-struct Manifest<'a> {
-    schema: u32,
-    lab: &'static str,
-    command: &'a str,
-    started_unix_seconds: u64,
-    seed: u64,
-    scenario: &'a Scenario,
-    server_settings_raised: &'a std::collections::BTreeMap<String, String>,
-    target: String,
-    machine: Machine,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<Beside>,
-    fsync_before: Option<FsyncTimes>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    monitored: &'a [TreeAt],
+    /// The machine could not be looked at beside its baseline.
+    #[error("looking at this machine beside its baseline: {0}{words}", words = allowed::words(.0).unwrap_or(""))]
+    Baseline(io::Error),
 }
 
 /// Runs it; says what happens as it goes to `say`, and the summary at the end.
 pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabError> {
     let scenario = scenario_of(args)?;
+    before::named_all(args, &scenario)?;
     let trees = trees::find(&args.monitor).map_err(LabError::Arguments)?;
     let started = clock::unix_seconds();
     let out = folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
-    monitor::allow_sockets(scenario.sockets() + FILES_BESIDE).map_err(LabError::Arguments)?;
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
+    let lacking = before::lacking(args, &scenario);
+    if !lacking.is_empty() {
+        return begin_nothing(args, &scenario, started, (&out, lacking), say).map_err(failed);
+    }
+    let reserve = Reserve::take(&out).map_err(failed)?;
     let scratch = out.join("data");
-    let baseline = since_baseline(args, &out, say).map_err(failed)?;
+    let baseline = since_baseline(args, &out, say)?;
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
-    let described = manifest(args, &scenario, started, target.door.address, (baseline, fsync));
+    let at = Some(target.door.address);
+    let described = Manifest::new(args, &scenario, started, at, (baseline, fsync));
     write_json(&out.join("manifest.json"), &described).map_err(failed)?;
     let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
     let (address, pid) = (target.door.address, target.pid());
@@ -154,18 +148,21 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         kernel_of: asks,
         begin: None,
     };
-    let Measured { outcome, witnessed, abused } =
+    let Measured { outcome, watched, abused } =
         measure(&scenario, started, accounts, watcher, witness, (args.live, say))?;
     let begun = Nanos(begun.load(Ordering::Relaxed));
     let profiled = sampler.map(|it| it.stop(begun, &spans(&scenario, &outcome))).transpose();
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
-    write_clients(&out, &outcome.row_clients).map_err(failed)?;
-    let fsync = match fsync {
-        Some(before) => Some([before, probe_fsync(&scratch, PROBE).map_err(failed)?]),
-        None => None,
-    };
+    drop(reserve);
+    let mut kept = Kept::default();
+    let witnessed = watched.map_or_else(Witnessed::default, |watched| kept.watched(watched));
+    kept.file("analysis.csv", write_clients(&out, &outcome.row_clients));
+    let fsync = fsync.and_then(|before| {
+        Some([before, kept.file("the probe of the disk", probe_fsync(&scratch, PROBE))?])
+    });
     let after = hashing_alone(args, &scenario).map_err(failed)?;
+    let profiled = kept.file("profile", profiled).flatten();
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.slopes_of(&scenario, &samples, &witnessed.held);
@@ -176,35 +173,62 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     summary.server_stopped(stopped);
     summary.grade_by(&scenario.grades);
     summary.grown_on_disk(args.target.is_none().then_some(disk));
-    write_json(&out.join("summary.json"), &summary).map_err(failed)?;
-    let profiled = profiled.map_err(failed)?;
-    if args.target.is_none() {
-        clear(&summary, &scratch).map_err(failed)?;
+    finish(args, summary, kept, profiled.as_ref(), (&out, say)).map_err(failed)
+}
+
+/// Marks what could not be kept, writes what comes last, and tells the result whatever the disk says.
+fn finish(
+    args: &RunArgs,
+    mut summary: Summary,
+    kept: Kept,
+    profiled: Option<&Index>,
+    (out, say): (&Path, &mut dyn Write),
+) -> io::Result<Summary> {
+    summary.not_kept(kept.0);
+    if let Err(error) = write_json(&out.join("summary.json"), &summary) {
+        summary.not_kept(vec![format!("summary.json could not be written: {error}")]);
     }
-    tell(say, &summary, profiled.as_ref(), &out).map_err(failed)?;
+    if args.target.is_none() {
+        // What cannot be taken away is told, and is no worse than what is kept on purpose.
+        if let Err(error) = clear(&summary, &out.join("data")) {
+            writeln!(say, "\nthe server's folder could not be removed: {error}")?;
+        }
+    }
+    tell(say, &summary, profiled, out)?;
     Ok(summary)
 }
 
-fn manifest<'a>(
-    args: &'a RunArgs,
-    scenario: &'a Scenario,
+/// A machine that cannot hold the users: the folder and the summary say so, and nothing is started.
+fn begin_nothing(
+    args: &RunArgs,
+    scenario: &Scenario,
     started: u64,
-    target: SocketAddr,
-    (baseline, fsync): (Option<Beside>, Option<FsyncTimes>),
-) -> Manifest<'a> {
-    Manifest {
-        schema: SCHEMA,
-        lab: env!("CARGO_PKG_VERSION"),
-        command: &args.command,
-        started_unix_seconds: started,
-        seed: scenario.seed,
-        scenario,
-        server_settings_raised: &scenario.server,
-        target: target.to_string(),
-        machine: Machine::here(),
-        baseline,
-        fsync_before: fsync,
-        monitored: &args.monitor,
+    (out, lacking): (&Path, Vec<String>),
+    say: &mut dyn Write,
+) -> io::Result<Summary> {
+    let described = Manifest::new(args, scenario, started, None, (None, None));
+    write_json(&out.join("manifest.json"), &described)?;
+    write_whole(&out.join("samples.jsonl"), b"")?;
+    let summary = Summary::of_nothing(scenario, lacking);
+    write_json(&out.join("summary.json"), &summary)?;
+    tell(say, &summary, None, out)?;
+    Ok(summary)
+}
+
+/// What could not be kept, in words.
+#[derive(Debug, Default)]
+struct Kept(Vec<String>);
+
+impl Kept {
+    /// What was made of it, if it could be; else why not is noted.
+    fn file<T>(&mut self, what: &str, done: io::Result<T>) -> Option<T> {
+        done.map_err(|error| self.0.push(format!("{what} could not be kept: {error}"))).ok()
+    }
+
+    fn watched(&mut self, watched: Watched) -> Witnessed {
+        let (witnessed, late) = watched.finish();
+        self.0.extend(late);
+        witnessed
     }
 }
 
@@ -307,10 +331,10 @@ fn measure(
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
         drop((tell, watcher));
         over.store(true, Ordering::Relaxed);
-        let witnessed = watching.join().unwrap_or_default();
+        let watched = watching.join().ok();
         let abused =
             abusing.join().map_err(|_| RunError::Trouble("the abusers panicked".into()))??;
-        Ok(Measured { outcome: outcome?, witnessed, abused })
+        Ok(Measured { outcome: outcome?, watched, abused })
     })
 }
 
@@ -331,10 +355,12 @@ fn since_baseline(
     args: &RunArgs,
     scratch: &Path,
     say: &mut dyn Write,
-) -> io::Result<Option<Beside>> {
+) -> Result<Option<Beside>, LabError> {
     let Some(file) = &args.baseline else { return Ok(None) };
-    let beside = baseline::beside(&std::env::current_exe()?, scratch, file)?;
-    writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)))?;
+    let beside = std::env::current_exe().and_then(|own| baseline::beside(&own, scratch, file));
+    let beside = beside.map_err(LabError::Baseline)?;
+    // One who does not look must not end a run.
+    let _ = writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)));
     Ok(Some(beside))
 }
 
@@ -361,6 +387,9 @@ pub(crate) fn scenario_of(args: &RunArgs) -> Result<Scenario, LabError> {
     settings.extend(args.seed.map(|seed| format!("seed={seed}")));
     settings.extend(args.seconds.map(|seconds| format!("seconds={seconds:?}")));
     let (preset, arm) = (args.preset.as_deref(), args.arm.as_deref());
+    // Another build has settings of its own.
+    let known = args.known_setting.filter(|_| args.server.is_none());
+    scenario::check(&args.scenario, &settings, known)?;
     let scenario = Scenario::load_variant(&args.scenario, preset, arm, &settings)?;
     Ok(args.times.map_or(Ok(scenario.clone()), |times| scenario.times(times))?)
 }
@@ -393,10 +422,7 @@ fn start(
     let failed = |error| LabError::Folder(data.to_owned(), error);
     std::fs::create_dir_all(data).map_err(failed)?;
     let fsync = Some(probe_fsync(data, PROBE).map_err(failed)?);
-    let program = match &args.server {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(failed)?,
-    };
+    let program = about::program(args).map_err(failed)?;
     let tokens = out.join("tokens");
     target::make_accounts(&program, data, &tokens, count, scenario.needs_passwords())?;
     let accounts = target::read_accounts(&tokens, count)?;
@@ -441,7 +467,8 @@ struct Watcher<'a> {
 /// What was measured.
 struct Measured {
     outcome: runner::Outcome,
-    witnessed: Witnessed,
+    /// What the witness saw, its files still open.
+    watched: Option<Watched>,
     abused: Abused,
 }
 
@@ -477,7 +504,7 @@ impl Watch for Watcher<'_> {
             return Some("it was ended by a signal".into());
         }
         let (status, last_words) = self.target.ended()?;
-        Some(format!("the server ended ({status}); its last words:\n{last_words}"))
+        Some(format!("the server ended ({status}); {last_words}"))
     }
 }
 
@@ -502,18 +529,10 @@ fn write_clients(out: &Path, clients: &[runner::RowClient]) -> io::Result<()> {
     if clients.is_empty() {
         return Ok(());
     }
-    let mut file = BufWriter::new(File::create(out.join("analysis.csv"))?);
-    writeln!(file, "client_id,messages,connect_us,median_rtt_us,phase")?;
+    let mut lines = String::from("client_id,messages,connect_us,median_rtt_us,phase\n");
     for it in clients {
         let runner::RowClient { client_id, messages, connect_us, median_rtt_us, phase } = it;
-        writeln!(file, "{client_id},{messages},{connect_us},{median_rtt_us},{phase}")?;
+        lines += &format!("{client_id},{messages},{connect_us},{median_rtt_us},{phase}\n");
     }
-    file.flush()
-}
-
-pub(crate) fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    serde_json::to_writer_pretty(&mut file, what)?;
-    file.write_all(b"\n")?;
-    file.flush()
+    write_whole(&out.join("analysis.csv"), lines.as_bytes())
 }

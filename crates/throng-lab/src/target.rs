@@ -36,7 +36,7 @@ pub enum TargetError {
     #[error("cannot start {0}: {1}")]
     Start(PathBuf, io::Error),
     /// It ended or did not say where it is.
-    #[error("{0} did not come up ({1}); its last words:\n{2}")]
+    #[error("{0} did not come up ({1}); {2}")]
     NotUp(PathBuf, String, String),
     /// Accounts could not be made.
     #[error("accounts could not be made: {0}")]
@@ -164,7 +164,8 @@ impl Target {
 
     /// One that runs already.
     pub fn at(url: &str, raw: Option<&str>) -> Result<Self, TargetError> {
-        let address = resolve(url, url.strip_prefix("http://").unwrap_or(url))?;
+        let plain = ["http://", "ws://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+        let address = resolve(url, plain.unwrap_or(url))?;
         let raw = raw.map(|text| resolve(text, text.strip_prefix("tcp://").unwrap_or(text)));
         Ok(Self { door: Door { address, raw: raw.transpose()?, agents: Vec::new() }, child: None })
     }
@@ -199,7 +200,7 @@ impl Target {
         self.child.as_ref().map(|(child, _)| child.id())
     }
 
-    /// How it ended, if it is ours and did, with its last words.
+    /// How it ended, if it is ours and did, with its last words in a sentence.
     pub fn ended(&mut self) -> Option<(ExitStatus, String)> {
         let (child, log) = self.child.as_mut()?;
         let status = child.try_wait().ok().flatten()?;
@@ -266,6 +267,7 @@ fn lines_of(child: &mut Child) -> Receiver<String> {
     lines
 }
 
+/// What stands last in its log, or that nothing does.
 fn last_words(log: &Path) -> String {
     let read = || -> io::Result<String> {
         let mut file = File::open(log)?;
@@ -275,13 +277,18 @@ fn last_words(log: &Path) -> String {
         file.read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    read().unwrap_or_default()
+    match read().unwrap_or_default().trim() {
+        "" => "it said nothing".to_owned(),
+        words => format!("its last words:\n{words}"),
+    }
 }
 
 fn resolve(given: &str, text: &str) -> Result<SocketAddr, TargetError> {
     let bad = |why: String| TargetError::BadAddress(given.to_owned(), why);
-    if given.starts_with("https://") {
-        return Err(bad("TLS is not spoken here; measure behind the proxy".into()));
+    if ["https://", "wss://"].iter().any(|tls| given.starts_with(tls)) {
+        let why = "TLS is not spoken by the lab: name the server's own ws:// or http:// address, behind the \
+                   proxy, or put a proxy between that speaks TLS to it";
+        return Err(bad(why.into()));
     }
     let mut addresses =
         text.trim_end_matches('/').to_socket_addrs().map_err(|error| bad(error.to_string()))?;
@@ -327,10 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn one_that_said_nothing_has_no_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        assert_eq!(last_words(&log), "it said nothing");
+        std::fs::write(&log, "\n").unwrap();
+        assert_eq!(last_words(&log), "it said nothing");
+        std::fs::write(&log, "the disk is full\n").unwrap();
+        assert_eq!(last_words(&log), "its last words:\nthe disk is full");
+    }
+
+    #[test]
     fn an_address_is_resolved_or_refused_in_words() {
         let target = Target::at("http://127.0.0.1:8080/", None).unwrap();
         assert_eq!(target.door.address.port(), 8080);
-        for (url, why) in [("https://127.0.0.1:1", "TLS"), ("http://nonsense", "--target")] {
+        assert_eq!(Target::at("ws://127.0.0.1:81", None).unwrap().door.address.port(), 81);
+        for (url, why) in [
+            ("https://127.0.0.1:1", "TLS is not spoken"),
+            ("wss://127.0.0.1:1", "TLS is not spoken"),
+            ("http://nonsense", "--target"),
+        ] {
             assert!(Target::at(url, None).unwrap_err().to_string().contains(why));
         }
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, read_to_string};
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -19,6 +19,7 @@ use crate::monitor::Cores;
 use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
+use crate::run::keep::Lines;
 use crate::stats::Ema;
 
 /// A server that takes longer to say what it counts is not asked again in this second.
@@ -157,8 +158,8 @@ pub(crate) fn metrics(address: SocketAddr) -> io::Result<String> {
 /// The thread's part of a run.
 #[derive(Debug)]
 pub struct Witness {
-    samples: BufWriter<File>,
-    series: BufWriter<File>,
+    samples: Lines<File>,
+    series: Lines<File>,
     address: SocketAddr,
     holder: Holder,
     held: Vec<(f64, Holds)>,
@@ -176,6 +177,25 @@ pub struct Witness {
     trees: Vec<Tree>,
 }
 
+/// What was watched, its files still open.
+#[derive(Debug)]
+pub struct Watched {
+    witnessed: Witnessed,
+    samples: Lines<File>,
+    series: Lines<File>,
+}
+
+impl Watched {
+    /// Writes what had to wait for room. What the server counted, where it tells; and what was not kept, or
+    /// late, in words.
+    pub fn finish(self) -> (Witnessed, Vec<String>) {
+        let Self { witnessed, samples, series } = self;
+        let files = [(samples, "samples.jsonl"), (series, "series.csv")];
+        let late = files.into_iter().filter_map(|(lines, name)| lines.finish(name));
+        (witnessed, late.collect())
+    }
+}
+
 impl Witness {
     /// Writes `samples.jsonl` and `series.csv` in this folder.
     /// `probe` names a kind of room whose latency has columns of its own.
@@ -187,8 +207,8 @@ impl Witness {
         trees: Vec<Tree>,
     ) -> io::Result<Self> {
         Ok(Self {
-            samples: BufWriter::new(File::create(out.join("samples.jsonl"))?),
-            series: BufWriter::new(File::create(out.join("series.csv"))?),
+            samples: Lines::new(File::create(out.join("samples.jsonl"))?),
+            series: Lines::new(File::create(out.join("series.csv"))?),
             address,
             holder,
             held: Vec::new(),
@@ -205,11 +225,11 @@ impl Witness {
         })
     }
 
-    /// Until the runner has nothing more to tell. `say` gets each sample too.
-    pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Witnessed {
+    /// Until the runner has nothing more to tell. `say` gets each sample too. What finds no room on the disk
+    /// waits for [`Watched::finish`].
+    pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Watched {
         for told in told {
-            // A full disk must not end a run that measures a server; the summary says the same
-            // again.
+            // Neither can fail: lines are made in memory.
             let _ = match told {
                 Told::Begins => self.begin(),
                 Told::Sample(sample) => {
@@ -218,7 +238,8 @@ impl Witness {
                 }
             };
         }
-        Witnessed { work: self.work(), held: self.held }
+        let witnessed = Witnessed { work: self.work(), held: self.held };
+        Watched { witnessed, samples: self.samples, series: self.series }
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -242,13 +263,13 @@ impl Witness {
         for tree in &self.trees {
             write!(self.series, ",cpu_of_{0},memory_of_{0}", tree.name())?;
         }
-        writeln!(self.series)
+        self.series.end();
+        Ok(())
     }
 
     fn second(&mut self, sample: &Sample) -> io::Result<()> {
         serde_json::to_writer(&mut self.samples, sample)?;
-        self.samples.write_all(b"\n")?;
-        self.samples.flush()?;
+        self.samples.end();
         let now = Counters::ask(self.address, self.holder.pid);
         let committed = now.since(&self.last, "sends_total");
         self.offered += sample.intended;
@@ -287,13 +308,13 @@ impl Witness {
                 None => write!(self.series, ",,")?,
             }
         }
-        writeln!(self.series)?;
+        self.series.end();
         // Who does not answer for once counts on; the next answer holds it all.
         if committed.is_some() || self.last == Counters::default() {
             self.last = now;
         }
         self.seconds += seconds;
-        self.series.flush()
+        Ok(())
     }
 
     /// What somebody who watches the server once a second would see.
@@ -459,7 +480,9 @@ mod tests {
         tell.send(Told::Sample(Box::new(sample))).unwrap();
         drop(tell);
         let mut said = 0;
-        let witnessed = witness(folder.path()).watch(told, |_| said += 1);
+        let watched = witness(folder.path()).watch(told, |_| said += 1);
+        let (witnessed, late) = watched.finish();
+        assert_eq!(late, Vec::<String>::new());
         let (at, held) = witnessed.held[0];
         assert!(at > 0.9 && held.folder_bytes > Some(0), "{held:?}");
         assert_eq!((witnessed.work, held.descriptors, held.log_bytes), (None, None, None));

@@ -296,6 +296,7 @@ impl How {
             monitor: self.monitor,
             live: self.live && io::stdout().is_terminal(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
+            known_setting: Some(known_setting),
             stop: signals::flag()?,
             ..RunArgs::default()
         })
@@ -321,6 +322,16 @@ impl Run {
         };
         ended(&done)
     }
+}
+
+/// Whether our server has this setting and takes this value: the lab itself knows no server's inside.
+fn known_setting(key: &str, value: &str) -> Result<(), String> {
+    let argument = format!("{key}={value}");
+    let place = format!("--set {argument}: ");
+    throng_server::config::Settings::default().merge_argument(&argument).map_err(|error| {
+        let said = error.to_string();
+        said.split_once(&place).map_or(said.clone(), |(_, why)| why.to_owned())
+    })
 }
 
 /// Why nothing was run.
@@ -355,7 +366,16 @@ impl Client {
             ClientError::Target(_) => Failure::new(Code::Arguments, &error),
             _ => Failure::other(&error),
         })?;
-        let ClientDone { id, messages, connect_us, median_rtt_us } = done;
+        let ClientDone { id, messages, connect_us, median_rtt_us, refused, delayed, waited } = done;
+        if refused > 0 {
+            // Beside the line, which is read by programs.
+            let _ = writeln!(
+                io::stderr(),
+                "client {id}: refused {refused} times for a while, and asked again; {:.1} s waited. The \
+                 round trips of {delayed} messages count from when they were first sent",
+                waited.as_secs_f64()
+            );
+        }
         let said = writeln!(io::stdout(), "{id},{messages},{connect_us},{median_rtt_us}");
         said.map_err(|error| Failure::other(&error))
     }

@@ -78,6 +78,8 @@ fn a_known_load_is_recorded_within_a_tenth_and_replayed_at_twice_its_rate() {
     let recorded =
         lab(&["record", "--target", &url, "--seconds", "5"], folder.path()).output().unwrap();
     assert!(recorded.status.success(), "{}", said(&recorded));
+    let told = String::from_utf8_lossy(&recorded.stdout).into_owned();
+    assert!(told.contains(" of 5 s  ") && told.contains("sends so far"), "{told}");
     lines.for_each(drop);
     assert!(matches!(load.wait().unwrap().code(), Some(0 | 11)));
     // What is due before a look and is committed after it stands in another second: as much as is on its way

@@ -7,6 +7,7 @@ mod endings;
 mod half_open;
 mod kill;
 mod lab;
+mod lab_days;
 mod people;
 mod planted;
 mod process;

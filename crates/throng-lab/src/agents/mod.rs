@@ -97,7 +97,7 @@ pub(crate) fn nonce() -> io::Result<[u8; PROOF_LEN]> {
 pub fn serve(args: &AgentArgs, say: &mut dyn Write) -> io::Result<()> {
     let listener = TcpListener::bind(args.listen)?;
     // As many as there may be; a run that needs more is told so by the first that is refused.
-    let _ = monitor::allow_sockets(SOCKETS);
+    let _ = monitor::allowed::sockets(SOCKETS);
     writeln!(say, "agent listens on {}", listener.local_addr()?)?;
     say.flush()?;
     while let Some(stream) = next(&listener, &args.stop)? {

@@ -18,6 +18,7 @@ pub use carrier::{Carried, Carrier};
 pub use memory::Memory;
 pub use native::{Dress, Native};
 pub use rest::Rest;
+pub use throng_wire::native::v1::Limits;
 
 /// What a user does. Rooms are the server's numbers.
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +219,8 @@ pub enum Observation<'a> {
         server: &'a str,
         /// With which places go.
         epoch: u32,
+        /// What it allows its users, where it says so.
+        limits: Option<&'a Limits>,
     },
     /// The answer to an action.
     Reply {

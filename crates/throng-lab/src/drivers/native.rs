@@ -308,6 +308,7 @@ impl Sink<'_> {
                 (self.observe)(Observation::Ready {
                     server: &welcome.server,
                     epoch: welcome.epoch,
+                    limits: welcome.limits.as_ref(),
                 });
             }
             Some(Frame::Event(event)) => {

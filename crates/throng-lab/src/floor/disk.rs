@@ -31,7 +31,22 @@ impl FsyncTimes {
 /// Appends and syncs in `folder` for as long as `time`.
 pub fn probe_fsync(folder: &Path, time: Duration) -> io::Result<FsyncTimes> {
     let path = folder.join("fsync-probe");
-    let mut file = File::create(&path)?;
+    let times = append(&path, time);
+    // Also where the disk was full.
+    let removed = std::fs::remove_file(&path);
+    let mut times = times?;
+    removed?;
+    times.sort_unstable();
+    let at = |share: f64| {
+        let index = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
+        times.get(index).copied().unwrap_or_default() as f64 / 1e3
+    };
+    Ok(FsyncTimes { p50_us: at(0.50), p99_us: at(0.99), count: times.len() })
+}
+
+/// Nanoseconds of each append and its sync.
+fn append(path: &Path, time: Duration) -> io::Result<Vec<u64>> {
+    let mut file = File::create(path)?;
     let record = vec![b'r'; RECORD_BYTES];
     let mut times = Vec::new();
     let end = now().0 + time.as_nanos() as u64;
@@ -41,12 +56,22 @@ pub fn probe_fsync(folder: &Path, time: Duration) -> io::Result<FsyncTimes> {
         file.sync_data()?;
         times.push(now().0 - start);
     }
-    drop(file);
-    std::fs::remove_file(&path)?;
-    times.sort_unstable();
-    let at = |share: f64| {
-        let index = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-        times.get(index).copied().unwrap_or_default() as f64 / 1e3
-    };
-    Ok(FsyncTimes { p50_us: at(0.50), p99_us: at(0.99), count: times.len() })
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_leaves_nothing_behind_also_on_a_disk_that_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(probe_fsync(folder.path(), Duration::from_millis(5)).unwrap().count > 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // What is written there goes to the kernel's own full disk.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("fsync-probe")).unwrap();
+        let error = probe_fsync(folder.path(), Duration::from_millis(5)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -75,7 +75,7 @@ pub fn record(args: &RecordArgs, say: &mut dyn Write) -> Result<Scenario, LabErr
     let count = (args.seconds / every).round() as usize;
     writeln!(say, "recording {address} for {} s, a look every {every:.0} s", args.seconds)
         .map_err(failed)?;
-    let looks = look(args, address, every, count)?;
+    let looks = look(args, address, (every, count), say)?;
     let scenario = scenario_of(&args.name, &looks).map_err(RunError::Trouble)?;
     write(&args.out, &scenario, &looks).map_err(failed)?;
     write!(
@@ -92,8 +92,8 @@ pub fn record(args: &RecordArgs, say: &mut dyn Write) -> Result<Scenario, LabErr
 fn look(
     args: &RecordArgs,
     address: SocketAddr,
-    every: f64,
-    count: usize,
+    (every, count): (f64, usize),
+    say: &mut dyn Write,
 ) -> Result<Vec<Look>, LabError> {
     let begun = clock::now();
     let mut looks: Vec<Look> = Vec::with_capacity(count + 1);
@@ -110,8 +110,24 @@ fn look(
         })?;
         let figures = Figures::of_text(&text);
         looks.push(Look { at: clock::now().since(begun).as_secs_f64(), figures });
+        if let Some(line) = progress(&looks, number, count, args.seconds) {
+            // One who does not look must not end it.
+            let _ = writeln!(say, "{line}").and_then(|()| say.flush());
+        }
     }
     Ok(looks)
+}
+
+/// How far it is, at every tenth of the way.
+fn progress(looks: &[Look], number: usize, count: usize, seconds: f64) -> Option<String> {
+    let (first, last) = (looks.first()?, looks.last()?);
+    let tenths = |number: usize| number * 10 / count.max(1);
+    if number == 0 || tenths(number) == tenths(number - 1) {
+        return None;
+    }
+    let sends = (last.figures.sends() - first.figures.sends()).max(0.0);
+    let left = (seconds - last.at).max(0.0);
+    Some(format!("{:>5.0} of {seconds:.0} s  {sends:.0} sends so far, {left:.0} s left", last.at))
 }
 
 /// What the looks say, as a scenario.

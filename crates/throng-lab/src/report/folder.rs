@@ -34,6 +34,12 @@ pub enum FolderError {
     /// It is there and not what it should be.
     #[error("{0}: {1}")]
     Malformed(PathBuf, serde_json::Error),
+    /// It was being written when the disk was full or the run was killed.
+    #[error(
+        "{0} is {1}: the disk was full, or the run was killed as it was written; without this file, \
+         `throng lab report` says what the others hold"
+    )]
+    Broken(PathBuf, &'static str),
     /// A line of the samples is not one.
     #[error("{0}, line {1}: {2}")]
     Sample(PathBuf, usize, serde_json::Error),
@@ -75,8 +81,15 @@ pub struct Manifest {
     pub seed: u64,
     /// The scenario as it was run.
     pub scenario: Value,
-    /// Settings of the server that were not at their default.
+    /// Whether the run started its server itself; the first folders did not say.
+    pub server_is_ours: Option<bool>,
+    /// What its program said of its version.
+    pub server_version: Option<String>,
+    /// Settings of our own server that were not at their default. The first folders had those here too that
+    /// the scenario asks for and nobody gave.
     pub server_settings_raised: BTreeMap<String, String>,
+    /// What the scenario asks for of a server that is not ours.
+    pub server_settings_asked: BTreeMap<String, String>,
     /// Its address.
     pub target: String,
     /// Where.
@@ -101,6 +114,14 @@ pub struct Machine {
     pub congestion_control: String,
     /// Descriptors that the generator could hold.
     pub open_files_max: u64,
+    /// Connections that may wait to be accepted; the first folders did not say.
+    pub accept_backlog: Option<u64>,
+    /// The first and the last port to connect from, likewise.
+    pub ports: Option<[u32; 2]>,
+    /// Cores' worth of time that a cgroup allowed.
+    pub cgroup_cores: Option<f64>,
+    /// Bytes of memory that it allowed.
+    pub cgroup_memory_bytes: Option<u64>,
     /// Before the run.
     pub load_average: f64,
 }
@@ -206,6 +227,19 @@ impl Ending {
     }
 }
 
+impl Manifest {
+    /// What the scenario asks for of a server that runs as its operator set it; none for our own.
+    pub fn asked_in_vain(&self) -> Option<&BTreeMap<String, String>> {
+        match self.server_is_ours {
+            Some(true) => None,
+            Some(false) => Some(&self.server_settings_asked),
+            // Written before anybody said so.
+            None if self.command.contains(" --target") => Some(&self.server_settings_raised),
+            None => None,
+        }
+    }
+}
+
 impl Folder {
     /// Reads one.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
@@ -271,7 +305,11 @@ fn known(path: &Path, schema: u32) -> Result<(), FolderError> {
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
     let text =
         std::fs::read_to_string(path).map_err(|e| FolderError::Unreadable(path.to_owned(), e))?;
-    serde_json::from_str(&text).map_err(|e| FolderError::Malformed(path.to_owned(), e))
+    serde_json::from_str(&text).map_err(|error| match text.trim() {
+        "" => FolderError::Broken(path.to_owned(), "empty"),
+        _ if error.is_eof() => FolderError::Broken(path.to_owned(), "cut short"),
+        _ => FolderError::Malformed(path.to_owned(), error),
+    })
 }
 
 /// The last line of a run that was cut short may be half a line: it is left out.
@@ -356,6 +394,19 @@ mod tests {
         assert_eq!((read.seconds.len(), read.seconds[0].sent), (1, 4));
         assert_eq!(read.summary.ending, Ending::Incomplete);
         assert!((read.summary.rates.sends - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_summary_that_is_empty_or_half_is_told_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("manifest.json"), r#"{"schema": 1}"#).unwrap();
+        std::fs::write(folder.path().join("samples.jsonl"), "").unwrap();
+        for (text, is) in [("", "is empty: the disk was full"), ("{\"schema\": 3,", "is cut short")]
+        {
+            std::fs::write(folder.path().join("summary.json"), text).unwrap();
+            let error = Folder::read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("summary.json") && error.contains(is), "{error}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ for (const figure of document.querySelectorAll('figure.chart')) {
     line.setAttribute('x1', across);
     line.setAttribute('x2', across);
     svg.append(line);
-    tip.replaceChildren(`second ${x[at]}`);
+    tip.replaceChildren(`second ${Number(x[at].toFixed(2))}`);
     series.forEach(({ name, unit, values }, colour) => {
       const row = document.createElement('div');
       const dot = document.createElement('i');

@@ -2,6 +2,8 @@
 //!
 //! Neighbours: `html` and `pdf` set them.
 
+use std::collections::BTreeMap;
+
 use super::folder::{
     Agent, Came, Folder, Growth, Ledger, Percentiles, Row, StageWork, Threshold, day,
 };
@@ -434,16 +436,80 @@ fn machine(run: &Folder) -> Table {
         ("kernel", it.kernel.clone()),
         ("TCP congestion control", it.congestion_control.clone()),
         ("open files allowed", number(it.open_files_max as f64)),
+    ];
+    rows.extend(it.accept_backlog.map(|it| ("accept backlog (somaxconn)", number(it as f64))));
+    rows.extend(it.ports.map(|[low, high]| ("ports to connect from", format!("{low} to {high}"))));
+    rows.extend(it.cgroup_cores.map(|it| ("cores by cgroup", number(it))));
+    rows.extend(it.cgroup_memory_bytes.map(|it| ("memory by cgroup", bytes(it as f64))));
+    rows.extend([
         ("load average before", number(it.load_average)),
         ("seed", run.manifest.seed.to_string()),
-    ];
+    ]);
     if let Some(beside) = &run.manifest.baseline {
         rows.push(("beside its baseline", beside.words(&day(beside.made_unix_seconds))));
     }
-    let raised: Vec<String> =
-        run.manifest.server_settings_raised.iter().map(|(k, v)| format!("{k} = {v}")).collect();
-    if !raised.is_empty() {
-        rows.push(("server settings", raised.join(", ")));
-    }
+    rows.extend(server_settings(run));
     pairs("Machine, server and lab", rows)
+}
+
+/// What the run gave its own server; of another, what the scenario asks for and what it told its users.
+fn server_settings(run: &Folder) -> Vec<(&'static str, String)> {
+    let manifest = &run.manifest;
+    let all = |of: &BTreeMap<String, String>| {
+        let each: Vec<String> = of.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        each.join(", ")
+    };
+    let version = manifest.server_version.clone();
+    let mut rows: Vec<_> = version.map(|it| ("server's program", it)).into_iter().collect();
+    match manifest.asked_in_vain() {
+        Some(asked) if asked.is_empty() => {
+            rows.push(("server settings", "as its operator set them".to_owned()));
+        }
+        Some(asked) => {
+            let asked = all(asked);
+            let text = format!("as its operator set them; the scenario asks for {asked}");
+            rows.push(("server settings", text));
+        }
+        None if manifest.server_settings_raised.is_empty() => {}
+        None => rows.push(("server settings given", all(&manifest.server_settings_raised))),
+    }
+    if let Some(serde_json::Value::Object(told)) = &run.summary.server_limits {
+        let each: Vec<String> =
+            told.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        rows.push(("limits it told its users", each.join(", ")));
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_ours_is_not_said_to_have_our_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = |manifest: &str| {
+            std::fs::write(folder.path().join("manifest.json"), manifest).unwrap();
+            std::fs::write(folder.path().join("samples.jsonl"), "").unwrap();
+            let summary = r#"{"schema": 3, "server_limits": {"sends_per_second": 20}}"#;
+            std::fs::write(folder.path().join("summary.json"), summary).unwrap();
+            let rows = server_settings(&Folder::read(folder.path()).unwrap());
+            let rows: Vec<String> = rows.iter().map(|(name, is)| format!("{name}: {is}")).collect();
+            rows.join("\n")
+        };
+        let theirs = "server settings: as its operator set them; the scenario asks for a.b = 9\n\
+                      limits it told its users: sends_per_second = 20";
+        let new =
+            r#"{"schema": 3, "server_is_ours": false, "server_settings_asked": {"a.b": "9"}}"#;
+        let old = r#"{"schema": 3, "command": "throng lab run x --target http://y",
+            "server_settings_raised": {"a.b": "9"}}"#;
+        assert_eq!((says(new), says(old)), (theirs.to_owned(), theirs.to_owned()));
+        let ours = r#"{"schema": 3, "server_is_ours": true, "server_version": "throng 1",
+            "server_settings_raised": {"a.b": "9"}}"#;
+        let said = says(ours);
+        assert!(
+            said.starts_with("server's program: throng 1\nserver settings given: a.b = 9\n"),
+            "{said}"
+        );
+    }
 }

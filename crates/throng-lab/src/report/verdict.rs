@@ -109,7 +109,10 @@ fn open_goals(run: &Folder) -> String {
     let open = run.summary.thresholds.iter().filter_map(|it| match it.came {
         Came::Met | Came::Missed => None,
         Came::Unsure => Some(format!(" It cannot tell whether {}: it was {}.", it.says, it.was)),
-        Came::Unmeasured => Some(format!(" Nothing measured {}.", it.says)),
+        Came::Unmeasured => match it.was.strip_prefix("not measured: ") {
+            Some(why) => Some(format!(" Nothing measured {}: {why}.", it.says)),
+            None => Some(format!(" Nothing measured {}.", it.says)),
+        },
     });
     open.collect()
 }

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::agents::AgentAt;
+use crate::drivers::Dress;
 
 /// An account that a user is.
 #[derive(Clone, Debug)]
@@ -37,4 +38,14 @@ pub struct Door {
     pub raw: Option<SocketAddr>,
     /// Who holds the sockets; none for ourselves.
     pub agents: Vec<AgentAt>,
+}
+
+impl Door {
+    /// Where one in this dress connects to.
+    pub fn of(&self, dress: Dress) -> SocketAddr {
+        match dress {
+            Dress::Raw => self.raw.unwrap_or(self.address),
+            Dress::WsJson | Dress::WsProtobuf | Dress::Rest => self.address,
+        }
+    }
 }

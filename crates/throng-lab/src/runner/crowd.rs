@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::account::{Account, Credentials, Door};
@@ -13,6 +14,7 @@ use super::changes::Recent;
 use super::files::Files;
 use super::gallery::{Gallery, Way};
 use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
+use super::trouble;
 use super::user::{self, AWAY, Asked, Link, User};
 use crate::clock::{self, Nanos};
 use crate::drivers::{self, Action, Broken, Change, Dress, Memory, Observation, Outcome, What};
@@ -86,6 +88,8 @@ pub struct Crowd {
     pub trouble: Option<String>,
     /// What answers, as it names itself.
     pub server: String,
+    /// The limits that it tells its users, where it does.
+    pub server_limits: Option<serde_json::Value>,
     /// Who comes from now on comes to read history.
     pub load_over: bool,
     /// How long what is sent in rows is.
@@ -140,7 +144,6 @@ impl Crowd {
         let dresses = &scenario.users.dresses;
         let host: Rc<str> = door.address.to_string().into();
         let memories: [Rc<RefCell<Memory>>; 2] = Default::default();
-        let way = Way::new(door.address, &host, &memories[0]);
         let mut crowd = Self {
             users: Vec::new(),
             places: places.collect(),
@@ -153,10 +156,11 @@ impl Crowd {
             later: Vec::new(),
             trouble: None,
             server: String::new(),
+            server_limits: None,
             load_over: false,
             row_bytes: scenario.bodies.bytes_median,
             rows_done: VecDeque::new(),
-            gallery: Gallery::new(scenario, way),
+            gallery: Gallery::new(scenario, Way::new(door.address, &host, &memories[0])),
             recent: Recent::new(scenario.changes.of_messages()),
             files: Files::new(&scenario.changes),
             compressed: scenario.users.compressed,
@@ -231,13 +235,15 @@ impl Crowd {
         self.users[user as usize].me
     }
 
+    /// Where a user's connections go.
+    pub fn at(&self, user: u32) -> SocketAddr {
+        self.door.of(self.users[user as usize].dress)
+    }
+
     /// Begins a connection for a user.
     pub fn connect(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+        let to = self.at(user);
         let it = &mut self.users[user as usize];
-        let to = match it.dress {
-            Dress::Raw => self.door.raw.unwrap_or(self.door.address),
-            Dress::WsJson | Dress::WsProtobuf | Dress::Rest => self.door.address,
-        };
         self.driver_count += 1;
         let memory = &self.memories[usize::from(it.dress == Dress::WsJson)];
         let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
@@ -253,9 +259,7 @@ impl Crowd {
                 self.by_conn[conn.index()] = Some(user);
             }
             Err(error) => {
-                let descriptors = "; is this the limit of open files? `ulimit -n` tells, and the \
-                                   server's own log if it is there";
-                self.trouble = Some(format!("no further socket: {error}{descriptors}"));
+                self.trouble = Some(trouble::no_socket(to, &error));
             }
         }
     }
@@ -333,6 +337,7 @@ impl Crowd {
             recent,
             files,
             server: name,
+            server_limits: told,
             ..
         } = self;
         let (gallery, accounts) = (&self.gallery, &self.accounts);
@@ -352,9 +357,10 @@ impl Crowd {
                     follows.push(Follow::Newcomer { number: event.room, seq: event.seq });
                 }
             }
-            Observation::Ready { epoch, server } => {
+            Observation::Ready { epoch, server, limits } => {
                 if name.is_empty() {
                     name.push_str(server);
+                    *told = limits.and_then(|limits| serde_json::to_value(limits).ok());
                 }
                 follows.push(Follow::Ready { epoch });
             }

@@ -16,6 +16,7 @@ mod files;
 mod gallery;
 mod reply;
 mod rows;
+mod trouble;
 mod user;
 mod visits;
 mod watch;
@@ -77,6 +78,8 @@ pub enum RunError {
 pub struct Outcome {
     /// What answered, as it names itself.
     pub server: String,
+    /// The limits that it told its users when they connected, where it tells any.
+    pub server_limits: Option<serde_json::Value>,
     /// The books.
     pub verdict: Verdict,
     /// The latencies.
@@ -115,6 +118,35 @@ pub struct Outcome {
     pub agents: Vec<AgentSaid>,
 }
 
+impl Outcome {
+    /// Of a run that was never begun.
+    pub fn of_nothing(scenario: &Scenario) -> Self {
+        let kinds: Vec<String> = scenario.rooms.iter().map(|kind| kind.name.clone()).collect();
+        Self {
+            server: String::new(),
+            server_limits: None,
+            verdict: Verdict::default(),
+            recorder: Recorder::new(&kinds),
+            samples: Vec::new(),
+            load: Duration::ZERO,
+            load_deliveries: 0,
+            load_sends: 0,
+            server_cpu: None,
+            generator_cpu: Duration::ZERO,
+            server_rss_bytes: 0,
+            dropped: 0,
+            farewells: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            pictures: None,
+            missing: Vec::new(),
+            row_clients: Vec::new(),
+            work: [0; 4],
+            incomplete: None,
+            agents: Vec::new(),
+        }
+    }
+}
+
 /// Runs the scenario against the door. Each second's sample is handed to `tell` as it is made.
 pub fn run(
     scenario: &Scenario,
@@ -148,6 +180,7 @@ pub fn run(
         progress: (0, clock::now()),
         figures: Figures::default(),
         incomplete: None,
+        ended: None,
         watch,
         tell,
     };
@@ -213,6 +246,8 @@ struct Runner<'a> {
     progress: (u64, Nanos),
     figures: Figures,
     incomplete: Option<String>,
+    /// How the last connection ended that we did not end.
+    ended: Option<Closed>,
     watch: &'a mut dyn Watch,
     tell: &'a mut dyn FnMut(&Sample),
 }
@@ -229,6 +264,7 @@ impl Handler for Runner<'_> {
     fn closed(&mut self, sockets: &mut Sockets, conn: ConnId, why: Closed, now: Nanos) {
         if self.crowd.other_lost(conn, sockets) || self.crowd.gone(conn, now).is_some() {
             self.crowd.farewell(format!("{why:?}"));
+            self.ended = Some(why);
         }
     }
 
@@ -273,9 +309,8 @@ impl Runner<'_> {
         while let Some(user) = self.crowd.lost.pop_front() {
             let failures = self.crowd.users[user as usize].failures;
             if failures >= FAILURES_MAX {
-                let text = "connections are refused or ended before they stand, ten times in a row \
-                            for one user (is limits.connections_per_address raised?)";
-                self.crowd.trouble = Some(text.to_owned());
+                let to = self.crowd.at(user);
+                self.crowd.trouble = Some(trouble::not_taken(to, self.ended));
             }
             if self.phase < Phase::Done {
                 self.wake(now.plus(RETRY_AFTER * failures), Wake::Connect(user));
@@ -467,10 +502,8 @@ impl Runner<'_> {
         if let Some(why) = &incomplete
             && figures.load.is_zero()
         {
-            let counts = crowd.farewells.iter().chain(&crowd.refusals);
-            let counts: Vec<String> = counts.map(|(what, n)| format!("{n} × {what}")).collect();
-            let counts = counts.join(", ");
-            return Err(RunError::Trouble(format!("{why}; no load was offered ({counts})")));
+            let said = trouble::no_load(why, &crowd.farewells, &crowd.refusals);
+            return Err(RunError::Trouble(said));
         }
         // What came after the last second is in the whole run's figures, not in a sample.
         crowd.recorder.end_second();
@@ -489,6 +522,7 @@ impl Runner<'_> {
         let (hits, misses) = crowd.frames();
         Ok(Outcome {
             server: crowd.server,
+            server_limits: crowd.server_limits,
             verdict: crowd.ledger.verdict(),
             recorder: crowd.recorder,
             samples: figures.samples,

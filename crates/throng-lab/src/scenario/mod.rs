@@ -2,8 +2,8 @@
 //!
 //! Neighbours: `plan` makes actions of it. It names no protocol but by its dress, and no server's
 //! inside. In this folder: `abuse` (who means ill), `changes` (what is done beside saying something), `shape` (phases and load over time), `life` (users who come and go),
-//! `settings` (`--set`), `check` (bounds, with the line they are broken in), `scale` (the same
-//! scenario, larger), `threshold` (what it must reach).
+//! `settings` (`--set`), `check` (bounds, with the line they are broken in), `whole` (all presets, arms and
+//! settings of the server), `scale` (the same scenario, larger), `threshold` (what it must reach).
 
 mod abuse;
 mod changes;
@@ -13,6 +13,7 @@ mod scale;
 mod settings;
 mod shape;
 mod threshold;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +27,7 @@ pub use life::{Life, Login, Order, Row};
 pub use scale::Measure;
 pub use shape::{Phase, Profile, Ramp, Shape, Spike};
 pub use threshold::{Figure, Threshold};
+pub use whole::{KnownSetting, check};
 
 /// Users that one generator can hold.
 pub const USERS_MAX: u32 = 100_000;
@@ -338,19 +340,24 @@ pub enum ScenarioError {
 impl Scenario {
     /// A built-in one by its name, or a file; then what `--set` changes.
     pub fn load(name: &str, settings: &[String]) -> Result<Self, ScenarioError> {
-        let (source, text) = match BUILT_IN.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => (format!("scenarios/{name}.toml"), (*text).to_owned()),
+        let (source, text) = Self::text_of(name)?;
+        Self::parse(&source, &text, settings)
+    }
+
+    /// What errors call it, and its text.
+    fn text_of(name: &str) -> Result<(String, String), ScenarioError> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Ok((format!("scenarios/{name}.toml"), (*text).to_owned())),
             None if Path::new(name).exists() => {
                 let text = std::fs::read_to_string(name)
                     .map_err(|error| ScenarioError::Unreadable(name.into(), error))?;
-                (name.to_owned(), text)
+                Ok((name.to_owned(), text))
             }
             None => {
                 let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-                return Err(ScenarioError::Unknown(name.into(), known.join(", ")));
+                Err(ScenarioError::Unknown(name.into(), known.join(", ")))
             }
-        };
-        Self::parse(&source, &text, settings)
+        }
     }
 
     /// The same with a preset and an arm of its own, which `--set` goes over.
@@ -468,7 +475,7 @@ impl Scenario {
     /// Phases that were given another time in all keep their share of it.
     fn fit_phases(&mut self) {
         let sum: f64 = self.phases.iter().map(|phase| phase.seconds).sum();
-        if self.seconds == 0.0 {
+        if self.seconds == 0.0 && !self.phases.is_empty() {
             self.seconds = sum;
         } else if sum > 0.0 {
             for phase in &mut self.phases {

@@ -38,6 +38,13 @@ fn a_number_out_of_bounds_is_refused_with_its_bounds() {
     assert!(error.contains("rooms.lobby.members = 2000 is not from 1 to 1000"), "{error}");
 }
 
+/// Nothing is not less than nothing.
+#[test]
+fn no_seconds_are_refused_without_a_sign() {
+    let error = canonical(&["seconds=0"]).unwrap_err().to_string();
+    assert!(error.contains("seconds = 0 is not from 0.1 to"), "{error}");
+}
+
 #[test]
 fn a_setting_reaches_what_it_names() {
     let scenario = canonical(&[

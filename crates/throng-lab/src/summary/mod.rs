@@ -67,6 +67,9 @@ pub struct Summary {
     pub load_seconds: f64,
     /// What answered.
     pub server: String,
+    /// The limits that it told its users when they connected, as it named them; absent where it tells none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_limits: Option<serde_json::Value>,
     /// The ledger.
     pub ledger: Verdict,
     /// Rates over the load.
@@ -362,6 +365,7 @@ impl Summary {
             model: scenario.model(),
             load_seconds: seconds,
             server: outcome.server,
+            server_limits: outcome.server_limits,
             ledger: outcome.verdict,
             rates: Rates {
                 sends: outcome.load_sends as f64 / seconds,
@@ -391,9 +395,30 @@ impl Summary {
         }
     }
 
+    /// Of a run that was never begun, because the generator's machine cannot hold it.
+    pub fn of_nothing(scenario: &Scenario, lacking: Vec<String>) -> Self {
+        let mut summary = Self::new(scenario, Outcome::of_nothing(scenario), None);
+        (summary.ending, summary.reasons, summary.load_seconds) = (Ending::Invalid, lacking, 0.0);
+        summary
+    }
+
+    /// What the disk of the run's folder did not take, or late: the run is not complete then. A broken
+    /// promise weighs more.
+    pub fn not_kept(&mut self, what: Vec<String>) {
+        if !what.is_empty() && self.ending != Ending::Faults {
+            self.ending = Ending::Incomplete;
+            self.grade = None;
+        }
+        self.reasons.extend(what);
+    }
+
     /// How our own server ended after it was asked to: a bad end spoils a pass.
     pub fn server_stopped(&mut self, stopped: io::Result<Option<ExitStatus>>) {
         let why = match stopped {
+            // The run broke off for it, and says so with its last words.
+            Ok(Some(_)) if self.reasons.iter().any(|it| it.starts_with("the server ended")) => {
+                return;
+            }
             Ok(Some(status)) if !status.success() => format!("the server ended with {status}"),
             Ok(_) => return,
             Err(error) => error.to_string(),

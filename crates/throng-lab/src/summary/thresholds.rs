@@ -31,7 +31,8 @@ pub enum Came {
     Missed,
     /// The bound is within the interval: this run cannot tell.
     Unsure,
-    /// Nothing here could measure it: another machine's server, a kernel that does not tell.
+    /// Nothing here could measure it: another machine's server, a kernel that does not tell, or
+    /// nothing of the kind came to pass.
     Unmeasured,
 }
 
@@ -68,13 +69,19 @@ struct Is {
     interval: Option<[f64; 2]>,
     /// Of a ratio: by how many milliseconds its parts differ.
     apart_ms: f64,
-    /// Why there is no value, where that is known.
+    /// Why there is no value, where more is known than that there is none.
     why_not: Option<String>,
 }
 
 impl From<Option<f64>> for Is {
     fn from(value: Option<f64>) -> Self {
         Self { value, ..Self::default() }
+    }
+}
+
+impl Is {
+    fn not(why: &str) -> Self {
+        Self { why_not: Some(why.to_owned()), ..Self::default() }
     }
 }
 
@@ -140,6 +147,8 @@ fn says(threshold: &Threshold, in_unit: impl Fn(f64) -> String) -> String {
 }
 
 fn digits(value: f64) -> String {
+    // Nothing is nothing, with no sign before it.
+    let value = if value == 0.0 { 0.0 } else { value };
     let places = match value.abs() {
         _ if value.fract() == 0.0 => 0,
         less if less < 0.1 => 3,
@@ -164,9 +173,10 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
         Figure::ResumeMaxMs => slowest(&latency.resume),
         Figure::Entries => counted(&latency.enter),
         Figure::EntryMaxMs => slowest(&latency.enter),
-        Figure::LoginRefusalP99Ms => {
-            Some(if latency.login_refused.count > 0 { latency.login_refused.p99_ms } else { 0.0 })
+        Figure::LoginRefusalP99Ms if latency.login_refused.count == 0 => {
+            return Is::not("no login was refused");
         }
+        Figure::LoginRefusalP99Ms => Some(latency.login_refused.p99_ms),
         Figure::PasswordsHashed => {
             summary.server_work.as_ref().and_then(|it| it.passwords_hashed).map(|it| it as f64)
         }
@@ -179,7 +189,10 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
             .map(|most| most as f64 / f64::from(1 << 20)),
         Figure::LoginsOfHashingAlone => {
             let seconds: Vec<&Sample> = seconds.collect();
-            Some(logins_a_second(&seconds)).zip(evidence.hashing_alone).map(|(is, of)| is / of)
+            let Some(is) = logins_a_second(&seconds) else {
+                return Is::not("no whole second lay between the first logins and the last");
+            };
+            evidence.hashing_alone.map(|of| is / of)
         }
         Figure::MemoryMibPerHour
         | Figure::DescriptorsPerHour
@@ -190,14 +203,16 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
     value.into()
 }
 
-/// While passwords waited: from the second after the first login to that before the last.
-fn logins_a_second(seconds: &[&Sample]) -> f64 {
+/// While passwords waited: from the second after the first login to that before the last; none where
+/// nothing lies between them.
+fn logins_a_second(seconds: &[&Sample]) -> Option<f64> {
     let some = |it: &&Sample| it.login.count > 0;
     let first = seconds.iter().position(some).unwrap_or_default();
     let last = seconds.iter().rposition(some).unwrap_or_default();
     let between = seconds.get(first + 1..last).unwrap_or_default();
     let lasts: f64 = between.iter().map(|it| it.seconds).sum();
-    between.iter().map(|it| it.login.count as f64).sum::<f64>() / lasts.max(1e-9)
+    let logins: u64 = between.iter().map(|it| it.login.count).sum();
+    (lasts > 0.0).then(|| logins as f64 / lasts)
 }
 
 /// A slope whose interval holds both none and the bound tells nothing: the run was too short for its noise.
@@ -261,8 +276,8 @@ fn ratio(of: &[f64], over: &[f64]) -> Is {
     let middles = median(of).zip(median(over)).filter(|(_, over)| *over > 0.0);
     let Some((above, below)) = middles else { return Is::default() };
     if of.len().min(over.len()) < SECONDS_MIN {
-        let value = Some(above / below);
-        return Is { value, apart_ms: above - below, ..Is::default() };
+        let apart_ms = above - below;
+        return Is { value: Some(above / below), apart_ms, ..Is::default() };
     }
     let mut chance = StdRng::seed_from_u64(of.len() as u64);
     let mut draw = |from: &[f64]| {
@@ -359,6 +374,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_did_not_come_to_pass_is_neither_met_nor_missed_and_says_why() {
+        let bound = Threshold { phase: None, ..threshold(Figure::LoginRefusalP99Ms) };
+        let judged = one(&bound, &Is::not("no login was refused"));
+        assert_eq!((judged.came, judged.is), (Came::Unmeasured, None));
+        assert_eq!(judged.was, "not measured: no login was refused");
+        assert_eq!(digits(-0.0), "0");
+    }
+
+    #[test]
     fn logins_are_counted_while_some_wait() {
         let second = |count: u64| Sample {
             seconds: 1.0,
@@ -367,7 +391,10 @@ pub(super) mod tests {
         };
         let seconds = [0, 9, 50, 0, 52, 1, 0].map(second);
         let all: Vec<&Sample> = seconds.iter().collect();
-        assert!((logins_a_second(&all) - 34.0).abs() < 1e-9);
-        assert!(logins_a_second(&all[..2]).abs() < 1e-9);
+        assert!((logins_a_second(&all).unwrap() - 34.0).abs() < 1e-9);
+        // Nothing lies between one second of logins and the next.
+        for none in [&all[..2], &all[1..3], &all[..0]] {
+            assert_eq!(logins_a_second(none), None);
+        }
     }
 }

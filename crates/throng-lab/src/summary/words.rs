@@ -43,6 +43,9 @@ impl Summary {
         for reason in self.reasons.iter().filter(|_| self.ending != Ending::Missed) {
             writeln!(to, "  {reason}")?;
         }
+        if self.load_seconds == 0.0 {
+            return writeln!(to, "  nothing was started");
+        }
         writeln!(
             to,
             "\n{:12} {:>8} {:>11} {:>10} {:>8}",

@@ -10,7 +10,7 @@ use clap::Args;
 use throng_lab::capacity::{self, CapacityError, End, On, Slo, Wanted, scale};
 use throng_lab::report::Folder;
 use throng_lab::run::{self, LabError, RunArgs};
-use throng_lab::scenario::Scenario;
+use throng_lab::scenario::{self, Scenario};
 
 use crate::exit::{Code, Failure};
 use crate::signals;
@@ -79,6 +79,8 @@ impl Capacity {
             let preset = self.preset.as_deref();
             Scenario::load_variant(&self.scenario, preset, None, settings).map_err(LabError::from)
         };
+        let known = self.server.is_none().then_some(super::known_setting as scenario::KnownSetting);
+        scenario::check(&self.scenario, &settings, known).map_err(LabError::from)?;
         let whole = load(&settings)?;
         settings.extend(self.plateau.map(|seconds| format!("phases.plateau.seconds={seconds:?}")));
         settings.extend(self.seconds.map(|seconds| format!("seconds={seconds:?}")));
@@ -107,6 +109,7 @@ impl Capacity {
                 scenario: file.display().to_string(),
                 out: Some(out.to_owned()),
                 server: self.server.clone(),
+                known_setting: Some(super::known_setting),
                 stop: stop.clone(),
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()

@@ -120,6 +120,7 @@ impl Compare {
                 seconds: self.seconds,
                 preset: self.preset.clone(),
                 flamegraph: self.flamegraph,
+                known_setting: Some(super::known_setting),
                 stop: stop.clone(),
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()

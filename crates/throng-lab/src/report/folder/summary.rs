@@ -22,6 +22,7 @@ pub struct Summary {
     pub model: String,
     pub load_seconds: f64,
     pub server: String,
+    pub server_limits: Option<serde_json::Value>,
     pub ledger: Ledger,
     pub rates: Rates,
     pub wire: Option<Wire>,
