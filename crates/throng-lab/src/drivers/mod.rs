@@ -19,6 +19,8 @@ pub use memory::Memory;
 pub use native::{Dress, Native};
 pub use rest::Rest;
 
+use crate::traces::Trace;
+
 /// What a user does. Rooms are the server's numbers.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
@@ -110,6 +112,8 @@ pub enum Action<'a> {
         file: Option<&'a str>,
         /// Which ack is asked for.
         durable: bool,
+        /// The ack is asked to say where this message's time went, where the protocol knows of that.
+        trace: bool,
     },
     /// Hear a room, from a place on.
     Subscribe {
@@ -348,6 +352,8 @@ pub struct Posted {
     pub repeat: bool,
     /// It is in the log and synced.
     pub durable: bool,
+    /// Where its time went in the server, if that was asked and told.
+    pub trace: Option<Trace>,
 }
 
 /// One event of a room's order.
