@@ -132,8 +132,14 @@ pub fn run(args: &ClientArgs) -> Result<ClientDone, ClientError> {
         numbered(args.id, number, &mut body);
         let origin_id = number.to_string();
         let (sent, refused) = (clock::now(), client.refused);
-        let action =
-            Action::Post { room, origin_id: &origin_id, body: &body, file: None, durable: true };
+        let action = Action::Post {
+            room,
+            origin_id: &origin_id,
+            body: &body,
+            file: None,
+            durable: true,
+            trace: false,
+        };
         match client.ask("a message", &action)? {
             Answer::Posted(it) if it.seq > last && it.n == u64::from(number) && it.durable => {
                 last = it.seq;

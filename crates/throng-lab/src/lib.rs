@@ -55,4 +55,5 @@ pub mod scenario;
 pub mod stats;
 pub mod summary;
 pub mod target;
+pub mod traces;
 pub mod witness;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::clock::Nanos;
 use crate::ledger::Receipt;
+use crate::traces::Traces;
 
 /// Longer than this is this: a run is not longer than its drain.
 const LONGEST_US: u64 = 600_000_000;
@@ -255,6 +256,8 @@ pub struct Recorder {
     pub phases: Vec<OfPhase>,
     /// To ack and to each recipient, of the users of each agent, where there are agents.
     pub agents: Vec<[Latency; 2]>,
+    /// Where the time of single messages went.
+    pub traces: Traces,
     /// This second's.
     pub now: Second,
 }

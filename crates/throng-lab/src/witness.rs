@@ -83,6 +83,8 @@ pub struct ServerWork {
     /// What each stage on the way to the ack took of one command, microseconds: of a turn, each waits for
     /// all.
     pub ack_us: BTreeMap<String, f64>,
+    /// Looks at how many commands were in its stages.
+    pub looks: u32,
 }
 
 /// One stage of the server.
@@ -92,8 +94,37 @@ pub struct StageWork {
     pub per_second: f64,
     /// Mean time of one, microseconds.
     pub mean_us: f64,
-    /// Seconds of work a second: by Little's law, how many were in it at once.
+    /// Seconds of work a second: by Little's law, how many passages were in it at once.
     pub in_flight: f64,
+    /// Commands a second times what each waited in it: by Little's law, how many commands were in it at
+    /// once. Absent where commands are not counted.
+    pub commands_by_littles_law: Option<f64>,
+    /// How many the server counted in it, on average over all looks; absent likewise.
+    pub commands_measured: Option<f64>,
+}
+
+/// Commands in the server's stages, as looks at it find them: one a second, between two of which as much
+/// happens as may.
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    looks: u32,
+    found: BTreeMap<String, f64>,
+}
+
+impl Inside {
+    fn look(&mut self, counters: &Counters, stages: &[String]) {
+        self.looks += 1;
+        for stage in stages {
+            let name = format!("stage_in_flight{{stage=\"{stage}\"}}");
+            if let Some(commands) = counters.of(&name) {
+                *self.found.entry(stage.clone()).or_default() += commands;
+            }
+        }
+    }
+
+    fn mean(&self, stage: &str) -> Option<f64> {
+        self.found.get(stage).map(|sum| sum / f64::from(self.looks.max(1)))
+    }
 }
 
 impl Counters {
@@ -173,6 +204,7 @@ pub struct Witness {
     probe: Option<String>,
     volume: Ema,
     cores: Cores,
+    inside: Inside,
     /// What else is looked at.
     trees: Vec<Tree>,
 }
@@ -221,6 +253,7 @@ impl Witness {
             probe,
             volume: Ema::new(VOLUME_HALF_LIFE),
             cores: Cores::default(),
+            inside: Inside::default(),
             trees,
         })
     }
@@ -310,6 +343,9 @@ impl Witness {
         }
         self.series.end();
         // Who does not answer for once counts on; the next answer holds it all.
+        if committed.is_some() {
+            self.inside.look(&now, &self.stages);
+        }
         if committed.is_some() || self.last == Counters::default() {
             self.last = now;
         }
@@ -345,20 +381,29 @@ impl Witness {
             let of = grown(of).filter(|count| *count > 0.0)?;
             Some(grown(name)? / of)
         };
+        let commands = grown("stage_seconds_count{stage=\"queue\"}").filter(|count| *count > 0.0);
+        let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
+        let seconds = self.seconds.max(1e-9);
         let stage = |stage: &String| {
             let of = |what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
             let (sum, count) = (of("sum")?, of("count")?);
-            let seconds = self.seconds.max(1e-9);
+            let mean_us = sum * 1e6 / count.max(1.0);
+            let measured = self.inside.mean(stage);
+            let by_law =
+                |_: f64| Some(commands? / seconds * waited(stage).unwrap_or(mean_us) / 1e6);
             let work = StageWork {
                 per_second: count / seconds,
-                mean_us: sum * 1e6 / count.max(1.0),
+                mean_us,
                 in_flight: sum / seconds,
+                commands_by_littles_law: measured.and_then(by_law),
+                commands_measured: measured,
             };
             Some((stage.clone(), work))
         };
         let stages: BTreeMap<String, StageWork> = self.stages.iter().filter_map(stage).collect();
         Some(ServerWork {
             ack_us: ack_path(&self.last, &self.began),
+            looks: self.inside.looks,
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
@@ -439,6 +484,36 @@ mod tests {
         assert!((commit.per_second - 25.0).abs() < 1e-9);
         assert_eq!(work.proc_reads_per_1000_sends, None);
         assert!((work.ack_us["commit"] - 20_000.0).abs() < 1e-6, "by its passages");
+        assert_eq!((commit.commands_measured, commit.commands_by_littles_law), (None, None));
+    }
+
+    #[test]
+    fn commands_in_a_stage_are_looked_at_and_beside_them_stands_the_law() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut witness = witness(folder.path());
+        let text = |queued: u32, micros: u32, inside: u32| {
+            Counters::of_text(&format!(
+                "throng_sends_total {queued}\nthrong_commit_waited_micros_total {micros}\n\
+                 throng_stage_seconds_sum{{stage=\"queue\"}} 0\n\
+                 throng_stage_seconds_count{{stage=\"queue\"}} {queued}\n\
+                 throng_stage_seconds_sum{{stage=\"commit\"}} 1.0\n\
+                 throng_stage_seconds_count{{stage=\"commit\"}} 10\n\
+                 throng_stage_in_flight{{stage=\"commit\"}} {inside}\n"
+            ))
+        };
+        witness.began = text(0, 0, 9);
+        witness.stages = witness.began.stages();
+        for inside in [0, 3, 9] {
+            witness.inside.look(&text(0, 0, inside), &witness.stages.clone());
+        }
+        witness.last = text(4_000, 8_000_000, 7);
+        witness.seconds = 2.0;
+        let work = witness.work().unwrap();
+        let commit = work.stages["commit"];
+        assert_eq!((work.looks, commit.commands_measured), (3, Some(4.0)));
+        // 2,000 a second, each for 2 ms.
+        assert!((commit.commands_by_littles_law.unwrap() - 4.0).abs() < 1e-9);
+        assert_eq!(work.stages["queue"].commands_measured, None, "not told");
     }
 
     #[test]

@@ -335,6 +335,7 @@ impl World {
         let mut posted = v1::Posted { room: it.room, seq, n, ..v1::Posted::default() };
         self.rooms[it.room as usize - 1].origins.insert(key, posted);
         posted.seq += u64::from(self.sins(Sin::LieInAck));
+        posted.trace = it.trace.then(|| v1::Trace { commit: 40, ..v1::Trace::default() });
         if self.sins(Sin::ForgetPost) {
             let order = &mut self.rooms[it.room as usize - 1].order;
             order[seq as usize - 1].what = Some(What::Created(v1::RoomCreated::default()));

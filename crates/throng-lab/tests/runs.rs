@@ -69,6 +69,22 @@ fn a_server_that_keeps_its_promises_passes_through_all_the_coming_and_going() {
     assert!(summary.words().contains("deliveries"));
 }
 
+#[test]
+fn some_sends_ask_where_their_time_went_and_what_they_are_told_is_kept() {
+    let nobody = ["churn.reconnect=0", "churn.membership=0", "churn.stall=0"];
+    let scenario = scenario(&nobody);
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    let (sends, summary) = (outcome.verdict.sends, Summary::new(&scenario, outcome, None));
+    let traces = &summary.traces;
+    assert!(sends > 100 && traces.asked >= 2 && traces.asked < sends / 10, "{traces:?} of {sends}");
+    assert_eq!(traces.told, traces.asked);
+    assert!((traces.stages_us["commit"] - 40.0).abs() < 1e-9);
+    let [slow] = traces.slowest.as_slice() else { panic!("{traces:?}") };
+    assert_eq!((slow.stages_us["commit"], slow.stages_us["queue"]), (40, 0));
+    assert_eq!(slow.kernel_and_client_us, slow.client_us as i64 - 40);
+    assert!(slow.at < 1.0 && summary.words().contains("traced "), "{}", summary.words());
+}
+
 /// Some come back to more than can be resumed, and read pages; some pages are refused at first.
 #[test]
 fn what_is_too_old_to_be_resumed_is_caught_up_by_pages() {

@@ -144,10 +144,8 @@ impl App {
         let now = self.clock.now();
         let (caller, answer) = oneshot::channel();
         let submission = self.submission(from, prepared, ReplyTo::Caller(caller), now)?;
-        let queue = self.queue_of(submission.request.command.room());
-        if queue.send(Item::Submit(submission)).await.is_err() {
-            return Err(Rejection::Unavailable);
-        }
+        let room = submission.request.command.room();
+        self.put(room, Item::Submit(submission)).await?;
         answer.await.unwrap_or(Err(Rejection::Unavailable))
     }
 
@@ -311,6 +309,16 @@ impl App {
         }
         let request = throng_core::Request { from, command };
         Ok(Submission { request, to, held, queued })
+    }
+
+    /// Puts a command into the queue of its room's shard as soon as there is place; refused by a server
+    /// that ends.
+    pub async fn put(&self, room: RoomId, item: Item) -> Result<(), Rejection> {
+        let waits = self.metrics.stages.wait();
+        let sent = self.queue_of(room).send(item).await;
+        sent.map_err(|_| Rejection::Unavailable)?;
+        waits.keep();
+        Ok(())
     }
 
     fn door(&self, room: RoomId) -> &ShardDoor {

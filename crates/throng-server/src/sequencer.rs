@@ -186,9 +186,11 @@ impl Sequencer {
         let begun = self.around.clock.now();
         let metrics = Arc::clone(&self.around.metrics);
         answers.reserve(batch.len());
+        metrics.stages.leave(Stage::Queue, batch.len() as u64);
         let mut held = Vec::new();
-        for submission in batch.drain(..) {
+        for mut submission in batch.drain(..) {
             metrics.stages.observe(Stage::Queue, begun.since(submission.queued));
+            submission.to.passed(Stage::Queue, begun);
             let room = submission.request.command.room();
             let outcome = Err(Rejection::Unavailable);
             answers.push(Answered { to: submission.to, room, outcome });
@@ -196,16 +198,20 @@ impl Sequencer {
             self.scratch.requests.push(submission.request);
         }
         metrics.turn_size.observe(answers.len() as u64);
+        let commands = answers.len() as u64;
+        metrics.stages.enter(Stage::Decide, commands);
         let (events, waited) = if self.around.tail.wait_for_room(PATIENCE) {
             self.turn(begun, &mut answers)?
         } else {
             tracing::error!("the fold is far behind, a turn is refused");
+            metrics.stages.leave(Stage::Decide, commands);
             Outcome::default()
         };
         let waited = self.news(waited, &events);
         // What came of it is in the directory: what was not made is free again before anybody is told.
         drop(held);
         let committed = self.around.clock.now();
+        metrics.stages.enter(Stage::Fanout, commands);
         self.fanout.tell(Told { answers, events, waited, committed });
         Ok(())
     }
@@ -219,10 +225,15 @@ impl Sequencer {
         let decided = clock.now();
         let waiting = answers.len() as u64;
         let metrics = Arc::clone(&self.around.metrics);
+        metrics.stages.leave(Stage::Decide, waiting);
+        if !turn.events.is_empty() {
+            metrics.stages.enter(Stage::Commit, waiting);
+        }
         metrics.stages.observe(Stage::Decide, decided.since(begun));
         metrics.decide_waited_micros.inc_by(decided.since(begun).as_micros() as u64 * waiting);
         for (answered, outcome) in answers.iter_mut().zip(&turn.outcomes) {
             answered.outcome = *outcome;
+            answered.to.passed(Stage::Decide, decided);
         }
         answer_accepted(answers, &self.around.metrics);
         if planted(Fault::TellBeforeCommit) {
@@ -233,7 +244,9 @@ impl Sequencer {
         if turn.events.is_empty() {
             return Ok((turn.events, turn.waited));
         }
-        match self.commit(&turn) {
+        let committed = self.commit(&turn);
+        metrics.stages.leave(Stage::Commit, waiting);
+        match committed {
             Ok(()) => {
                 let took = clock.now().since(decided);
                 metrics.stages.observe(Stage::Commit, took);
@@ -355,13 +368,14 @@ fn recalled(event: Arc<Event>) -> Arc<Event> {
 fn answer_accepted(answers: &mut [Answered], metrics: &Metrics) {
     let mut writer = Writer::default();
     for answered in answers {
-        let ReplyTo::Connection { outbox, re, ack } = &answered.to else { continue };
+        let ReplyTo::Connection { outbox, re, ack, trace } = &mut answered.to else { continue };
         if *ack != Ack::Accepted && !planted(Fault::AckBeforeCommit) {
             continue;
         }
         let answer = match answered.outcome {
             Ok(Reply::Posted { seq, n, at, repeat }) => {
-                Answer::Posted { room: answered.room, seq, n, at, repeat, ack: *ack }
+                let (room, ack, trace) = (answered.room, *ack, trace.take());
+                Answer::Posted { room, seq, n, at, repeat, ack, trace }
             }
             Ok(_) => continue,
             Err(rejection) => {

@@ -2,6 +2,7 @@
 
 mod defaults;
 mod held;
+mod posts;
 
 use proptest::prelude::*;
 use proptest::strategy::Union;
@@ -77,7 +78,7 @@ fn request() -> impl Strategy<Value = Request> {
             .boxed(),
         room.prop_map(|room| Request::Join(v1::Join { room })).boxed(),
         room.prop_map(|room| Request::Leave(v1::Leave { room })).boxed(),
-        any_post().prop_map(Request::Post).boxed(),
+        posts::any_post().prop_map(Request::Post).boxed(),
         (room, any::<Option<u64>>(), any::<Option<u64>>(), any::<u32>())
             .prop_map(|(room, before, after, limit)| {
                 Request::History(v1::History { room, before, after, limit })
@@ -196,22 +197,6 @@ fn about_oneself() -> impl Strategy<Value = Request> {
 fn client_frame() -> impl Strategy<Value = ClientFrame> {
     (any::<u32>(), prop::option::of(request()))
         .prop_map(|(id, request)| ClientFrame { id, request })
-}
-
-fn any_post() -> impl Strategy<Value = v1::Post> {
-    let mentioned = prop::collection::vec(any::<u64>(), 0..4);
-    let attachments = prop::collection::vec(text(), 0..3);
-    (any::<u32>(), text(), text(), 0..=1, any::<u64>(), mentioned, attachments).prop_map(
-        |(room, body, origin_id, ack, in_reply_to, mentioned, attachments)| v1::Post {
-            room,
-            body,
-            origin_id,
-            ack,
-            in_reply_to,
-            mentioned,
-            attachments,
-        },
-    )
 }
 
 fn attachment() -> impl Strategy<Value = v1::Attachment> {
@@ -341,9 +326,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 Outcome::Applied(v1::Applied { room, seq, at, already })
             })
             .boxed(),
-        (room, any::<[u64; 3]>(), flag, 0..=1)
-            .prop_map(|(room, [seq, n, at], repeat, ack)| {
-                Outcome::Posted(v1::Posted { room, seq, n, at, repeat, ack })
+        (room, any::<[u64; 3]>(), flag, 0..=1, posts::any_trace())
+            .prop_map(|(room, [seq, n, at], repeat, ack, trace)| {
+                Outcome::Posted(v1::Posted { room, seq, n, at, repeat, ack, trace })
             })
             .boxed(),
         (room, prop::collection::vec(event(), 0..4), flag)

@@ -84,6 +84,16 @@ fn a_short_canonical_keeps_every_promise_in_all_dresses() {
     assert!(summary["latency_by_rooms"]["direct"]["delivery"]["count"].as_u64() > Some(10));
     assert!(summary["latency"]["ack"]["count"].as_u64().unwrap() > 50);
     assert!(summary["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+    let traces = &summary["traces"];
+    assert!(
+        traces["told"].as_u64() > Some(0) && traces["told"].as_u64() <= traces["asked"].as_u64()
+    );
+    let slow = &traces["slowest"][0];
+    assert!(slow["stages_us"]["commit"].as_u64() > Some(0), "{slow}");
+    assert!(slow["kernel_and_client_us"].as_i64() >= Some(0), "{slow}");
+    let commit = &summary["server_work"]["stages"]["commit"];
+    assert!(commit["commands_measured"].is_f64() && commit["commands_by_littles_law"].is_f64());
+    assert!(summary["server_work"]["stages"]["decode"]["commands_measured"].is_null());
     let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
     assert!(manifest.contains("limits.connections_per_address"), "{manifest}");
     assert_eq!(std::fs::read_to_string(out.join("samples.jsonl")).unwrap().lines().count(), 2);

@@ -50,6 +50,7 @@ impl Ill<'_> {
                     body: &body,
                     file: None,
                     durable: true,
+                    trace: false,
                 };
                 self.act(at, &action, sockets);
             }
@@ -98,6 +99,7 @@ impl Ill<'_> {
                 body: "is anybody there?",
                 file: None,
                 durable: true,
+                trace: false,
             },
         };
         self.act(at, &action, sockets);
@@ -132,6 +134,7 @@ impl Ill<'_> {
                 body: "as much as the line takes",
                 file: None,
                 durable: true,
+                trace: false,
             };
             self.act(at, &action, sockets);
         }

@@ -20,6 +20,8 @@ pub use native::{Dress, Native};
 pub use rest::Rest;
 pub use throng_wire::native::v1::Limits;
 
+use crate::traces::Trace;
+
 /// What a user does. Rooms are the server's numbers.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
@@ -111,6 +113,8 @@ pub enum Action<'a> {
         file: Option<&'a str>,
         /// Which ack is asked for.
         durable: bool,
+        /// The ack is asked to say where this message's time went, where the protocol knows of that.
+        trace: bool,
     },
     /// Hear a room, from a place on.
     Subscribe {
@@ -351,6 +355,8 @@ pub struct Posted {
     pub repeat: bool,
     /// It is in the log and synced.
     pub durable: bool,
+    /// Where its time went in the server, if that was asked and told.
+    pub trace: Option<Trace>,
 }
 
 /// One event of a room's order.

@@ -15,6 +15,7 @@ use super::{
     Act, Action, Broken, Change, Driver, Event, Member, Memory, Now, Observation, Outcome,
     Position, Posted, REACTION, What, digest, with_file,
 };
+use crate::traces::Trace;
 
 /// The longest frame taken from a server: a page of its longest messages.
 const FRAME_LEN_MAX: usize = 4 * 1024 * 1024;
@@ -357,6 +358,7 @@ impl Sink<'_> {
                 n: posted.n,
                 repeat: posted.repeat,
                 durable: posted.ack == v1::Ack::Durable as i32,
+                trace: posted.trace.map(trace),
             })),
             Some(reply::Outcome::Page(page)) => {
                 let events: Vec<Event<'_>> = page.events.iter().filter_map(of_event).collect();
@@ -377,6 +379,10 @@ impl Sink<'_> {
             _ => tell(Outcome::Done),
         }
     }
+}
+
+fn trace(it: v1::Trace) -> Trace {
+    Trace([it.decode, it.authorize, it.queue, it.decide, it.commit, it.fanout])
 }
 
 pub(super) fn position(position: Option<v1::Position>) -> Position {
@@ -467,11 +473,12 @@ fn request(action: &Action<'_>) -> Request {
         Action::Join { room } => Request::Join(v1::Join { room }),
         Action::Leave { room } => Request::Leave(v1::Leave { room }),
         Action::Type { room } => Request::Typing(v1::Typing { room }),
-        Action::Post { room, origin_id, body, file, durable } => Request::Post(v1::Post {
+        Action::Post { room, origin_id, body, file, durable, trace } => Request::Post(v1::Post {
             room,
             body: body.into(),
             origin_id: origin_id.into(),
             ack: if durable { v1::Ack::Durable } else { v1::Ack::Accepted } as i32,
+            trace,
             attachments: file.into_iter().map(str::to_owned).collect(),
             ..v1::Post::default()
         }),

@@ -96,8 +96,8 @@ impl Rest {
             Action::Leave { room } => {
                 ("POST", format!("/rooms/{room}/leave"), Kind::Left, String::new())
             }
-            // Over REST there is no other ack.
-            Action::Post { room, origin_id, body, file, durable: _ } => {
+            // Over REST there is no other ack, and no trace.
+            Action::Post { room, origin_id, body, file, durable: _, trace: _ } => {
                 let mut post = serde_json::json!({"body": body, "origin_id": origin_id});
                 if let Some(file) = file {
                     post["attachments"] = serde_json::json!([file]);
@@ -159,7 +159,8 @@ impl Rest {
                 let it: v1::Posted = parse(body)?;
                 let durable = it.ack == v1::Ack::Durable as i32;
                 let (room, seq, n, repeat) = (it.room, it.seq, it.n, it.repeat);
-                tell(Outcome::Posted(Posted { room, seq, n, repeat, durable }));
+                let trace = None;
+                tell(Outcome::Posted(Posted { room, seq, n, repeat, durable, trace }));
             }
             Kind::Page => {
                 let page: v1::Page = parse(body)?;
@@ -339,7 +340,8 @@ mod tests {
         let mut out = Vec::new();
         driver.act(&Action::Authenticate { token: "secret" }, &mut out);
         let body = "quote \" and é";
-        let post = Action::Post { room: 7, origin_id: "a", body, file: None, durable: true };
+        let post =
+            Action::Post { room: 7, origin_id: "a", body, file: None, durable: true, trace: false };
         assert_eq!(driver.act(&post, &mut out), 2);
         let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
         assert!(text.starts_with("GET ") && text.contains("Bearer secret"), "{text}");

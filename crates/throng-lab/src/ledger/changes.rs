@@ -284,7 +284,7 @@ mod tests {
         /// User 1 says something, which has this place.
         fn says(&mut self, seq: u64, n: u64, text: &str) -> SendIx {
             let send = self.ledger.sent(self.users[1], self.room, Nanos(0), digest(text));
-            let posted = Posted { room: NUMBER, seq, n, repeat: false, durable: true };
+            let posted = Posted { room: NUMBER, seq, n, repeat: false, durable: true, trace: None };
             self.ledger.acked(send, &posted);
             send
         }

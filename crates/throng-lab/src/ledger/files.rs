@@ -117,7 +117,7 @@ mod tests {
         let said = digest("look");
         let send = ledger.sent(user, room, Nanos(0), with_file(said, "f", "h"));
         ledger.carries(send, said);
-        let posted = Posted { room: 7, seq: 2, n: 1, repeat: false, durable: true };
+        let posted = Posted { room: 7, seq: 2, n: 1, repeat: false, durable: true, trace: None };
         ledger.acked(send, &posted);
         let origin_id = ledger.origin_id(send);
         let post = |digest, now| {

@@ -155,7 +155,7 @@ impl Double {
         if self.sins(Sin::Silence) {
             return;
         }
-        let posted = Posted { room: NUMBER, seq, n, repeat: false, durable: true };
+        let posted = Posted { room: NUMBER, seq, n, repeat: false, durable: true, trace: None };
         self.ledger.acked(send, &posted);
     }
 
@@ -365,7 +365,7 @@ fn a_retry_after_a_lost_connection_is_one_send() {
     double.resume(0);
     double.ledger.sent_again(send);
     let seq = double.head();
-    let posted = Posted { room: NUMBER, seq, n: 1, repeat: true, durable: true };
+    let posted = Posted { room: NUMBER, seq, n: 1, repeat: true, durable: true, trace: None };
     assert_eq!(double.ledger.acked(send, &posted), Some(Nanos(5)));
     assert_eq!(double.ledger.acked(send, &posted), None, "the second ack is not a first one");
     let verdict = double.verdict();
@@ -386,7 +386,7 @@ fn an_ack_that_is_not_durable_is_a_fault_unless_less_was_asked_for() {
         let origin_id = double.ledger.origin_id(send);
         double.happen(Happened::Post { user: 0, send, origin_id, digest, n: 1 });
         let seq = double.head();
-        let posted = Posted { room: NUMBER, seq, n: 1, repeat: false, durable: false };
+        let posted = Posted { room: NUMBER, seq, n: 1, repeat: false, durable: false, trace: None };
         double.ledger.acked(send, &posted);
         let verdict = double.verdict();
         assert_eq!(verdict.is_clean(), less, "{verdict:#?}");
@@ -527,7 +527,8 @@ fn a_place_out_of_this_world_is_refused_and_takes_no_memory() {
     let mut double = Double::new(2, Sin::None);
     let digest = crate::drivers::digest("far");
     let send = double.ledger.sent(double.users[0], double.room, Nanos(5), digest);
-    let posted = Posted { room: NUMBER, seq: u64::MAX / 2, n: 1, repeat: false, durable: true };
+    let posted =
+        Posted { room: NUMBER, seq: u64::MAX / 2, n: 1, repeat: false, durable: true, trace: None };
     double.ledger.acked(send, &posted);
     assert!(double.ledger.rooms[0].len() < 1_000);
     assert!(!double.verdict().is_clean());

@@ -24,6 +24,10 @@ pub const POINTS_MAX: usize = 600;
 const LOG_FROM: f64 = 40.0;
 /// Names of phases that fit beside each other.
 const MARKS_MAX: usize = 24;
+/// Bars whose names fit beside each other.
+const NAMES_MAX: usize = 14;
+/// Of a bar, where there are few.
+const BAR_WIDTH_MAX: f64 = 48.0;
 /// Smallest of what is drawn on a scale of equal factors.
 const LOG_MIN: f64 = 1e-3;
 
@@ -69,6 +73,22 @@ pub enum Kind {
     Dots(Vec<Group>),
     /// Ranges in bins.
     Boxes(Vec<BoxOf>),
+    /// Bars of parts that add up, beside each other.
+    Stacks {
+        /// Of the parts, from below.
+        names: Vec<String>,
+        /// In their order across.
+        bars: Vec<Bar>,
+    },
+}
+
+/// One bar of parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What stands below it.
+    pub name: String,
+    /// How high each part is.
+    pub parts: Vec<f64>,
 }
 
 /// One line.
@@ -212,6 +232,7 @@ impl Chart {
                 groups.iter().flat_map(|it| it.points.iter().map(|p| p.1)).collect()
             }
             Kind::Boxes(boxes) => boxes.iter().flat_map(|it| it.at).collect(),
+            Kind::Stacks { bars, .. } => bars.iter().map(|it| it.parts.iter().sum()).collect(),
         }
     }
 
@@ -225,6 +246,7 @@ impl Chart {
                 ends(&mut groups.iter().flat_map(|it| it.points.iter().map(|p| p.0)))
             }
             Kind::Boxes(boxes) => ends(&mut boxes.iter().flat_map(|it| [it.from, it.to])),
+            Kind::Stacks { bars, .. } => return [0.0, bars.len().max(1) as f64],
         };
         let over_time = matches!(self.kind, Kind::Lines { .. });
         match (low <= high, over_time) {
@@ -242,7 +264,7 @@ impl Chart {
 
     fn up(heights: &[f64]) -> Scale {
         let places = [HEIGHT - BOTTOM, TOP];
-        let high = heights.iter().copied().fold(0.0, f64::max);
+        let high = high_of(heights);
         let low = heights.iter().copied().filter(|it| *it > LOG_MIN).fold(f64::MAX, f64::min);
         if high > low && high / low > LOG_FROM {
             let whole = |value: f64, round: fn(f64) -> f64| 10_f64.powf(round(value.log10()));
@@ -252,13 +274,24 @@ impl Chart {
                 places,
             };
         }
+        Self::even(heights)
+    }
+
+    /// Equal steps from 0.
+    fn even(heights: &[f64]) -> Scale {
+        let high = high_of(heights);
         let step = step_of(high.max(1e-6), 5.0);
-        Scale { log: false, values: [0.0, (high / step - 1e-9).ceil().max(1.0) * step], places }
+        let values = [0.0, (high / step - 1e-9).ceil().max(1.0) * step];
+        Scale { log: false, values, places: [HEIGHT - BOTTOM, TOP] }
     }
 
     /// Lays it out.
     pub fn draw(&self) -> Drawing {
-        let up = Self::up(&self.heights());
+        let up = match self.kind {
+            // Parts are compared by their lengths: only equal steps say that.
+            Kind::Stacks { .. } => Self::even(&self.heights()),
+            _ => Self::up(&self.heights()),
+        };
         let right = self.right.as_ref().map(|it| Self::up(&heights_of(&it.series)));
         let end = WIDTH - if right.is_some() { RIGHT_NUMBERED } else { RIGHT };
         let across = Scale { log: false, values: self.ends_across(), places: [LEFT, end] };
@@ -274,6 +307,7 @@ impl Chart {
             }
             Kind::Dots(groups) => drawing.dots(groups),
             Kind::Boxes(boxes) => drawing.boxes(boxes),
+            Kind::Stacks { bars, .. } => drawing.stacks(bars),
         }
         drawing.legend(&self.names());
         drawing
@@ -288,8 +322,13 @@ impl Chart {
             }
             Kind::Dots(groups) => groups.iter().map(|it| it.name.as_str()).collect(),
             Kind::Boxes(_) => Vec::new(),
+            Kind::Stacks { names, .. } => names.iter().map(String::as_str).collect(),
         }
     }
+}
+
+fn high_of(heights: &[f64]) -> f64 {
+    heights.iter().copied().fold(0.0, f64::max)
 }
 
 fn heights_of(series: &[Series]) -> Vec<f64> {
@@ -305,7 +344,8 @@ impl Drawing {
             self.shapes.push(Shape::Path(Ink::Grid, vec![(LEFT, y), (end, y)]));
             self.shapes.push(text((LEFT - 6.0, y + 3.5), 10.0, Anchor::End, number(tick)));
         }
-        for tick in self.across.ticks() {
+        let numbered = !matches!(chart.kind, Kind::Stacks { .. });
+        for tick in self.across.ticks().into_iter().filter(|_| numbered) {
             let x = self.across.at(tick);
             let base = HEIGHT - BOTTOM;
             self.shapes.push(Shape::Path(Ink::Grid, vec![(x, base), (x, base + 4.0)]));
@@ -397,6 +437,30 @@ impl Drawing {
         }
     }
 
+    fn stacks(&mut self, bars: &[Bar]) {
+        let every = bars.len().div_ceil(NAMES_MAX).max(1);
+        let base = HEIGHT - BOTTOM;
+        for (at, bar) in bars.iter().enumerate() {
+            let (left, right) = (self.across.at(at as f64), self.across.at(at as f64 + 1.0));
+            let wide = ((right - left) * 0.8).min(BAR_WIDTH_MAX);
+            let middle = f64::midpoint(left, right);
+            let mut below = 0.0;
+            for (part, height) in bar.parts.iter().enumerate() {
+                let (foot, top) = (self.up.at(below), self.up.at(below + height.max(0.0)));
+                below += height.max(0.0);
+                let place = [middle - wide / 2.0, top, wide, foot - top];
+                if place[3] > 0.0 {
+                    self.shapes.push(Shape::Rect(Ink::Series(part), place));
+                }
+            }
+            if at % every == 0 {
+                let below = (middle, base + 15.0);
+                let name = bar.name.clone();
+                self.shapes.push(Shape::Text(Ink::Text, below, 10.0, Anchor::Middle, name));
+            }
+        }
+    }
+
     fn boxes(&mut self, boxes: &[BoxOf]) {
         for one in boxes {
             let (from, to) = (self.across.at(one.from), self.across.at(one.to));
@@ -463,6 +527,36 @@ mod tests {
             .collect();
         let dots = shapes.iter().filter(|it| matches!(it, Shape::Dot(..))).count();
         assert_eq!((paths, dots), (vec![2], 1));
+    }
+
+    #[test]
+    fn parts_of_a_bar_stand_on_each_other_by_equal_steps() {
+        let bar = |parts: &[f64]| Bar { name: "1 s".into(), parts: parts.to_vec() };
+        let mut chart = lines(Vec::new());
+        // Far apart: other charts would go by factors.
+        chart.kind = Kind::Stacks {
+            names: vec!["commit".into(), "rest".into()],
+            bars: vec![bar(&[60.0, 40.0]), bar(&[0.0, 1.0])],
+        };
+        let drawing = chart.draw();
+        assert!(!drawing.up.log && !chart.is_empty());
+        let bars: Vec<(usize, [f64; 4])> = drawing
+            .shapes
+            .iter()
+            .filter_map(|it| match it {
+                // Those of the legend lie above the plot.
+                Shape::Rect(Ink::Series(part), place) if place[1] >= TOP => Some((*part, *place)),
+                _ => None,
+            })
+            .collect();
+        let [(0, lower), (1, upper), (1, low)] = bars[..] else { panic!("{bars:?}") };
+        assert!((upper[1] + upper[3] - lower[1]).abs() < 1e-9, "one stands on the other");
+        assert!((lower[1] + lower[3] - (HEIGHT - BOTTOM)).abs() < 1e-9, "which stands on the axis");
+        assert!(
+            (lower[3] / upper[3] - 1.5).abs() < 1e-9 && (upper[3] / low[3] - 40.0).abs() < 1e-6
+        );
+        assert!(lower[0] + lower[2] < low[0], "the next one is beside it");
+        assert_eq!(chart.names(), ["commit", "rest"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Which charts a run has.
 //!
 //! Neighbours: reads a `Folder`, makes `Chart`s: here those over time, in `panels` what the server counted, in
-//! `dots` one figure against another, in `rows` the clients of a closed model. A long run is thinned to what a page can show: rates
+//! `dots` one figure against another, in `rows` the clients of a closed model, in `slowest` single messages. A long run is thinned to what a page can show: rates
 //! and shares by their mean, latencies and memory by their *worst* second, never by a mean of
 //! percentiles.
 
 mod dots;
 mod panels;
 mod rows;
+mod slowest;
 
 use super::chart::{Chart, Kind, POINTS_MAX, Series};
 use super::folder::{Folder, Second};
@@ -134,6 +135,7 @@ pub fn of(run: &Folder) -> Vec<Chart> {
             marks: marks.clone(),
         });
     }
+    charts.extend(slowest::of(run));
     charts.extend(panels::of(run));
     charts.extend(dots::of(run));
     charts.retain(|it| !it.is_empty());

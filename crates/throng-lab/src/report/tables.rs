@@ -10,6 +10,7 @@ use super::folder::{
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
+use crate::traces::STAGES;
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     tables.extend(rows(run));
     tables.push(counts(run));
     tables.extend(ack_path(run));
+    tables.push(traced(run));
     tables.extend(stages(run));
     tables.push(costs(run));
     tables.push(clocks(run));
@@ -153,20 +155,60 @@ fn ack_path(run: &Folder) -> Option<Table> {
     Some(table("Where the mean ack's time went", &["", "\u{b5}s", "of it"], rows))
 }
 
-/// What the server says of its stages; by Little's law, its seconds of work a second are how many were in
-/// it at once.
+/// Of the messages whose acks said where their time went: all of them, and the slowest.
+fn traced(run: &Folder) -> Table {
+    let Some(traces) = run.summary.traces.as_ref().filter(|it| it.told > 0) else {
+        let asked = run.summary.traces.as_ref().map_or(0, |it| it.asked);
+        let why = match asked {
+            0 => "nothing was traced".to_owned(),
+            asked => {
+                format!("nothing was traced: {} sends asked, none was told", number(asked as f64))
+            }
+        };
+        return table("Single messages", &["", ""], vec![vec![why, String::new()]]);
+    };
+    let slowest = traces.slowest.first();
+    let row = |name: &str, mean: f64, slow: Option<f64>| {
+        let slow = slow.map_or(String::new(), |us| format!("{us:.0}"));
+        vec![name.to_owned(), format!("{mean:.1}"), slow]
+    };
+    let stage = |name: &&str| {
+        let slow = slowest.map(|it| it.stages_us.get(*name).copied().unwrap_or_default());
+        row(name, traces.stages_us.get(*name).copied().unwrap_or_default(), slow)
+    };
+    let mut rows: Vec<Vec<String>> = STAGES.iter().map(stage).collect();
+    let rest = slowest.map(|it| it.kernel_and_client_us);
+    rows.push(row("kernel and client", traces.kernel_and_client_us, rest));
+    let all = slowest.map(|it| it.client_us);
+    rows.push(row("the ack, as the client saw it", traces.client_us, all));
+    let title =
+        format!("Single messages: {} whose acks said where their time went, \u{b5}s", traces.told);
+    table(&title, &["", "mean", "the slowest"], rows)
+}
+
+/// What the server says of its stages; by Little's law, its seconds of work a second are how many passages
+/// were in it at once. Commands are counted in those in which they wait.
 fn stages(run: &Folder) -> Option<Table> {
     let work = run.summary.server_work.as_ref()?;
+    let at_once =
+        |commands: Option<f64>| commands.map_or("not counted".to_owned(), |it| format!("{it:.4}"));
     let row = |(name, it): (&String, &StageWork)| {
         vec![
             name.clone(),
             number(it.per_second.round()),
             format!("{:.1}", it.mean_us),
             format!("{:.4}", it.in_flight),
+            at_once(it.commands_by_littles_law),
+            at_once(it.commands_measured),
         ]
     };
     let rows = work.stages.iter().map(row).collect();
-    let head = ["", "passages/s", "mean \u{b5}s", "in it at once"];
+    let measured = match work.looks {
+        0 => "measured".to_owned(),
+        looks => format!("measured, {} looks", number(f64::from(looks))),
+    };
+    let head =
+        ["", "passages/s", "mean \u{b5}s", "in it at once", "commands, L = \u{3bb}W", &measured];
     Some(table("Stages of the server, by its own count", &head, rows))
 }
 

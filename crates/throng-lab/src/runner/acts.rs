@@ -8,6 +8,8 @@ use super::user::{Asked, Link, Todo};
 use crate::clock::Nanos;
 use crate::drivers::{Action, Position};
 use crate::engine::Sockets;
+use crate::ledger::SendIx;
+use crate::traces;
 
 impl Crowd {
     pub(super) fn resume(&mut self, user: u32, room: u32, sockets: &mut Sockets) -> bool {
@@ -131,11 +133,20 @@ impl Crowd {
                 let (durable, file) = (self.durable, self.files.of(send));
                 let file = file.as_deref();
                 let origin_id = origin_id.as_str();
-                let action = Action::Post { room: number, origin_id, body: &body, file, durable };
+                let trace = !again && self.asks_for_trace(send);
+                let room = number;
+                let action = Action::Post { room, origin_id, body: &body, file, durable, trace };
                 self.ask(user, Asked::Post { send, bytes }, &action, sockets);
                 self.body = body;
             }
         }
+    }
+
+    /// Whether this one is to say where its time went.
+    fn asks_for_trace(&mut self, send: SendIx) -> bool {
+        let asks = traces::asks(self.seed, send.0);
+        self.recorder.traces.asked += u64::from(asks);
+        asks
     }
 
     /// Enters a send into the books; `doing` makes it leave.

@@ -115,7 +115,7 @@ pub struct Crowd {
     by_conn: Vec<Option<u32>>,
     follows: Vec<Follow>,
     out: Vec<u8>,
-    seed: u64,
+    pub(super) seed: u64,
     driver_count: u64,
 }
 
@@ -375,6 +375,9 @@ impl Crowd {
                         let kind = kinds[room.0 as usize];
                         let live = intended >= live_since;
                         recorder.acked(kind, intended, now, live);
+                        if let Some(trace) = posted.trace.filter(|_| live && !posted.repeat) {
+                            recorder.traces.told(intended, now, trace);
+                        }
                         recorder.at_agent(user, 0, intended, now, live);
                         if files.carries(send) {
                             follows.push(Follow::Carries(send));

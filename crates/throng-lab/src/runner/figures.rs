@@ -11,6 +11,7 @@ use super::{Phase, Runner, Wake};
 use crate::clock::{self, Nanos};
 use crate::engine::{self, Sockets};
 use crate::recorder::Sample;
+use crate::traces::Traces;
 
 /// A piece of a second that is too short to say anything goes with the next.
 const SLIVER: Duration = Duration::from_millis(10);
@@ -75,6 +76,7 @@ impl Runner<'_> {
         self.enter(Phase::Load, now);
         self.begun = now;
         self.crowd.recorder = self.crowd.recorder.afresh();
+        self.crowd.recorder.traces = Traces::begun(now);
         let figures = &mut self.figures;
         figures.server_at_start = self.watch.server().map(|(cpu, _)| cpu);
         figures.server_before = figures.server_at_start;

@@ -22,6 +22,7 @@ use crate::monitor::holds::Holds;
 use crate::recorder::{Latency, OfKind, Percentiles, Recorder, Sample};
 use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
+use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
 pub use slopes::{Growth, Slopes};
@@ -97,6 +98,8 @@ pub struct Summary {
     pub floor: Option<FloorRatio>,
     /// What the server itself counted, where it tells.
     pub server_work: Option<ServerWork>,
+    /// Where the time of single messages went: one in 1,000 asks the server.
+    pub traces: TraceSummary,
     /// Sends on their way to their ack: what looks at them found, and what Little's law makes of rate
     /// and mean latency.
     pub in_flight: InFlight,
@@ -382,6 +385,7 @@ impl Summary {
             cost,
             floor: None,
             server_work: None,
+            traces: outcome.recorder.traces.summary(),
             in_flight: in_flight(&outcome.samples),
             agents: outcome.agents.iter().zip(&recorder.agents).map(AgentSummary::of).collect(),
             disk_bytes_per_send: None,

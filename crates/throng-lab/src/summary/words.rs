@@ -8,6 +8,7 @@ use super::{Came, Ending, InFlight, Judged, Slopes, Summary, Wire, phases};
 use crate::ledger::Verdict;
 use crate::recorder::Percentiles;
 use crate::runner::Pictures;
+use crate::traces::{STAGES, TraceSummary};
 use crate::witness::StageWork;
 
 impl Summary {
@@ -206,6 +207,26 @@ impl Summary {
             };
             let stages: Vec<String> = work.stages.iter().map(stage).collect();
             writeln!(to, "stages      {}", stages.join("; "))?;
+            let counted = work.stages.iter().filter_map(|(name, it)| {
+                let (law, found) = (it.commands_by_littles_law?, it.commands_measured?);
+                Some(format!("{name} {found:.2} measured, {law:.2} by L = λW"))
+            });
+            let counted: Vec<String> = counted.collect();
+            if !counted.is_empty() {
+                writeln!(to, "commands    {}", counted.join("; "))?;
+            }
+        }
+        let TraceSummary { asked, told, slowest, .. } = &self.traces;
+        if let Some(slow) = slowest.first() {
+            let stages = STAGES.iter().map(|name| format!("{name} {}", slow.stages_us[*name]));
+            let stages: Vec<String> = stages.collect();
+            writeln!(
+                to,
+                "traced      {told} of {asked}; the slowest {:.2} ms: {} µs, kernel and client {}",
+                slow.client_us as f64 / 1e3,
+                stages.join(", "),
+                slow.kernel_and_client_us
+            )?;
         }
         if let Some(slopes) = self.slopes.as_ref().and_then(Slopes::words) {
             writeln!(to, "slopes      {slopes}")?;

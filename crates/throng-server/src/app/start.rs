@@ -181,6 +181,7 @@ impl App {
                 tail: Arc::clone(&tail),
                 metrics: Arc::clone(&metrics),
                 epoch,
+                clock: clock.clone(),
             },
             fatal: fatal.clone(),
             offered: offered.clone(),

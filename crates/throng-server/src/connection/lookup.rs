@@ -9,7 +9,8 @@ use std::sync::Arc;
 use throng_core::{Author, Rejection};
 
 use super::Connection;
-use super::serve::{Future_, Slow, submit};
+use super::serve::{Future_, Slow};
+use super::submit::{Wish, submit};
 use crate::app::{App, Prepared};
 
 use crate::protocols::{Ack, Answer, Protocol, What};
@@ -33,20 +34,22 @@ impl<P: Protocol + Unpin> Connection<P> {
     }
 }
 
-async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack), Rejection> {
+const DURABLE: Wish = (Ack::Durable, None);
+
+async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Wish), Rejection> {
     match what {
         What::Moderate { room, act, target } => {
             let who = app.whom(target).await?;
-            Ok((app.moderating(from.id, room, act, who).await?, Ack::Durable))
+            Ok((app.moderating(from.id, room, act, who).await?, DURABLE))
         }
         What::SetRoomAvatar { room, file } => {
-            Ok((app.room_avatar(from.id, room, file).await?.into(), Ack::Durable))
+            Ok((app.room_avatar(from.id, room, file).await?.into(), DURABLE))
         }
-        What::Carry { command, files, ack } => {
-            Ok((app.carrying(from.id, command, &files).await?.into(), ack))
+        What::Carry { command, files, ack, trace } => {
+            Ok((app.carrying(from.id, command, &files).await?.into(), (ack, trace)))
         }
-        What::JoinByLink { link } => Ok((app.by_link(from, &link.0).await?.into(), Ack::Durable)),
-        What::OpenDirect { target } => Ok((app.direct(from, target).await?, Ack::Durable)),
+        What::JoinByLink { link } => Ok((app.by_link(from, &link.0).await?.into(), DURABLE)),
+        What::OpenDirect { target } => Ok((app.direct(from, target).await?, DURABLE)),
         _ => unreachable!("names nothing that must be found"),
     }
 }

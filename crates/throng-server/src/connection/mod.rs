@@ -9,6 +9,7 @@ mod abuse;
 mod lookup;
 mod personal;
 mod serve;
+mod submit;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -308,6 +309,10 @@ impl<P: Protocol + Unpin> Connection<P> {
         let metrics = &self.app.metrics;
         metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
         metrics.requests.inc_by(intake.asks.len() as u64);
+        if std::mem::take(&mut intake.traced) {
+            let wanted = metrics.stages.are_counted();
+            submit::begin_traces(&mut intake.asks, wanted, (begun, decoded));
+        }
         self.charge(std::mem::take(&mut intake.scraps), decoded);
         if !intake.writes.is_empty() && intake.end.is_none() {
             self.say(std::mem::take(&mut intake.writes), 1);

@@ -15,22 +15,20 @@ use throng_core::{
     Author, Disconnect, Event, Kind, Position, Rejection, RoomDefaults, RoomId, RoomName, Seq,
     UserId,
 };
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{Connection, UNREAD_MAX};
 use crate::address::AddressKey;
-use crate::app::{App, Prepared};
+use crate::app::App;
 use crate::auth::account::{AccountAsk, Secret};
 use crate::clock::Moment;
 use crate::directory::Reading;
-use crate::fanout::{Attach, Attached, Order, ReplyTo};
+use crate::fanout::{Attach, Attached, Order};
 use crate::faults::{Fault, planted};
 use crate::history::Gap;
 use crate::operations::metrics::Stage;
 use crate::outbox::{Outbox, Writer};
 use crate::protocols::{Ack, Answer, Ask, Protocol, What, moderation};
-use crate::sequencer::Item;
 
 /// What came of one ask.
 pub enum Served {
@@ -82,7 +80,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         }
         let Ask { id, what } = ask;
         match what {
-            What::Command { command, ack } => self.command(id, command, ack, now),
+            What::Command { command, ack, trace } => self.command(id, command, (ack, trace), now),
             What::CreateRoom { name, kind, settled } => self.create(id, (name, kind), settled, now),
             What::ListRooms { after, limit, mine } => match self.user() {
                 Ok(user) => {
@@ -158,40 +156,8 @@ impl<P: Protocol + Unpin> Connection<P> {
     ) -> Served {
         let prepared = self.user().and_then(|by| self.app.new_room(by.id, named, settled));
         match prepared {
-            Ok(prepared) => self.command(id, prepared, Ack::Durable, now),
+            Ok(prepared) => self.command(id, prepared, (Ack::Durable, None), now),
             Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
-        }
-    }
-
-    /// Puts a command into its shard's queue; when that is full, waits, and so does everything that
-    /// this connection asks after it.
-    fn command(&mut self, id: u32, prepared: impl Into<Prepared>, ack: Ack, now: Moment) -> Served {
-        let to = ReplyTo::Connection { outbox: Arc::clone(&self.outbox), re: id, ack };
-        let user = match self.user() {
-            Ok(user) => user.clone(),
-            Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
-        };
-        let submission = match self.app.submission(user, prepared, to, now) {
-            Ok(submission) => submission,
-            Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
-        };
-        self.outbox.sent_off();
-        let queue = self.app.queue_of(submission.request.command.room());
-        match queue.try_send(Item::Submit(submission)) {
-            Ok(()) => Served::Later,
-            Err(TrySendError::Full(item)) => {
-                let queue = queue.clone();
-                self.slow = Some(Box::pin(async move {
-                    // A closed queue is a server that ends; the connection hears of that by itself.
-                    _ = queue.send(item).await;
-                    Slow::Done
-                }));
-                Served::Later
-            }
-            Err(TrySendError::Closed(_)) => {
-                self.outbox.take_back();
-                Served::Answer(Answer::Rejected(Rejection::Unavailable))
-            }
         }
     }
 
@@ -477,27 +443,6 @@ pub(super) fn authenticate_silently(app: &Arc<App>, token: String) -> Future_ {
             Err(rejection) => Slow::Refused(rejection),
         }
     })
-}
-
-/// Puts a command that had to wait into its shard's queue.
-pub(super) async fn submit(
-    app: &App,
-    outbox: Arc<Outbox>,
-    re: u32,
-    from: Author,
-    (prepared, ack): (impl Into<Prepared>, Ack),
-) -> Slow {
-    let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack };
-    match app.submission(from, prepared, to, app.clock.now()) {
-        Ok(submission) => {
-            let room = submission.request.command.room();
-            outbox.sent_off();
-            // A closed queue is a server that ends; the connection hears of that by itself.
-            _ = app.queue_of(room).send(Item::Submit(submission)).await;
-            Slow::Done
-        }
-        Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
-    }
 }
 
 /// Gives the connection what it missed and lets it hear what follows, without a gap between the two.

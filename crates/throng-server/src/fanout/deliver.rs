@@ -4,32 +4,34 @@
 //! event once per form and hands it to the listeners' outboxes. Small rooms are written in one go,
 //! large ones in slices, so that other rooms go between. It never waits.
 
+mod answers;
 mod held;
 mod here;
+mod tick;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::hub::Hub;
-use throng_core::{
-    Came, Epoch, Event, EventKind, Position, Rejection, Reply, RoomId, Seq, Timestamp, UserId,
-};
+use throng_core::{Epoch, Event, EventKind, RoomId, Seq, Timestamp, UserId};
 
 use super::pace::{Offered, Pace};
 use super::presence::Presence;
 use super::rendering::Rendering;
-use super::{Answered, Attach, Attached, Order, ReplyTo, Told};
-use crate::clock::Moment;
+use super::{Attach, Attached, Order, Told};
+use crate::clock::{Clock, Moment};
 use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
 use crate::operations::traffic;
 use crate::outbox::{ConnectionId, Outbox, Writer};
 use crate::pages::{show_among, text_of};
-use crate::protocols::{Ack, Answer, HeldBack, moderation};
+use crate::protocols::Answer;
 use crate::sessions::Sessions;
 use crate::tail::{Tail, event_bytes};
+use answers::{Traced, place_of};
+use tick::Tick;
 
 /// Rooms with more listeners than this are written in slices, by the fan-out's own thread.
 pub const LARGE: usize = 256;
@@ -63,8 +65,10 @@ pub struct Deliver {
     writer: Writer,
     deliveries: u64,
     posts: traffic::Tally,
-    /// When the turns of this tick were committed: the first one, and how many.
-    since: Option<(Moment, u64)>,
+    /// The turns that were told and are not handed on.
+    tick: Option<Tick>,
+    /// Answers that say where their time went, until what was told with them is written.
+    traced: Vec<Traced>,
     flushed: Moment,
 }
 
@@ -83,6 +87,8 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
     /// This life of the orders.
     pub epoch: Epoch,
+    /// The time, which is asked for answers that say where theirs went.
+    pub clock: Clock,
 }
 
 /// A large room on its way: which slots have been served.
@@ -112,7 +118,8 @@ impl Deliver {
             writer: Writer::default(),
             deliveries: 0,
             posts: traffic::Tally::default(),
-            since: None,
+            tick: None,
+            traced: Vec::new(),
             flushed: Moment::default(),
         }
     }
@@ -180,7 +187,11 @@ impl Deliver {
 
     /// How long from now until what is staged and told should be flushed; `None` if there is nothing.
     pub fn due(&mut self, now: Moment) -> Option<Duration> {
-        if self.small.is_empty() && self.touched.is_empty() {
+        if self.small.is_empty() && self.touched.is_empty() && self.traced.is_empty() {
+            // Nobody is to be told: it is over as soon as it was looked at.
+            if let Some(tick) = self.tick.take_if(|_| self.large.is_empty()) {
+                tick.is_over(now, &self.around.metrics);
+            }
             return None;
         }
         Some(self.until_flush(now))
@@ -200,8 +211,8 @@ impl Deliver {
     // ---- told turns ---------------------------------------------------------------------------
 
     fn tell(&mut self, told: Told) {
-        let (since, turns) = self.since.unwrap_or((told.committed, 0));
-        self.since = Some((since, turns + 1));
+        let committed = told.committed;
+        self.tick.get_or_insert(Tick::begun(committed)).add(committed, told.answers.len());
         let mut events = told.events.into_iter();
         for answered in told.answers {
             // Answers and events are in one order: what happened before an answer is told before it.
@@ -215,7 +226,7 @@ impl Deliver {
                     }
                 }
             }
-            self.answer(answered);
+            self.answer(answered, committed);
         }
         for event in events {
             self.event(event, None);
@@ -281,6 +292,7 @@ impl Deliver {
 
     /// Stages for one listener what was told in a room and has not reached it.
     fn hand_over(&mut self, room: RoomId, key: u32, after: Seq, outbox: &Arc<Outbox>) {
+        self.send_traced_to(outbox);
         let slot = self.hub.slot(room, key).unwrap_or(usize::MAX);
         if let Some(spread) = self.spreads.get_mut(&room)
             && slot >= spread.served
@@ -290,74 +302,6 @@ impl Deliver {
         let told = self.told.get(&room).cloned().unwrap_or_default();
         if let Some(mut rendering) = Rendering::of(told) {
             stage_part(&mut rendering, after, outbox, &mut self.touched);
-        }
-    }
-
-    fn answer(&mut self, answered: Answered) {
-        let Answered { to, room, outcome } = answered;
-        match to {
-            ReplyTo::Nobody => {}
-            ReplyTo::Caller(caller) => _ = caller.send(outcome),
-            ReplyTo::Connection { outbox, re, ack } => {
-                let answer = self.answer_of(room, outcome, ack, &outbox);
-                if outcome.is_err() {
-                    self.around.metrics.rejections.inc();
-                }
-                outbox.judge(outcome.err());
-                self.stage_answer(&outbox, re, &answer, true);
-            }
-        }
-    }
-
-    fn answer_of(
-        &mut self,
-        room: RoomId,
-        outcome: Result<Reply, Rejection>,
-        ack: Ack,
-        outbox: &Arc<Outbox>,
-    ) -> Answer {
-        match outcome {
-            Err(rejection) => Answer::Rejected(rejection),
-            Ok(Reply::Posted { seq, n, at, repeat }) => {
-                Answer::Posted { room, seq, n, at, repeat, ack }
-            }
-            Ok(Reply::Left { seq }) => Answer::Left { room, seq },
-            Ok(Reply::Held { number, until, repeat }) => {
-                Answer::Held { room, held: HeldBack { number, until, repeat } }
-            }
-            Ok(Reply::Unheld { number, came, .. }) => {
-                Answer::Moderation(moderation::Told::Unheld(room, number, came))
-            }
-            Ok(Reply::Applied { seq, at, already }) => Answer::Applied { room, seq, at, already },
-            Ok(Reply::Created { seq } | Reply::Joined { seq, already: false }) => {
-                let from = self.listen(room, outbox, seq);
-                Answer::Joined { room, seq, position: self.position(from), already: false }
-            }
-            Ok(Reply::Joined { seq, already: true }) => {
-                let key = self.keys.get(&outbox.id).copied();
-                let from = match key.and_then(|key| self.hub.after(room, key)) {
-                    Some(after) => after,
-                    // Everything up to the head is history for it, also what is on its way to others.
-                    None => self.listen(room, outbox, self.around.directory.head_of(room)),
-                };
-                Answer::Joined { room, seq, position: self.position(from), already: true }
-            }
-        }
-    }
-
-    fn position(&self, seq: Seq) -> Position {
-        Position { epoch: self.around.epoch, seq }
-    }
-
-    fn stage_answer(&mut self, outbox: &Arc<Outbox>, re: u32, answer: &Answer, settles: bool) {
-        let mut bytes = Vec::with_capacity(128);
-        outbox.form.answer(re, answer, &mut bytes);
-        self.stage(outbox, bytes, settles);
-    }
-
-    fn stage(&mut self, outbox: &Arc<Outbox>, bytes: Vec<u8>, settles: bool) {
-        if outbox.stage_answer(bytes, settles) {
-            self.touched.push(Arc::clone(outbox));
         }
     }
 
@@ -406,6 +350,7 @@ impl Deliver {
                     _ = done.send(Attached::Behind);
                     return;
                 };
+                self.send_traced_to(&outbox);
                 if let Some(mut rendering) = Rendering::of(missed) {
                     stage_part(&mut rendering, from, &outbox, &mut self.touched);
                 }
@@ -469,6 +414,7 @@ impl Deliver {
     /// Hands everything that was told in small rooms to the outboxes, and writes.
     pub fn flush(&mut self, now: impl Fn() -> Moment) {
         let begun = now();
+        self.send_traced(begun);
         let rooms = std::mem::take(&mut self.small);
         for room in &rooms {
             // One room alone is written as it is gone through; of several, a connection may hear
@@ -508,6 +454,7 @@ impl Deliver {
     /// Writes one slice of one large room. Rooms take turns.
     pub fn spread(&mut self, now: impl Fn() -> Moment) {
         let begun = now();
+        self.send_traced(begun);
         self.spread_notice();
         let Some(room) = self.large.pop_front() else { return self.count(begun, now()) };
         let mut spread = match self.spreads.remove(&room) {
@@ -555,32 +502,10 @@ impl Deliver {
         self.writer.count_into(metrics);
         if self.small.is_empty()
             && self.large.is_empty()
-            && let Some((since, turns)) = self.since.take()
+            && let Some(tick) = self.tick.take()
         {
-            metrics.stages.observe_many(Stage::Fanout, ended.since(since), turns);
+            tick.is_over(ended, metrics);
         }
-    }
-}
-
-/// The place that a request took in its room's order, if it took one.
-fn place_of(outcome: Result<Reply, Rejection>) -> Option<Seq> {
-    match outcome {
-        Ok(
-            Reply::Created { seq }
-            | Reply::Left { seq }
-            | Reply::Joined { seq, already: false }
-            | Reply::Posted { seq, repeat: false, .. }
-            | Reply::Applied { seq, already: false, .. }
-            | Reply::Unheld { came: Came::Posted { seq, repeat: false }, .. },
-        ) => Some(seq),
-        Ok(
-            Reply::Joined { already: true, .. }
-            | Reply::Posted { repeat: true, .. }
-            | Reply::Applied { already: true, .. }
-            | Reply::Held { .. }
-            | Reply::Unheld { .. },
-        )
-        | Err(_) => None,
     }
 }
 

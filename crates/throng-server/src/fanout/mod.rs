@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Fatal;
+use crate::operations::metrics::Stage;
+use crate::operations::trace::Trace;
 use crate::outbox::{ConnectionId, Outbox};
 use crate::protocols::Ack;
 pub use deliver::{Around, Deliver};
@@ -79,6 +81,8 @@ pub enum ReplyTo {
         re: u32,
         /// What was asked for, and has been reached by now.
         ack: Ack,
+        /// Where its time goes, if the answer is to say it.
+        trace: Option<Box<Trace>>,
     },
     /// A caller inside the server (REST).
     Caller(oneshot::Sender<Result<Reply, Rejection>>),
@@ -87,6 +91,13 @@ pub enum ReplyTo {
 }
 
 impl ReplyTo {
+    /// This stage is over for the request.
+    pub fn passed(&mut self, stage: Stage, now: Moment) {
+        if let Self::Connection { trace: Some(trace), .. } = self {
+            trace.passed(stage, now);
+        }
+    }
+
     /// The connection that waits, if it is one.
     pub fn connection(&self) -> Option<ConnectionId> {
         match self {

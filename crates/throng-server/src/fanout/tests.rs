@@ -2,6 +2,7 @@
 //! that each test says who comes before whom.
 
 mod here;
+mod traced;
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -184,7 +185,9 @@ impl World {
         let limits = Limits::default();
         let directory = Arc::new(Directory::new(&limits));
         let personal = Personal::open(None).unwrap();
+        let clock = Clock::manual();
         let around = Around {
+            clock: clock.clone(),
             contacts: Arc::new(Contacts::new(personal, Arc::clone(&directory))),
             directory,
             sessions: Arc::new(Sessions::new(&limits)),
@@ -192,7 +195,6 @@ impl World {
             metrics: Metrics::new(),
             epoch: Epoch(1),
         };
-        let clock = Clock::manual();
         let deliver = Deliver::new(around.clone(), Offered::default(), 1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let fanout = Fanout::new(deliver, clock.clone());
@@ -390,7 +392,7 @@ fn a_join_that_makes_a_room_large_in_its_own_turn_wakes_the_thread() {
         ear.expect(&[(0, 1)]);
     }
     last.sent_off();
-    let to = ReplyTo::Connection { outbox: last, re: 9, ack: Ack::Durable };
+    let to = ReplyTo::Connection { outbox: last, re: 9, ack: Ack::Durable, trace: None };
     let outcome = Ok(Reply::Joined { seq: Seq(3), already: false });
     let answers = vec![Answered { to, room: room(1), outcome }];
     let joined = event(room(1), 3, EventKind::Joined { who: author(2) });

@@ -50,17 +50,84 @@ const STAGES: [(Stage, &str); 7] = [
 /// Microseconds told in seconds.
 const MICROS: f64 = 1e-6;
 
+/// Stages in which commands are counted while they are there; each of the others is microseconds of one
+/// thread, and to count it would cost as much.
+const HOLDING: [&str; 4] = ["queue", "decide", "commit", "fanout"];
+
 /// One histogram a stage, in microseconds.
 #[derive(Debug)]
 pub struct Stages {
     /// They are counted at all.
     on: bool,
     of: [Histogram; STAGES.len()],
+    /// Commands that are in them now.
+    inside: Arc<ByLabel<{ HOLDING.len() }>>,
+}
+
+/// Commands that may come back from where they wait; unless they are kept there, they have.
+#[derive(Debug)]
+pub struct Waiting<'a>(Option<&'a Stages>);
+
+impl Waiting<'_> {
+    /// They are taken out by somebody else.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(stages) = self.0 {
+            stages.leave(Stage::Queue, 1);
+        }
+    }
 }
 
 impl Stages {
     fn new(on: bool) -> Self {
-        Self { on, of: std::array::from_fn(|_| Histogram::new(MICROS)) }
+        let inside = Arc::new(ByLabel::new("stage", &HOLDING, false));
+        Self { on, of: std::array::from_fn(|_| Histogram::new(MICROS)), inside }
+    }
+
+    /// They are counted.
+    pub fn are_counted(&self) -> bool {
+        self.on
+    }
+
+    /// So many commands are in this stage from now on.
+    pub fn enter(&self, stage: Stage, commands: u64) {
+        self.moved(stage, commands as i64);
+    }
+
+    /// They are so no longer.
+    pub fn leave(&self, stage: Stage, commands: u64) {
+        self.moved(stage, -(commands as i64));
+    }
+
+    /// One more waits for its shard, until this is dropped or the shard has it.
+    pub fn wait(&self) -> Waiting<'_> {
+        self.enter(Stage::Queue, 1);
+        Waiting(Some(self))
+    }
+
+    fn moved(&self, stage: Stage, commands: i64) {
+        let at = match stage {
+            Stage::Queue => 0,
+            Stage::Decide => 1,
+            Stage::Commit => 2,
+            Stage::Fanout => 3,
+            Stage::Decode | Stage::Authorize | Stage::Write => return,
+        };
+        if self.on {
+            self.inside.add(at, commands);
+        }
+    }
+
+    /// Commands that are in a stage now; 0 for one in which they are not counted.
+    #[cfg(test)]
+    pub fn inside(&self, stage: Stage) -> i64 {
+        let (_, name) = STAGES[stage as usize];
+        if HOLDING.contains(&name) { self.inside.of(name) } else { 0 }
     }
 
     /// One passage of a stage.
@@ -125,6 +192,8 @@ pub struct Metrics {
     pub decide_waited_micros: Count,
     /// The same while it was committed.
     pub commit_waited_micros: Count,
+    /// The same from then until all of its tick was handed to the outboxes.
+    pub fanout_waited_micros: Count,
     /// Turns that could not be committed and were taken back.
     pub turns_reverted: Count,
     /// Syncs of the log.
@@ -256,6 +325,7 @@ impl Metrics {
             turns: Count::default(),
             decide_waited_micros: Count::default(),
             commit_waited_micros: Count::default(),
+            fanout_waited_micros: Count::default(),
             turns_reverted: Count::default(),
             fsyncs: Count::default(),
             slow_syncs: Count::default(),
@@ -282,6 +352,8 @@ impl Metrics {
         let r = &mut self.registry;
         if self.stages.on {
             r.register("stage_seconds", "Time of one passage of a stage", self.stages.share());
+            let inside = Held(Arc::clone(&self.stages.inside));
+            r.register("stage_in_flight", "Commands in a stage now", inside);
         }
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());
@@ -311,6 +383,7 @@ impl Metrics {
             ("turns_reverted", "Turns taken back", &self.turns_reverted),
             ("decide_waited_micros", "Decide, times commands", &self.decide_waited_micros),
             ("commit_waited_micros", "Commit, times commands", &self.commit_waited_micros),
+            ("fanout_waited_micros", "Fan-out, times commands", &self.fanout_waited_micros),
             ("fsyncs", "Syncs of the log", &self.fsyncs),
             ("slow_syncs", "Writes of the log that took a second or longer", &self.slow_syncs),
             ("log_bytes", "Bytes of turns synced", &self.log_bytes),
@@ -415,7 +488,9 @@ mod tests {
         let without = Metrics::counting(false);
         without.stages.observe(Stage::Commit, Duration::from_micros(300));
         assert_eq!(without.stages.of(Stage::Commit).count(), 0);
-        assert!(!without.render().contains("throng_stage_seconds"));
+        without.stages.enter(Stage::Commit, 3);
+        assert_eq!(without.stages.inside(Stage::Commit), 0);
+        assert!(!without.render().contains("throng_stage_"));
         for name in [
             "throng_writes_total",
             "throng_frames_written_total",
@@ -428,6 +503,25 @@ mod tests {
             assert!(text.contains(name), "{name} is missing in\n{text}");
         }
         assert!(text.contains("throng_sends_total 3"), "{text}");
+    }
+
+    #[test]
+    fn a_command_is_in_a_stage_until_it_leaves_it_or_gives_up() {
+        let metrics = Metrics::new();
+        let stages = &metrics.stages;
+        let (given_up, kept) = (stages.wait(), stages.wait());
+        assert_eq!(stages.inside(Stage::Queue), 2);
+        drop(given_up);
+        kept.keep();
+        stages.enter(Stage::Commit, 300);
+        stages.enter(Stage::Write, 1);
+        assert_eq!(stages.inside(Stage::Queue), 1);
+        let text = metrics.render();
+        assert!(text.contains("throng_stage_in_flight{stage=\"commit\"} 300"), "{text}");
+        assert!(!text.contains("stage_in_flight{stage=\"write\"}"), "{text}");
+        stages.leave(Stage::Queue, 1);
+        stages.leave(Stage::Commit, 300);
+        assert_eq!(stages.inside(Stage::Queue) + stages.inside(Stage::Commit), 0);
         assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -6,4 +6,5 @@ pub mod histogram;
 pub mod metrics;
 pub mod profile;
 pub mod syncs;
+pub mod trace;
 pub mod traffic;

@@ -37,17 +37,21 @@ pub struct ByLabel<const N: usize> {
 }
 
 impl<const N: usize> ByLabel<N> {
-    fn new(label: &'static str, values: &'static [&'static str; N], grows: bool) -> Self {
+    pub(super) fn new(
+        label: &'static str,
+        values: &'static [&'static str; N],
+        grows: bool,
+    ) -> Self {
         Self { label, values, grows, cells: std::array::from_fn(|_| AtomicI64::new(0)) }
     }
 
-    fn add(&self, at: usize, count: i64) {
+    pub(super) fn add(&self, at: usize, count: i64) {
         self.cells[at].fetch_add(count, Ordering::Relaxed);
     }
 
     /// What one of them is.
     #[cfg(test)]
-    fn of(&self, value: &str) -> i64 {
+    pub(super) fn of(&self, value: &str) -> i64 {
         let at = self.values.iter().position(|it| *it == value).expect("a value of the label");
         self.cells[at].load(Ordering::Relaxed)
     }

@@ -17,6 +17,7 @@ use throng_core::{
 };
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
+use crate::operations::trace::Trace;
 use crate::pages::{Page, RoomList, RoomMembers, Span, Unreads};
 use crate::personal::{Level, Writers};
 use crate::search::{Found, Sought};
@@ -50,12 +51,22 @@ pub const ASKS_MAX: usize = 1_024;
 pub struct Intake {
     /// What was asked, in order.
     pub asks: VecDeque<Ask>,
+    /// One of them wants to know where its time goes.
+    pub traced: bool,
     /// Frames that ask nothing: pings, pongs, pieces too small to need one of their own.
     pub scraps: u32,
     /// What the grammar itself answers (a pong, the echo of a close).
     pub writes: Vec<u8>,
     /// The stream is at its end, and why.
     pub end: Option<End>,
+}
+
+impl Intake {
+    /// One more ask.
+    pub fn take(&mut self, mut ask: Ask) {
+        self.traced |= ask.what.trace().is_some();
+        self.asks.push_back(ask);
+    }
 }
 
 /// Why a stream is read no further.
@@ -226,6 +237,8 @@ pub enum What {
         command: Command,
         /// When to answer.
         ack: Ack,
+        /// Where its time goes, if the answer is to say it.
+        trace: Option<Box<Trace>>,
     },
     /// A room's word filter.
     ListWords {
@@ -242,6 +255,8 @@ pub enum What {
         files: Vec<FileId>,
         /// When to answer.
         ack: Ack,
+        /// As above.
+        trace: Option<Box<Trace>>,
     },
     /// A page of history.
     History {
@@ -284,6 +299,23 @@ pub enum What {
     Ping,
     /// It could not be read; this is the answer.
     Refused(Answer),
+}
+
+impl What {
+    /// The clock of its own that a post carries, where it asks for that.
+    pub fn trace(&mut self) -> Option<&mut Trace> {
+        match self {
+            Self::Command { trace, .. } | Self::Carry { trace, .. } => trace.as_deref_mut(),
+            _ => None,
+        }
+    }
+
+    /// It is answered without.
+    pub fn forget_trace(&mut self) {
+        if let Self::Command { trace, .. } | Self::Carry { trace, .. } = self {
+            *trace = None;
+        }
+    }
 }
 
 /// How a request names somebody.
@@ -366,6 +398,8 @@ pub enum Answer {
         repeat: bool,
         /// What has been reached.
         ack: Ack,
+        /// Where its time went, if that was asked.
+        trace: Option<Box<Trace>>,
     },
     /// The message waits for its room's delay.
     Held {

@@ -36,7 +36,8 @@ pub async fn create(
         Reply::Posted { seq, n, at, repeat } => {
             let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };
             let ack = v1::Ack::Durable as i32;
-            let posted = v1::Posted { room: room.get(), seq: seq.0, n, at: at.0, repeat, ack };
+            let (room, seq, at) = (room.get(), seq.0, at.0);
+            let posted = v1::Posted { room, seq, n, at, repeat, ack, trace: None };
             Ok((status, Answer(posted)).into_response())
         }
         Reply::Held { number, until, repeat } => {

@@ -30,6 +30,7 @@ mod search;
 mod slow;
 mod stopping;
 mod timings;
+mod traces;
 mod upgrade;
 mod uploads;
 

@@ -358,6 +358,10 @@ pub struct Post {
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(deserialize_with = "crate::native::json::few")]
     pub mentioned: ::prost::alloc::vec::Vec<u64>,
+    /// Have the ack say where this message's time went in the server.
+    #[prost(bool, tag = "7")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub trace: bool,
     /// Ids of the sender's own files, at most 10.
     #[prost(string, repeated, tag = "40")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
@@ -1281,6 +1285,37 @@ pub struct Posted {
     #[prost(enumeration = "Ack", tag = "6")]
     #[serde(with = "crate::native::names::ack")]
     pub ack: i32,
+    /// Where the post asked for it, over a socket, and the server's `stage_timings` is on.
+    #[prost(message, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
+    pub trace: ::core::option::Option<Trace>,
+}
+/// One message on its way through the server, from the first of its bytes being read to its ack being
+/// rendered: microseconds, each stage from where the one before it ended. 0 too for a stage that was not
+/// over when this ack was given.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trace {
+    /// What was read with it, turned into requests.
+    #[prost(uint32, tag = "1")]
+    pub decode: u32,
+    /// Whether it may be asked: its turn on its connection, rates, files to be found.
+    #[prost(uint32, tag = "2")]
+    pub authorize: u32,
+    /// Waiting for the turn of its room's order.
+    #[prost(uint32, tag = "3")]
+    pub queue: u32,
+    /// Its turn decided.
+    #[prost(uint32, tag = "4")]
+    pub decide: u32,
+    /// Its turn appended, synced, and where readers look first.
+    #[prost(uint32, tag = "5")]
+    pub commit: u32,
+    /// From then to where what is told leaves, gathering included and writing to sockets not.
+    #[prost(uint32, tag = "6")]
+    pub fanout: u32,
 }
 /// A message that has no place yet: it waits for its room's delay to be over.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -115,13 +115,21 @@ fn a_ping_is_answered() {
 
 #[test]
 fn what_is_asked_can_be_read_by_the_other_side() {
-    let ask = Action::Post { room: 3, origin_id: "o", body: "b", file: Some("f"), durable: true };
+    let ask = Action::Post {
+        room: 3,
+        origin_id: "o",
+        body: "b",
+        file: Some("f"),
+        durable: true,
+        trace: true,
+    };
     let mut out = Vec::new();
     let mut raw_driver = driver(Dress::Raw);
     raw_driver.open(&mut out);
     let tag = raw_driver.act(&ask, &mut out);
     let frame = protobuf::decode_client(&out[raw::HEADER_LEN..]).unwrap();
     assert_eq!(frame.id, tag);
+    assert!(matches!(&frame.request, Some(Request::Post(post)) if post.trace));
 
     let mut out = Vec::new();
     driver(Dress::WsJson).act(&ask, &mut out);

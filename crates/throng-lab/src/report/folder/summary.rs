@@ -33,6 +33,8 @@ pub struct Summary {
     pub thresholds: Vec<Threshold>,
     pub rows: Vec<Row>,
     pub in_flight: InFlight,
+    /// The first folders have none.
+    pub traces: Option<Traces>,
     pub server_work: Option<ServerWork>,
     pub disk_bytes_per_send: Option<f64>,
     pub grade: Option<String>,
@@ -280,6 +282,7 @@ pub struct ServerWork {
     pub passwords_hashed: Option<u64>,
     pub stages: BTreeMap<String, StageWork>,
     pub ack_us: BTreeMap<String, f64>,
+    pub looks: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -289,6 +292,31 @@ pub struct StageWork {
     pub per_second: f64,
     pub mean_us: f64,
     pub in_flight: f64,
+    pub commands_by_littles_law: Option<f64>,
+    pub commands_measured: Option<f64>,
+}
+
+/// Where the time of single messages went.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `traces::TraceSummary`")]
+pub struct Traces {
+    pub asked: u64,
+    pub told: u64,
+    pub client_us: f64,
+    pub stages_us: BTreeMap<String, f64>,
+    pub kernel_and_client_us: f64,
+    pub slowest: Vec<SlowTrace>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `traces::SlowTrace`")]
+pub struct SlowTrace {
+    pub at: f64,
+    pub client_us: f64,
+    pub stages_us: BTreeMap<String, f64>,
+    pub kernel_and_client_us: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]

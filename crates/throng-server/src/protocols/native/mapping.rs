@@ -21,6 +21,8 @@ use throng_core::{
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
 use crate::auth::account::{AccountAsk, Secret};
+use crate::operations::metrics::Stage;
+use crate::operations::trace::Trace;
 use crate::pages::{Page, RoomList, RoomSummary, Span};
 use crate::protocols::{Ack, Answer, What};
 
@@ -135,8 +137,19 @@ fn pin(room: u32, seq: u64, on: bool) -> Result<What, Rejection> {
     Ok(durable(Command::Pin { room: room_id(room)?, of: Seq::said(seq), on }))
 }
 
+fn trace(trace: &Trace) -> v1::Trace {
+    v1::Trace {
+        decode: trace.micros(Stage::Decode),
+        authorize: trace.micros(Stage::Authorize),
+        queue: trace.micros(Stage::Queue),
+        decide: trace.micros(Stage::Decide),
+        commit: trace.micros(Stage::Commit),
+        fanout: trace.micros(Stage::Fanout),
+    }
+}
+
 fn durable(command: Command) -> What {
-    What::Command { command, ack: Ack::Durable }
+    What::Command { command, ack: Ack::Durable, trace: None }
 }
 
 fn post(post: v1::Post) -> Result<What, Rejection> {
@@ -145,18 +158,19 @@ fn post(post: v1::Post) -> Result<What, Rejection> {
         v1::Ack::Durable => Ack::Durable,
         v1::Ack::Accepted => Ack::Accepted,
     };
+    let trace = post.trace.then(Box::default);
     let (command, files) = post_command(room_id(post.room)?, post)?;
     Ok(if files.is_empty() {
-        What::Command { command, ack }
+        What::Command { command, ack, trace }
     } else {
-        What::Carry { command, files, ack }
+        What::Carry { command, files, ack, trace }
     })
 }
 
 /// A post from a request, in the room that it names or (REST) that its path names, and the files that
 /// it is to carry.
 pub fn post_command(room: RoomId, post: v1::Post) -> Result<(Command, Vec<FileId>), Rejection> {
-    let v1::Post { room: _, body, origin_id, ack: _, in_reply_to, mentioned, attachments } = post;
+    let v1::Post { body, origin_id, in_reply_to, mentioned, attachments, .. } = post;
     let origin_id = match origin_id.as_str() {
         "" => None,
         _ => Some(OriginId::parse(origin_id)?),
@@ -229,13 +243,14 @@ pub fn outcome(answer: &Answer) -> Outcome {
             already: *already,
         }),
         Answer::Left { room, seq } => Outcome::Left(left(*room, *seq, None)),
-        Answer::Posted { room, seq, n, at, repeat, ack } => Outcome::Posted(v1::Posted {
+        Answer::Posted { room, seq, n, at, repeat, ack, trace } => Outcome::Posted(v1::Posted {
             room: room.get(),
             seq: seq.0,
             n: *n,
             at: at.0,
             repeat: *repeat,
             ack: self::ack(*ack) as i32,
+            trace: trace.as_deref().map(self::trace),
         }),
         Answer::Applied { room, seq, at, already } => Outcome::Applied(v1::Applied {
             room: room.get(),

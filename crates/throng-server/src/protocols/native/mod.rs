@@ -100,10 +100,10 @@ fn read_messages(
         match (step.message, form) {
             (None, _) => break,
             (Some(ws::Message::Text(text)), Form::WsJson | Form::WsJsonDeflate) => {
-                intake.asks.push_back(ask(json::decode_client(text.as_bytes())));
+                intake.take(ask(json::decode_client(text.as_bytes())));
             }
             (Some(ws::Message::Binary(bytes)), Form::WsProtobuf | Form::WsProtobufDeflate) => {
-                intake.asks.push_back(ask(protobuf::decode_client(&bytes)));
+                intake.take(ask(protobuf::decode_client(&bytes)));
             }
             (Some(ws::Message::Text(_) | ws::Message::Binary(_)), _) => {
                 intake.end = Some(End::Broken(Disconnect::WrongKind));
@@ -134,7 +134,7 @@ fn read_records(decoder: &mut raw::Decoder, bytes: &[u8], intake: &mut Intake) -
         };
         at += step.used;
         let Some(frame) = step.frame else { break };
-        intake.asks.push_back(ask(protobuf::decode_client(&frame)));
+        intake.take(ask(protobuf::decode_client(&frame)));
     }
     at
 }
