@@ -8,6 +8,20 @@ use protox::prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use crate::{root, say};
 
+/// Fields of requests whose default does something that one who left them out, or misspelt them, did not
+/// ask for. In the JSON form they must be there; Protobuf cannot tell a default from nothing.
+const DECISIVE: [(&str, &str); 7] = [
+    ("SetContacts", "writers"),
+    ("SetLevel", "level"),
+    ("SettleHeld", "pass"),
+    ("SettleReport", "upheld"),
+    ("SetAvatar", "file"),
+    ("SetRoomAvatar", "file"),
+    ("Words", "list"),
+];
+/// Fields of answers that are written at their default too: they are what was asked for.
+const TOLD_ALWAYS: [(&str, &str); 2] = [("ContactsAre", "writers"), ("UnreadRoom", "level")];
+
 /// What `crates/throng-wire/src/native/v1.rs` must hold.
 pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
     let proto = root().join("crates/throng-wire/proto");
@@ -55,9 +69,17 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
         return;
     }
     config.message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]");
-    config.message_attribute(&path, "#[serde(default)]");
+    let is_decisive = |name: &str| DECISIVE.contains(&(message.name(), name));
+    let some_decide = message.field.iter().any(|field| is_decisive(field.name()));
+    if !some_decide {
+        config.message_attribute(&path, "#[serde(default)]");
+    }
     for field in &message.field {
         let path = format!("{path}.{}", field.name());
+        let decides = is_decisive(field.name());
+        if some_decide && !decides {
+            config.field_attribute(&path, "#[serde(default)]");
+        }
         let single = field.label() != Label::Repeated;
         let skip = match (field.r#type(), field.name()) {
             (Type::Message, _) if single => "Option::is_none",
@@ -71,7 +93,11 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             | (Type::Bool, "deleted" | "removed" | "matched" | "trace") => {
                 "crate::native::names::is_unsaid"
             }
-            (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
+            (Type::Enum, name)
+                if !(decides
+                    || field.type_name().ends_with(".Ack")
+                    || TOLD_ALWAYS.contains(&(message.name(), name))) =>
+            {
                 "crate::native::names::is_unsaid"
             }
             _ => "",

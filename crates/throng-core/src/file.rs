@@ -10,7 +10,7 @@ use core::fmt::Write as _;
 
 use crate::limits::FILE_NAME_LEN_MAX;
 use crate::rejection::Rejection;
-use crate::text::is_invisible;
+use crate::text::shown::{is_shown, shows_something};
 
 /// A file of an account: random, so that nobody comes upon another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,8 +72,8 @@ fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// A file's name: 1 to `FILE_NAME_LEN_MAX` bytes of one line, without a path and without characters
-/// that hide what it ends in.
+/// A file's name: 1 to `FILE_NAME_LEN_MAX` bytes of one line that show, without a path and without
+/// characters that hide what it ends in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileName(Arc<str>);
 
@@ -81,9 +81,17 @@ impl FileName {
     /// Takes what stands behind the last slash, then refuses what the type's comment does not allow.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         let name = text.rsplit(['/', '\\']).next().unwrap_or_default().trim();
-        let allowed = |c: char| !c.is_control() && !is_invisible(c);
+        if name != "." && name != ".." && is_shown(name) && shows_something(name) {
+            Self::stored(name)
+        } else {
+            Err(Rejection::BadArgument)
+        }
+    }
+
+    /// A name that an earlier build took, by rules that may have been less strict.
+    pub fn stored(name: &str) -> Result<Self, Rejection> {
         let fits = (1..=FILE_NAME_LEN_MAX).contains(&name.len());
-        if fits && name != "." && name != ".." && name.chars().all(allowed) {
+        if fits && !name.chars().any(char::is_control) {
             Ok(Self(name.into()))
         } else {
             Err(Rejection::BadArgument)
@@ -209,13 +217,16 @@ mod tests {
             ("../../etc/passwd", "passwd"),
             ("C:\\pictures\\cat.jpg", "cat.jpg"),
             (" Füße 部屋.txt ", "Füße 部屋.txt"),
+            ("👨\u{200d}👩\u{200d}👧.jpg", "👨\u{200d}👩\u{200d}👧.jpg"),
             (&long[1..], &long[1..]),
             (&long, &long),
         ] {
             assert_eq!(FileName::parse(given).unwrap().as_str(), kept, "{given:?}");
         }
         let longer = "x".repeat(FILE_NAME_LEN_MAX + 1);
-        for given in ["", "  ", "/", "a/", ".", "..", "a\nb", "exe.\u{202e}gpj", &longer] {
+        for given in
+            ["", "  ", "/", "a/", ".", "..", "a\nb", "exe.\u{202e}gpj", "\u{2800}", &longer]
+        {
             assert_eq!(FileName::parse(given), Err(Rejection::BadArgument), "{given:?}");
         }
     }

@@ -59,12 +59,13 @@ rejections! {
     BodyTooLong = 106, "body_too_long", "the message is longer than this server allows";
     /// An id outside the rules of `OriginId`.
     BadOriginId = 107, "bad_origin_id", "an origin_id is 1 to 64 visible ASCII characters";
-    /// A number outside what the field allows.
-    BadArgument = 108, "bad_argument", "a number is outside of what this request allows";
+    /// A number or a text outside what the field allows, or nothing where something is asked for.
+    BadArgument = 108, "bad_argument",
+        "a field of this request is missing, or is not one of those it allows";
     /// A topic above `TOPIC_LEN_MAX`, or with characters that do not show.
-    BadTopic = 109, "bad_topic", "a topic is one line of at most 512 bytes";
+    BadTopic = 109, "bad_topic", "a topic is one line of at most 512 bytes that show";
     /// A text outside the rules of `Reaction`.
-    BadReaction = 120, "bad_reaction", "a reaction is 1 to 64 bytes without spaces";
+    BadReaction = 120, "bad_reaction", "a reaction is 1 to 64 bytes that show, without spaces";
     /// A word filter that is too long, or an entry that is no word.
     BadWords = 150, "bad_words", "a filter has at most 200 words of at most 64 bytes each";
     /// A search that names nothing to look for.
@@ -76,6 +77,10 @@ rejections! {
     WrongOffset = 140, "wrong_offset", "the file does not go on there; ask how much has come";
     /// A file above `file_len_max`.
     FileTooLarge = 141, "file_too_large", "the file is larger than this server allows";
+    /// A file of which no small picture can be made: no picture, a broken one, or one that unpacks to more
+    /// than it may.
+    BadPicture = 142, "bad_picture",
+        "no small picture can be made of that file; send a PNG, JPEG, GIF or WebP, not too large";
     /// Asked before `authenticate`.
     NotAuthenticated = 200, "not_authenticated", "log in or authenticate first";
     /// The name or the password is wrong; which of the two is not said.
@@ -94,7 +99,7 @@ rejections! {
     TooOld = 207, "too_old", "too much has happened since; read pages of history instead";
     /// More rooms, members or accounts than this server allows.
     LimitReached = 208, "limit_reached",
-        "this server's limit is reached; see the limits it announces";
+        "there are as many of these as this server allows";
     /// This connection speaks for an account already.
     AlreadyAuthenticated = 209, "already_authenticated",
         "this connection is logged in; open another one";
@@ -113,7 +118,7 @@ rejections! {
     /// No such file, or it is not the asker's, or it is not carried by that message, or not whole.
     NoSuchFile = 240, "no_such_file", "there is no such file";
     /// The account's files are as many, or as large, as they may be.
-    QuotaExceeded = 241, "quota_exceeded", "your files take all the room they may; delete some";
+    QuotaExceeded = 241, "quota_exceeded", "your files take all the room they may; those that no message carries make room in a day";
     /// The room's filter does not let a word of the text pass.
     WordRefused = 250, "word_refused", "this room does not allow a word of that message";
     /// No report of that number waits in the room.

@@ -270,13 +270,12 @@ impl Room {
                     return Err(misfit("its number is not the next one"));
                 }
                 self.posts = *n;
-                let slow_ms = u64::from(self.policy.slow_seconds) * 1_000;
-                let slow = self.slow.as_mut();
-                slow.map(|slow| Before::Posted(author.id, slow.note(author.id, event.at, slow_ms)))
+                self.note_said(author.id, event.at)
             }
+            EventKind::Edited { by, .. } => self.note_said(by.id, event.at),
             EventKind::Pinned { of, on, .. } => self.pin(*of, *on),
             EventKind::Deleted { of, .. } => self.pin(*of, false),
-            EventKind::Edited { .. } | EventKind::Reacted { .. } => None,
+            EventKind::Reacted { .. } => None,
         };
         self.head = event.seq;
         if event.pushed {
@@ -311,6 +310,13 @@ impl Room {
         }
         self.head = Seq(event.seq.0 - 1);
         self.pushed = event.prev;
+    }
+
+    /// A text that was said, or changed, is what slow mode counts.
+    fn note_said(&mut self, user: UserId, at: Timestamp) -> Option<Before> {
+        let slow_ms = u64::from(self.policy.slow_seconds) * 1_000;
+        let slow = self.slow.as_mut();
+        slow.map(|slow| Before::Posted(user, slow.note(user, at, slow_ms)))
     }
 
     fn change(&mut self, user: UserId, event: &Event) -> Before {

@@ -1,6 +1,7 @@
 //! Names and texts as types: one that exists is valid (parse, don't validate).
 
 pub mod looks;
+pub mod shown;
 mod words;
 
 use alloc::boxed::Box;
@@ -12,6 +13,8 @@ use crate::limits::{
     USERNAME_LEN_MAX, USERNAME_LEN_MIN,
 };
 use crate::rejection::Rejection;
+use shown::{is_shown, shows_something};
+use unicode_normalization::UnicodeNormalization as _;
 pub use words::Words;
 
 /// An account's name: 2–32 bytes of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
@@ -75,7 +78,9 @@ impl RoomName {
             return Err(Rejection::BadRoomName);
         }
         let text = looks::composed(text);
-        let fair = looks::is_of_one_script(&text) && looks::is_modestly_marked(&text);
+        let fair = shows_something(&text)
+            && looks::is_of_one_script(&text)
+            && looks::is_modestly_marked(&text);
         if fair { Self::stored(&text) } else { Err(Rejection::BadRoomName) }
     }
 
@@ -126,7 +131,7 @@ impl RoomName {
     }
 }
 
-/// What a room is about: one line of at most `TOPIC_LEN_MAX` bytes, empty for none.
+/// What a room is about: one line of at most `TOPIC_LEN_MAX` bytes that show, empty for none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topic(Arc<str>);
 
@@ -140,12 +145,13 @@ impl Topic {
     /// Trims, then refuses what the type's comment does not allow.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         let text = text.trim();
-        let allowed = |c: char| !c.is_control() && !is_invisible(c);
-        if text.len() <= TOPIC_LEN_MAX && text.chars().all(allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(Rejection::BadTopic)
-        }
+        if is_shown(text) { Self::stored(text) } else { Err(Rejection::BadTopic) }
+    }
+
+    /// A topic that an earlier build took, by rules that may have been less strict.
+    pub fn stored(text: &str) -> Result<Self, Rejection> {
+        let fits = text.len() <= TOPIC_LEN_MAX && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text.into())) } else { Err(Rejection::BadTopic) }
     }
 
     /// The text.
@@ -155,19 +161,27 @@ impl Topic {
 }
 
 /// What one answers a message with instead of words: an emoji or a short text of 1 to
-/// `REACTION_LEN_MAX` bytes, without spaces, control characters and what does not show. The joiner
-/// that makes one emoji of several is taken between two others.
+/// `REACTION_LEN_MAX` bytes that show, without spaces. Composed (NFC), so that one reaction has one
+/// spelling; what joins or chooses a form is taken where it does (`shown`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reaction(Arc<str>);
 
 impl Reaction {
-    /// Refuses what the type's comment does not allow.
+    /// Composes, then refuses what the type's comment does not allow.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
-        const JOINER: char = '\u{200d}';
-        let shows = |c: char| !c.is_control() && !c.is_whitespace() && !is_invisible(c);
+        // What is far too long is not looked at closer.
+        let spaces = text.len() > REACTION_LEN_MAX * 4 || text.contains(char::is_whitespace);
+        if spaces || !is_shown(text) || !shows_something(text) {
+            return Err(Rejection::BadReaction);
+        }
+        Self::stored(&text.nfc().collect::<String>())
+    }
+
+    /// A reaction that an earlier build took, by rules that may have been less strict: it can be taken
+    /// back as it was given.
+    pub fn stored(text: &str) -> Result<Self, Rejection> {
         let fits = (1..=REACTION_LEN_MAX).contains(&text.len());
-        let inside = !text.starts_with(JOINER) && !text.ends_with(JOINER);
-        if fits && inside && text.chars().all(|c| c == JOINER || shows(c)) {
+        if fits && !text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             Ok(Self(text.into()))
         } else {
             Err(Rejection::BadReaction)
@@ -178,11 +192,6 @@ impl Reaction {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Characters that make two different names look alike: zero-width and direction-changing ones.
-pub(crate) fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A message's text: 1 to `BODY_LEN_MAX` bytes of UTF-8, kept as it came.
@@ -309,8 +318,15 @@ mod tests {
             "a\u{e000}b",         // Nobody's.
             "a\u{ffff}b",
             "a\u{10fffd}",
-            "p\u{430}ypal", // A Cyrillic letter among Latin ones.
-            "\u{3bf}pen",   // A Greek one.
+            "\u{2800}", // Blank signs.
+            "Mall\u{2800}",
+            "Mall\u{1d159}",
+            "\u{fffc}",
+            "\u{fe0f}",
+            "\u{301}",
+            "\u{378}",                              // Not assigned.
+            "p\u{430}ypal",                         // A Cyrillic letter among Latin ones.
+            "\u{3bf}pen",                           // A Greek one.
             "a\u{300}\u{301}\u{302}\u{303}\u{304}", // Climbs over the lines.
             &longer,
             &longest,
@@ -350,12 +366,26 @@ mod tests {
     #[test]
     fn a_topic_is_one_line_up_to_its_limit() {
         let long = "x".repeat(TOPIC_LEN_MAX);
-        for text in ["", "Tea & biscuits", "部屋", &long[1..], &long] {
+        for text in [
+            "",
+            "Tea & biscuits",
+            "部屋",
+            "👨\u{200d}👩\u{200d}👧",
+            "می\u{200c}خواهم",
+            &long[1..],
+            &long,
+        ] {
             assert_eq!(Topic::parse(text).unwrap().as_str(), text);
         }
-        for text in ["a\nb", "a\u{202e}b", &"x".repeat(TOPIC_LEN_MAX + 1)] {
+        for text in ["a\nb", "a\u{202e}b", "\u{2800}", "a\u{3164}b", &"x".repeat(TOPIC_LEN_MAX + 1)]
+        {
             assert_eq!(Topic::parse(text), Err(Rejection::BadTopic), "{text:?}");
         }
+        assert_eq!(
+            Topic::stored("a\u{3164}b").unwrap().as_str(),
+            "a\u{3164}b",
+            "what is kept stays"
+        );
     }
 
     #[test]
@@ -368,6 +398,27 @@ mod tests {
         for text in ["", " ", "a b", "a\n", "\u{200d}👍", "👍\u{200d}", "a\u{202e}b", &longer] {
             assert_eq!(Reaction::parse(text), Err(Rejection::BadReaction), "{text:?}");
         }
+        for hidden in [
+            "\u{3164}",
+            "\u{ad}",
+            "\u{61c}",
+            "\u{34f}",
+            "\u{fe0f}",
+            "\u{115f}",
+            "\u{e0041}",
+            "\u{2800}",
+            "\u{301}",
+            "\u{378}",
+        ] {
+            assert_eq!(Reaction::parse(hidden), Err(Rejection::BadReaction), "{hidden:?}");
+        }
+        let (composed, apart) = (Reaction::parse("\u{e9}"), Reaction::parse("e\u{301}"));
+        assert!(composed.is_ok() && composed == apart, "one spelling");
+        assert_eq!(
+            Reaction::stored("\u{2800}").unwrap().as_str(),
+            "\u{2800}",
+            "what is kept stays"
+        );
     }
 
     #[test]

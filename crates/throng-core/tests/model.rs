@@ -333,7 +333,9 @@ impl Model {
                     policy = policy.with(settings);
                     last = last.filter(|_| policy.slow_seconds > 0);
                 }
-                EventKind::Posted { author, .. } if author.id == user && i >= self.forgiven => {
+                EventKind::Posted { author: by, .. } | EventKind::Edited { by, .. }
+                    if by.id == user && i >= self.forgiven =>
+                {
                     last = (policy.slow_seconds > 0).then_some(event.at.0);
                 }
                 _ => {}
@@ -370,6 +372,7 @@ impl Model {
             (true, Some(_)) => Err(Rejection::NoSuchMessage),
             (true, None) => self.already(room),
             (false, Some(body)) => {
+                self.in_time(room, who.id)?;
                 self.in_words(room, who.id, body)?;
                 self.applied(room, EventKind::Edited { by, of, body: body.clone() })
             }

@@ -13,6 +13,7 @@ mod guests;
 mod held;
 mod leaving;
 mod links;
+mod mentions;
 mod moderation;
 mod presence;
 mod reading;

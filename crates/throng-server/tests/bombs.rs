@@ -51,6 +51,16 @@ fn a_picture_that_unpacks_to_far_more_than_it_is_costs_less_than_a_mebibyte_and_
             png(&head_of_png(32_768, 32_768, 1), &[], &zeros),
         ),
         (
+            "one colour, 4096 by 4096, made row by row",
+            FileKind::Png,
+            png(&head_of_png(4_096, 4_096, 8), &[], &packed_zeros(4_096 * 4_097)),
+        ),
+        (
+            "nothing to be seen, 2048 by 2048, made row by row",
+            FileKind::Png,
+            png(&seen_through(2_048), &[], &packed_zeros(2_048 * (4 * 2_048 + 1))),
+        ),
+        (
             "a side of two thousand million",
             FileKind::Png,
             png(&head_of_png(0x7fff_ffff, 1, 8), &[], b""),
@@ -199,6 +209,13 @@ fn head_of_png(width: u32, height: u32, bits: u8) -> Vec<u8> {
     head.extend(height.to_be_bytes());
     // Shades of grey, and no other choice.
     head.extend([bits, 0, 0, 0, 0]);
+    head
+}
+
+/// Colours, and how much of what is behind them is seen.
+fn seen_through(side: u32) -> Vec<u8> {
+    let mut head = head_of_png(side, side, 8);
+    head[9] = 6;
     head
 }
 

@@ -132,10 +132,7 @@ impl Create {
 impl Logout {
     fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
         let settings = read(outer, self.settings)?;
-        let unknown = || {
-            let data = settings.data.display();
-            Failure::settings(&format!("there is no account named {} in {data}", self.name))
-        };
+        let unknown = || Failure::nobody(&self.name, &settings.data.display());
         if !settings.data.join(accounts::FILE).is_file() {
             return Err(unknown());
         }
@@ -157,15 +154,14 @@ impl Reset {
             && bulk::offer_password(folder, &self.name, &link, now)
                 .map_err(|error| super::serve::of_accounts(&error))?;
         if !made {
-            let data = settings.data.display();
-            let none = format!("there is no account named {} in {data}", self.name);
-            return Err(Failure::settings(&none));
+            return Err(Failure::nobody(&self.name, &settings.data.display()));
         }
         let (http, link) = (settings.listen, link.reveal());
         writeln!(
             io::stdout(),
             "within {PASSWORD_LINK_HOURS} hours, once: http://{http}/#reset={link}\n\
-             (where a proxy serves it, put that address in place of {http})"
+             ({http} is where these settings have the server listen: where it was started with others, \
+             give them here too, or put the address that people use in place of it)"
         )
         .map_err(|error| Failure::other(&error))
     }

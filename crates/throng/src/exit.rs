@@ -12,6 +12,7 @@ Exit codes:
     1  something else went wrong; the last line says what
    64  the arguments cannot be used
    65  the data is corrupt, or of a newer version
+   67  nobody is called by the name that was given
    69  the port is taken or may not be used
    70  a bug: a thread without which there is no order has ended
    71  the system gives no threads or no random bytes
@@ -35,6 +36,7 @@ pub enum Code {
     Missed = 13,
     Arguments = 64,
     Corrupt = 65,
+    Nobody = 67,
     Port = 69,
     System = 71,
     Unwritable = 73,
@@ -57,6 +59,11 @@ impl Failure {
 
     pub fn other(says: &(impl Display + ?Sized)) -> Self {
         Self::new(Code::Other, says)
+    }
+
+    /// Nobody has this name in this data folder.
+    pub fn nobody(name: &str, data: &impl Display) -> Self {
+        Self::new(Code::Nobody, &format!("nobody is called {name} in {data}"))
     }
 
     pub fn settings(says: &(impl Display + ?Sized)) -> Self {
@@ -86,6 +93,7 @@ mod tests {
             Code::Other,
             Code::Arguments,
             Code::Corrupt,
+            Code::Nobody,
             Code::Port,
             Code::System,
             Code::Unwritable,

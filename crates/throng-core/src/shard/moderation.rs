@@ -22,7 +22,7 @@ pub(super) fn keeps_order(room: &Room, user: UserId) -> bool {
     room.standing(user).role() >= Some(Role::Moderator)
 }
 
-/// Refuses a post that comes too soon in slow mode; those who keep order are exempt. What waits since
+/// Refuses a post or an edit that comes too soon in slow mode; those who keep order are exempt. What waits since
 /// `held` counts as said then.
 pub(super) fn in_time(
     room: &Room,
@@ -93,6 +93,8 @@ impl Shard {
             };
         }
         if let Some(body) = body {
+            // Another text is as good as another message.
+            in_time(&self.rooms[slot], who.id, turn.at, None)?;
             in_words(&self.rooms[slot], who.id, body)?;
         }
         let whose = (author.id != who.id).then(|| author.clone());

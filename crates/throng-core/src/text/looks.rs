@@ -17,24 +17,25 @@ use unicode_security::mixed_script::AugmentedScriptSet;
 const MARKS_MAX: usize = 4;
 
 /// Whether a character shows nothing of itself: it joins, splits, turns the direction, or is there
-/// for machines (`Default_Ignorable_Code_Point`, but for the selectors of emoji).
+/// for machines (`Default_Ignorable_Code_Point`, but for the selectors of emoji); or its sign is blank.
 pub fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{fff0}'..='\u{fffc}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{2800}' | '\u{16fe4}' | '\u{1d159}'
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a character has no meaning that all agree on: private use and what is no character.
+/// Whether a character has no meaning that all agree on: private use, what is no character, and what is
+/// not assigned, but among the emoji, of which there are new ones every year.
 pub fn is_nobodys(c: char) -> bool {
-    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}' | '\u{fdd0}'..='\u{fdef}')
-        || (c as u32) & 0xfffe == 0xfffe
+    c.script() == Script::Unknown && !matches!(c, '\u{1f000}'..='\u{1faff}')
 }
 
 /// Chooses how an emoji is drawn, and shows nothing of itself.
-fn is_selector(c: char) -> bool {
+pub fn is_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}')
 }
 

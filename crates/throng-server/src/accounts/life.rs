@@ -145,6 +145,11 @@ impl Accounts {
         self.change(move |writes, _| writes.end_invitations(by)).await
     }
 
+    /// Whether an account is an administrator.
+    pub async fn is_administrator(&self, who: UserId) -> Result<bool, Rejection> {
+        self.change(move |writes, _| Ok(Ok(writes.is_administrator(who)?))).await
+    }
+
     /// Refuses whoever is no administrator.
     pub async fn must_administrate(&self, who: UserId) -> Result<(), Rejection> {
         self.change(move |writes, _| {

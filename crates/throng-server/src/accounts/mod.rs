@@ -6,6 +6,7 @@
 
 pub mod bulk;
 mod cache;
+mod given;
 pub mod guests;
 mod leaving;
 pub mod life;
@@ -83,6 +84,7 @@ pub struct Accounts {
     cache: Arc<Cache>,
     watch: Arc<OnceLock<Arc<dyn Watch>>>,
     addresses: Arc<Addresses>,
+    given: given::Given,
     /// Guests that were gone at start-up.
     gone: Vec<UserId>,
     /// Those who were being forgotten at start-up.
@@ -129,8 +131,8 @@ impl Accounts {
             .spawn(move || keeper.run(queue))
             .map_err(|error| AccountsError::io("start the thread of the accounts", &error))?;
         let looked_at = AtomicI64::new(i64::MIN);
-        let (jobs, thread) = (Some(jobs), Some(thread));
-        Ok(Self { jobs, cache, watch, addresses, gone, leaving, clock, looked_at, thread })
+        let (jobs, thread, given) = (Some(jobs), Some(thread), given::Given::default());
+        Ok(Self { jobs, cache, watch, addresses, given, gone, leaving, clock, looked_at, thread })
     }
 
     /// Names those who must hear of ended sessions and failed syncs; once, at start-up.
@@ -179,7 +181,16 @@ impl Accounts {
 
     /// The account or the guest of that number.
     pub async fn known(&self, user: UserId) -> Result<Option<Author>, Rejection> {
-        self.ask(|reply| Job::Known { user, reply }).await
+        let known: Option<Author> = self.ask(|reply| Job::Known { user, reply }).await?;
+        if known.is_some() {
+            self.given.note(user);
+        }
+        Ok(known)
+    }
+
+    /// Whether this number was given to somebody, as far as is known without looking.
+    pub fn was_given(&self, user: UserId) -> bool {
+        self.given.has(user)
     }
 
     /// Makes an account and its first session; with a link, uses that, and does what it is good for.

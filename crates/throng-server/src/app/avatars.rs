@@ -34,6 +34,11 @@ impl App {
         Ok(Command::Set { room, settings: Box::new(Settings { avatar, ..Settings::default() }) })
     }
 
+    /// The picture of an account.
+    pub async fn face(&self, user: UserId) -> Result<Avatar, Rejection> {
+        Ok(Avatar(self.faces(vec![user]).await?.remove(&user)))
+    }
+
     /// The pictures of some accounts.
     pub(super) async fn faces(
         &self,
@@ -54,7 +59,11 @@ impl App {
         let files = Arc::clone(self.files.as_ref().ok_or(Rejection::NoSuchFile)?);
         let of = self.with_files(move |files| files.carried(user, &[file])).await?;
         let of = of.first().ok_or(Rejection::NoSuchFile)?;
-        let small = files.small(of).await?;
+        let small = files.small(of).await.map_err(|refusal| match refusal {
+            // It is there, and the asker's: it is no picture that can be made small.
+            Rejection::NoSuchFile => Rejection::BadPicture,
+            other => other,
+        })?;
         self.with_files(move |files| files.keep_avatar(&small)).await.map(Some)
     }
 }

@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use throng_core::rights::Operation;
-use throng_core::{Author, Event, EventKind, FileId, Limits, Rejection, RoomId, Seq, UserId};
+use throng_core::{
+    Author, Event, EventKind, FileId, Limits, Rejection, RoomId, Seq, SessionId, UserId,
+};
 use throng_wire::native::{json, v1};
 
 use super::App;
 use super::reading::blocking;
 use crate::clock::Moment;
-use crate::files::Kept;
+use crate::files;
 use crate::pages::Span;
+use crate::personal::{Kept, Level, Marker};
 use crate::protocols::native::mapping::{self, oversight};
 
 /// Events looked at in one read.
@@ -68,13 +71,19 @@ impl Exports {
             let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
             return Err(Rejection::RateLimited { retry_after_ms });
         }
-        let full = state.running.len() >= self.at_once || state.begun.len() >= REMEMBERED_MAX;
+        // Each that runs may have to be remembered.
+        let remembered = state.begun.len() + state.running.len();
+        let full = state.running.len() >= self.at_once || remembered >= REMEMBERED_MAX;
         if full || state.running.contains(&user) {
             return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
         }
         state.running.push(user);
-        state.begun.insert(user, now);
         Ok(Exporting { exports: Arc::clone(self), user })
+    }
+
+    /// An account's export is being read: the next may begin so long after this.
+    pub fn read(&self, user: UserId, now: Moment) {
+        self.state().begun.insert(user, now);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,15 +102,30 @@ impl Drop for Exporting {
 #[serde(rename_all = "snake_case")]
 enum Line {
     Account(v1::User),
+    /// One of its sessions, without its token.
+    Session(v1::SessionInfo),
+    /// Who may write to it.
+    Contacts(v1::ContactsAre),
     /// How its rooms begin, where it has said it.
     RoomDefaults(v1::RoomDefaultsAre),
     Room(v1::Room),
+    /// How far it has read a room, and what of it it wants to be told of.
+    Marks(Marks),
     Message(v1::Event),
     Report(Report),
     File(File),
     Blocked(v1::User),
     /// The last one: all is there.
     End(End),
+}
+
+#[derive(Debug, Serialize)]
+struct Marks {
+    room: u32,
+    /// The last message read, and its number among the posts; 0 for none yet.
+    seq: u64,
+    n: u64,
+    level: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,6 +138,8 @@ struct Report {
 struct File {
     id: String,
     name: String,
+    bytes: u64,
+    /// The same: what earlier builds called it.
     len: u64,
     /// All of it has come.
     whole: bool,
@@ -146,6 +172,8 @@ enum At {
 pub struct Export {
     app: Arc<App>,
     user: Author,
+    /// The one that asks.
+    session: SessionId,
     at: At,
     /// Of those written.
     lines: u64,
@@ -155,10 +183,15 @@ pub struct Export {
 
 impl App {
     /// Begins to write what an account has.
-    pub fn export(self: &Arc<Self>, user: Author) -> Result<Export, Rejection> {
+    pub fn export(self: &Arc<Self>, user: Author, session: SessionId) -> Result<Export, Rejection> {
         let place = self.exports.begin(user.id, self.clock.now())?;
         let (app, piece) = (Arc::clone(self), Vec::new());
-        Ok(Export { app, user, at: At::Account, lines: 0, piece, _place: place })
+        Ok(Export { app, user, session, at: At::Account, lines: 0, piece, _place: place })
+    }
+
+    /// What an account has is being read by it: that counts.
+    pub fn export_is_read(&self, user: UserId) {
+        self.exports.read(user, self.clock.now());
     }
 }
 
@@ -168,13 +201,14 @@ impl Export {
         self.at = match std::mem::replace(&mut self.at, At::Ended) {
             At::Account => {
                 self.line(&Line::Account(mapping::user(&self.user)));
+                self.settled().await?;
                 let defaults = self.app.personal.room_defaults(self.user.id);
                 if !defaults.is_empty() {
                     self.line(&Line::RoomDefaults(mapping::defaults::are(defaults)));
                 }
                 At::Rooms(0)
             }
-            At::Rooms(after) => self.room_above(after),
+            At::Rooms(after) => self.room_above(after).await?,
             At::Said(room, after) => self.said(room, after).await?,
             At::Files(after) => self.files(after).await?,
             At::Blocked(after) => self.blocked(after).await?,
@@ -194,13 +228,34 @@ impl Export {
     }
 
     /// The next room, and then what was said in it.
-    fn room_above(&mut self, after: u32) -> At {
-        let list = self.app.rooms(self.user.id, after, 1, true);
-        let Some(room) = list.rooms.first().map(|room| room.room) else { return At::Files(None) };
+    async fn room_above(&mut self, after: u32) -> Result<At, Rejection> {
+        let user = self.user.id;
+        let list = self.app.rooms(user, after, 1, true);
+        let first = list.rooms.first().map(|room| room.room);
+        let Some(room) = first else { return Ok(At::Files(None)) };
         for room in mapping::rooms(&list).rooms {
             self.line(&Line::Room(room));
         }
-        At::Said(room, Seq::ZERO)
+        let personal = Arc::clone(&self.app.personal);
+        let Kept { read, level } = blocking(move || personal.kept(user, room)).await?;
+        let (Marker { seq, n }, level) = (read.unwrap_or_default(), level.unwrap_or_default());
+        self.line(&Line::Marks(Marks {
+            room: room.get(),
+            seq: seq.0,
+            n,
+            level: level_name(level),
+        }));
+        Ok(At::Said(room, Seq::ZERO))
+    }
+
+    /// What is of the account and of no room.
+    async fn settled(&mut self) -> Result<(), Rejection> {
+        for session in self.app.auth.accounts().sessions_of(self.user.id).await? {
+            self.line(&Line::Session(mapping::account::session(&session, self.session)));
+        }
+        let writers = self.app.personal.writers(self.user.id);
+        self.line(&Line::Contacts(mapping::personal::contacts(writers)));
+        Ok(())
     }
 
     /// What it said in a room behind a place, some events at a time; at last what it reported there.
@@ -240,9 +295,9 @@ impl Export {
         let user = self.user.id;
         let page = self.app.with_files(move |files| files.of(user, after)).await?;
         let next = page.last().map_or(At::Blocked(0), |kept| At::Files(Some(kept.file.id)));
-        for Kept { file, whole, .. } in page {
+        for files::Kept { file, whole, .. } in page {
             let (id, name) = (file.id.to_hex(), file.name.as_str().to_owned());
-            self.line(&Line::File(File { id, name, len: file.len, whole }));
+            self.line(&Line::File(File { id, name, bytes: file.len, len: file.len, whole }));
         }
         Ok(next)
     }
@@ -255,6 +310,14 @@ impl Export {
             self.line(&Line::Blocked(mapping::user(who)));
         }
         Ok(next.unwrap_or(At::End))
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::All => "all",
+        Level::Mentions => "mentions",
+        Level::Nothing => "nothing",
     }
 }
 
@@ -271,7 +334,10 @@ mod tests {
         let limits = Limits { exports_max: 2, export_every_ms: 1_000, ..Limits::default() };
         let exports = Arc::new(Exports::new(&limits));
         let at = |millis: u64| Moment(millis * 1_000_000);
-        let begin = |user, millis| exports.begin(UserId::new(user).expect("a number"), at(millis));
+        let user = |user| UserId::new(user).expect("a number");
+        let begin = |one, millis| {
+            exports.begin(user(one), at(millis)).inspect(|_| exports.read(user(one), at(millis)))
+        };
         let busy = Some(Rejection::Busy { retry_after_ms: BUSY_MS });
         let early = |retry_after_ms| Some(Rejection::RateLimited { retry_after_ms });
         let first = begin(1, 0).expect("below the limit");
@@ -284,6 +350,9 @@ mod tests {
         drop((second, third));
         assert_eq!(begin(2, 1_099).err(), early(1));
         assert!(begin(2, 1_100).is_ok());
+        // What nobody read does not count.
+        exports.begin(user(4), at(2_000)).map(drop).expect("it is the first");
+        exports.begin(user(4), at(2_000)).map(drop).expect("nothing of that was read");
     }
 
     #[test]
@@ -292,7 +361,8 @@ mod tests {
         let exports = Arc::new(Exports::new(&limits));
         let begin = |user: usize, millis: u64| {
             let user = UserId::new(user as u64).expect("a number");
-            exports.begin(user, Moment(millis * 1_000_000)).map(drop)
+            let now = Moment(millis * 1_000_000);
+            exports.begin(user, now).map(|_| exports.read(user, now))
         };
         for user in 1..REMEMBERED_MAX {
             begin(user, 1).expect("below the limit");

@@ -23,13 +23,15 @@ use crate::tail::Tail;
 const CARRYING_TAKES_MS: u64 = 600_000;
 
 impl App {
-    /// A post with the files that it is to carry, which must be the asker's and whole.
+    /// A post with the files that it is to carry, which must be the asker's and whole, and those whom it
+    /// mentions, who must be somebody.
     pub async fn carrying(
         &self,
         asker: UserId,
         mut command: Command,
         ids: &[FileId],
     ) -> Result<Command, Rejection> {
+        self.find_mentioned(&command).await?;
         if ids.is_empty() {
             return Ok(command);
         }

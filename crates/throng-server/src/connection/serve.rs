@@ -70,7 +70,11 @@ impl<P: Protocol + Unpin> Connection<P> {
     /// Serves one ask.
     pub(super) fn serve(&mut self, ask: Ask, now: Moment) -> Served {
         if let What::Refused(answer) = ask.what {
-            return Served::Answer(answer);
+            // One that is nobody hears that first, whatever else is wrong with what it asks.
+            let of_form = matches!(answer, Answer::Rejected(it) if it != Rejection::UnknownRequest);
+            let nobody = of_form && self.session.identity().is_none();
+            let first = Answer::Rejected(Rejection::NotAuthenticated);
+            return Served::Answer(if nobody { first } else { answer });
         }
         if needs_quiet(&ask.what) && !self.outbox.idle_or_tell() {
             return Served::Wait(ask);
@@ -80,7 +84,9 @@ impl<P: Protocol + Unpin> Connection<P> {
         }
         let Ask { id, what } = ask;
         match what {
-            What::Command { command, ack, trace } => self.command(id, command, (ack, trace), now),
+            What::Command { command, ack, trace } if self.app.knows_mentioned(&command) => {
+                self.command(id, command, (ack, trace), now)
+            }
             What::CreateRoom { name, kind, settled } => self.create(id, (name, kind), settled, now),
             What::ListRooms { after, limit, mine } => match self.user() {
                 Ok(user) => {
@@ -216,6 +222,10 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::SetAvatar { .. }
             | What::SetContacts { .. }
             | What::SetRoomDefaults { .. }) => self.begin_personal(re, what),
+            // It mentions somebody who must be looked for.
+            What::Command { command, ack } => {
+                self.begin_lookup(re, What::Carry { command, files: Vec::new(), ack })
+            }
             What::Moderate { .. }
             | What::SetRoomAvatar { .. }
             | What::Carry { .. }
@@ -325,9 +335,8 @@ impl<P: Protocol + Unpin> Connection<P> {
         self.session.authenticate(identity);
         self.protocol.allow(self.app.limits.frame_len_max);
         self.outbox.judge(None);
-        if let Some(re) = re {
-            self.answer(re, &Answer::Session { author, token });
-        }
+        // Of a token in the head of its upgrade nobody has asked: 0 is the number of no request.
+        self.answer(re.unwrap_or(0), &Answer::Session { author, token });
         if self.app.auth.accounts().endings() != endings {
             // A session ended meanwhile; whether it was this one is asked again, before anything
             // else is served. From here on its end finds this connection.

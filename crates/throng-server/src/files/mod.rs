@@ -10,6 +10,7 @@ pub mod avatars;
 mod blobs;
 mod kind;
 pub mod picture;
+mod rows;
 pub mod shelf;
 mod sweep;
 mod table;

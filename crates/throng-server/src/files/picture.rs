@@ -7,10 +7,13 @@
 use std::io::{BufRead, Cursor, Seek};
 
 use image::codecs::jpeg::JpegEncoder;
+use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
 };
 use throng_core::FileKind;
+
+use super::rows::Rows;
 
 /// The longer side of a small picture.
 pub const EDGE: u32 = 320;
@@ -18,11 +21,14 @@ pub const EDGE: u32 = 320;
 const SIDE_MAX: u32 = 32_768;
 /// What reading a head may take: profiles of colours.
 const HEAD_ALLOC_MAX: u64 = 512 * 1024;
-/// A picture unpacks to so many times its own bytes and `UNPACKED_FREE`: screens of one colour do,
-/// bombs do not.
+/// A picture that is decoded whole unpacks to so many times its own bytes and `UNPACKED_FREE`: what it
+/// takes of memory its sender had to send a part of.
 const UNPACKED_RATIO_MAX: u64 = 128;
 /// A picture may always unpack to this.
 const UNPACKED_FREE: u64 = 256 * 1024;
+/// The same of one that is read row by row and costs time alone: a screen of 3840 by 2160 that can be
+/// seen through.
+const UNPACKED_FREE_BY_ROWS: u64 = 32 * 1024 * 1024;
 const JPEG_QUALITY: u8 = 80;
 
 /// Width and height, as the head says; zeros for what is no picture or a broken one.
@@ -39,12 +45,20 @@ pub fn size(bytes: impl BufRead + Seek, kind: FileKind) -> (u32, u32) {
 /// A small picture as PNG or JPEG; `None` where there is none to make: no picture, a broken one, or
 /// one that unpacks to more than `unpacked_max` or than its `len` lets expect.
 pub fn small(
-    bytes: impl BufRead + Seek,
+    mut bytes: impl BufRead + Seek,
     kind: FileKind,
     len: u64,
     unpacked_max: u64,
 ) -> Option<Vec<u8>> {
-    let most = unpacked_max.min(len.saturating_mul(UNPACKED_RATIO_MAX) + UNPACKED_FREE);
+    let ratio = len.saturating_mul(UNPACKED_RATIO_MAX);
+    if kind == FileKind::Png {
+        let most = unpacked_max.min(ratio.saturating_add(UNPACKED_FREE_BY_ROWS));
+        match by_rows(&mut bytes, most) {
+            ByRows::Made(made) => return made,
+            ByRows::Whole => bytes.rewind().ok()?,
+        }
+    }
+    let most = unpacked_max.min(ratio.saturating_add(UNPACKED_FREE));
     let made = format(kind).map(|format| shrink(bytes, format, most));
     match made {
         Some(Ok(bytes)) => Some(bytes),
@@ -54,6 +68,47 @@ pub fn small(
         }
         None => None,
     }
+}
+
+/// What came of reading a picture row by row.
+enum ByRows {
+    /// This, or that there is none to make.
+    Made(Option<Vec<u8>>),
+    /// It must be decoded whole.
+    Whole,
+}
+
+fn by_rows(bytes: impl BufRead + Seek, most: u64) -> ByRows {
+    let opened = match Rows::open(bytes, HEAD_ALLOC_MAX as usize) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return ByRows::Whole,
+        Err(error) => {
+            tracing::debug!(%error, "no small picture");
+            return ByRows::Made(None);
+        }
+    };
+    let (width, height) = opened.size();
+    if width > SIDE_MAX || height > SIDE_MAX || opened.unpacked() > most {
+        return ByRows::Made(None);
+    }
+    let orientation = opened.orientation();
+    let (to_width, to_height) = fitting(width, height);
+    let made = opened.shrink(to_width, to_height);
+    ByRows::Made(made.and_then(|small| written(small, orientation).ok()))
+}
+
+/// The size of the small picture of one of this size: of its shape, and not larger than it.
+fn fitting(width: u32, height: u32) -> (u32, u32) {
+    let longer = width.max(height);
+    if longer <= EDGE {
+        return (width, height);
+    }
+    let part = |side: u32| {
+        let rounded =
+            (u64::from(side) * u64::from(EDGE) * 2 + u64::from(longer)) / (u64::from(longer) * 2);
+        (rounded as u32).max(1)
+    };
+    (part(width), part(height))
 }
 
 fn shrink(bytes: impl BufRead + Seek, format: ImageFormat, most: u64) -> ImageResult<Vec<u8>> {
@@ -71,7 +126,11 @@ fn shrink(bytes: impl BufRead + Seek, format: ImageFormat, most: u64) -> ImageRe
     let orientation = decoder.orientation()?;
     let picture = DynamicImage::from_decoder(decoder)?;
     let fits = picture.width() <= EDGE && picture.height() <= EDGE;
-    let mut small = if fits { picture } else { picture.thumbnail(EDGE, EDGE) };
+    written(if fits { picture } else { picture.thumbnail(EDGE, EDGE) }, orientation)
+}
+
+/// The bytes of a small picture, turned upright.
+fn written(mut small: DynamicImage, orientation: Orientation) -> ImageResult<Vec<u8>> {
     small.apply_orientation(orientation);
     let mut out = Cursor::new(Vec::new());
     if small.color().has_alpha() {
@@ -151,7 +210,7 @@ pub mod tests {
             let mut bytes = Cursor::new(Vec::new());
             see_through.write_to(&mut bytes, format).unwrap();
             let kept = Some((160, 320, ImageFormat::Png));
-            // A frame of one colour is small enough to be always unpacked only below its limit.
+            // A frame of one colour that is decoded whole is always unpacked only below its limit.
             let bytes = bytes.into_inner();
             let padded = bytes.len() as u64 + 16_384;
             let small = small(Cursor::new(&bytes), kind, padded, UNPACKED_MAX).unwrap();
@@ -177,16 +236,55 @@ pub mod tests {
 
     #[test]
     fn a_bomb_is_not_unpacked() {
-        for side in [2_048, 8_192] {
-            let bytes = bomb(side);
-            assert!(bytes.len() < 128 * 1_024, "{} bytes for {side}", bytes.len());
-            assert_eq!(made(&bytes, FileKind::Png), None, "{side}");
-        }
+        let bytes = bomb(8_192);
+        assert!(bytes.len() < 128 * 1_024, "{} bytes", bytes.len());
+        assert_eq!(made(&bytes, FileKind::Png), None);
         // A head that says more than any picture has, and nothing behind it.
         let mut head = bomb(1);
         head[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
         assert_eq!(size(Cursor::new(&head), FileKind::Png), (0, 0));
         assert_eq!(made(&head, FileKind::Png), None);
+    }
+
+    #[test]
+    fn a_logo_and_a_screen_of_few_colours_are_made_small_and_look_like_themselves() {
+        let logo = |x: u32, y: u32| {
+            if x.abs_diff(512) < 300 && y.abs_diff(512) < 300 { [200, 30, 40] } else { [255; 3] }
+        };
+        let screen = |x: u32, y: u32| if y < 40 || x < 4 { [40, 44, 52] } else { [255; 3] };
+        let (logo, screen) = (
+            RgbImage::from_fn(1_024, 1_024, |x, y| Rgb(logo(x, y))),
+            RgbImage::from_fn(1_920, 1_080, |x, y| Rgb(screen(x, y))),
+        );
+        for (picture, size, middle) in
+            [(&logo, (320, 320), [200, 30, 40]), (&screen, (320, 180), [255; 3])]
+        {
+            let mut bytes = Vec::new();
+            let best = CompressionType::Best;
+            let encoder = PngEncoder::new_with_quality(&mut bytes, best, FilterType::Adaptive);
+            picture.write_with_encoder(encoder).unwrap();
+            assert!(bytes.len() as u64 * 128 < u64::from(picture.width() * picture.height()));
+            let small = small(Cursor::new(&bytes), FileKind::Png, bytes.len() as u64, UNPACKED_MAX);
+            let small = image::load_from_memory(&small.unwrap()).unwrap().into_rgb8();
+            assert_eq!(small.dimensions(), size);
+            let seen = small.get_pixel(size.0 / 2, size.1 / 2).0;
+            let near = seen.iter().zip(middle).all(|(seen, meant)| seen.abs_diff(meant) < 8);
+            assert!(near, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_picture_has_the_shape_of_the_large_one() {
+        for (size, fits) in [
+            ((900, 600), (320, 213)),
+            ((320, 320), (320, 320)),
+            ((321, 1), (320, 1)),
+            ((32_768, 1), (320, 1)),
+            ((1_080, 1_920), (180, 320)),
+            ((5, 7), (5, 7)),
+        ] {
+            assert_eq!(fitting(size.0, size.1), fits, "{size:?}");
+        }
     }
 
     #[test]

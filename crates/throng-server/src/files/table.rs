@@ -241,7 +241,7 @@ fn read(id: FileId, row: &Row<'_>) -> Outcome<Kept> {
             kind: FileKind::from_number(row.get(3)?).ok_or_else(wrong)?,
             len: number(4)?,
             size: (row.get(5)?, row.get(6)?),
-            name: FileName::parse(&name).map_err(|_| wrong())?,
+            name: FileName::stored(&name).map_err(|_| wrong())?,
         },
     })
 }

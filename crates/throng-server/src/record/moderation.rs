@@ -303,7 +303,7 @@ fn read_file(reader: &mut Reader<'_>) -> Result<Attachment, RecordError> {
     let len = reader.varint("file")?;
     let mut side = || u32::try_from(reader.varint("file")?).map_err(|_| wrong());
     let size = (side()?, side()?);
-    let name = FileName::parse(reader.text("file")?).map_err(|_| wrong())?;
+    let name = FileName::stored(reader.text("file")?).map_err(|_| wrong())?;
     Ok(Attachment { id, hash, kind, len, size, name })
 }
 
@@ -318,7 +318,8 @@ impl Told<'_> {
                 EventKind::Deleted { by, of: Seq(of), whose }
             }
             Self::Reacted { of, text, on, count } => {
-                let reaction = Reaction::parse(text).map_err(|_| RecordError::Field("reaction"))?;
+                let reaction =
+                    Reaction::stored(text).map_err(|_| RecordError::Field("reaction"))?;
                 EventKind::Reacted { by, of: Seq(of), reaction, on, count }
             }
             Self::Pinned { of, on } => EventKind::Pinned { by, of: Seq(of), on },
@@ -335,7 +336,7 @@ impl Told<'_> {
                 avatar,
                 delay_seconds,
             } => {
-                let topic = topic.map(Topic::parse).transpose();
+                let topic = topic.map(Topic::stored).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
                 let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
                 let words = words.map(|words| Words::parse(list(words))).transpose();

@@ -2,13 +2,14 @@
 //! sessions end. `POST /api/v1/password` `{"link":…,"password":…}` → 201 `session`: sets it by the
 //! link of an administrator. `POST /api/v1/invitations` `{"uses":…,"hours":…}` → 201 `invitation`, and
 //! `DELETE /api/v1/invitations` → `{}`: for administrators. `DELETE /api/v1/account` `{"password":…}`
-//! → `{}`: the end of the account.
+//! → `{}`: the end of the account. `GET` of the same → who the token stands for.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use throng_core::session::Identity;
 use throng_wire::native::v1::{self, reply::Outcome};
 
@@ -18,7 +19,26 @@ use super::refusal::Refusal;
 use super::sessions::session;
 use crate::app::App;
 use crate::auth::account::{AccountAnswer, AccountAsk};
-use crate::protocols::native::mapping::account;
+use crate::protocols::native::mapping::{self, account};
+
+/// Who somebody is.
+#[derive(Debug, Serialize)]
+pub struct Who {
+    user: v1::User,
+    administrator: bool,
+    guest: bool,
+    /// The hash of the picture that stands for it; empty for none.
+    avatar: String,
+}
+
+/// Who the token stands for.
+pub async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer<Who>, Refusal> {
+    let id = caller.user.id;
+    let administrator = app.auth.accounts().is_administrator(id).await?;
+    let avatar = mapping::avatar(app.face(id).await?);
+    let user = mapping::user(&caller.user);
+    Ok(Answer(Who { user, administrator, guest: id.is_guest(), avatar }))
+}
 
 /// What is answered about an account.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, REFERRER_POLICY,
@@ -22,6 +22,7 @@ use hyper::body::{Frame, SizeHint};
 use throng_core::{Attachment, FileId, Rejection, Seq};
 use tokio::sync::mpsc;
 
+use super::at::{At, parts};
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::app::App;
@@ -36,11 +37,11 @@ const CHUNK_LEN: usize = 64 * 1024;
 pub const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-type At = Result<Path<(u32, u64, String)>, axum::extract::rejection::PathRejection>;
+type Named = At<(u32, u64, String)>;
 
 /// The file of the path, as its message carries it.
-async fn carried(app: &App, caller: &Caller, at: At) -> Result<Attachment, Refusal> {
-    let Path((room, seq, file)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
+async fn carried(app: &App, caller: &Caller, at: Named) -> Result<Attachment, Refusal> {
+    let (room, seq, file) = parts(at, Rejection::NoSuchFile)?;
     let room = mapping::room_id(room)?;
     let file = FileId::parse(&file).ok_or(Rejection::NoSuchFile)?;
     Ok(app.attachment(caller.user.id, (room, Seq::said(seq)), file).await?)
@@ -50,7 +51,7 @@ async fn carried(app: &App, caller: &Caller, at: At) -> Result<Attachment, Refus
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
-    at: At,
+    at: Named,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let file = carried(&app, &caller, at).await?;
@@ -91,7 +92,7 @@ pub async fn show(
 pub async fn small(
     State(app): State<Arc<App>>,
     caller: Caller,
-    at: At,
+    at: Named,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let file = carried(&app, &caller, at).await?;

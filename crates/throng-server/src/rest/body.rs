@@ -30,22 +30,43 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Asked<T>
 where
     Arc<App>: FromRef<S>,
 {
-    type Rejection = Refusal;
+    type Rejection = Untaken;
 
     /// A body has the time that a head has: one that drips holds a socket no longer.
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Untaken> {
         let app = Arc::<App>::from_ref(state);
         let time = Duration::from_millis(app.limits.handshake_timeout_ms);
         let reading = to_bytes(request.into_body(), BODY_BYTES_MAX);
         let bytes: Bytes = tokio::time::timeout(time, reading)
             .await
-            .map_err(|_| Refusal(Rejection::Malformed))?
-            .map_err(|_| Refusal(Rejection::BodyTooLong))?;
+            .map_err(|_| Untaken::Refused(Rejection::Malformed))?
+            .map_err(|_| Untaken::Refused(Rejection::BodyTooLong))?;
         // A list would be taken for the fields in their order.
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(Refusal(Rejection::Malformed));
+            return Err(Untaken::Unread("not an object".to_owned()));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|_| Refusal(Rejection::Malformed))
+        let unread = |error| Untaken::Unread(json::why(&error));
+        serde_json::from_slice(&bytes).map(Self).map_err(unread)
+    }
+}
+
+/// A body that is not taken.
+#[derive(Debug)]
+pub enum Untaken {
+    /// By the table.
+    Refused(Rejection),
+    /// It is `malformed`; the text is for the client's author, and holds nothing of the body.
+    Unread(String),
+}
+
+impl IntoResponse for Untaken {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(rejection) => Refusal(rejection).into_response(),
+            Self::Unread(why) => {
+                Refusal(Rejection::Malformed).saying(format!("the body could not be read: {why}"))
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `GET /api/v1/export` → a line of JSON for each thing that the caller has here: its account, its rooms, what
 //! it said in them and reported there, its files, whom it blocked; the last line says `end`. Written as
-//! fast as it is taken; one that breaks off before that line is not whole.
+//! fast as it is taken; one that breaks off before that line is not whole. `HEAD` tells the same head and
+//! begins nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
@@ -25,13 +26,23 @@ const LINES: HeaderValue = HeaderValue::from_static("application/jsonl");
 const NAMED: HeaderValue = HeaderValue::from_static("attachment; filename=\"export.jsonl\"");
 
 /// Writes it.
-pub async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
-    let export = app.export(caller.user)?;
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    method: Method,
+) -> Result<Response, Refusal> {
+    let head = [(CONTENT_TYPE, LINES), (CONTENT_DISPOSITION, NAMED)];
+    if method == Method::HEAD {
+        return Ok(head.into_response());
+    }
+    let user = caller.user.id;
+    let export = app.export(caller.user, caller.session)?;
     // A piece, and at last that it was the last.
     let (out, pieces) = mpsc::channel(1);
     app.lifecycle.spawn(Box::pin(write(Arc::clone(&app), export, out)));
-    let head = [(CONTENT_TYPE, LINES), (CONTENT_DISPOSITION, NAMED)];
-    Ok((head, Body::new(Writing { pieces, whole: false })).into_response())
+    let is_read: IsRead = Box::new(move || app.export_is_read(user));
+    let body = Writing { pieces, whole: false, taken: false, is_read: Some(is_read) };
+    Ok((head, Body::new(body)).into_response())
 }
 
 /// Ends where the client takes nothing for too long, has gone, or the server stops: then without
@@ -60,11 +71,19 @@ async fn write(app: Arc<App>, mut export: Export, out: mpsc::Sender<Option<Bytes
     }
 }
 
+/// Called once: it is being read.
+type IsRead = Box<dyn FnOnce() + Send>;
+
 /// The pieces as a body. One whose writer ended without a word ends in an error, so that the client does
 /// not take it for the whole.
 struct Writing {
     pieces: mpsc::Receiver<Option<Bytes>>,
     whole: bool,
+    /// The first piece was.
+    taken: bool,
+    /// Called when a piece is taken behind the first: by then the first is on its way, and whoever was gone
+    /// before it has been found out.
+    is_read: Option<IsRead>,
 }
 
 impl hyper::body::Body for Writing {
@@ -79,7 +98,13 @@ impl hyper::body::Body for Writing {
             return Poll::Ready(None);
         }
         self.pieces.poll_recv(context).map(|said| match said {
-            Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+            Some(Some(piece)) => {
+                let again = std::mem::replace(&mut self.taken, true);
+                if let Some(is_read) = self.is_read.take_if(|_| again) {
+                    is_read();
+                }
+                Some(Ok(Frame::data(piece)))
+            }
             Some(None) => {
                 self.whole = true;
                 None
@@ -100,7 +125,8 @@ mod tests {
             out.try_send(piece.map(Bytes::from)).expect("there is room for it");
         }
         drop(out);
-        axum::body::to_bytes(Body::new(Writing { pieces, whole: false }), 1_024).await
+        let body = Writing { pieces, whole: false, taken: false, is_read: None };
+        axum::body::to_bytes(Body::new(body), 1_024).await
     }
 
     #[tokio::test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,6 +59,17 @@ pub fn told(status: StatusCode, kept: &Kept) -> Response {
         (LENGTH, HeaderValue::from(kept.file.len)),
     ];
     (status, headers, Answer(info)).into_response()
+}
+
+/// What tus wants of every answer about files, refusals too.
+pub async fn resumable(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let of_files = path == "/files" || path.starts_with("/files/");
+    let mut response = next.run(request).await;
+    if of_files {
+        response.headers_mut().insert(RESUMABLE, VERSION);
+    }
+    response
 }
 
 /// Which tus this is.

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use throng_core::Rejection;
 use throng_wire::native::v1;
 
+use super::at::{At, number};
 use super::body::{Answer, Asked, Asking};
 use super::caller::{Caller, InRoom};
-use super::message::At;
 use super::refusal::Refusal;
 use super::reports::unexpected;
 use crate::app::App;
 use crate::protocols::moderation::Told;
-use crate::protocols::native::mapping::held;
+use crate::protocols::native::mapping;
 
 /// Which page.
 #[derive(Debug, Default, Deserialize)]
@@ -34,8 +34,8 @@ pub async fn list(
     Asking(Which { after, limit }): Asking<Which>,
 ) -> Result<Answer<v1::HeldPosts>, Refusal> {
     let asked = v1::ListHeld { room: room.get(), after, limit };
-    match app.moderation(caller.user, held::list_asked(&asked)?).await? {
-        Told::Held(room, page) => Ok(Answer(held::posts(room, &page))),
+    match app.moderation(caller.user, mapping::held::list_asked(&asked)?).await? {
+        Told::Held(room, page) => Ok(Answer(mapping::held::posts(room, &page))),
         other => Err(unexpected(&other)),
     }
 }
@@ -47,10 +47,10 @@ pub async fn settle(
     at: At,
     Asked(v1::SettleHeld { pass, .. }): Asked<v1::SettleHeld>,
 ) -> Result<Answer<v1::Unheld>, Refusal> {
-    let (room, number) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?.0;
-    let asked = v1::SettleHeld { room, held: number, pass };
-    match app.moderation(caller.user, held::settle_asked(&asked)?).await? {
-        Told::Unheld(room, number, came) => Ok(Answer(held::unheld(room, number, came))),
+    let (room, held) = number(at, Rejection::NoSuchMessage)?;
+    let asked = v1::SettleHeld { room: room.get(), held, pass };
+    match app.moderation(caller.user, mapping::held::settle_asked(&asked)?).await? {
+        Told::Unheld(room, number, came) => Ok(Answer(mapping::held::unheld(room, number, came))),
         other => Err(unexpected(&other)),
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use throng_core::{Position, Reply};
+use throng_core::{Position, Rejection, Reply};
 use throng_wire::native::v1;
 
+use super::at::{At, number};
 use super::body::{Answer, Asked};
 use super::caller::{Caller, InRoom};
 use super::membership;
-use super::message::{At, message};
 use super::refusal::Refusal;
 use super::reports::unexpected;
 use crate::app::App;
@@ -50,8 +50,8 @@ pub async fn end(
     caller: Caller,
     at: At,
 ) -> Result<Answer<v1::Done>, Refusal> {
-    let (room, link) = message(at)?;
-    match app.moderation(caller.user, Ask::EndLink { room, link: link.0 }).await? {
+    let (room, link) = number(at, Rejection::BadArgument)?;
+    match app.moderation(caller.user, Ask::EndLink { room, link }).await? {
         Told::Done => Ok(Answer(v1::Done {})),
         other => Err(unexpected(&other)),
     }

@@ -3,24 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use throng_core::{Body, Command, Rejection, RoomId, Seq};
+use axum::extract::State;
+use throng_core::{Body, Command};
 use throng_wire::native::v1;
 
+use super::at::{At, message};
 use super::body::{Answer, Asked};
 use super::caller::Caller;
 use super::moderation::applied;
 use super::refusal::Refusal;
 use crate::app::App;
-use crate::protocols::native::mapping;
-
-pub type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
-
-/// The message of the path; what cannot be a number names none.
-pub fn message(at: At) -> Result<(RoomId, Seq), Refusal> {
-    let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
-    Ok((mapping::room_id(room)?, Seq::said(seq)))
-}
 
 /// Edits.
 pub async fn edit(

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod at;
 mod attachment;
 mod audit;
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod file;
 #[cfg(test)]
 mod file_tests;
 mod files;
+#[cfg(test)]
+mod form_tests;
 mod guests;
 mod health;
 mod held;
@@ -54,7 +57,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse as _;
 use axum::routing::{delete, get, patch, post, put};
 use throng_core::Rejection;
@@ -79,7 +82,7 @@ fn api() -> Router<Arc<App>> {
         .route("/sessions", get(sessions::list).post(sessions::create))
         .route("/sessions/current", delete(sessions::end))
         .route("/sessions/{session}", delete(sessions::end_one))
-        .route("/account", delete(account::end))
+        .route("/account", get(account::show).delete(account::end))
         .route("/guests", post(guests::create))
         .route("/avatar", put(avatars::set))
         .route("/rooms/{room}/avatar", put(avatars::set_room))
@@ -138,8 +141,10 @@ pub fn router(app: Arc<App>) -> Router {
         }
     };
     let ready = move |State(app): State<Arc<App>>| async move { pulse.ready(&app) };
+    let api = api().layer(from_fn_with_state(Arc::clone(&app), strangers::admit));
+    let api = api.layer(from_fn(files::resumable));
     Router::new()
-        .nest("/api/v1", api().layer(from_fn_with_state(Arc::clone(&app), strangers::admit)))
+        .nest("/api/v1", api)
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))

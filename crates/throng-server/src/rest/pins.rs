@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
-use throng_core::{Command, Rejection, Seq};
+use throng_core::Command;
 use throng_wire::native::v1;
 
+use super::at::{At, message};
 use super::body::{Answer, Asking};
 use super::caller::{Caller, InRoom};
 use super::moderation::applied;
@@ -15,12 +16,9 @@ use super::refusal::Refusal;
 use crate::app::App;
 use crate::protocols::native::mapping;
 
-type At = Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>;
-
 async fn set(app: &App, caller: Caller, at: At, on: bool) -> Result<Answer<v1::Applied>, Refusal> {
-    let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
-    let room = mapping::room_id(room)?;
-    applied(room, app.ask(caller.user, Command::Pin { room, of: Seq::said(seq), on }).await?)
+    let (room, of) = message(at)?;
+    applied(room, app.ask(caller.user, Command::Pin { room, of, on }).await?)
 }
 
 /// Pins.

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use throng_core::{Rejection, Seq};
 use throng_wire::native::v1;
 
+use super::at::{At, parts};
 use super::body::Answer;
 use super::caller::Caller;
 use super::moderation::applied;
@@ -15,15 +16,16 @@ use super::refusal::Refusal;
 use crate::app::App;
 use crate::protocols::native::mapping;
 
-type At = Result<Path<(u32, u64, String)>, axum::extract::rejection::PathRejection>;
+/// What cannot be read behind the room is a reaction that is none, or the place of no message.
+type Reacting = At<(u32, u64, String)>;
 
 async fn react(
     app: &App,
     caller: Caller,
-    at: At,
+    at: Reacting,
     on: bool,
 ) -> Result<Answer<v1::Applied>, Refusal> {
-    let Path((room, seq, reaction)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
+    let (room, seq, reaction) = parts(at, Rejection::BadReaction)?;
     let room = mapping::room_id(room)?;
     let command = mapping::react(room, Seq::said(seq), &reaction, on)?;
     applied(room, app.ask(caller.user, command).await?)
@@ -33,7 +35,7 @@ async fn react(
 pub async fn on(
     State(app): State<Arc<App>>,
     caller: Caller,
-    at: At,
+    at: Reacting,
 ) -> Result<Answer<v1::Applied>, Refusal> {
     react(&app, caller, at, true).await
 }
@@ -42,7 +44,7 @@ pub async fn on(
 pub async fn off(
     State(app): State<Arc<App>>,
     caller: Caller,
-    at: At,
+    at: Reacting,
 ) -> Result<Answer<v1::Applied>, Refusal> {
     react(&app, caller, at, false).await
 }

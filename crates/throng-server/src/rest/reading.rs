@@ -4,26 +4,25 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
-use throng_core::{Rejection, Seq};
 use throng_wire::native::v1;
 
+use super::at::{At, message};
 use super::body::{Answer, Asked, Asking};
 use super::caller::{Caller, InRoom};
 use super::refusal::Refusal;
 use crate::app::App;
-use crate::protocols::native::mapping::{self, personal};
+use crate::protocols::native::mapping::personal;
 
 /// Read up to a message.
 pub async fn read(
     State(app): State<Arc<App>>,
     caller: Caller,
-    at: Result<Path<(u32, u64)>, axum::extract::rejection::PathRejection>,
+    at: At,
 ) -> Result<Answer<v1::Done>, Refusal> {
-    let Path((room, seq)) = at.map_err(|_| Refusal(Rejection::NoSuchRoom))?;
-    let room = mapping::room_id(room)?;
-    app.read_to(caller.user.id, room, Seq::said(seq), None).await?;
+    let (room, seq) = message(at)?;
+    app.read_to(caller.user.id, room, seq, None).await?;
     Ok(Answer(v1::Done {}))
 }
 

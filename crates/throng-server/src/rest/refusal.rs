@@ -26,6 +26,12 @@ impl Refusal {
         Answer(Rejected { rejected: mapping::rejected(self.0) })
     }
 
+    /// The answer with a text of its own.
+    pub fn saying(self, text: String) -> Response {
+        let rejected = v1::Rejected { text, ..mapping::rejected(self.0) };
+        (self.status(), Answer(Rejected { rejected })).into_response()
+    }
+
     /// The status that goes with it.
     pub fn status(self) -> StatusCode {
         match self.0 {
@@ -42,6 +48,7 @@ impl Refusal {
             | Rejection::BadWords
             | Rejection::EmptyQuery
             | Rejection::BadQuery
+            | Rejection::BadPicture
             | Rejection::AlreadyAuthenticated => StatusCode::BAD_REQUEST,
             Rejection::BodyTooLong | Rejection::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::NotAuthenticated | Rejection::WrongCredentials | Rejection::BadToken => {

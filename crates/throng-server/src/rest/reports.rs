@@ -10,9 +10,9 @@ use serde::Deserialize;
 use throng_core::Rejection;
 use throng_wire::native::v1;
 
+use super::at::{At, message, number};
 use super::body::{Answer, Asked, Asking};
 use super::caller::{Caller, InRoom};
-use super::message::{At, message};
 use super::refusal::Refusal;
 use crate::app::App;
 use crate::protocols::moderation::Told;
@@ -66,8 +66,8 @@ pub async fn settle(
     at: At,
     Asked(asked): Asked<v1::SettleReport>,
 ) -> Result<Answer<v1::Done>, Refusal> {
-    let (room, report) = message(at)?;
-    let asked = v1::SettleReport { room: room.get(), report: report.0, ..asked };
+    let (room, report) = number(at, Rejection::NoSuchReport)?;
+    let asked = v1::SettleReport { room: room.get(), report, ..asked };
     match app.moderation(caller.user, oversight::settle(&asked)?).await? {
         Told::Done => Ok(Answer(v1::Done {})),
         other => Err(unexpected(&other)),

@@ -200,7 +200,7 @@ fn room(row: &Row<'_>) -> Result<RoomSnapshot, Failure> {
     let bad = |what| Failure::Refused(StoreError::Corrupt(format!("room {id}: {what}")));
     let room = RoomId::new(id).ok_or_else(|| bad("no such number"))?;
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-    let topic = Topic::parse(text(8)?).map_err(|_| bad("its topic breaks the rules"))?;
+    let topic = Topic::stored(text(8)?).map_err(|_| bad("its topic breaks the rules"))?;
     let words = text(12)?.split('\n').filter(|word| !word.is_empty()).map(str::to_owned);
     let words = Words::parse(words.collect()).map_err(|_| bad("its filter breaks the rules"))?;
     let avatar = row.get_ref(14)?.as_blob().map_err(rusqlite::Error::from)?;

@@ -76,7 +76,7 @@ pub fn reactions(
     let mut tallies = Vec::new();
     while let Some(row) = rows.next()? {
         let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-        let reaction = Reaction::parse(text)
+        let reaction = Reaction::stored(text)
             .map_err(|_| Failure::corrupt(room, "a reaction breaks the rules"))?;
         let (count, mine) = (row.get(2)?, row.get(4)?);
         let tally = Tally { reaction, count, mine, seq: Seq(number(row, 3)?) };

@@ -279,6 +279,8 @@ impl Client {
                 Came::Frame(Frame::Reply(reply)) if reply.re == id => {
                     return reply.outcome.unwrap();
                 }
+                // Who it is, by the head of its upgrade.
+                Came::Frame(Frame::Reply(reply)) if reply.re == 0 => {}
                 Came::Frame(Frame::Event(event)) => self.events.push_back(event),
                 Came::Frame(Frame::Left(left)) => self.left.push_back(left),
                 Came::Frame(Frame::Read(read)) => self.read_to.push_back(read),

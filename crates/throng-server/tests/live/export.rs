@@ -14,9 +14,13 @@ use super::moderation::{applied, moderate};
 
 /// Status, head and body of an export.
 pub fn export(server: &Server, token: &str) -> (u16, String, String) {
+    asked(server, "GET", token)
+}
+
+fn asked(server: &Server, method: &str, token: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(server.http).unwrap();
     let request = format!(
-        "GET /api/v1/export HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+        "{method} /api/v1/export HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
          authorization: Bearer {token}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
@@ -74,6 +78,11 @@ fn an_export_has_what_the_account_said_and_keeps_and_nothing_of_others() {
     assert!(matches!(ada.ask(Request::Leave(v1::Leave { room: left })), Outcome::Left(_)));
     let begin = v1::SetRoomDefaults { slow_seconds: Some(30), ..v1::SetRoomDefaults::default() };
     assert!(matches!(ada.ask(Request::SetRoomDefaults(begin)), Outcome::Done(_)));
+    let writers = v1::SetContacts { writers: v1::Writers::Shared as i32 };
+    assert!(matches!(ada.ask(Request::SetContacts(writers)), Outcome::Done(_)));
+    assert!(matches!(ada.ask(Request::Read(v1::Read { room: tea, seq: rude })), Outcome::Done(_)));
+    let level = v1::SetLevel { room: tea, level: v1::Level::Mentions as i32 };
+    assert!(matches!(ada.ask(Request::SetLevel(level)), Outcome::Done(_)));
     let (status, head, body) = export(&server, &ada.token);
     assert_eq!(status, 200);
     assert!(head.contains("attachment") && head.contains("nosniff"), "{head}");
@@ -88,6 +97,10 @@ fn an_export_has_what_the_account_said_and_keeps_and_nothing_of_others() {
         of("message").iter().map(|event| event["message"]["body"].as_str().unwrap()).collect();
     let expected = (0..700).map(|number| format!("number {number}")).chain(["second".into()]);
     assert!(bodies.iter().copied().eq(expected.collect::<Vec<_>>().iter().map(String::as_str)));
+    assert_eq!(of("contacts"), [&serde_json::json!({"writers": "shared"})]);
+    assert_eq!((of("session").len(), &of("session")[0]["current"]), (1, &Value::from(true)));
+    let marks = serde_json::json!({"room": tea, "seq": rude, "n": 1, "level": "mentions"});
+    assert_eq!(of("marks"), [&marks]);
     assert_eq!(of("report").len(), 1);
     assert_eq!((of("blocked").len(), &of("blocked")[0]["name"]), (1, &Value::from("ben")));
     assert_eq!(lines.last().unwrap()["end"]["lines"], lines.len() - 1);
@@ -108,8 +121,11 @@ fn an_export_is_refused_to_strangers_and_to_one_who_had_one_just_now() {
     let server = Server::start();
     let ada = server.join_in(Speak::Json, "ada");
     assert_eq!(export(&server, "nobody").0, 401);
-    assert_eq!(export(&server, &ada.token).0, 200);
+    let (status, head, body) = asked(&server, "HEAD", &ada.token);
+    assert!(status == 200 && head.contains("jsonl") && body.is_empty(), "{head} {body}");
+    assert_eq!(export(&server, &ada.token).0, 200, "it has cost nothing");
     let (status, head, body) = export(&server, &ada.token);
     assert_eq!(status, 429);
+    assert_eq!(asked(&server, "HEAD", &ada.token).0, 200, "it begins nothing");
     assert!(head.contains("retry-after") && body.contains("rate_limited"), "{head} {body}");
 }

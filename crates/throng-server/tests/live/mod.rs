@@ -12,6 +12,7 @@ mod descriptors;
 mod direct;
 mod export;
 mod fields;
+mod forms;
 mod guests;
 mod held;
 mod keeping;

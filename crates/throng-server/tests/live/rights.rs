@@ -227,7 +227,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
 /// No picture for the room: conduct too, by a request of its own.
 fn pictured(room: u32) -> Asked {
     let request = Request::SetRoomAvatar(v1::SetRoomAvatar { room, file: String::new() });
-    let rest = Some(("PUT", format!("/rooms/{room}/avatar"), "{}".to_owned()));
+    let rest = Some(("PUT", format!("/rooms/{room}/avatar"), r#"{"file":""}"#.to_owned()));
     Asked { operation: Operation::SetConduct, request, rest }
 }
 
@@ -283,7 +283,7 @@ fn overseen(operation: Operation, room: u32, other: u64) -> (Request, Option<Res
             // One that there is not.
             let asked = v1::SettleReport { room, report: 1 << 40, ..v1::SettleReport::default() };
             let path = at("/reports/1099511627776/settlement");
-            (Request::SettleReport(asked), Some(("POST", path, "{}".to_owned())))
+            (Request::SettleReport(asked), Some(("POST", path, r#"{"upheld":false}"#.to_owned())))
         }
         O::Audit => {
             let asked = v1::ListAudit { room, ..v1::ListAudit::default() };

@@ -75,17 +75,23 @@ fn request_id(bytes: &[u8]) -> u32 {
     serde_json::from_slice::<Identified>(bytes).map_or(0, |frame| frame.id)
 }
 
-/// Says where and what sort, and not what stands there: serde_json's own text quotes the input, which
-/// may be long and secret.
 fn refusal(error: &serde_json::Error, re: u32) -> DecodeError {
+    DecodeError { re, what: why(error) }
+}
+
+/// Says where and what sort, and not what stands there: serde_json's own text quotes the input, which
+/// may be long and secret. A field that is missing is named: the name is ours.
+pub fn why(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
-    let sort = match error.classify() {
-        Category::Data => "a value that does not fit its field",
-        Category::Eof => "the end inside a value",
-        Category::Syntax | Category::Io => "not JSON",
+    let text = error.to_string();
+    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let sort = match (error.classify(), missing) {
+        (Category::Data, Some(field)) => format!("the field `{field}` must be there"),
+        (Category::Data, None) => "a value that does not fit its field".to_owned(),
+        (Category::Eof, _) => "the end inside a value".to_owned(),
+        (Category::Syntax | Category::Io, _) => "not JSON".to_owned(),
     };
-    let what = format!("line {} column {}: {sort}", error.line(), error.column());
-    DecodeError { re, what }
+    format!("line {} column {}: {sort}", error.line(), error.column())
 }
 
 #[cfg(test)]
@@ -156,6 +162,42 @@ mod tests {
         assert_eq!(text(&asked), r#"{"id":0,"history":{"room":3,"limit":0}}"#);
         let session = v1::Session::default();
         assert_eq!(text(&session), "{}");
+    }
+
+    /// Requests of which a field decides, without it, and with it at what would be its default.
+    pub const DECIDED: [(&str, &str, &str); 7] = [
+        ("set_contacts", "writers", r#"{"writers":"everyone"}"#),
+        ("set_level", "level", r#"{"room":1,"level":"all"}"#),
+        ("settle_held", "pass", r#"{"room":1,"held":2,"pass":false}"#),
+        ("settle_report", "upheld", r#"{"room":1,"report":2,"upheld":false}"#),
+        ("set_avatar", "file", r#"{"file":""}"#),
+        ("set_room_avatar", "file", r#"{"room":1,"file":""}"#),
+        ("set_room", "list", r#"{"room":1,"words":{"list":[]}}"#),
+    ];
+
+    #[test]
+    fn a_field_that_decides_must_be_there_and_is_named_where_it_is_not() {
+        for (key, field, whole) in DECIDED {
+            let written = format!(r#"{{"id":7,"{key}":{whole}}}"#);
+            let frame = decode_client(written.as_bytes()).expect(&written);
+            assert_eq!(decode_client(text(&frame).as_bytes()), Ok(frame), "it is written too");
+            for other in [format!("\"{field}s\""), "\"other\"".to_owned()] {
+                let misspelt = written.replace(&format!("\"{field}\""), &other);
+                let error = decode_client(misspelt.as_bytes()).expect_err(&misspelt);
+                assert_eq!(error.re, 7);
+                assert!(error.what.contains(&format!("`{field}`")), "{error}");
+            }
+        }
+        // What else a request holds may be left out as ever.
+        let settled = decode_client(br#"{"settle_report":{"upheld":true}}"#).unwrap();
+        let meant = v1::SettleReport { upheld: true, ..v1::SettleReport::default() };
+        assert_eq!(settled, client(0, Request::SettleReport(meant)));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_at_its_default_too() {
+        assert_eq!(text(&v1::ContactsAre::default()), r#"{"writers":"everyone"}"#);
+        assert!(text(&v1::UnreadRoom::default()).ends_with(r#""level":"all"}"#));
     }
 
     #[test]

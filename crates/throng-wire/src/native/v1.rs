@@ -231,21 +231,22 @@ pub struct EnterAsGuest {
 }
 /// Another picture for oneself, made small of a file of one's own. Replied with `done`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetAvatar {
     /// The file's id; empty for none.
+    /// Must be there in JSON.
     #[prost(string, tag = "1")]
     pub file: ::prost::alloc::string::String,
 }
 /// Another picture for a room. Replied with `applied`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetRoomAvatar {
     #[prost(uint32, tag = "1")]
+    #[serde(default)]
     pub room: u32,
     /// As in `SetAvatar`.
+    /// Must be there in JSON.
     #[prost(string, tag = "2")]
     pub file: ::prost::alloc::string::String,
 }
@@ -501,10 +502,10 @@ pub struct SetRoom {
 }
 /// A room's word filter. An entry is a whole word; `*` before or behind it stands for any letters.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Words {
     /// At most 200, each at most 64 bytes.
+    /// Must be there in JSON.
     #[prost(string, repeated, tag = "1")]
     #[serde(deserialize_with = "crate::native::json::few")]
     pub list: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -534,15 +535,17 @@ pub struct ListHeld {
 }
 /// Settle a message that waits, before its delay is over. Replied with `unheld`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SettleHeld {
     #[prost(uint32, tag = "1")]
+    #[serde(default)]
     pub room: u32,
     /// Its number among what waits.
     #[prost(uint64, tag = "2")]
+    #[serde(default)]
     pub held: u64,
     /// Let it pass at once, for those who keep order. Else take it away: one's own, or that of a lesser role.
+    /// Must be there in JSON.
     #[prost(bool, tag = "3")]
     pub pass: bool,
 }
@@ -579,18 +582,21 @@ pub struct ListReports {
 }
 /// Settle a report. Replied with `done`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SettleReport {
     #[prost(uint32, tag = "1")]
+    #[serde(default)]
     pub room: u32,
     #[prost(uint64, tag = "2")]
+    #[serde(default)]
     pub report: u64,
     /// It was right.
+    /// Must be there in JSON.
     #[prost(bool, tag = "3")]
     pub upheld: bool,
     /// What to remember of it, at most 500 bytes.
     #[prost(string, tag = "4")]
+    #[serde(default)]
     pub note: ::prost::alloc::string::String,
 }
 /// A page of a room's audit log, the newest entry first. Replied with `audit`.
@@ -724,11 +730,10 @@ pub struct Contacts {
 }
 /// Settle that. Replied with `done`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetContacts {
+    /// Must be there in JSON.
     #[prost(enumeration = "Writers", tag = "1")]
-    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::writers")]
     pub writers: i32,
 }
@@ -788,13 +793,13 @@ pub struct Unread {
 }
 /// What of a room the asker wants to be told of: kept for its clients. Replied with `done`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetLevel {
     #[prost(uint32, tag = "1")]
+    #[serde(default)]
     pub room: u32,
+    /// Must be there in JSON.
     #[prost(enumeration = "Level", tag = "2")]
-    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::level")]
     pub level: i32,
 }
@@ -2007,7 +2012,6 @@ pub struct UnreadRoom {
     #[prost(uint32, tag = "5")]
     pub mentions: u32,
     #[prost(enumeration = "Level", tag = "6")]
-    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::level")]
     pub level: i32,
 }
@@ -2016,7 +2020,6 @@ pub struct UnreadRoom {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContactsAre {
     #[prost(enumeration = "Writers", tag = "1")]
-    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     #[serde(with = "crate::native::names::writers")]
     pub writers: i32,
 }

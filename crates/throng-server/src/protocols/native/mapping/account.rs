@@ -42,18 +42,20 @@ pub fn invite(asked: v1::InvitePeople) -> Result<AccountAsk, Rejection> {
     AccountAsk::invite(asked.uses, asked.hours)
 }
 
+/// A session; `own` is the one that asks.
+pub fn session(it: &SessionInfo, own: SessionId) -> v1::SessionInfo {
+    let current = it.session == own;
+    let (began_at, used_at) = (it.began_at.0, it.used_at.0);
+    v1::SessionInfo { id: it.session.0, began_at, used_at, current }
+}
+
 /// An answer as its wire message.
 pub fn outcome(answer: &AccountAnswer) -> Outcome {
     match answer {
         AccountAnswer::Done => Outcome::Done(v1::Done {}),
         AccountAnswer::Sessions(sessions, own) => {
-            let info = |it: &SessionInfo| v1::SessionInfo {
-                id: it.session.0,
-                began_at: it.began_at.0,
-                used_at: it.used_at.0,
-                current: it.session == *own,
-            };
-            Outcome::Sessions(v1::Sessions { sessions: sessions.iter().map(info).collect() })
+            let sessions = sessions.iter().map(|it| session(it, *own)).collect();
+            Outcome::Sessions(v1::Sessions { sessions })
         }
         AccountAnswer::Invitation { link, uses, expires_at } => {
             Outcome::Invitation(v1::Invitation {
