@@ -223,8 +223,8 @@ impl<P: Protocol + Unpin> Connection<P> {
             | What::SetContacts { .. }
             | What::SetRoomDefaults { .. }) => self.begin_personal(re, what),
             // It mentions somebody who must be looked for.
-            What::Command { command, ack } => {
-                self.begin_lookup(re, What::Carry { command, files: Vec::new(), ack })
+            What::Command { command, ack, trace } => {
+                self.begin_lookup(re, What::Carry { command, files: Vec::new(), ack, trace })
             }
             What::Moderate { .. }
             | What::SetRoomAvatar { .. }
