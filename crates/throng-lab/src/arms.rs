@@ -46,7 +46,7 @@ pub fn run(
 /// One column: its name in the table, its name in the file, and its figure.
 type Column = (&'static str, &'static str, fn(&Summary) -> Option<f64>);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 15] = [
     ("sends/s", "sends_per_second", |it| Some(it.rates.sends)),
     ("deliveries/s", "deliveries_per_second", |it| Some(it.rates.deliveries)),
     ("syncs/k", "fsyncs_per_1000_sends", |it| Some(it.server_work.as_ref()?.fsyncs_per_1000_sends)),
@@ -63,6 +63,9 @@ const COLUMNS: [Column; 12] = [
     ("MiB", "memory_max_mib", |it| Some(it.cost?.rss_max_bytes as f64 / f64::from(1 << 20))),
     ("CPU %", "server_cpu_percent", |it| Some(it.cost?.cpu_share * 100.0)),
     ("±", "server_cpu_deviation_percent", |it| Some(it.cost?.cpu_share_deviation * 100.0)),
+    ("µs/delivery", "cpu_us_per_delivery", |it| Some(it.cost?.cpu_us_per_delivery)),
+    ("B/delivery", "bytes_per_delivery", |it| Some(it.wire.bytes_per_delivery)),
+    ("µs/join", "cpu_us_per_join", |it| Some(it.prices.as_ref()?.join?.cpu_us)),
     ("ack p50", "ack_p50_ms", |it| Some(it.latency.ack.p50_ms)),
     ("ack p99", "ack_p99_ms", |it| Some(it.latency.ack.p99_ms)),
 ];

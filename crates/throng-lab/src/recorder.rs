@@ -167,6 +167,8 @@ pub struct Sample {
     pub refusals: u64,
     /// Connections that ended in it without our doing.
     pub farewells: u64,
+    /// Users who came in it: by plan, not back from a loss.
+    pub arrivals: u64,
     /// Users who came in it, more than a second after they should have.
     pub late_arrivals: u64,
     /// Connections that the machine's kernel refused for a full backlog.
@@ -336,6 +338,7 @@ impl Recorder {
 
     /// Somebody who should have come so long ago is there.
     pub fn arrived(&mut self, took: Duration) {
+        self.now.counts.arrivals += 1;
         self.now.counts.late_arrivals += u64::from(took > LATE);
         self.arrive.record(took);
     }

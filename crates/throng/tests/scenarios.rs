@@ -271,6 +271,10 @@ fn what_is_long_is_told_in_fewer_bytes_where_it_is_compressed() {
         assert!(done.summary["ledger"]["deliveries"].as_u64().unwrap() > 100, "{}", done.said);
         done.summary["wire"]["bytes_per_delivery"].as_f64().unwrap()
     };
+    let priced = short("prices", &["--arm", "plain"]);
+    let join = &priced.summary["prices"]["join"];
+    assert_eq!(join["count"], 20, "{}", priced.said);
+    assert!(join["cpu_us"].is_number(), "{join}");
     let (plain, small) = (bytes("long"), bytes("long-compressed"));
     assert!(plain > 2_000.0, "{plain}");
     assert!(small < plain * 0.9, "{small} beside {plain}");

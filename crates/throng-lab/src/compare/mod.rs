@@ -42,11 +42,13 @@ pub enum Metric {
     Bytes,
     /// Most resident memory of the server.
     Memory,
+    /// Microseconds of the server's CPU for one who joins, in phases in which nothing else happens.
+    Join,
 }
 
 impl Metric {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Cpu,
         Self::AckP50,
         Self::AckP99,
@@ -54,6 +56,7 @@ impl Metric {
         Self::DeliveryP99,
         Self::Bytes,
         Self::Memory,
+        Self::Join,
     ];
 
     /// On the command line and in `compare.json`.
@@ -66,6 +69,7 @@ impl Metric {
             Self::DeliveryP99 => "delivery-p99",
             Self::Bytes => "bytes",
             Self::Memory => "memory",
+            Self::Join => "join",
         }
     }
 
@@ -86,6 +90,7 @@ impl Metric {
             Self::DeliveryP99 => "delivery p99, ms",
             Self::Bytes => "bytes a delivery",
             Self::Memory => "memory, MiB",
+            Self::Join => "CPU a join, µs",
         }
     }
 
@@ -103,11 +108,16 @@ impl Metric {
                 let cost = run.summary.cost;
                 cost.map(|it| it.rss_max_bytes as f64 / f64::from(1 << 20))
             }
+            // Of what is lost in the idle server's noise there is no ratio.
+            Self::Join => {
+                let join = run.summary.prices.as_ref()?.join;
+                join.map(|it| it.cpu_us).filter(|it| *it > 0.0)
+            }
         }
     }
 
     fn is_latency(self) -> bool {
-        !matches!(self, Self::Cpu | Self::Bytes | Self::Memory)
+        !matches!(self, Self::Cpu | Self::Bytes | Self::Memory | Self::Join)
     }
 }
 

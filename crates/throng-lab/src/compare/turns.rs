@@ -229,6 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn a_join_that_costs_a_tenth_more_is_found_by_the_price_of_a_join() {
+        use crate::report::folder::{Price, Prices};
+        let mut costs = server(1.1, 7);
+        let mut run = |args: &RunArgs| {
+            let mut folder = costs(args)?;
+            let cpu_us = folder.summary.cost.take().unwrap().cpu_us_per_delivery * 60.0;
+            let join = Some(Price { count: 100, cpu_us, ..Price::default() });
+            folder.summary.prices = Some(Prices { join, ..Prices::default() });
+            Ok(folder)
+        };
+        let by_join = Turns { by: Metric::Join, ..turns(12) };
+        let it = in_turn(&by_join, &mut run, &mut Vec::new()).unwrap();
+        assert_eq!(it.decided().verdict, Verdict::Slower, "{}", it.words());
+        assert!(it.sentence().contains("more CPU a join"), "{}", it.sentence());
+        // Runs in which nobody joined alone have none.
+        let error = in_turn(&by_join, &mut server(1.0, 1), &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("no pair of runs has a value for join"), "{error}");
+    }
+
+    #[test]
     fn runs_alternate_and_a_pair_has_one_seed() {
         let mut seen = Vec::new();
         let mut server = server(1.0, 1);

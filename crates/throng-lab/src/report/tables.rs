@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::folder::{
-    Agent, Came, Folder, Growth, Ledger, Percentiles, Row, StageWork, Threshold, day,
+    Agent, Came, FeaturePrice, Folder, Growth, Ledger, Percentiles, PhasePrice, Price, Row,
+    StageWork, Threshold, day,
 };
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
@@ -34,6 +35,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     if !run.summary.phases.is_empty() {
         tables.push(by_phase(run));
     }
+    tables.extend(prices(run));
     tables.extend(slopes(run));
     tables.extend(rows(run));
     tables.push(counts(run));
@@ -85,6 +87,33 @@ fn goals(run: &Folder) -> Option<Table> {
     }
     let head = ["", "is to be", "was", "so it is"];
     (!rows.is_empty()).then(|| table("What the scenario wants", &head, rows))
+}
+
+/// What a join, a delivery and each feature of a join cost the server.
+fn prices(run: &Folder) -> Option<Table> {
+    let prices = run.summary.prices.as_ref()?;
+    let us = |us: f64| format!("{us:.1}");
+    let phase = |it: &PhasePrice| {
+        let with = it.with.join(", ");
+        let with = if with.is_empty() { with } else { format!(" with {with}") };
+        let Price { count, cpu_us, deviation_us } = it.price;
+        let what = format!("{}: a {}{with}", it.phase, it.of);
+        vec![what, number(count as f64), us(cpu_us), us(deviation_us)]
+    };
+    let feature = |it: &FeaturePrice| {
+        let [with, without] = &it.phases;
+        let what = format!("{} of a join: {with} less {without}", it.name);
+        vec![what, String::new(), us(it.cpu_us), us(it.deviation_us)]
+    };
+    let phases = prices.phases.iter().map(phase);
+    let rows = phases.chain(prices.features.iter().map(feature)).collect();
+    let idle = match prices.idle_share {
+        Some(share) => format!("{} of a core", percent(share)),
+        None => "not seen, and nothing is taken off".to_owned(),
+    };
+    let title =
+        format!("Prices: CPU of the server, \u{b5}s of one, above what it takes idle ({idle})");
+    Some(table(&title, &["", "of", "\u{b5}s", "\u{b1}"], rows))
 }
 
 /// What climbs over a load that does not change, an hour.

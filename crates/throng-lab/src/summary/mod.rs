@@ -4,6 +4,7 @@
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
 mod phases;
+mod prices;
 mod slopes;
 mod thresholds;
 mod words;
@@ -25,6 +26,7 @@ use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
 pub use phases::{PhaseSummary, RowSummary};
+pub use prices::Prices;
 pub use slopes::{Growth, Slopes};
 pub use thresholds::{Came, Evidence, Judged};
 
@@ -109,6 +111,9 @@ pub struct Summary {
     /// How fast the server's memory, descriptors, files and latency climb, where the load does not change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slopes: Option<Slopes>,
+    /// What a join, a delivery and the features of a join cost, where phases did one thing alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
     /// The generator.
     pub generator: Generator,
     /// Who held the sockets, where that was not the lab itself.
@@ -390,6 +395,7 @@ impl Summary {
             agents: outcome.agents.iter().zip(&recorder.agents).map(AgentSummary::of).collect(),
             disk_bytes_per_send: None,
             slopes: None,
+            prices: Prices::of(scenario, &outcome.samples),
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Came, Ending, InFlight, Judged, Slopes, Summary, Wire, phases};
+use super::{Came, Ending, InFlight, Judged, Prices, Slopes, Summary, Wire, phases};
 use crate::ledger::Verdict;
 use crate::recorder::Percentiles;
 use crate::runner::Pictures;
@@ -87,6 +87,9 @@ impl Summary {
         self.write_pictures(to)?;
         self.write_latencies(to)?;
         phases::write(&self.phases, &self.rows, to)?;
+        for line in self.prices.iter().flat_map(Prices::words) {
+            writeln!(to, "price       {line}")?;
+        }
         self.write_costs(to)
     }
 

@@ -47,6 +47,7 @@ pub struct Summary {
     pub pictures: Option<Pictures>,
     pub agents: Vec<Agent>,
     pub slopes: Option<Slopes>,
+    pub prices: Option<Prices>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -80,6 +81,47 @@ pub struct Growth {
     pub interval: Option<[f64; 2]>,
     pub seconds: u64,
     pub unmeasured: Option<String>,
+}
+
+/// What a join, a delivery and the features of a join cost; folders of before have none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Prices`")]
+pub struct Prices {
+    pub idle_share: Option<f64>,
+    pub join: Option<Price>,
+    pub phases: Vec<PhasePrice>,
+    pub features: Vec<FeaturePrice>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::prices::Price`")]
+pub struct Price {
+    pub count: u64,
+    pub cpu_us: f64,
+    pub deviation_us: f64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::prices::OfPhase`")]
+pub struct PhasePrice {
+    pub phase: String,
+    pub of: String,
+    pub with: Vec<String>,
+    #[serde(flatten)]
+    pub price: Price,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::prices::Feature`")]
+pub struct FeaturePrice {
+    pub name: String,
+    pub phases: [String; 2],
+    pub cpu_us: f64,
+    pub deviation_us: f64,
 }
 
 /// Who held the sockets of a run, where that was not the lab itself.
