@@ -156,6 +156,11 @@ impl Scene {
             ("report", json!(1)),
             ("held", json!(1)),
             ("session", json!(1_u64 << 40)),
+            // Without them nothing else would be looked at.
+            ("pass", json!(true)),
+            ("upheld", json!(true)),
+            ("level", json!("all")),
+            ("writers", json!("everyone")),
         ]
         .into();
     }
