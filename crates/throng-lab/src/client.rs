@@ -20,7 +20,7 @@ const BODY_BYTES: usize = 64;
 /// One thing is asked for so often, and then given up.
 const ASKED_MAX: u32 = 100;
 /// Waited before asking again, at most: a server that says more is not believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// What to do.
 #[derive(Clone, Debug)]

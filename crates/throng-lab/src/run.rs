@@ -529,10 +529,10 @@ fn write_clients(out: &Path, clients: &[runner::RowClient]) -> io::Result<()> {
     if clients.is_empty() {
         return Ok(());
     }
-    let mut lines = String::from("client_id,messages,connect_us,median_rtt_us,phase\n");
+    let mut lines = b"client_id,messages,connect_us,median_rtt_us,phase\n".to_vec();
     for it in clients {
         let runner::RowClient { client_id, messages, connect_us, median_rtt_us, phase } = it;
-        lines += &format!("{client_id},{messages},{connect_us},{median_rtt_us},{phase}\n");
+        writeln!(lines, "{client_id},{messages},{connect_us},{median_rtt_us},{phase}")?;
     }
-    write_whole(&out.join("analysis.csv"), lines.as_bytes())
+    write_whole(&out.join("analysis.csv"), &lines)
 }

@@ -118,6 +118,9 @@ fn a_machine_with_too_few_open_files_is_a_generator_that_was_the_bottleneck() {
     assert!(!out.join("data").exists() && !out.join("server.log").exists(), "nothing was started");
     let report = run([OsStr::new("lab"), "report".as_ref(), "--junit".as_ref(), out.as_os_str()]);
     assert!(report.status.success(), "{}", said(&report));
+    let junit = std::fs::read_to_string(out.join("junit.xml")).unwrap();
+    assert!(junit.contains("<skipped message=\"nothing was started\"/>"), "{junit}");
+    assert!(junit.contains("<error message=") && junit.contains("errors=\"1\""), "{junit}");
     let listed = run([OsStr::new("lab"), "list".as_ref(), folder.path().as_os_str()]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("invalid"), "{listed}");

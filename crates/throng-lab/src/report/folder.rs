@@ -231,11 +231,10 @@ impl Manifest {
     /// What the scenario asks for of a server that runs as its operator set it; none for our own.
     pub fn asked_in_vain(&self) -> Option<&BTreeMap<String, String>> {
         match self.server_is_ours {
-            Some(true) => None,
             Some(false) => Some(&self.server_settings_asked),
             // Written before anybody said so.
             None if self.command.contains(" --target") => Some(&self.server_settings_raised),
-            None => None,
+            Some(true) | None => None,
         }
     }
 }

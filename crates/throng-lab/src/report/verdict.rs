@@ -78,6 +78,10 @@ pub fn sentence(run: &Folder) -> String {
             }
             format!("Promises were broken: {}.", broken.join(", "))
         }
+        Ending::Invalid if never_began(run) => {
+            "Invalid: this machine cannot hold the generator's sockets, so nothing was started."
+                .into()
+        }
         Ending::Invalid => {
             let goals = summary.thresholds.len();
             let none = if goals > 0 { ", and no goal is met or missed" } else { "" };
@@ -92,6 +96,11 @@ pub fn sentence(run: &Folder) -> String {
             format!("Incomplete: {why}; what was measured until then is below.")
         }
     }
+}
+
+/// Too little was allowed here for it to begin: it says nothing of anybody's promises.
+fn never_began(run: &Folder) -> bool {
+    run.summary.ending == Ending::Invalid && run.summary.load_seconds == 0.0
 }
 
 fn goals_are_met(run: &Folder) -> bool {
@@ -126,6 +135,9 @@ pub fn causes(run: &Folder) -> Vec<String> {
     }
     for fault in summary.ledger.described.iter().take(FAULTS_TOLD) {
         causes.push(format!("{} {}: {}", fault.side, fault.kind, fault.what));
+    }
+    if never_began(run) {
+        return causes;
     }
     causes.push(nearest_limit(run));
     causes.extend(stages_of_ack(run));
@@ -284,6 +296,17 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
     }
     checks.extend(goals(run));
+    if never_began(run) {
+        for check in &mut checks {
+            (check.failed, check.unknown) = (None, Some("nothing was started".to_owned()));
+        }
+        checks.push(Check {
+            name: "this machine holds the generator's sockets".to_owned(),
+            of: Of::Lab,
+            failed: Some(summary.reasons.join("; ")),
+            unknown: None,
+        });
+    }
     checks
 }
 

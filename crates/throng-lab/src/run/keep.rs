@@ -109,7 +109,7 @@ impl<W: Write> Lines<W> {
     pub fn finish(mut self, name: &str) -> Option<String> {
         self.put();
         let why = self.why?;
-        let waits = self.waiting.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let waits = self.waiting.split_inclusive(|byte| *byte == b'\n').count() as u64;
         Some(match self.lost + waits {
             0 => format!("{name} had to wait for its disk ({why}); it has all its lines"),
             lost => format!("{name} lacks its last {lost} lines: {why}"),

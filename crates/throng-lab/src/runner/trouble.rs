@@ -44,10 +44,10 @@ pub fn no_load(
     let counts: Vec<String> =
         farewells.iter().chain(refusals).map(|(what, n)| format!("{n} × {what}")).collect();
     let why = why.trim_end();
-    match counts.is_empty() {
-        true => format!("{why}; no load was offered"),
-        false => format!("{why}; no load was offered ({})", counts.join(", ")),
+    if counts.is_empty() {
+        return format!("{why}; no load was offered");
     }
+    format!("{why}; no load was offered ({})", counts.join(", "))
 }
 
 #[cfg(test)]
