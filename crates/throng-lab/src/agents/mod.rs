@@ -76,8 +76,10 @@ pub fn read_key(path: &Path) -> io::Result<Vec<u8>> {
 pub fn read_or_make_key(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
-            let digits: String = nonce()?.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(file, "{digits}")?;
+            for byte in nonce()? {
+                write!(file, "{byte:02x}")?;
+            }
+            writeln!(file)?;
             true
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
