@@ -46,6 +46,8 @@ fn a_run_of_the_first_schema_gives_the_same_reports_for_ever() {
 #[test]
 fn a_page_opens_on_the_verdict_then_the_cause_then_the_evidence_and_needs_nothing_else() {
     let page = text(Form::Html, &Folder::read(&old_run()).unwrap());
+    // Of a run before messages were traced.
+    assert!(page.contains("nothing was traced") && !page.contains("id=\"slowest\""));
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
     let order = [
         "<h1><b>Pass</b>",

@@ -1,7 +1,6 @@
 //! A post that asks where its time goes, over each way to speak.
 
-use std::time::Instant;
-
+use throng_server::clock::Clock;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::{self, Ack, Trace};
@@ -33,9 +32,10 @@ fn the_ack_says_where_the_time_went_where_that_is_asked() {
     for speak in Speak::ALL {
         let mut client = server.join_in(speak, &format!("user{}", speak as u8));
         let room = client.create(&format!("tea{}", speak as u8));
-        let asked = Instant::now();
+        let clock = Clock::system();
+        let asked = clock.now();
         let trace = posted(&mut client, traced(room, Ack::Durable, "one")).trace.unwrap();
-        let took = asked.elapsed();
+        let took = clock.now().since(asked);
         assert!(
             u128::from(sum(trace)) <= took.as_micros(),
             "{trace:?} is more than all of it, {took:?}"
