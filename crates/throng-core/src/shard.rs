@@ -417,11 +417,11 @@ impl Shard {
             Command::React { room, .. } => self.react(*room, request, facts, turn),
             Command::Pin { room, of, on } => self.pin(*room, who, (*of, *on), facts, turn),
             Command::Moderate { room, act, who: target } => {
-                self.moderate(*room, who, *act, target, turn)
+                self.moderate(*room, who, (*act, target), facts, turn)
             }
             Command::Enter { room, beside } => self.enter(*room, who, beside, turn),
             Command::BanGuest { room, who: guest, beside } => {
-                self.ban_guest(*room, who, (guest, beside), turn)
+                self.ban_guest(*room, who, (guest, beside), facts, turn)
             }
             Command::Set { room, settings } => self.set(*room, who, settings, turn),
             Command::Held { room, number, verdict } => {

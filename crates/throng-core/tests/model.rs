@@ -482,6 +482,15 @@ impl Model {
         if act.removes() || act == Act::DeleteAll {
             self.drop_of(room, who.id);
         }
+        if act == Act::DeleteAll {
+            // Nothing that goes stays pinned.
+            for of in self.pins(room) {
+                let posted = self.event(room, of).map(|event| &event.kind);
+                if matches!(posted, Some(EventKind::Posted { author, .. }) if author.id == who.id) {
+                    self.happen(room, EventKind::Pinned { by: by.clone(), of, on: false }, true);
+                }
+            }
+        }
         let (by, who) = (by.clone(), who.clone());
         self.applied(room, EventKind::Moderated { by, who, act })
     }
