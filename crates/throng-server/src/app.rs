@@ -257,6 +257,26 @@ impl App {
     }
 
     /// Reads history where waiting for the disk holds up nobody else.
+    /// Whom an act is for. What somebody has said outlasts its account: to take that away, one that has
+    /// gone is found too.
+    pub async fn whom_for(&self, act: Act, target: Target) -> Result<Author, Rejection> {
+        if act != Act::DeleteAll {
+            return self.whom(target).await;
+        }
+        let accounts = self.auth.accounts();
+        let once = match target {
+            Target::Name(name) => {
+                let name = Username::parse(&name).map_err(|_| Rejection::NoSuchUser)?;
+                accounts.once_called(&name).await?
+            }
+            Target::Number(id) => match UserId::new(id) {
+                Some(id) => accounts.once_known(id).await?,
+                None => None,
+            },
+        };
+        once.ok_or(Rejection::NoSuchUser)
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,

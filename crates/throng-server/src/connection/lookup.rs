@@ -36,7 +36,7 @@ impl<P: Protocol + Unpin> Connection<P> {
 async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Ack), Rejection> {
     match what {
         What::Moderate { room, act, target } => {
-            let who = app.whom(target).await?;
+            let who = app.whom_for(act, target).await?;
             Ok((app.moderating(from.id, room, act, who).await?, Ack::Durable))
         }
         What::SetRoomAvatar { room, file } => {

@@ -12,6 +12,7 @@ mod descriptors;
 mod direct;
 mod export;
 mod fields;
+mod gone;
 mod guests;
 mod held;
 mod keeping;
