@@ -68,7 +68,9 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             | (Type::Uint32, "width" | "height")
             | (Type::String, "attachments")
             | (Type::Message, "reactions" | "attachments")
-            | (Type::Bool, "deleted" | "removed" | "matched") => "crate::native::names::is_unsaid",
+            | (Type::Bool, "deleted" | "removed" | "matched" | "muted" | "voiced") => {
+                "crate::native::names::is_unsaid"
+            }
             (Type::Enum, _) if !field.type_name().ends_with(".Ack") => {
                 "crate::native::names::is_unsaid"
             }

@@ -17,6 +17,7 @@ mod moderation;
 mod presence;
 mod reading;
 mod search;
+mod standings;
 mod start;
 mod watch;
 
@@ -256,7 +257,6 @@ impl App {
         known.ok_or(Rejection::NoSuchUser)
     }
 
-    /// Reads history where waiting for the disk holds up nobody else.
     /// Whom an act is for. What somebody has said outlasts its account: to take that away, one that has
     /// gone is found too.
     pub async fn whom_for(&self, act: Act, target: Target) -> Result<Author, Rejection> {
@@ -277,6 +277,7 @@ impl App {
         once.ok_or(Rejection::NoSuchUser)
     }
 
+    /// Reads history where waiting for the disk holds up nobody else.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
@@ -325,6 +326,7 @@ impl App {
             | Command::React { .. }
             | Command::Pin { .. }
             | Command::Moderate { .. }
+            | Command::Admit { .. }
             | Command::BanGuest { .. }
             | Command::Set { .. }
             | Command::Held { .. } => {}

@@ -55,7 +55,11 @@ impl Shard {
         if standing.role().is_some() || !standing.is_marked() {
             return Err(Rejection::NoSuchUser);
         }
-        let seq = self.happen(slot, EventKind::Left { who: who.clone() }, false, turn)?;
-        Ok(Reply::Left { seq })
+        let mut forgotten = || self.happen(slot, EventKind::Left { who: who.clone() }, false, turn);
+        if standing.declines() && standing.without(Standing::INVITED).is_marked() {
+            // The first one only declines.
+            forgotten()?;
+        }
+        Ok(Reply::Left { seq: forgotten()? })
     }
 }

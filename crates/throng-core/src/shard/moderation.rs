@@ -131,6 +131,8 @@ impl Shard {
                 return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
             }
             Act::Ban | Act::Unban | Act::Unmute | Act::Invite | Act::DeleteAll => {}
+            // The invitation is withdrawn.
+            Act::Kick if was.has(Standing::INVITED) => {}
             Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_) if belongs => {}
             _ => return Err(Rejection::NoSuchUser),
         }
@@ -138,6 +140,9 @@ impl Shard {
         if who.id.is_guest() && matches!(act, Act::SetRole(role) if role > Role::Visitor) {
             // What is for those with an account is not given to one without; voice is.
             return Err(Rejection::Forbidden);
+        }
+        if act == Act::Invite && facts.is_refused(room, by.id, who.id) {
+            return Err(Rejection::NotAccepted);
         }
         let now = act.applied(was);
         if now == was && act != Act::DeleteAll {

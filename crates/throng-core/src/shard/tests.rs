@@ -4,6 +4,7 @@ mod answered;
 mod direct;
 mod guests;
 mod held;
+mod invited;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -106,7 +107,7 @@ impl Kept {
                 }
                 Want::Consent { room, from, to } => {
                     if self.unwanted.contains(&(to, from)) {
-                        facts.refuse(room, from);
+                        facts.refuse(room, from, to);
                     }
                 }
                 Want::Tallies { room, seq, user } => {

@@ -29,6 +29,7 @@ mod retention;
 mod rights;
 mod search;
 mod slow;
+mod standings;
 mod stopping;
 mod timings;
 mod upgrade;
