@@ -434,11 +434,11 @@ impl Scene<'_> {
                 Operation::PassHeld => [215, 215],
                 // Each makes one.
                 Operation::MakeLink => [0, 208],
-                Operation::Kick
-                | Operation::Mute
-                | Operation::Voice
-                | Operation::Unvoice
-                | Operation::SetRole => [214, 214],
+                // It withdraws an invitation that somebody has just made.
+                Operation::Kick => [0, 214],
+                Operation::Mute | Operation::Voice | Operation::Unvoice | Operation::SetRole => {
+                    [214, 214]
+                }
                 _ => [0, 0],
             };
             assert!(about.contains(&answer), "{told}");
