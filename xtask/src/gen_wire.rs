@@ -90,7 +90,7 @@ fn json_form(config: &mut prost_build::Config, package: &str, message: &Descript
             | (Type::Uint32, "width" | "height")
             | (Type::String, "attachments")
             | (Type::Message, "reactions" | "attachments")
-            | (Type::Bool, "deleted" | "removed" | "matched" | "trace") => {
+            | (Type::Bool, "deleted" | "removed" | "matched" | "muted" | "voiced" | "trace") => {
                 "crate::native::names::is_unsaid"
             }
             (Type::Enum, name)

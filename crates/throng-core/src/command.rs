@@ -113,6 +113,14 @@ pub enum Command {
         /// To whom.
         who: Author,
     },
+    /// Invite one who has brought a link of the asker. No client asks it; the server does, in the name of
+    /// the link's maker.
+    Admit {
+        /// Where.
+        room: RoomId,
+        /// Whom.
+        who: Author,
+    },
     /// Let a guest in, where none of those from its address is banned.
     Enter {
         /// Where.
@@ -180,6 +188,7 @@ impl Command {
             | Self::React { room, .. }
             | Self::Pin { room, .. }
             | Self::Moderate { room, .. }
+            | Self::Admit { room, .. }
             | Self::Enter { room, .. }
             | Self::BanGuest { room, .. }
             | Self::Set { room, .. }
@@ -195,7 +204,8 @@ impl Command {
             | Self::Join { .. }
             | Self::Enter { .. }
             | Self::Leave { .. }
-            | Self::Forget { .. } => false,
+            | Self::Forget { .. }
+            | Self::Admit { .. } => false,
             Self::Post { .. }
             | Self::Edit { .. }
             | Self::Delete { .. }

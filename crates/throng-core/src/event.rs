@@ -230,6 +230,14 @@ impl EventKind {
         }
     }
 
+    /// Who said it, if it is a message.
+    pub fn sender(&self) -> Option<UserId> {
+        match self {
+            Self::Posted { author, .. } => Some(author.id),
+            _ => None,
+        }
+    }
+
     /// Whose messages it takes away, all that came before it.
     pub fn sweeps(&self) -> Option<UserId> {
         match self {

@@ -125,8 +125,10 @@ rejections! {
     NoSuchReport = 251, "no_such_report", "no report of that number waits here";
     /// The other does not want to hear from the asker.
     NotAccepted = 252, "not_accepted", "that user takes no messages from you";
-    /// This server takes no sign-ups, or none without an invitation.
-    SignUpClosed = 260, "sign_up_closed", "signing up here needs an invitation";
+    /// This server takes no sign-ups, whatever is brought.
+    SignUpClosed = 260, "sign_up_closed", "nobody may sign up on this server";
+    /// This server takes no sign-ups without an invitation.
+    InvitationNeeded = 264, "invitation_needed", "signing up here needs an invitation";
     /// The link is not known, used up, expired, or for something else.
     BadLink = 261, "bad_link", "the link is not valid any more; ask for another one";
     /// The account has no such session.

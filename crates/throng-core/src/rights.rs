@@ -110,6 +110,11 @@ impl Standing {
         Self(self.0 & Self::MARKS.0)
     }
 
+    /// Whether to leave is to decline an invitation: one who does not belong has it.
+    pub fn declines(self) -> bool {
+        self.role().is_none() && self.has(Self::INVITED)
+    }
+
     /// Whether there is a mark that stays when its bearer goes.
     pub fn is_marked(self) -> bool {
         self.has(Self::MARKS)
@@ -403,6 +408,8 @@ operations! {
     Settle = "settle_report";
     /// To read who did what.
     Audit = "list_audit";
+    /// To read who is banned, muted, voiced or invited.
+    Standings = "list_standings";
     /// To make a link by which others come in.
     MakeLink = "make_room_link";
     /// To read which there are.
@@ -454,7 +461,8 @@ pub fn permit(operation: Operation, who: Standing, policy: Policy) -> Result<(),
         | O::PassHeld
         | O::Reports
         | O::Settle
-        | O::Audit => role >= Role::Moderator,
+        | O::Audit
+        | O::Standings => role >= Role::Moderator,
     };
     if allowed { Ok(()) } else { Err(Rejection::Forbidden) }
 }
@@ -471,6 +479,8 @@ fn permit_outside(operation: Operation, who: Standing, policy: Policy) -> Result
         _ if !seen => Err(Rejection::NoSuchRoom),
         Operation::Join | Operation::History if banned => Err(Rejection::Banned),
         Operation::See | Operation::Join => Ok(()),
+        // Who is invited declines.
+        Operation::Leave if policy.kind == Kind::Private => Ok(()),
         Operation::History if policy.history == Visibility::All => Ok(()),
         _ => Err(Rejection::NotMember),
     }

@@ -52,6 +52,10 @@ impl Person {
                 let standing = standing.without(Standing::INVITED).as_role(role);
                 Some(Self::new(event.seq, standing))
             }
+            // One who was invited declines.
+            EventKind::Left { .. } if standing.declines() => {
+                Self::outside(standing.without(Standing::INVITED))
+            }
             // One who had gone already is forgotten: see `Command::Forget`.
             EventKind::Left { .. } if standing.role().is_none() => None,
             EventKind::Left { .. } => Self::outside(standing.outside()),

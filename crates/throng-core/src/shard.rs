@@ -15,6 +15,7 @@ mod guests;
 mod known;
 mod moderation;
 mod posts;
+mod standings;
 mod waiting;
 
 pub use facts::{Facts, Want};
@@ -35,7 +36,7 @@ use crate::id::{RoomId, SEQ_MAX, Seq, Timestamp, UserId};
 use crate::limits::Limits;
 use crate::origins::{Fingerprint, Origins};
 use crate::rejection::Rejection;
-use crate::rights::{Kind, Operation, Policy, Settings};
+use crate::rights::{Act, Kind, Operation, Policy, Settings};
 use crate::room::{Before, Misfit, Person, Room};
 use crate::text::{RoomName, Words};
 use crate::window::{Grain, Window};
@@ -238,9 +239,7 @@ impl Shard {
         let from = wants.len();
         let cutoff = self.window.cutoff_at(now.at.max(self.at), now.posts_total);
         for request in batch {
-            if self.has_direct {
-                self.wanted_consent(request, wants);
-            }
+            self.wanted_consent(request, wants);
             let Some((room, sender, origin_id)) = self.origin_of(request) else {
                 self.wanted_message(request, wants);
                 continue;
@@ -417,11 +416,15 @@ impl Shard {
             Command::React { room, .. } => self.react(*room, request, facts, turn),
             Command::Pin { room, of, on } => self.pin(*room, who, (*of, *on), facts, turn),
             Command::Moderate { room, act, who: target } => {
-                self.moderate(*room, who, *act, target, turn)
+                self.moderate(*room, who, (*act, target), facts, turn)
+            }
+            Command::Admit { room, who: comer } => {
+                // It asks for it itself: whom it takes messages from does not matter.
+                self.moderate(*room, who, (Act::Invite, comer), &Facts::default(), turn)
             }
             Command::Enter { room, beside } => self.enter(*room, who, beside, turn),
             Command::BanGuest { room, who: guest, beside } => {
-                self.ban_guest(*room, who, (guest, beside), turn)
+                self.ban_guest(*room, who, (guest, beside), facts, turn)
             }
             Command::Set { room, settings } => self.set(*room, who, settings, turn),
             Command::Held { room, number, verdict } => {

@@ -81,7 +81,14 @@ impl Model {
                 EventKind::Left { who } => {
                     let (_, standing) = people.entry(who.id).or_default();
                     let there = standing.role().is_some();
-                    *standing = if there { standing.outside() } else { Standing::default() };
+                    *standing = match there {
+                        true => standing.outside(),
+                        // To decline an invitation is all that the first one does.
+                        false if standing.has(Standing::INVITED) => {
+                            standing.without(Standing::INVITED)
+                        }
+                        false => Standing::default(),
+                    };
                 }
                 EventKind::Moderated { who, act, .. } => {
                     let (_, standing) = people.entry(who.id).or_default();
@@ -163,7 +170,11 @@ impl Model {
         if standing.role().is_some() || !standing.is_marked() {
             return Err(Rejection::NoSuchUser);
         }
-        Ok(Reply::Left { seq: self.happen(room, EventKind::Left { who: who.clone() }, false) })
+        let mut seq = Seq(0);
+        while !self.standing(room, who.id).is_nothing() {
+            seq = self.happen(room, EventKind::Left { who: who.clone() }, false);
+        }
+        Ok(Reply::Left { seq })
     }
 
     /// Decides one request. Where the window's edge leaves it open whether a post is a repeat,
@@ -461,7 +472,8 @@ impl Model {
         let belongs = was.role().is_some();
         let needs_member =
             matches!(act, Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_));
-        if needs_member && !belongs {
+        let withdraws = act == Act::Kick && was.has(Standing::INVITED);
+        if needs_member && !belongs && !withdraws {
             return Err(Rejection::NoSuchUser);
         }
         if act == Act::Invite && was.has(Standing::BANNED) {
@@ -484,6 +496,15 @@ impl Model {
         }
         if act.removes() || act == Act::DeleteAll {
             self.drop_of(room, who.id);
+        }
+        if act == Act::DeleteAll {
+            // Nothing that goes stays pinned.
+            for of in self.pins(room) {
+                let posted = self.event(room, of).map(|event| &event.kind);
+                if matches!(posted, Some(EventKind::Posted { author, .. }) if author.id == who.id) {
+                    self.happen(room, EventKind::Pinned { by: by.clone(), of, on: false }, true);
+                }
+            }
         }
         let (by, who) = (by.clone(), who.clone());
         self.applied(room, EventKind::Moderated { by, who, act })

@@ -18,6 +18,7 @@ mod moderation;
 mod presence;
 mod reading;
 mod search;
+mod standings;
 mod start;
 mod watch;
 
@@ -255,6 +256,26 @@ impl App {
         known.ok_or(Rejection::NoSuchUser)
     }
 
+    /// Whom an act is for. What somebody has said outlasts its account: to take that away, one that has
+    /// gone is found too.
+    pub async fn whom_for(&self, act: Act, target: Target) -> Result<Author, Rejection> {
+        if act != Act::DeleteAll {
+            return self.whom(target).await;
+        }
+        let accounts = self.auth.accounts();
+        let once = match target {
+            Target::Name(name) => {
+                let name = Username::parse(&name).map_err(|_| Rejection::NoSuchUser)?;
+                accounts.once_called(&name).await?
+            }
+            Target::Number(id) => match UserId::new(id) {
+                Some(id) => accounts.once_known(id).await?,
+                None => None,
+            },
+        };
+        once.ok_or(Rejection::NoSuchUser)
+    }
+
     /// Reads history where waiting for the disk holds up nobody else.
     async fn read<T: Send + 'static>(
         &self,
@@ -304,6 +325,7 @@ impl App {
             | Command::React { .. }
             | Command::Pin { .. }
             | Command::Moderate { .. }
+            | Command::Admit { .. }
             | Command::BanGuest { .. }
             | Command::Set { .. }
             | Command::Held { .. } => {}

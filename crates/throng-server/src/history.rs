@@ -234,13 +234,14 @@ impl History {
         let after = self.above_old(room, after)?;
         let newer = self.tail.look(room, Span::After(after), usize::MAX).events;
         let changes = self.tail.changes(room, after.next(), Seq(SEQ_MAX));
+        let sweeps = self.tail.sweeps(room);
         let older = self.store.mentions(room, user, after, MENTIONS_COUNTED_MAX)?;
-        let mut found: BTreeSet<Seq> = older.into_iter().collect();
+        let mut found: BTreeMap<Seq, u64> = older.into_iter().collect();
         for event in newer {
-            if let EventKind::Posted { extras: Some(extras), .. } = &event.kind
+            if let EventKind::Posted { extras: Some(extras), author, .. } = &event.kind
                 && extras.mentions.binary_search(&user).is_ok()
             {
-                found.insert(event.seq);
+                found.insert(event.seq, author.id.get());
             }
         }
         for event in changes {
@@ -248,6 +249,11 @@ impl History {
                 found.remove(of);
             }
         }
+        // What the store has taken in of either is not among what it told.
+        let is_swept = |seq: Seq, sender: u64| {
+            sweeps.iter().any(|(user, before)| user.get() == sender && seq < *before)
+        };
+        found.retain(|seq, sender| !is_swept(*seq, *sender));
         Ok(found.len().min(MENTIONS_COUNTED_MAX))
     }
 
@@ -409,6 +415,28 @@ mod tests {
             }
             let shown = bench.history.shown(room, Seq(12)).unwrap();
             assert_eq!(erased(shown.as_slice()), [12]);
+        }
+    }
+
+    #[test]
+    fn mentions_by_one_all_of_whose_messages_go_count_no_more_wherever_the_fold_has_got_to() {
+        use throng_core::Act;
+        let (room, mentioned) = (samples::room(1), samples::author(3).id);
+        let mut whole = samples::history(room, 1, 2);
+        // Each is of user 1 and mentions user 3.
+        whole.extend([samples::carrying(room, 3, &[]), samples::carrying(room, 4, &[])]);
+        let (by, who) = (samples::author(9), samples::author(1));
+        let swept = EventKind::Moderated { by, who, act: Act::DeleteAll };
+        whole.extend([samples::event(room, 5, swept), samples::carrying(room, 6, &[])]);
+        for folded in [0, 3, 4, 5, 6] {
+            let bench = bench();
+            if folded > 0 {
+                bench.tail.insert(TurnId(1), &whole[..folded]);
+                bench.folder.fold_now().unwrap();
+            }
+            bench.tail.insert(TurnId(if folded > 0 { 2 } else { 1 }), &whole[folded..]);
+            let count = |after| bench.history.mentions(room, mentioned, Seq(after)).unwrap();
+            assert_eq!([count(0), count(5), count(6)], [1, 1, 0], "{folded} folded");
         }
     }
 

@@ -157,8 +157,21 @@ pub struct RoomMember {
     pub role: Role,
     /// It hears the room now.
     pub here: bool,
+    /// It may not speak; false where the asker is not to know.
+    pub muted: bool,
+    /// It may speak where few may; likewise.
+    pub voiced: bool,
     /// Which picture stands for it.
     pub avatar: Avatar,
+}
+
+/// One page of those who have a mark in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Ascending by number.
+    pub users: Vec<Author>,
+    /// There are more after the last of these.
+    pub more: bool,
 }
 
 /// One page of those who belong to a room.

@@ -32,7 +32,7 @@ use crate::protocols::{Ack, Answer};
 use crate::record;
 use crate::store::Store;
 use crate::tail::Tail;
-pub use held::Look;
+pub use held::{Look, LookAt};
 
 /// How long a turn waits for the fold to make room before its senders are refused.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub struct Submission {
 pub enum Item {
     /// Decide this.
     Submit(Submission),
-    /// Say what waits, when what came before is decided.
+    /// Say what waits, or who stands how, when what came before is decided.
     Look(Look),
     /// Decide what came before, then end.
     Stop,
@@ -291,7 +291,7 @@ impl Sequencer {
                     },
                     Want::Consent { room, from, to } => {
                         if !self.around.contacts.may_write(*from, *to) {
-                            self.scratch.facts.refuse(*room, *from);
+                            self.scratch.facts.refuse(*room, *from, *to);
                         }
                     }
                     Want::Tallies { room, seq, user } => {

@@ -28,10 +28,11 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 /// Statements that may walk through all of a table, by how they begin, and why.
-const WALKS: [(&str, &str); 10] = [
+const WALKS: [(&str, &str); 11] = [
     ("SELECT EXISTS (SELECT 1 FROM users)", "at start: ends at the first row of each"),
     ("SELECT id, address, gone FROM guests", "at start: where guests came from is held in memory"),
     ("SELECT count(*) FROM sqlite_schema", "at start: as many rows as there are tables"),
+    ("SELECT 1 FROM sqlite_sequence", "as many rows as there are tables that number theirs"),
     ("SELECT user, name, at FROM leaving", "at start: who is named no more is held in memory"),
     ("SELECT user, blocked FROM blocks", "at start: who is blocked is held in memory"),
     ("SELECT user, who FROM writers", "at start: who may write to whom is held in memory"),

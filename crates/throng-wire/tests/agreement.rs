@@ -3,6 +3,7 @@
 mod defaults;
 mod held;
 mod posts;
+mod standings;
 
 use proptest::prelude::*;
 use proptest::strategy::Union;
@@ -99,6 +100,7 @@ fn oversight() -> impl Strategy<Value = Request> {
     let room = any::<u32>();
     Union::new([
         held::asked().boxed(),
+        standings::asked().boxed(),
         room.prop_map(|room| Request::ListWords(v1::ListWords { room })).boxed(),
         (room, any::<u64>(), text())
             .prop_map(|(room, seq, reason)| Request::Report(v1::Report { room, seq, reason }))
@@ -357,13 +359,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 Outcome::Unread(v1::UnreadRooms { rooms, more })
             })
             .boxed(),
-        (room, any::<u64>(), prop::collection::vec((any_user(), 0..=4, flag, text()), 0..4), flag)
-            .prop_map(|(room, seq, members, more)| {
-                let member = |(user, role, here, avatar)| v1::Member { user, role, here, avatar };
-                let members = members.into_iter().map(member).collect();
-                Outcome::Members(v1::MemberList { room, seq, members, more })
-            })
-            .boxed(),
+        standings::members().boxed(),
+        standings::outcome().boxed(),
         (0..=2).prop_map(|writers| Outcome::Contacts(v1::ContactsAre { writers })).boxed(),
         Just(Outcome::Done(v1::Done {})).boxed(),
         Just(Outcome::Pong(v1::Pong {})).boxed(),
@@ -527,6 +524,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         event().prop_map(Frame::Event).boxed(),
         held::post().prop_map(Frame::HeldPost).boxed(),
         held::unheld().prop_map(Frame::Unheld).boxed(),
+        standings::invited().prop_map(Frame::Invited).boxed(),
         (any::<[u32; 4]>(), prop::collection::vec(any::<u64>(), 0..4))
             .prop_map(|([room, members, here, typing], users)| {
                 let typists = users.iter().rev().copied().collect();

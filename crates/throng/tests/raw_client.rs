@@ -143,6 +143,7 @@ impl Client {
                 Frame::Goodbye(Goodbye { reason, .. }) => return Err(io::Error::other(reason)),
                 Frame::Welcome(_) => panic!("welcome comes once"),
                 Frame::Opened(_)
+                | Frame::Invited(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

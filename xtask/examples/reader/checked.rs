@@ -1,6 +1,5 @@
 //! The lab's own way: engine, driver, ledger, recorder.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,7 +30,8 @@ pub fn read(teller: &mut Teller, work: Work) -> Read {
     let before = resident();
     let (mut ledger, users, sends) = teller::books(work);
     for (seq, send) in (1..).zip(sends) {
-        let posted = Posted { room: teller::ROOM, seq, n: seq, repeat: false, durable: true };
+        let (room, n) = (teller::ROOM, seq);
+        let posted = Posted { room, seq, n, repeat: false, durable: true, trace: None };
         ledger.acked(send, &posted);
     }
     let memory = Rc::default();

@@ -1,8 +1,8 @@
 //! What is put on messages beside their texts: reactions and pins, decided in the room's order.
 //!
 //! Neighbours: `shard.rs` calls it for its commands, `moderation` has the message that is meant; what
-//! a message was answered with before is among the facts, because the shard keeps no messages. What
-//! is so already adds nothing.
+//! a message was answered with before, and who said what is pinned, is among the facts, because the
+//! shard keeps no messages. What is so already adds nothing.
 
 use alloc::vec::Vec;
 
@@ -15,11 +15,18 @@ use crate::id::{RoomId, Seq, UserId};
 use crate::limits::{PINS_MAX, REACTIONS_MAX};
 use crate::reaction::{Tally, take_in};
 use crate::rejection::Rejection;
-use crate::rights::Operation;
+use crate::rights::{Act, Operation};
 
 impl Shard {
     /// What a request about a message must know.
     pub(super) fn wanted_message(&self, request: &Request, wants: &mut Vec<Want>) {
+        if let Command::Moderate { room, act: Act::DeleteAll, .. } = &request.command {
+            // Which of the pinned messages are its own.
+            let slot = self.permitted(*room, Operation::DeleteAll, request.from.id).ok();
+            let pins = slot.map_or(&[][..], |slot| self.rooms[slot].pins());
+            wants.extend(pins.iter().map(|of| Want::Message { room: *room, seq: *of }));
+            return;
+        }
         let (room, seq) = match &request.command {
             Command::Edit { room, of, .. }
             | Command::Delete { room, of }
@@ -111,6 +118,31 @@ impl Shard {
             self.applied(slot, EventKind::Pinned { by: who.clone(), of: oldest, on: false }, turn)?;
         }
         self.applied(slot, EventKind::Pinned { by: who.clone(), of, on }, turn)
+    }
+
+    /// All that an account has said is about to go: what is pinned of it is taken off, told to all.
+    pub(super) fn unpin_all_of(
+        &mut self,
+        slot: usize,
+        by: &Author,
+        sender: UserId,
+        facts: &Facts,
+        turn: &mut Turn,
+    ) -> Result<(), Rejection> {
+        let state = &self.rooms[slot];
+        let mut its_own = Vec::new();
+        for of in state.pins().iter().copied() {
+            match message(state.id, of, facts, turn) {
+                Ok(event) => its_own.extend((event.kind.sender() == Some(sender)).then_some(of)),
+                // Kept no longer: nobody sees it.
+                Err(Rejection::NoSuchMessage) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        for of in its_own {
+            self.applied(slot, EventKind::Pinned { by: by.clone(), of, on: false }, turn)?;
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::command::{Command, Reply, Request};
 use crate::event::{Author, EventKind};
 use crate::id::{RoomId, UserId};
 use crate::rejection::Rejection;
-use crate::rights::{Kind, Operation};
+use crate::rights::{Act, Kind, Operation};
 use crate::room::Room;
 use crate::text::RoomName;
 
@@ -42,26 +42,40 @@ impl Shard {
         Ok(Reply::Created { seq })
     }
 
-    /// Whether the other wants what is to be said in a direct room.
+    /// Whether the other wants what is to be said in a direct room, or to be invited.
     pub(super) fn wanted_consent(&self, request: &Request, wants: &mut Vec<Want>) {
+        let from = request.from.id;
+        if let Command::Moderate { room, act: Act::Invite, who } = &request.command {
+            let may = self.permitted(*room, Operation::Invite, from).is_ok();
+            wants.extend(may.then_some(Want::Consent { room: *room, from, to: who.id }));
+            return;
+        }
+        if !self.has_direct {
+            return;
+        }
         let (Command::Post { room, .. }
         | Command::Edit { room, .. }
         | Command::React { room, on: true, .. }) = &request.command
         else {
             return;
         };
-        let from = request.from.id;
         let Some(state) = self.slot(*room).map(|slot| &self.rooms[slot]) else { return };
         if state.policy.kind != Kind::Direct || state.joined(from).is_none() {
             return;
         }
-        let to = state.people().keys().copied().find(|user| *user != from);
-        wants.extend(to.map(|to| Want::Consent { room: *room, from, to }));
+        wants.extend(other_of(state, from).map(|to| Want::Consent { room: *room, from, to }));
     }
 }
 
 /// Refuses what the other of a direct room does not want.
 pub(super) fn consented(room: &Room, from: UserId, facts: &Facts) -> Result<(), Rejection> {
-    let refused = room.policy.kind == Kind::Direct && facts.refused.contains(&(room.id, from));
+    if room.policy.kind != Kind::Direct {
+        return Ok(());
+    }
+    let refused = other_of(room, from).is_some_and(|to| facts.is_refused(room.id, from, to));
     if refused { Err(Rejection::NotAccepted) } else { Ok(()) }
+}
+
+fn other_of(room: &Room, one: UserId) -> Option<UserId> {
+    room.people().keys().copied().find(|user| *user != one)
 }

@@ -49,13 +49,14 @@ pub enum Want {
         /// Who is to answer it.
         user: UserId,
     },
-    /// Something is to be said in a direct room: `Facts::refuse`, if the other does not want it.
+    /// Something is to be said in a direct room, or somebody is to be invited: `Facts::refuse`, if that
+    /// one does not want it.
     Consent {
         /// Which room.
         room: RoomId,
-        /// Who is to say it.
+        /// Who is to say it, or to invite.
         from: UserId,
-        /// To whom.
+        /// To whom, or whom.
         to: UserId,
     },
 }
@@ -67,7 +68,7 @@ pub struct Facts {
     pub(super) messages: HashMap<(RoomId, Seq), Arc<Event>, FixedState>,
     pub(super) gone: HashSet<(RoomId, Seq), FixedState>,
     pub(super) tallies: HashMap<(RoomId, Seq, UserId), Vec<Tally>, FixedState>,
-    pub(super) refused: HashSet<(RoomId, UserId), FixedState>,
+    pub(super) refused: HashSet<(RoomId, UserId, UserId), FixedState>,
 }
 
 impl Facts {
@@ -91,9 +92,13 @@ impl Facts {
         self.tallies.insert((room, seq, user), tallies);
     }
 
-    /// The other of a direct room takes no messages from this one.
-    pub fn refuse(&mut self, room: RoomId, from: UserId) {
-        self.refused.insert((room, from));
+    /// The second takes no messages from the first.
+    pub fn refuse(&mut self, room: RoomId, from: UserId, to: UserId) {
+        self.refused.insert((room, from, to));
+    }
+
+    pub(super) fn is_refused(&self, room: RoomId, from: UserId, to: UserId) -> bool {
+        self.refused.contains(&(room, from, to))
     }
 
     /// Forgets all, to be used for another batch.

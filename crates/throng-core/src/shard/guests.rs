@@ -3,7 +3,7 @@
 //! Neighbours: `shard.rs` decides by these. Which guests come from one address is said with the request:
 //! the shard knows no addresses.
 
-use super::{Author, EventKind, Operation, Rejection, Reply, RoomId, Shard, Turn, UserId};
+use super::{Author, EventKind, Facts, Operation, Rejection, Reply, RoomId, Shard, Turn, UserId};
 use crate::rights::{Act, Standing};
 
 impl Shard {
@@ -31,12 +31,13 @@ impl Shard {
         room: RoomId,
         by: &Author,
         (who, beside): (&Author, &[Author]),
+        facts: &Facts,
         turn: &mut Turn,
     ) -> Result<Reply, Rejection> {
-        let banned = self.moderate(room, by, Act::Ban, who, turn)?;
+        let banned = self.moderate(room, by, (Act::Ban, who), facts, turn)?;
         for guest in beside.iter().filter(|guest| guest.id.is_guest()) {
             // One that is not here, or has a right not to be sent away, stays what it is.
-            _ = self.moderate(room, by, Act::Kick, guest, turn);
+            _ = self.moderate(room, by, (Act::Kick, guest), facts, turn);
         }
         Ok(banned)
     }
@@ -54,7 +55,11 @@ impl Shard {
         if standing.role().is_some() || !standing.is_marked() {
             return Err(Rejection::NoSuchUser);
         }
-        let seq = self.happen(slot, EventKind::Left { who: who.clone() }, false, turn)?;
-        Ok(Reply::Left { seq })
+        let mut forgotten = || self.happen(slot, EventKind::Left { who: who.clone() }, false, turn);
+        if standing.declines() && standing.without(Standing::INVITED).is_marked() {
+            // The first one only declines.
+            forgotten()?;
+        }
+        Ok(Reply::Left { seq: forgotten()? })
     }
 }

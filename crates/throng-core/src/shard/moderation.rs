@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use super::direct::consented;
 use super::{Facts, Shard, Turn};
 use crate::command::Reply;
-use crate::event::{Author, Event, EventKind};
+use crate::event::{Author, Event, EventKind, Extras};
 use crate::id::{RoomId, Seq, Timestamp, UserId};
 use crate::rejection::Rejection;
 use crate::rights::{Act, Operation, Role, Settings, Standing, outranks, permit};
@@ -39,12 +39,20 @@ pub(super) fn in_time(
     Err(Rejection::SlowMode { retry_after_ms: u32::try_from(wait).unwrap_or(u32::MAX) })
 }
 
-/// Refuses a text that the room's filter does not let pass; those who keep order are exempt.
-pub(super) fn in_words(room: &Room, user: UserId, body: &Body) -> Result<(), Rejection> {
-    if room.words.is_empty() || keeps_order(room, user) || !room.words.refuse(body.as_str()) {
+/// Refuses what the room's filter does not let pass, in the text or in the name of a file; those who
+/// keep order are exempt.
+pub(super) fn in_words(
+    room: &Room,
+    user: UserId,
+    body: &Body,
+    extras: Option<&Extras>,
+) -> Result<(), Rejection> {
+    if room.words.is_empty() || keeps_order(room, user) {
         return Ok(());
     }
-    Err(Rejection::WordRefused)
+    let names = extras.into_iter().flat_map(|extras| extras.files.iter());
+    let mut said = names.map(|file| file.name.as_str()).chain([body.as_str()]);
+    if said.any(|text| room.words.refuse(text)) { Err(Rejection::WordRefused) } else { Ok(()) }
 }
 
 /// Refuses a place that this account may not see, or that is not there yet.
@@ -95,7 +103,7 @@ impl Shard {
         if let Some(body) = body {
             // Another text is as good as another message.
             in_time(&self.rooms[slot], who.id, turn.at, None)?;
-            in_words(&self.rooms[slot], who.id, body)?;
+            in_words(&self.rooms[slot], who.id, body, None)?;
         }
         let whose = (author.id != who.id).then(|| author.clone());
         let by = who.clone();
@@ -111,8 +119,8 @@ impl Shard {
         &mut self,
         room: RoomId,
         by: &Author,
-        act: Act,
-        who: &Author,
+        (act, who): (Act, &Author),
+        facts: &Facts,
         turn: &mut Turn,
     ) -> Result<Reply, Rejection> {
         let slot = self.permitted(room, act.operation(), by.id)?;
@@ -125,6 +133,8 @@ impl Shard {
                 return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
             }
             Act::Ban | Act::Unban | Act::Unmute | Act::Invite | Act::DeleteAll => {}
+            // The invitation is withdrawn.
+            Act::Kick if was.has(Standing::INVITED) => {}
             Act::Kick | Act::Mute | Act::Voice | Act::Unvoice | Act::SetRole(_) if belongs => {}
             _ => return Err(Rejection::NoSuchUser),
         }
@@ -133,12 +143,18 @@ impl Shard {
             // What is for those with an account is not given to one without; voice is.
             return Err(Rejection::Forbidden);
         }
+        if act == Act::Invite && facts.is_refused(room, by.id, who.id) {
+            return Err(Rejection::NotAccepted);
+        }
         let now = act.applied(was);
         if now == was && act != Act::DeleteAll {
             return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
         }
         if now.is_marked() && !was.is_marked() && state.marked() >= self.marked_max {
             return Err(Rejection::LimitReached);
+        }
+        if act == Act::DeleteAll {
+            self.unpin_all_of(slot, by, who.id, facts, turn)?;
         }
         let kind = EventKind::Moderated { by: by.clone(), who: who.clone(), act };
         let applied = self.applied(slot, kind, turn)?;
@@ -192,10 +208,7 @@ pub(super) fn message(
 /// Whether a message was deleted, before this turn or in it.
 pub(super) fn is_deleted(message: &Event, turn: &Turn) -> bool {
     let erased = matches!(&message.kind, EventKind::Posted { body, .. } if body.is_erased());
-    let author = match &message.kind {
-        EventKind::Posted { author, .. } => Some(author.id),
-        _ => None,
-    };
+    let author = message.kind.sender();
     let deletes = |event: &Event| {
         event.room == message.room
             && event.seq > message.seq

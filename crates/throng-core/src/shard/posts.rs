@@ -44,7 +44,7 @@ impl Shard {
             let held = self.waiting.of(room, who.id).next().map(|post| post.at);
             moderation::in_time(state, who.id, turn.at, held)?;
         }
-        moderation::in_words(state, who.id, body)?;
+        moderation::in_words(state, who.id, body, extras.as_deref())?;
         if let Some(of) = extras.as_ref().and_then(|extras| extras.reply_to) {
             moderation::in_sight(state, who.id, of)?;
         }
@@ -292,7 +292,7 @@ impl Shard {
             return Ok((seq, true));
         }
         let state = &self.rooms[slot];
-        moderation::in_words(state, author.id, body)?;
+        moderation::in_words(state, author.id, body, extras.as_deref())?;
         if let Some(of) = extras.as_ref().and_then(|extras| extras.reply_to) {
             moderation::in_sight(state, author.id, of)?;
         }

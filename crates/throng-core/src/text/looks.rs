@@ -39,10 +39,17 @@ pub fn is_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}')
 }
 
-/// A text as a word filter compares it: without case, marks, hidden characters and compatibility
-/// forms, and letters that look like a Latin one as that one.
+/// Whether a character is for machines and has no place in a line: a control, but for the tab and the
+/// line's ends. Some are shown as nothing, some as a space.
+pub fn is_control(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+}
+
+/// A text as a word filter compares it: without case, marks, controls, hidden characters and
+/// compatibility forms, and letters that look like a Latin one as that one.
 pub fn plain(text: &str) -> String {
-    let shown = |c: &char| !is_combining_mark(*c) && !is_hidden(*c) && !is_selector(*c);
+    let silent = |c: char| is_combining_mark(c) || is_hidden(c) || is_selector(c) || is_control(c);
+    let shown = |c: &char| !silent(*c);
     let lower = text.nfkd().filter(shown).flat_map(char::to_lowercase);
     let mut out = String::with_capacity(text.len());
     for c in lower {
@@ -127,6 +134,8 @@ pub fn is_modestly_marked(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     fn look_alike(one: &str, other: &str) -> bool {
@@ -187,6 +196,10 @@ mod tests {
             "\u{1d42c}pam",
         ] {
             assert_eq!(plain(text), "spam", "{text:?}");
+        }
+        for c in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32) {
+            let breaks = matches!(c, '\t' | '\n' | '\r');
+            assert_eq!(plain(&format!("sp{c}am")) == "spam", !breaks, "{c:?}");
         }
         assert_eq!(plain("modern tea 1"), "modern tea 1", "plain letters stay what they are");
     }

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::looks::plain;
+use super::looks::{is_control, plain};
 use crate::limits::{FILTER_WORD_LEN_MAX, FILTER_WORDS_MAX};
 use crate::rejection::Rejection;
 
@@ -77,21 +77,32 @@ impl Words {
     /// Whether a text says one of them.
     pub fn refuse(&self, text: &str) -> bool {
         let Some(filter) = &self.0 else { return false };
-        let text = plain(text);
-        if filter.inside.iter().any(|part| text.contains(&**part)) {
+        if filter.is_said_in(&plain(text)) {
             return true;
         }
-        let mut words = text.split(|c| !is_of_word(c)).filter(|word| !word.is_empty());
-        words.any(|word| {
-            filter.whole.binary_search_by(|whole| (**whole).cmp(word)).is_ok()
-                || filter.begins.iter().any(|part| word.starts_with(&**part))
-                || filter.ends.iter().any(|part| word.ends_with(&**part))
-        })
+        // What is no part of a line is shown as nothing or as a space: neither hides a word.
+        let breaks = |c| is_control(c) || matches!(c, '\u{2028}' | '\u{2029}');
+        text.contains(breaks) && filter.is_said_in(&plain(&text.replace(breaks, " ")))
     }
 
     /// About what they take in memory.
     pub fn bytes(&self) -> usize {
         self.list().map(|word| 2 * (size_of::<Box<str>>() + word.len())).sum()
+    }
+}
+
+impl Filter {
+    /// Whether a plain text says one of them.
+    fn is_said_in(&self, text: &str) -> bool {
+        if self.inside.iter().any(|part| text.contains(&**part)) {
+            return true;
+        }
+        let mut words = text.split(|c| !is_of_word(c)).filter(|word| !word.is_empty());
+        words.any(|word| {
+            self.whole.binary_search_by(|whole| (**whole).cmp(word)).is_ok()
+                || self.begins.iter().any(|part| word.starts_with(&**part))
+                || self.ends.iter().any(|part| word.ends_with(&**part))
+        })
     }
 }
 
@@ -130,6 +141,19 @@ mod tests {
         for said in ["spam", "S\u{200b}PAM", "s\u{440}a\u{301}m", "\u{ff53}pam", "sp\u{ad}am"] {
             assert!(filter.refuse(said), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_control_neither_splits_a_word_nor_joins_two() {
+        let filter = words(&["rose"]);
+        for c in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32).chain(['\u{2028}']) {
+            let breaks = matches!(c, '\t' | '\n' | '\r');
+            assert_eq!(filter.refuse(&format!("ro{c}se")), !breaks, "{c:?}");
+            for said in [format!("buy{c}rose"), format!("{c}rose"), format!("rose{c}s")] {
+                assert!(filter.refuse(&said), "{said:?}");
+            }
+        }
+        assert!(!filter.refuse("prim\u{ad}rose"), "a soft hyphen breaks no word");
     }
 
     #[test]

@@ -329,6 +329,7 @@ impl Hears for Book {
             Some(
                 Frame::Welcome(_)
                 | Frame::Opened(_)
+                | Frame::Invited(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

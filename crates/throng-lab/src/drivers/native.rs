@@ -300,6 +300,7 @@ impl Sink<'_> {
             None
             | Some(
                 Frame::Opened(_)
+                | Frame::Invited(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

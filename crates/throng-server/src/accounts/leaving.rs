@@ -6,7 +6,8 @@
 //! nothing about messages.
 
 use rusqlite::{OptionalExtension as _, params};
-use throng_core::{Author, Rejection, Timestamp, UserId};
+use throng_core::id::GUESTS_FROM;
+use throng_core::{Author, Rejection, Timestamp, UserId, Username};
 
 use super::tables::{Ended, Tables, Writes, author, ended, explain, number};
 use super::{Accounts, AccountsError};
@@ -37,6 +38,42 @@ impl Tables {
             let rows =
                 statement.query_map([], |row| Ok((author(row, 0)?, Timestamp(number(row, 2)?))))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+}
+
+impl Tables {
+    /// Who has or had this number: an account or a guest, also one that has gone, by the name that is left
+    /// of it. `None` for a number that was never given.
+    fn once_numbered(&self, user: UserId) -> Result<Option<Author>, AccountsError> {
+        let find = || {
+            let (known, table, row) = if user.is_guest() {
+                (self.guest_numbered(user)?, "guests", user.get() - GUESTS_FROM)
+            } else {
+                let sql = "SELECT id, name FROM users WHERE id = ?1";
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let row = [user.get() as i64];
+                (statement.query_row(row, |row| author(row, 0)).optional()?, "users", user.get())
+            };
+            if known.is_some() {
+                return Ok(known);
+            }
+            let sql = "SELECT 1 FROM sqlite_sequence WHERE name = ?1 AND seq >= ?2";
+            let row = i64::try_from(row).unwrap_or(i64::MAX);
+            let given = self.connection.prepare_cached(sql)?.exists(params![table, row])?;
+            Ok(given.then(|| Author { id: user, name: Username::gone() }))
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+
+    /// Who has or had this name, if that is left of it.
+    fn once_named(&self, folded: &str) -> Result<Option<Author>, AccountsError> {
+        let find = || {
+            let sql = "SELECT id, name FROM users WHERE folded = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let known = statement.query_row([folded], |row| author(row, 0)).optional()?;
+            if known.is_some() { Ok(known) } else { self.guest_named(folded) }
         };
         find().map_err(|error| explain(&error, &self.path))
     }
@@ -88,6 +125,17 @@ impl Accounts {
     /// Those who were being forgotten when the server started.
     pub fn leaving_before(&self) -> &[(Author, Timestamp)] {
         &self.leaving
+    }
+
+    /// Who has or had this number, also one that has gone: by the name that is left of it.
+    pub async fn once_known(&self, user: UserId) -> Result<Option<Author>, Rejection> {
+        self.look(move |tables| tables.once_numbered(user)).await
+    }
+
+    /// Who has or had this name, if that is left of it.
+    pub async fn once_called(&self, name: &Username) -> Result<Option<Author>, Rejection> {
+        let folded = name.fold();
+        self.look(move |tables| tables.once_named(&folded)).await
     }
 
     /// Nothing names these any more: they are forgotten, and the journal with them.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::App;
 use crate::moderation::{Moderation, PAGE_MAX};
 use crate::protocols::moderation::Told;
-use crate::sequencer::{Item, Look};
+use crate::sequencer::{Item, Look, LookAt};
 
 impl App {
     /// What waits in a room above a number: for those who keep order all of it, for others their own.
@@ -26,7 +26,7 @@ impl App {
         may()?;
         let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
         let (done, told) = oneshot::channel();
-        let look = Look { room, asker, after, limit, done };
+        let look = Look { room, asker, after, limit, at: LookAt::Held(done) };
         if self.queue_of(room).send(Item::Look(look)).await.is_err() {
             return Err(Rejection::Unavailable);
         }

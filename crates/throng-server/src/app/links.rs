@@ -6,7 +6,7 @@
 
 use throng_core::limits::{INVITATION_HOURS, INVITATION_HOURS_MAX, INVITATION_USES_MAX};
 use throng_core::rights::Operation;
-use throng_core::{Act, Author, Command, Rejection, RoomId, Timestamp};
+use throng_core::{Author, Command, Rejection, RoomId, Timestamp};
 
 use super::App;
 use crate::auth::token::{Token, TokenHash};
@@ -82,8 +82,8 @@ impl App {
         if !self.keep(move |kept| kept.use_link(token, now)).await? {
             return Err(Rejection::BadLink);
         }
-        let invite = Command::Moderate { room, act: Act::Invite, who: who.clone() };
-        let Err(refusal) = self.carry(by, invite).await else { return Ok(join) };
+        let admit = Command::Admit { room, who: who.clone() };
+        let Err(refusal) = self.carry(by, admit).await else { return Ok(join) };
         if let Err(trouble) = self.keep(move |kept| kept.give_back(token)).await {
             tracing::warn!(?trouble, "cannot give back the use of a link");
         }

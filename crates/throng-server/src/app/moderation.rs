@@ -40,6 +40,9 @@ impl App {
                 may()?;
                 Ok(Told::Audit(room, entries))
             }
+            Asked::Standings { room, mark, after, limit } => {
+                self.standings(from.id, room, mark, (after, limit)).await
+            }
             Asked::Held { room, after, limit } => {
                 Ok(Told::Held(room, self.held(from.id, room, after, limit).await?))
             }

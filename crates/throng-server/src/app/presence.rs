@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use throng_core::limits::PAGE_EVENTS_MAX;
 use throng_core::rights::Operation;
-use throng_core::{Avatar, Rejection, RoomId, UserId};
+use throng_core::{Avatar, Rejection, RoomId, Standing, UserId};
 use tokio::sync::oneshot;
 
 use super::{App, page_len};
@@ -59,13 +59,19 @@ impl App {
         let (done, here) = oneshot::channel();
         self.fanout_of(room).ask(Order::Here { room, users, done });
         let here = here.await.map_err(|_| Rejection::Unavailable)?;
+        let keeps_order = self.directory.keeps_order(asker, room);
         let mut members = Vec::with_capacity(here.len());
         for (member, here) in read.members.iter().zip(here) {
             let author = self.auth.accounts().known(member.user).await?;
             // Who belongs has an account and a role; one that was just deleted is left out.
             if let (Some(author), Some(role)) = (author, member.person.standing().role()) {
                 let avatar = Avatar(faces.get(&member.user).copied());
-                members.push(RoomMember { author, role, here, avatar });
+                // Nobody else's business.
+                let told = keeps_order || member.user == asker;
+                let stands = told.then(|| self.directory.standing(member.user, room));
+                let has = |mark| stands.is_some_and(|stands| stands.has(mark));
+                let (muted, voiced) = (has(Standing::MUTED), has(Standing::VOICED));
+                members.push(RoomMember { author, role, here, muted, voiced, avatar });
             }
         }
         // Asked again: one who was removed meanwhile reads nothing of what followed.

@@ -13,7 +13,7 @@ use throng_core::{Rejection, SessionId, Timestamp, UserId};
 
 use super::password::{Password, Phc, Verdict};
 use super::token::{Token, TokenHash};
-use super::{Auth, Login, new_token};
+use super::{Auth, Login, SignUp, new_token};
 use crate::accounts::life::SessionInfo;
 use crate::accounts::links::LinkKind;
 use crate::address::AddressKey;
@@ -109,6 +109,11 @@ impl Auth {
                 Ok(AccountAnswer::Done)
             }
             AccountAsk::Invite { uses, hours } => {
+                if self.sign_up == SignUp::Closed {
+                    self.must_administrate(who.user.id).await?;
+                    // It would let nobody in.
+                    return Err(Rejection::SignUpClosed);
+                }
                 let link = new_token()?;
                 let lasts = u64::from(hours) * HOUR_MS;
                 let expires_at = accounts.invite(who.user.id, link.hash(), uses, lasts).await?;

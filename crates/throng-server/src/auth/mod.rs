@@ -149,8 +149,11 @@ impl Auth {
     /// What a link is good for here, where one is given or needed.
     async fn may_sign_up(&self, link: &str) -> Result<Option<(TokenHash, LinkKind)>, Rejection> {
         if link.is_empty() {
-            let open = self.sign_up == SignUp::Open;
-            return if open { Ok(None) } else { Err(Rejection::SignUpClosed) };
+            return match self.sign_up {
+                SignUp::Open => Ok(None),
+                SignUp::Invite => Err(Rejection::InvitationNeeded),
+                SignUp::Closed => Err(Rejection::SignUpClosed),
+            };
         }
         let link = TokenHash::of(link).ok_or(Rejection::BadLink)?;
         match self.accounts.link(link).await? {

@@ -39,7 +39,7 @@ const DURABLE: Wish = (Ack::Durable, None);
 async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Wish), Rejection> {
     match what {
         What::Moderate { room, act, target } => {
-            let who = app.whom(target).await?;
+            let who = app.whom_for(act, target).await?;
             Ok((app.moderating(from.id, room, act, who).await?, DURABLE))
         }
         What::SetRoomAvatar { room, file } => {

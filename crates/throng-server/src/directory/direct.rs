@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use throng_core::{Author, Person, Rejection, RoomId, Seq, UserId, Username};
+use throng_core::{Author, Person, Rejection, RoomId, RoomName, Seq, UserId, Username};
 
 use super::{Directory, Held, Place, Rooms, lock};
 use crate::leavers::Leavers;
@@ -78,6 +78,11 @@ impl Directory {
     /// Who is named no more.
     pub fn leavers(&self) -> &Arc<Leavers> {
         &self.leavers
+    }
+
+    /// What a room is called.
+    pub fn name(&self, room: RoomId) -> Option<RoomName> {
+        self.read().get(room).map(|entry| lock(&entry.name).clone())
     }
 
     /// One that is named no more is about to be forgotten: its direct rooms are not called by it either.

@@ -11,6 +11,11 @@ use throng_core::{Role, RoomId, Seq, Standing, UserId};
 use super::{Directory, Held, Place, lock};
 
 impl Directory {
+    /// Where an account stands in a room.
+    pub fn standing(&self, user: UserId, room: RoomId) -> Standing {
+        self.stands(user, room).0
+    }
+
     /// Whether an account is banned from a room.
     pub fn is_banned(&self, user: UserId, room: RoomId) -> bool {
         self.stands(user, room).0.has(Standing::BANNED)

@@ -5,7 +5,7 @@
 //! Neighbours: `mod.rs`, whose file it is; the fold calls `fold` before the store has the events, and
 //! calls it again with the same ones after a crash, which is harmless.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use throng_core::{
     Act, Author, Avatar, Event, EventKind, Rejection, RoomId, Seq, Settings, Timestamp,
 };
@@ -91,18 +91,18 @@ impl Moderation {
         })
     }
 
-    /// The newest entries of a room below `before` (0 for all).
+    /// The newest entries of a room, by the time they are of and then by their numbers; those before the
+    /// one of this number (0 for all).
     pub fn audit(&self, room: RoomId, before: u64, limit: u32) -> Result<AuditPage, Rejection> {
         let limit = page_len(limit);
         let mut entries = self.read(|connection| {
+            let (at, id) = bound(connection, room, before)?;
             let select =
                 "SELECT id, at, by, by_name, act, about, about_name, detail, seq FROM audit
-                          WHERE room = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+                 WHERE room = ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
             let mut statement = connection.prepare_cached(select)?;
-            let below = if before == 0 { u64::MAX } else { before };
-            let below = i64::try_from(below).unwrap_or(i64::MAX);
             let rows =
-                statement.query_map(params![room.get(), below, (limit + 1) as i64], |row| {
+                statement.query_map(params![room.get(), at, id, (limit + 1) as i64], |row| {
                     Ok(AuditEntry {
                         id: number(row, 0)?,
                         at: Timestamp(number(row, 1)?),
@@ -149,10 +149,22 @@ pub(super) fn note(
     connection.prepare_cached(insert)?.execute(row).map(drop)
 }
 
+/// Where the page before an entry begins. One that was dropped was older than all that are left, so that
+/// any of these will do.
+fn bound(connection: &Connection, room: RoomId, before: u64) -> rusqlite::Result<(i64, i64)> {
+    let all = (i64::MAX, i64::MAX);
+    let Ok(before @ 1..) = i64::try_from(before) else { return Ok(all) };
+    let select = "SELECT at, id FROM audit WHERE room = ?1 AND id >= ?2 ORDER BY id LIMIT 1";
+    let mut select = connection.prepare_cached(select)?;
+    let found = select.query_row(params![room.get(), before], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?.unwrap_or(all))
+}
+
 /// Drops the entries of a room beyond those that are kept.
 fn forget_old(connection: &Connection, room: RoomId) -> rusqlite::Result<()> {
-    let delete = "DELETE FROM audit WHERE room = ?1 AND id <= (
-                      SELECT id FROM audit WHERE room = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+    let delete = "DELETE FROM audit WHERE room = ?1 AND (at, id) <= (
+                      SELECT at, id FROM audit WHERE room = ?1
+                      ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?2)";
     let row = params![room.get(), AUDIT_ENTRIES_MAX as i64];
     connection.prepare_cached(delete)?.execute(row).map(drop)
 }

@@ -49,7 +49,7 @@ pub const PAGE_MAX: usize = 100;
 const KIND: Kind = Kind {
     what: "file of moderation",
     application_id: 0x5468_724d, // "ThrM"
-    version: 2,
+    version: 3,
     page_size: 4 * 1024,
     cache_kib: 2 * 1024,
     schema: "CREATE TABLE reports (
@@ -67,6 +67,7 @@ const KIND: Kind = Kind {
                  about INTEGER, about_name TEXT, detail TEXT NOT NULL);
              CREATE UNIQUE INDEX audit_by_event ON audit (room, seq);
              CREATE INDEX audit_by_room ON audit (room, id);
+             CREATE INDEX audit_by_time ON audit (room, at, id);
              CREATE TABLE blocks (
                  user INTEGER NOT NULL, blocked INTEGER NOT NULL, name TEXT NOT NULL,
                  PRIMARY KEY (user, blocked)) WITHOUT ROWID;
@@ -76,11 +77,14 @@ const KIND: Kind = Kind {
                  at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
              CREATE INDEX links_by_room ON links (room, id)",
     // A step that was released is never changed.
-    steps: &["CREATE TABLE links (
+    steps: &[
+        "CREATE TABLE links (
                   id INTEGER PRIMARY KEY AUTOINCREMENT, token BLOB NOT NULL UNIQUE,
                   room INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL,
                   at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
-              CREATE INDEX links_by_room ON links (room, id)"],
+              CREATE INDEX links_by_room ON links (room, id)",
+        "CREATE INDEX audit_by_time ON audit (room, at, id)",
+    ],
     exclusive: false,
     shrinks: false,
 };

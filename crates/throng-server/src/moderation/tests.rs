@@ -152,6 +152,44 @@ fn the_audit_log_is_what_was_done_in_order_once_and_its_newest_entries() {
 }
 
 #[test]
+fn the_audit_log_is_by_time_whenever_its_entries_were_noted_and_pages_tell_each_once() {
+    let kept = memory();
+    let (room, by) = (samples::room(1), samples::author(1));
+    let beside = |at, detail: &str| {
+        let detail = detail.to_owned();
+        kept.note_held(room, Timestamp(at), (&by, "drop_held"), None, detail).unwrap();
+    };
+    let who = samples::author(7);
+    let act = EventKind::Moderated { by: by.clone(), who, act: Act::Mute };
+    let muted = samples::event(room, 3, act);
+    let at = muted.at.0;
+    // Beside the order it is noted at once, an event some time after it.
+    for (when, detail) in [(at + 9, "d"), (at - 9, "a"), (at, "b"), (at + 9, "e")] {
+        beside(when, detail);
+    }
+    kept.fold(&[RoomBatch { room, events: vec![muted] }]).unwrap();
+    beside(at + 8, "c");
+    let told = |entry: &AuditEntry| match &*entry.act {
+        "mute" => "mute".to_owned(),
+        _ => entry.detail.clone(),
+    };
+    for limit in [1, 2, 3, 9] {
+        let (mut before, mut all) = (0, Vec::new());
+        loop {
+            let page = kept.audit(room, before, limit).unwrap();
+            all.extend(page.entries.iter().map(told));
+            before = page.entries.last().unwrap().id;
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(all, ["e", "d", "c", "mute", "b", "a"], "{limit} a page");
+    }
+    let beyond = kept.audit(room, u64::MAX, 0).unwrap();
+    assert_eq!(beyond.entries.len(), 6, "a number that none has is after all");
+}
+
+#[test]
 fn blocked_accounts_are_listed_bounded_and_still_blocked_after_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let open =

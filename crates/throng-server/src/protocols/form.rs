@@ -4,7 +4,9 @@
 //! that one rendering serves every recipient.
 
 use throng_core::shard::HeldPost;
-use throng_core::{Act, Author, Came, Disconnect, Epoch, Event, Limits, RoomId, Seq, Timestamp};
+use throng_core::{
+    Act, Author, Came, Disconnect, Epoch, Event, Limits, RoomId, RoomName, Seq, Timestamp,
+};
 use throng_wire::native::{self, json, protobuf, v1};
 use throng_wire::{raw, ws};
 
@@ -68,6 +70,13 @@ impl Form {
     pub fn opened(self, room: RoomId, with: &Author, out: &mut Vec<u8>) {
         let opened = v1::Opened { room: room.get(), with: Some(mapping::user(with)) };
         self.frame(v1::server_frame::Frame::Opened(opened), out);
+    }
+
+    /// To an account that was invited into a room.
+    pub fn invited(self, room: RoomId, name: &RoomName, by: &Author, out: &mut Vec<u8>) {
+        let (name, by) = (name.as_str().to_owned(), Some(mapping::user(by)));
+        let invited = v1::Invited { room: room.get(), name, by };
+        self.frame(v1::server_frame::Frame::Invited(invited), out);
     }
 
     /// To the other connections of an account that has read up to here.

@@ -3,11 +3,12 @@
 //! Neighbours: `native/mapping` and REST make it of their messages and back; `app` answers it.
 
 use throng_core::shard::HeldPage;
-use throng_core::{Came, RoomId, Seq, Verdict};
+use throng_core::{Came, RoomId, Seq, Standing, Verdict};
 
 use super::Target;
 use crate::auth::token::Token;
 use crate::moderation::{AuditPage, BlockedPage, ReportPage, Reported, RoomLink};
+use crate::pages::Marked;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,17 @@ pub enum Asked {
         room: RoomId,
         /// Below this number; 0 for the newest.
         before: u64,
+        /// At most this many; 0 for the page's own size.
+        limit: u32,
+    },
+    /// A page of those who have a mark in a room.
+    Standings {
+        /// Which room.
+        room: RoomId,
+        /// Which mark.
+        mark: Standing,
+        /// Above this number.
+        after: u64,
         /// At most this many; 0 for the page's own size.
         limit: u32,
     },
@@ -115,6 +127,8 @@ pub enum Told {
     Audit(RoomId, AuditPage),
     /// A page of those whom the asker blocks.
     Blocked(BlockedPage),
+    /// A page of those who have a mark in a room.
+    Standings(RoomId, Marked),
     /// A page of what waits.
     Held(RoomId, HeldPage),
     /// It waits no longer: its number, and what came of it.

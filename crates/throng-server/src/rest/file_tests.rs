@@ -112,6 +112,32 @@ fn lying(folder: &Path, below: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filtered_word_is_refused_in_the_name_of_a_file_to_those_who_do_not_keep_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), |_| {});
+    let (anna, bert) = (server.sign_up("anna").await, server.sign_up("bert").await);
+    let room = server.room(&anna, "public").await;
+    server.post(&format!("/api/v1/rooms/{room}/join"), &bert, json!({})).await;
+    let (method, words) = (Method::PATCH, json!({"words": {"list": ["rose"]}}));
+    let set = server.send(method, &format!("/api/v1/rooms/{room}"), &anna, &words).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.body);
+    let named = "buy my R\u{f3}se.txt";
+    let files = [
+        server.send_file(&bert, named, b"x").await,
+        server.send_file(&bert, "roses.txt", b"x").await,
+    ];
+    let refused = server.carry(&bert, room, &[&files[1], &files[0]]).await;
+    assert_eq!(
+        (refused.status, &refused.json()["rejected"]["code"]),
+        (StatusCode::FORBIDDEN, &json!(250))
+    );
+    assert_eq!(server.carry(&bert, room, &[&files[1]]).await.status, StatusCode::CREATED);
+    let hers = server.send_file(&anna, named, b"x").await;
+    assert_eq!(server.carry(&anna, room, &[&hers]).await.status, StatusCode::CREATED);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_comes_in_parts_over_a_restart_too_and_goes_on_where_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), |_| {});

@@ -45,6 +45,7 @@ mod room;
 mod rooms;
 mod search;
 mod sessions;
+mod standings;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,7 @@ fn api() -> Router<Arc<App>> {
         .route("/rooms/{room}/held", get(held::list))
         .route("/rooms/{room}/held/{held}/settlement", post(held::settle))
         .route("/rooms/{room}/audit", get(audit::list))
+        .route("/rooms/{room}/standings", get(standings::list))
         .route("/blocked", get(blocked::list).post(blocked::add))
         .route("/blocked/{user}", delete(blocked::remove))
         .route("/rooms/{room}/words", get(words::list))

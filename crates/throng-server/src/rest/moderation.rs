@@ -22,7 +22,7 @@ pub async fn create(
     Asked(asked): Asked<v1::Moderate>,
 ) -> Result<Answer<v1::Applied>, Refusal> {
     let (act, target) = mapping::moderation::act(asked)?;
-    let who = app.whom(target).await?;
+    let who = app.whom_for(act, target).await?;
     let asked = app.moderating(caller.user.id, room, act, who).await?;
     applied(room, app.ask(caller.user, asked).await?)
 }

@@ -264,6 +264,7 @@ mod tests {
             ("/Reports/properties/reports/maxItems", PAGE_MAX as u64),
             ("/Audit/properties/entries/maxItems", PAGE_MAX as u64),
             ("/Blocked/properties/users/maxItems", PAGE_MAX as u64),
+            ("/Standings/properties/users/maxItems", PAGE_MAX as u64),
             ("/InvitePeople/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
             ("/InvitePeople/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
             ("/MakeRoomLink/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),

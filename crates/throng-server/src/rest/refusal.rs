@@ -64,6 +64,7 @@ impl Refusal {
             | Rejection::NotAccepted
             | Rejection::Banned
             | Rejection::SignUpClosed
+            | Rejection::InvitationNeeded
             | Rejection::NoGuests
             | Rejection::SearchOff
             | Rejection::BadLink => StatusCode::FORBIDDEN,

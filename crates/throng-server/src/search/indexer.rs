@@ -438,7 +438,7 @@ mod tests {
         let indexer = Indexer::new(index, Arc::clone(&tail), history, Clock::manual());
         let (first, all) = (3 * BATCH_EVENTS + 1, 4 * BATCH_EVENTS + 2);
         let events = samples::history(samples::room(1), 1, all as u64);
-        let mut batches = |turn, events: &[Arc<Event>]| {
+        let batches = |turn, events: &[Arc<Event>]| {
             tail.insert(TurnId(turn), events);
             let before = indexer.status.batches.load(Ordering::Relaxed);
             indexer.catch_up().unwrap();

@@ -1,5 +1,5 @@
 //! What waits in a shard's rooms for their delays: wakes the sequencer when some of it is due, and says
-//! what waits to those who ask.
+//! what waits, and who stands how, to those who ask.
 //!
 //! Neighbours: `sequencer.rs`, whose turns these are; the shard keeps what waits and decides what comes of
 //! it, the fan-out tells those who keep order. It sleeps only where the sequencer would wait for its queue.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use throng_core::limits::PAGE_BYTES_MAX;
 use throng_core::shard::{HeldPage, RoomState, Shard, Waited};
-use throng_core::{Act, Event, EventKind, Rejection, Role, RoomId, Timestamp, UserId};
+use throng_core::{Act, Event, EventKind, Rejection, Role, RoomId, Standing, Timestamp, UserId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Item, Sequencer};
@@ -21,7 +21,7 @@ use crate::fanout::{Answered, HeldNews, ReplyTo};
 /// The wall clock is looked at this often while something waits: it may be set, or turned by a test.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A question for what waits in a room.
+/// A question for what a shard alone knows of a room.
 #[derive(Debug)]
 pub struct Look {
     /// Which room.
@@ -32,8 +32,17 @@ pub struct Look {
     pub after: u64,
     /// At most this many.
     pub limit: usize,
-    /// What it is told.
-    pub done: oneshot::Sender<Result<HeldPage, Rejection>>,
+    /// What for, and where the answer goes.
+    pub at: LookAt,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum LookAt {
+    /// What waits.
+    Held(oneshot::Sender<Result<HeldPage, Rejection>>),
+    /// Who has this mark, and whether there are more.
+    Standings(Standing, oneshot::Sender<Result<(Vec<UserId>, bool), Rejection>>),
 }
 
 /// Those who keep order in rooms in which something waits, so that the people of a large room are not gone
@@ -114,10 +123,17 @@ impl Sequencer {
         news
     }
 
-    /// Answers one who asks what waits.
+    /// Answers one who asks what waits, or who stands how.
     pub(super) fn show(&self, look: Look) {
-        let Look { room, asker, after, limit, done } = look;
+        let Look { room, asker, after, limit, at } = look;
         // Who asked is gone: nobody is left to be told.
-        _ = done.send(self.shard.held(room, asker, after, limit, PAGE_BYTES_MAX));
+        match at {
+            LookAt::Held(done) => {
+                _ = done.send(self.shard.held(room, asker, after, limit, PAGE_BYTES_MAX));
+            }
+            LookAt::Standings(mark, done) => {
+                _ = done.send(self.shard.standings(room, asker, mark, (after, limit)));
+            }
+        }
     }
 }

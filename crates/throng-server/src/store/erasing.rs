@@ -268,8 +268,11 @@ impl<'a> Slice<'a> {
         })?;
         let update = "UPDATE notes SET body = NULL WHERE id = ?1 AND body IS NOT NULL";
         let mut update = self.connection.prepare_cached(update)?;
+        let mentions = "DELETE FROM mentions WHERE id = ?1";
+        let mut mentions = self.connection.prepare_cached(mentions)?;
         for of in posts {
             update.execute([key(self.room, of)])?;
+            mentions.execute([key(self.room, of)])?;
         }
         Ok(last)
     }

@@ -51,7 +51,8 @@ struct Room {
     pins: BTreeSet<Seq>,
     /// The posts that there were when somebody joined.
     joined_posts: BTreeMap<UserId, u64>,
-    mentions: BTreeSet<(UserId, Seq)>,
+    /// With who sent them.
+    mentions: BTreeMap<(UserId, Seq), UserId>,
     /// So many of the events are erased because they are too old.
     erased: usize,
     /// Those all of whose messages were taken away, and are to be erased.
@@ -84,7 +85,7 @@ impl Room {
             reactions: BTreeMap::new(),
             pins: BTreeSet::new(),
             joined_posts: BTreeMap::new(),
-            mentions: BTreeSet::new(),
+            mentions: BTreeMap::new(),
             created_at,
             pushed: Seq::ZERO,
             posts: 0,
@@ -119,7 +120,7 @@ impl Room {
         self.notes.retain(|of, _| *of > through);
         self.reactions.retain(|(of, _), _| *of > through);
         self.pins.retain(|of| *of > through);
-        self.mentions.retain(|(_, of)| *of > through);
+        self.mentions.retain(|(_, of), _| *of > through);
         self.erased > was
     }
 
@@ -193,10 +194,10 @@ impl Kept {
             }
         }
         match &event.kind {
-            EventKind::Posted { n, extras, .. } => {
+            EventKind::Posted { n, extras, author, .. } => {
                 room.posts = *n;
                 let mentioned = extras.iter().flat_map(|extras| extras.mentions.iter());
-                room.mentions.extend(mentioned.map(|user| (*user, event.seq)));
+                room.mentions.extend(mentioned.map(|user| ((*user, event.seq), author.id)));
             }
             EventKind::Joined { who } => _ = room.joined_posts.insert(who.id, room.posts),
             EventKind::Set { settings, .. } => {
@@ -226,7 +227,7 @@ impl Kept {
                 room.erase(*of);
                 room.pins.remove(of);
                 room.reactions.retain(|(place, _), _| place != of);
-                room.mentions.retain(|(_, place)| place != of);
+                room.mentions.retain(|(_, place), _| place != of);
             }
             _ => {}
         }
@@ -235,6 +236,7 @@ impl Kept {
         }
         if let Some(user) = event.kind.sweeps() {
             room.sweeps.insert(user, event.seq);
+            room.mentions.retain(|_, sender| *sender != user);
             room.erasing.insert(user, event.seq);
         }
         if event.pushed {
@@ -358,11 +360,11 @@ impl Store for MemoryStore {
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<(Seq, u64)>, StoreError> {
         let kept = self.kept();
         let Some(room) = kept.rooms.get(&room) else { return Ok(Vec::new()) };
         let of = room.mentions.range((user, after.next())..=(user, Seq(u64::MAX)));
-        Ok(of.rev().take(limit).map(|(_, seq)| *seq).collect())
+        Ok(of.rev().take(limit).map(|((_, seq), sender)| (*seq, sender.get())).collect())
     }
 
     fn carries(&self, file: FileId) -> Result<bool, StoreError> {

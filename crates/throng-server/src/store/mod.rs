@@ -134,14 +134,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// At most `limit` of those who belong, above this number.
     fn members(&self, room: RoomId, after: u64, limit: usize) -> Result<Members, StoreError>;
 
-    /// The newest messages above a place that mention this account and stand, at most `limit`.
+    /// The newest messages above a place that mention this account and stand, at most `limit`, with
+    /// the number of who sent them (0 where an older build kept them).
     fn mentions(
         &self,
         room: RoomId,
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError>;
+    ) -> Result<Vec<(Seq, u64)>, StoreError>;
 
     /// Whether a message that is not deleted carries this file.
     fn carries(&self, file: FileId) -> Result<bool, StoreError>;

@@ -4,22 +4,23 @@
 //! Neighbours: `sqlite.rs`, whose fold writes them in the transaction of the blocks they follow from,
 //! and whose readers ask. The counts stand beside the givers, so that a page counts nothing.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use throng_core::id::SEQ_MAX;
-use throng_core::{Event, EventKind, Reaction, RoomId, Seq, Tally, UserId};
+use throng_core::{Act, Event, EventKind, Reaction, RoomId, Seq, Tally, UserId};
 
 use super::sqlite::{Failure, first_of, key, number};
 
-/// Takes in what an event changes of reactions and pins.
+/// Takes in what an event changes of reactions, pins and mentions.
 pub fn fold(connection: &Connection, event: &Event) -> Result<(), Failure> {
     let execute = |statement: &str, row: &[&dyn rusqlite::ToSql]| {
         connection.prepare_cached(statement)?.execute(row).map(|_| ())
     };
     match &event.kind {
-        EventKind::Posted { extras: Some(extras), .. } => {
+        EventKind::Posted { extras: Some(extras), author, .. } => {
             for user in &extras.mentions {
-                let mention = "INSERT OR REPLACE INTO mentions VALUES (?1, ?2)";
-                execute(mention, params![user.get() as i64, key(event.room, event.seq)])?;
+                let mention = "INSERT OR REPLACE INTO mentions VALUES (?1, ?2, ?3)";
+                let (user, sender) = (user.get() as i64, author.id.get() as i64);
+                execute(mention, params![user, key(event.room, event.seq), sender])?;
             }
         }
         EventKind::Reacted { by, of, reaction, on, count } => {
@@ -44,6 +45,11 @@ pub fn fold(connection: &Connection, event: &Event) -> Result<(), Failure> {
                 "DELETE FROM pins WHERE id = ?1"
             };
             execute(pinned, params![key(event.room, *of)])?;
+        }
+        EventKind::Moderated { who, act: Act::DeleteAll, .. } => {
+            let delete = "DELETE FROM mentions WHERE id BETWEEN ?1 AND ?2 AND sender = ?3";
+            let (from, to) = (key(event.room, Seq(1)), key(event.room, event.seq));
+            execute(delete, params![from, to, who.id.get() as i64])?;
         }
         EventKind::Deleted { of, .. } => {
             for gone in [
@@ -85,20 +91,20 @@ pub fn reactions(
     Ok(tallies)
 }
 
-/// The newest messages above a place that mention an account.
+/// The newest messages above a place that mention an account, and who sent them.
 pub fn mentions(
     connection: &Connection,
     room: RoomId,
     user: UserId,
     (after, limit): (Seq, usize),
-) -> Result<Vec<Seq>, Failure> {
-    let select = "SELECT id FROM mentions WHERE user = ?1 AND id BETWEEN ?2 AND ?3
+) -> Result<Vec<(Seq, u64)>, Failure> {
+    let select = "SELECT id, sender FROM mentions WHERE user = ?1 AND id BETWEEN ?2 AND ?3
                   ORDER BY id DESC LIMIT ?4";
     let mut statement = connection.prepare_cached(select)?;
     let (lowest, highest) = (key(room, after.next()), key(room, Seq(SEQ_MAX)));
     let row = params![user.get() as i64, lowest, highest, limit as i64];
-    let ids = statement.query_map(row, |row| row.get(0))?;
-    Ok(ids.map(|id| id.map(first_of)).collect::<Result<_, _>>()?)
+    let found = |row: &Row<'_>| Ok((first_of(row.get(0)?), number(row, 1)?));
+    Ok(statement.query_map(row, found)?.collect::<Result<_, _>>()?)
 }
 
 /// What is pinned in a room.

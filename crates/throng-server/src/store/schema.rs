@@ -8,7 +8,7 @@ use crate::sqlite::Kind;
 pub const KIND: Kind = Kind {
     what: "store",
     application_id: 0x5468_7253, // "ThrS"
-    version: 9,
+    version: 10,
     page_size: 16 * 1024,
     cache_kib: 32 * 1024,
     schema: "CREATE TABLE rooms (
@@ -30,9 +30,9 @@ pub const KIND: Kind = Kind {
                  standing INTEGER NOT NULL DEFAULT 2, posts INTEGER NOT NULL DEFAULT 0,
                  PRIMARY KEY (room, user)) WITHOUT ROWID;
              CREATE TABLE mentions (
-                 user INTEGER NOT NULL, id INTEGER NOT NULL,
+                 user INTEGER NOT NULL, id INTEGER NOT NULL, sender INTEGER NOT NULL DEFAULT 0,
                  PRIMARY KEY (user, id)) WITHOUT ROWID;
-             CREATE INDEX mentions_by_id ON mentions (id);
+             CREATE INDEX mentions_by_id ON mentions (id, sender);
              CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body TEXT);
              CREATE TABLE reactions (
                  id INTEGER NOT NULL, reaction TEXT NOT NULL, user INTEGER NOT NULL,
@@ -83,7 +83,13 @@ pub const KIND: Kind = Kind {
                   PRIMARY KEY (room, user)) WITHOUT ROWID;
               INSERT INTO erasing SELECT room, user, seq, 0 FROM sweeps",
              "ALTER TABLE rooms ADD COLUMN avatar BLOB NOT NULL DEFAULT x''",
-             "ALTER TABLE rooms ADD COLUMN delay INTEGER NOT NULL DEFAULT 0"],
+             "ALTER TABLE rooms ADD COLUMN delay INTEGER NOT NULL DEFAULT 0",
+             // Who said what was kept before is not known here: the mentions of those all of whose messages
+             // were taken away go as their texts are looked for once more.
+             "ALTER TABLE mentions ADD COLUMN sender INTEGER NOT NULL DEFAULT 0;
+              DROP INDEX mentions_by_id;
+              CREATE INDEX mentions_by_id ON mentions (id, sender);
+              INSERT OR REPLACE INTO erasing SELECT room, user, seq, 0 FROM sweeps"],
     exclusive: false,
     shrinks: true,
 };

@@ -13,16 +13,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use throng_core::id::SEQ_MAX;
 use throng_core::{Act, Event, EventKind, FileId, RoomId, Seq, Tally, Timestamp, UserId};
 
-use super::carried;
 use super::cursors::{Cursor, Cursors};
-use super::erasure;
 use super::packed::{self, Packer};
-use super::people;
-use super::reactions;
 use super::schema::{KIND, READER};
 use super::{
     Erased, Erasing, Members, RoomBatch, RoomSnapshot, Store, StoreError, Unnamed, VisitOrigin,
-    erasing, unnaming,
+    carried, erasing, erasure, people, reactions, unnaming,
 };
 use crate::leavers::Names;
 use crate::pages::{Note, Span};
@@ -188,7 +184,7 @@ impl Store for SqliteStore {
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<(Seq, u64)>, StoreError> {
         let lease = self.readers.lease();
         let read = reactions::mentions(&lease, room, user, (after, limit));
         read.map_err(|failure| failure.named("read mentions"))
@@ -378,6 +374,7 @@ impl Writer {
             EventKind::Moderated { who, act: Act::DeleteAll, .. } => {
                 people::sweep(&self.connection, room, who.id, event.seq)?;
                 carried::fold(&self.connection, event)?;
+                reactions::fold(&self.connection, event)?;
             }
             EventKind::Joined { who }
             | EventKind::Left { who }

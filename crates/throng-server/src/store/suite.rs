@@ -124,7 +124,7 @@ impl Store for Failing {
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<(Seq, u64)>, StoreError> {
         self.refuse("read mentions")?;
         self.store.mentions(room, user, after, limit)
     }
@@ -189,6 +189,7 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     erasing::what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_else_does(&*make());
     erasing::the_first_place_since_a_time_is_found(&*make());
     erasing::all_of_a_sender_who_was_taken_away_loses_its_text_up_to_that_place(&*make());
+    erasing::what_a_sender_who_was_taken_away_mentioned_counts_no_more_up_to_that_place(&*make());
     erasing::a_file_of_an_old_message_is_carried_no_longer(&*make());
     erasing::names_are_taken_out_of_every_room_and_all_else_stays(&*make());
     a_refused_call_leaves_nothing(make());
@@ -458,7 +459,7 @@ fn mentions_are_found_by_whom_they_mention_until_they_are_deleted(store: &dyn St
     let mentions = |user, after, limit| -> Vec<u64> {
         let user = UserId::new(user).unwrap();
         let found = store.mentions(room, user, Seq(after), limit).unwrap();
-        found.into_iter().map(|seq| seq.0).collect()
+        found.into_iter().map(|(seq, _)| seq.0).collect()
     };
     assert_eq!((mentions(7, 0, 9), mentions(7, 10, 9)), (vec![13, 11, 10], vec![13, 11]));
     assert_eq!((mentions(7, 0, 2), mentions(8, 0, 9)), (vec![13, 11], vec![10]));

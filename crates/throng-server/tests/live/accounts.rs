@@ -16,6 +16,7 @@ const FORBIDDEN: u32 = 210;
 const BAD_TOKEN: u32 = 202;
 const WRONG: u32 = 201;
 const CLOSED: u32 = 260;
+const INVITATION_NEEDED: u32 = 264;
 const BAD_LINK: u32 = 261;
 const NO_SUCH_SESSION: u32 = 262;
 
@@ -147,7 +148,7 @@ fn invite(client: &mut Client, uses: u32) -> Outcome {
 fn where_an_invitation_is_needed_each_lets_in_as_many_as_it_says() {
     for speak in Speak::ALL {
         let server = Server::with(|settings| settings.sign_up = Some(SignUp::Invite));
-        assert_eq!(refused(&register(&server, speak, "anna", "").1), CLOSED);
+        assert_eq!(refused(&register(&server, speak, "anna", "").1), INVITATION_NEEDED);
         assert_eq!(refused(&register(&server, speak, "anna", "no link").1), BAD_LINK);
         let (mut admin, link) = administrator(&server, speak);
         assert_eq!(refused(&register(&server, speak, "anna", link.reveal()).1), BAD_LINK);
@@ -178,8 +179,34 @@ fn a_closed_server_takes_its_first_administrator_and_nobody_else() {
     let server = Server::with(|settings| settings.sign_up = Some(SignUp::Closed));
     assert_eq!(refused(&register(&server, Speak::Json, "anna", "").1), CLOSED);
     let (mut admin, _) = administrator(&server, Speak::Json);
+    // An invitation would let nobody in: none is made.
+    assert_eq!(refused(&invite(&mut admin, 1)), CLOSED);
+    assert_eq!(http(&server, &admin.token, "POST", "/invitations", "{}").0, CLOSED);
+}
+
+#[test]
+fn an_invitation_of_before_the_server_was_closed_lets_nobody_in_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let on = |sign_up| {
+        Server::with(|settings| {
+            settings.memory = false;
+            folder.path().clone_into(&mut settings.data);
+            settings.limits.disk_free_min = 0;
+            settings.sign_up = Some(sign_up);
+        })
+    };
+    let mut open = on(SignUp::Invite);
+    let (mut admin, _) = administrator(&open, Speak::Json);
     let Outcome::Invitation(made) = invite(&mut admin, 1) else { panic!("no invitation") };
-    assert_eq!(refused(&register(&server, Speak::Json, "anna", &made.link).1), CLOSED);
+    open.stop();
+    let closed = on(SignUp::Closed);
+    let Outcome::Rejected(told) = register(&closed, Speak::Raw, "anna", &made.link).1 else {
+        panic!("let in")
+    };
+    assert_eq!(told.code, CLOSED);
+    assert!(!told.text.contains("invitation"), "{}", told.text);
+    let body = format!(r#"{{"name":"anna","password":"correct horse","link":"{}"}}"#, made.link);
+    assert_eq!(http(&closed, "", "POST", "/accounts", &body).0, CLOSED);
 }
 
 #[test]

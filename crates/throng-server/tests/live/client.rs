@@ -284,7 +284,7 @@ impl Client {
                 Came::Frame(Frame::Event(event)) => self.events.push_back(event),
                 Came::Frame(Frame::Left(left)) => self.left.push_back(left),
                 Came::Frame(Frame::Read(read)) => self.read_to.push_back(read),
-                Came::Frame(Frame::Opened(_)) => {}
+                Came::Frame(Frame::Opened(_) | Frame::Invited(_)) => {}
                 other => panic!("{other:?} while waiting for the answer to {id}"),
             }
         }
@@ -332,9 +332,12 @@ impl Client {
         if let Some(event) = self.events.pop_front() {
             return event;
         }
-        match self.next() {
-            Came::Frame(Frame::Event(event)) => event,
-            other => panic!("{other:?} is no event"),
+        loop {
+            match self.next() {
+                Came::Frame(Frame::Event(event)) => return event,
+                Came::Frame(Frame::Invited(_)) => {}
+                other => panic!("{other:?} is no event"),
+            }
         }
     }
 

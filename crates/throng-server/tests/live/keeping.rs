@@ -1,6 +1,7 @@
 //! What those who keep order have besides moderation of persons: a word filter, taking away all that
 //! one has said, reports and the audit log; and what anyone has: blocking somebody.
 
+use throng_core::limits::PINS_MAX;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::event::What;
 use throng_wire::native::v1::reply::Outcome;
@@ -9,6 +10,7 @@ use throng_wire::native::v1::{self, Act};
 use super::Server;
 use super::client::{Client, Speak, body, post, refused};
 use super::moderation::{applied, moderate};
+use super::rights::{http, http_body};
 
 /// A room of a host and a guest.
 fn room_of_two(server: &Server) -> (Client, Client, u32) {
@@ -37,6 +39,13 @@ fn a_filtered_word_is_refused_to_members_in_posts_and_edits_and_its_list_is_for_
         let edit = v1::Edit { room, seq: before, body: said.into() };
         assert_eq!(refused(&guest.ask(Request::Edit(edit))), 250, "{said}");
     }
+    for said in ["sp\u{7}am", "sp\0am", "\u{1}spam", "spa\u{7f}m", "spam\u{85}!", "tea\tspam\nx"] {
+        assert_eq!(refused(&guest.ask(post(room, said))), 250, "{said:?}");
+        let said = serde_json::json!({ "body": said }).to_string();
+        let path = format!("/rooms/{room}/messages");
+        assert_eq!(http(&server, &guest.token, "POST", &path, &said).0, 250, "{said}");
+    }
+    guest.post(room, "sp\tam");
     guest.post(room, "spammers");
     host.post(room, "do not say spam");
     let words = Request::ListWords(v1::ListWords { room });
@@ -100,6 +109,46 @@ fn all_that_one_has_said_is_gone_from_pages_and_resumes_and_what_comes_after_is_
     let pages = Request::History(v1::History { room, ..v1::History::default() });
     let Outcome::Page(page) = host.ask(pages) else { panic!("no page") };
     assert_eq!(texts(&page.events), [(hosts, "please do not".to_owned())]);
+}
+
+#[test]
+fn what_is_pinned_of_one_goes_with_all_that_it_said_and_gives_its_place_back() {
+    let server = Server::with(|settings| settings.limits.sends_burst = 10_000);
+    let (mut host, mut guest, room) = room_of_two(&server);
+    let pin = |seq| Request::Pin(v1::Pin { room, seq });
+    let hosts = host.post(room, "the rules").seq;
+    applied(host.ask(pin(hosts)));
+    let guests: Vec<u64> = (1..PINS_MAX).map(|_| guest.post(room, "buy").seq).collect();
+    for seq in &guests {
+        applied(host.ask(pin(*seq)));
+    }
+    let more = host.post(room, "one more").seq;
+    assert_eq!(refused(&host.ask(pin(more))), 208, "as many as may be");
+    guest.events.clear();
+    let swept = applied(host.ask(moderate(room, Act::DeleteAll, guest.user))).seq;
+    let pinned = |host: &mut Client| {
+        let asked = v1::Pins { room, ..v1::Pins::default() };
+        let Outcome::Page(page) = host.ask(Request::Pins(asked)) else { panic!("no page") };
+        let told = http_body(&server, &host.token, "GET", &format!("/rooms/{room}/pins"), "");
+        let seqs: Vec<u64> = page.events.iter().map(|event| event.seq).collect();
+        let rest = told["events"].as_array().unwrap().iter();
+        assert_eq!(rest.map(|event| event["seq"].as_u64().unwrap()).collect::<Vec<_>>(), seqs);
+        seqs
+    };
+    assert_eq!(pinned(&mut host), [hosts]);
+    applied(host.ask(pin(more)));
+    assert_eq!(pinned(&mut host), [hosts, more]);
+    // All were told, before it.
+    let mut taken_off = Vec::new();
+    loop {
+        let event = guest.event();
+        match event.what {
+            Some(What::Pinned(pinned)) if pinned.removed => taken_off.push(pinned.of),
+            Some(What::Moderated(_)) => break assert_eq!(event.seq, swept),
+            _ => {}
+        }
+    }
+    assert_eq!(taken_off, guests);
 }
 
 fn reports(room: u32, settled: bool) -> Request {

@@ -4,11 +4,12 @@ use throng_core::limits::MENTIONS_COUNTED_MAX;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::server_frame::Frame;
-use throng_wire::native::v1::{self, Level, ReadTo, UnreadRoom};
+use throng_wire::native::v1::{self, Act, Level, ReadTo, UnreadRoom};
 
 use super::Server;
 use super::client::{Came, Client, Speak, refused};
-use super::moderation::applied;
+use super::moderation::{applied, moderate};
+use super::rights::http_body;
 
 fn read(client: &mut Client, room: u32, seq: u64) -> Outcome {
     client.ask(Request::Read(v1::Read { room, seq }))
@@ -112,6 +113,30 @@ fn what_is_unread_counts_from_the_joining_until_something_is_read() {
     let set = Request::SetLevel(v1::SetLevel { room, level });
     assert_eq!(refused(&eve.ask(set)), 206);
     assert!(unread(&mut eve).is_empty());
+}
+
+#[test]
+fn mentions_by_one_all_of_whose_messages_are_taken_away_count_no_more() {
+    let server = Server::start();
+    let mut ada = server.join_in(Speak::Json, "ada");
+    let room = ada.create("tea");
+    let mut ben = server.join_in(Speak::Protobuf, "ben");
+    let mut eve = server.join_in(Speak::Raw, "eve");
+    ben.join(room);
+    eve.join(room);
+    mentioned(&mut ada, room, ben.user);
+    mentioned(&mut eve, room, ben.user);
+    mentioned(&mut eve, room, ben.user);
+    let counted = |server: &Server, ben: &mut Client| {
+        let told = http_body(server, &ben.token, "GET", "/unread", "");
+        assert_eq!(told["rooms"][0]["mentions"].as_u64().unwrap_or(0), u64::from(counts(ben).1));
+        counts(ben)
+    };
+    assert_eq!(counted(&server, &mut ben), (3, 3));
+    applied(ada.ask(moderate(room, Act::DeleteAll, eve.user)));
+    assert_eq!(counted(&server, &mut ben), (3, 1), "what ada said stands");
+    mentioned(&mut eve, room, ben.user);
+    assert_eq!(counted(&server, &mut ben), (4, 2), "what is said later counts");
 }
 
 #[test]

@@ -16,7 +16,6 @@ use throng_wire::native::v1::{self, Act};
 use super::Server;
 use super::client::{Client, Speak, post};
 use super::guests::guest;
-use super::held::of_what_waits;
 use super::moderation::{applied, moderate};
 
 /// Who asks: a name for the reader, and where the asker stands. A guest is a visitor like others.
@@ -171,8 +170,7 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
     };
     let at = |path: &str| format!("/rooms/{room}{path}");
     let (request, rest) = match operation {
-        // Asked of the list, which is for all; what would end the asker's standing; and what is
-        // asked with the settings that are being tried, below.
+        // Of the list, which is for all; what would end the asker's standing; and what is asked below.
         O::See | O::Leave | O::SetAccess => return None,
         O::Join => (Request::Join(v1::Join { room }), Some(("POST", at("/join"), String::new()))),
         O::Subscribe => (Request::Subscribe(v1::Subscribe { room, from: None }), None),
@@ -205,7 +203,8 @@ fn asked(operation: Operation, room: u32, own: u64, other: u64, target: u64) -> 
         O::Unvoice => act(Act::Unvoice),
         O::Invite => act(Act::Invite),
         O::DeleteAll => act(Act::DeleteAll),
-        O::Held | O::PassHeld => of_what_waits(operation, room),
+        O::Held | O::PassHeld => super::held::of_what_waits(operation, room),
+        O::Standings => super::standings::of_standings(room),
         O::Words | O::Report | O::Reports | O::Settle | O::Audit => {
             overseen(operation, room, other)
         }
@@ -435,11 +434,11 @@ impl Scene<'_> {
                 Operation::PassHeld => [215, 215],
                 // Each makes one.
                 Operation::MakeLink => [0, 208],
-                Operation::Kick
-                | Operation::Mute
-                | Operation::Voice
-                | Operation::Unvoice
-                | Operation::SetRole => [214, 214],
+                // It withdraws an invitation that somebody has just made.
+                Operation::Kick => [0, 214],
+                Operation::Mute | Operation::Voice | Operation::Unvoice | Operation::SetRole => {
+                    [214, 214]
+                }
                 _ => [0, 0],
             };
             assert!(about.contains(&answer), "{told}");

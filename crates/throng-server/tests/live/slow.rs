@@ -139,7 +139,7 @@ impl Store for Held {
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<(Seq, u64)>, StoreError> {
         self.store.mentions(room, user, after, limit)
     }
 

@@ -67,7 +67,7 @@ impl Store for Lying {
         user: UserId,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, StoreError> {
+    ) -> Result<Vec<(Seq, u64)>, StoreError> {
         self.0.mentions(room, user, after, limit)
     }
 

@@ -68,6 +68,9 @@ names! {
         None = "none", Visitor = "visitor", Member = "member", Moderator = "moderator",
         Owner = "owner"
     ];
+    mark Mark [
+        None = "none", Banned = "banned", Muted = "muted", Voiced = "voiced", Invited = "invited"
+    ];
     speak Speak [None = "none", Everyone = "everyone", Members = "members", Voiced = "voiced"];
     history_for HistoryFor [
         None = "none", Members = "members", Joining = "joining", All = "all"

@@ -96,13 +96,14 @@ oneof!(ClientFrame [id] request: client_frame::Request [
     end_invitations => EndInvitations, delete_account => DeleteAccount,
     enter_as_guest => EnterAsGuest, set_avatar => SetAvatar, set_room_avatar => SetRoomAvatar,
     search => Search, list_held => ListHeld, settle_held => SettleHeld,
-    room_defaults => RoomDefaults, set_room_defaults => SetRoomDefaults
+    room_defaults => RoomDefaults, set_room_defaults => SetRoomDefaults,
+    list_standings => ListStandings
 ]);
 
 oneof!(ServerFrame [] frame: server_frame::Frame [
     welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left,
     opened => Opened, read => Read, here => Here,
-    held_post => HeldPost, unheld => Unheld
+    held_post => HeldPost, unheld => Unheld, invited => Invited
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [
@@ -114,7 +115,7 @@ oneof!(Reply [re] outcome: reply::Outcome [
     room_link => RoomLink, room_links => RoomLinks,
     sessions => Sessions, invitation => Invitation, found => Found,
     held => Held, held_posts => HeldPosts, unheld => Unheld,
-    room_defaults => RoomDefaults
+    room_defaults => RoomDefaults, standings => Standings
 ]);
 
 oneof!(Event [room, seq, prev, at] what: event::What [

@@ -6,7 +6,7 @@ pub struct ClientFrame {
     /// Chosen by the client and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59, 80, 81")]
+    #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59, 80, 81, 82")]
     pub request: ::core::option::Option<client_frame::Request>,
 }
 /// Nested message and enum types in `ClientFrame`.
@@ -127,6 +127,8 @@ pub mod client_frame {
         RoomDefaults(super::RoomDefaults),
         #[prost(message, tag = "81")]
         SetRoomDefaults(super::SetRoomDefaults),
+        #[prost(message, tag = "82")]
+        ListStandings(super::ListStandings),
     }
 }
 /// Make an account and log in. Replied with `session`.
@@ -533,6 +535,26 @@ pub struct ListHeld {
     #[prost(uint32, tag = "3")]
     pub limit: u32,
 }
+/// Who stands otherwise in a room than others, in the order of the accounts' numbers; for those who keep
+/// order. Replied with `standings`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListStandings {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// Which mark they have.
+    #[prost(enumeration = "Mark", tag = "2")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    #[serde(with = "crate::native::names::mark")]
+    pub what: i32,
+    /// Accounts with a greater number than this.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// At most this many; 0 for the server's page size.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
 /// Settle a message that waits, before its delay is over. Replied with `unheld`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -912,7 +934,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24, 50, 51")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24, 50, 51, 52")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -949,6 +971,10 @@ pub mod server_frame {
         /// To those, and to the sender of what waited: it waits no longer. Comes outside of any order.
         #[prost(message, tag = "51")]
         Unheld(super::Unheld),
+        /// Somebody invited this account into a private room: it may join, or decline by `leave`. Comes outside of
+        /// any order.
+        #[prost(message, tag = "52")]
+        Invited(super::Invited),
     }
 }
 /// The first frame on every connection.
@@ -1031,7 +1057,7 @@ pub struct Reply {
     /// The request's `id`.
     #[prost(uint32, tag = "1")]
     pub re: u32,
-    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45, 55, 56, 57, 80")]
+    #[prost(oneof = "reply::Outcome", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22, 23, 24, 25, 26, 50, 51, 52, 53, 54, 60, 61, 45, 55, 56, 57, 80, 82")]
     pub outcome: ::core::option::Option<reply::Outcome>,
 }
 /// Nested message and enum types in `Reply`.
@@ -1094,6 +1120,8 @@ pub mod reply {
         Unheld(super::Unheld),
         #[prost(message, tag = "80")]
         RoomDefaults(super::RoomDefaultsAre),
+        #[prost(message, tag = "82")]
+        Standings(super::Standings),
     }
 }
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1557,6 +1585,18 @@ pub struct AuditEntry {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Standings {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+    /// There are more after the last of these.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Blocked {
     #[prost(message, repeated, tag = "1")]
     pub users: ::prost::alloc::vec::Vec<User>,
@@ -1867,6 +1907,21 @@ pub struct Opened {
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invited {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The room's name.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Who invited.
+    #[prost(message, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "crate::native::object::within")]
+    pub by: ::core::option::Option<User>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadTo {
     #[prost(uint32, tag = "1")]
@@ -1935,6 +1990,14 @@ pub struct Member {
     #[prost(string, tag = "60")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub avatar: ::prost::alloc::string::String,
+    /// It may not speak. Told to those who keep order, and to itself.
+    #[prost(bool, tag = "61")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub muted: bool,
+    /// It may speak where only those with voice do. Told to the same.
+    #[prost(bool, tag = "62")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub voiced: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -2244,6 +2307,46 @@ impl Role {
             "ROLE_MEMBER" => Some(Self::Member),
             "ROLE_MODERATOR" => Some(Self::Moderator),
             "ROLE_OWNER" => Some(Self::Owner),
+            _ => None,
+        }
+    }
+}
+/// What a room keeps of one besides its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Mark {
+    None = 0,
+    /// May not come back.
+    Banned = 1,
+    /// May not speak.
+    Muted = 2,
+    /// May speak where only those with voice do.
+    Voiced = 3,
+    /// May come into a private room.
+    Invited = 4,
+}
+impl Mark {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "MARK_NONE",
+            Self::Banned => "MARK_BANNED",
+            Self::Muted => "MARK_MUTED",
+            Self::Voiced => "MARK_VOICED",
+            Self::Invited => "MARK_INVITED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MARK_NONE" => Some(Self::None),
+            "MARK_BANNED" => Some(Self::Banned),
+            "MARK_MUTED" => Some(Self::Muted),
+            "MARK_VOICED" => Some(Self::Voiced),
+            "MARK_INVITED" => Some(Self::Invited),
             _ => None,
         }
     }

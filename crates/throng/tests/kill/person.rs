@@ -251,6 +251,7 @@ impl Person {
             Frame::Goodbye(_) => Err(End::Broken),
             Frame::Welcome(welcome) => Err(End::Violation(format!("{welcome:?} comes late"))),
             Frame::Opened(_)
+            | Frame::Invited(_)
             | Frame::Read(_)
             | Frame::Here(_)
             | Frame::HeldPost(_)

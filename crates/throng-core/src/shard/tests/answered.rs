@@ -197,3 +197,34 @@ fn nothing_is_looked_up_for_one_who_may_not_know_of_the_room() {
     assert_eq!(wanted(&kept, 2), []);
     assert!(kept.turn(&about(2)).iter().all(|it| *it == Err(Rejection::NoSuchRoom)));
 }
+
+#[test]
+fn all_of_one_sender_takes_its_pins_with_it_and_leaves_those_of_others() {
+    let mut kept = three();
+    kept.turn(&[post(2, 1, ""), post(3, 1, ""), post(2, 1, ""), pin(1, 6, true), pin(1, 7, true)]);
+    // One is pinned in the very turn in which all goes, and one wants to be after it.
+    let all = moderate(1, 1, Act::DeleteAll, 2);
+    let batch = [pin(1, 8, true), all.clone(), pin(1, 6, true)];
+    let facts = kept.facts(&batch, NOW);
+    let turn = kept.shard.apply(&batch, &facts, NOW);
+    let gone = Err(Rejection::NoSuchMessage);
+    assert_eq!(turn.outcomes, [applied(11, false), applied(14, false), gone]);
+    let pinned = |event: &Event| match event.kind {
+        EventKind::Pinned { of, on, .. } => Some((of.0, on)),
+        _ => None,
+    };
+    let pinned: Vec<_> = turn.events.iter().filter_map(|event| pinned(event)).collect();
+    assert_eq!(pinned, [(8, true), (6, false), (8, false)], "told to all, in the order");
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), [Seq(7)]);
+    kept.shard.revert(turn);
+    assert_eq!(kept.shard.room(room(1)).unwrap().pins(), [Seq(6), Seq(7)]);
+    // Whose is whose cannot be known: nothing is done.
+    let turn = kept.shard.apply(core::slice::from_ref(&all), &Facts::default(), NOW);
+    assert_eq!(
+        (turn.outcomes.as_slice(), turn.events.len()),
+        (&[Err(Rejection::Unavailable)][..], 0)
+    );
+    let mut wants = Vec::new();
+    kept.shard.wants(&[moderate(3, 1, Act::DeleteAll, 2)], NOW, &mut wants);
+    assert_eq!(wants, [], "nothing is looked up for one who may not");
+}

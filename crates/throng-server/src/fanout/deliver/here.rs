@@ -1,10 +1,11 @@
-//! What is told outside of a room's order: who hears it, who types there, that a direct room was opened.
+//! What is told outside of a room's order: who hears it, who types there, that a direct room was opened,
+//! that one is invited.
 //!
 //! Neighbours: `deliver.rs`, whose listeners these are; `presence.rs` remembers what has changed.
 
 use std::sync::Arc;
 
-use throng_core::{Author, Event, EventKind, RoomId, Seq, UserId};
+use throng_core::{Act, Author, Event, EventKind, RoomId, Seq, UserId};
 
 use super::super::presence::{Listens, Notice, Stage, To};
 use super::{Deliver, SLICE};
@@ -23,6 +24,9 @@ impl Deliver {
             EventKind::Joined { who } => {
                 self.opened(who.id, event);
                 self.presence.changed(event.room);
+            }
+            EventKind::Moderated { by, who, act: Act::Invite } => {
+                self.invited(who.id, by, event.room)
             }
             kind => {
                 if let Some(user) = kind.removes() {
@@ -132,6 +136,16 @@ impl Deliver {
             }
         }
         telling.served >= all
+    }
+
+    /// An account that was invited hears of it on each of its connections, outside of any order.
+    fn invited(&mut self, user: UserId, by: &Author, room: RoomId) {
+        let Some(name) = self.around.directory.name(room) else { return };
+        for outbox in self.around.sessions.of(user) {
+            let mut bytes = Vec::with_capacity(64);
+            outbox.form.invited(room, &name, by, &mut bytes);
+            self.stage(&outbox, bytes, false);
+        }
     }
 
     /// An account whose direct room was opened by the other hears of it on each of its connections,

@@ -84,6 +84,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::MakeRoomLink(asked) => links::make(asked)?,
         Request::ListRoomLinks(asked) => links::list_asked(asked)?,
         Request::EndRoomLink(asked) => links::end(asked)?,
+        Request::ListStandings(asked) => What::Moderation(oversight::standings_asked(&asked)?),
         Request::ListHeld(asked) => What::Moderation(held::list_asked(&asked)?),
         Request::SettleHeld(asked) => What::Moderation(held::settle_asked(&asked)?),
         Request::JoinByLink(asked) => What::JoinByLink { link: Secret(asked.link) },

@@ -189,3 +189,21 @@ fn the_file_of_an_older_build_does_not_become_smaller_and_erasing_ends_all_the_s
     store.sync().unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), before, "what is free is used again");
 }
+
+#[test]
+fn mentions_of_an_older_build_go_when_the_texts_of_their_sender_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let room = samples::room(3);
+    suite::fold(&store, samples::history(room, 1, 2));
+    suite::fold(&store, vec![samples::carrying(room, 3, &[])]);
+    // It did not say who sent them.
+    store.writer().connection.execute("UPDATE mentions SET sender = 0", []).unwrap();
+    let (by, who) = (samples::author(9), samples::author(1));
+    let swept = EventKind::Moderated { by, who, act: Act::DeleteAll };
+    suite::fold(&store, vec![samples::event(room, 4, swept)]);
+    let mentioned = || store.mentions(room, samples::author(3).id, Seq(0), 9).unwrap();
+    assert_eq!(mentioned(), [(Seq(3), 0)]);
+    while store.erase(Erasing::Swept).unwrap().more {}
+    assert_eq!(mentioned(), []);
+}

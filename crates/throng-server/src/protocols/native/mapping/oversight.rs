@@ -2,13 +2,14 @@
 //!
 //! Neighbours: `mapping.rs`, and REST, which asks and answers with the same messages.
 
-use throng_core::{Rejection, RoomId, Seq};
+use throng_core::{Rejection, RoomId, Seq, Standing};
 use throng_wire::native::v1::{self, reply::Outcome};
 
 use super::moderation::target;
 use super::{held, links, room_id, user};
 use crate::moderation::{AuditEntry, AuditPage, BlockedPage, Report, ReportPage, Reported};
 use crate::moderation::{Settlement, explanation};
+use crate::pages::Marked;
 use crate::protocols::moderation::{Asked, Told};
 
 /// An objection to a message.
@@ -37,6 +38,19 @@ pub fn audit(asked: &v1::ListAudit) -> Result<Asked, Rejection> {
     Ok(Asked::Audit { room: room_id(room)?, before, limit })
 }
 
+/// A page of those who have a mark.
+pub fn standings_asked(asked: &v1::ListStandings) -> Result<Asked, Rejection> {
+    let v1::ListStandings { room, what, after, limit } = *asked;
+    let mark = match v1::Mark::try_from(what).map_err(|_| Rejection::BadArgument)? {
+        v1::Mark::None => return Err(Rejection::BadArgument),
+        v1::Mark::Banned => Standing::BANNED,
+        v1::Mark::Muted => Standing::MUTED,
+        v1::Mark::Voiced => Standing::VOICED,
+        v1::Mark::Invited => Standing::INVITED,
+    };
+    Ok(Asked::Standings { room: room_id(room)?, mark, after, limit })
+}
+
 /// To hear no more from somebody.
 pub fn block(v1::Block { user, name }: v1::Block) -> Result<Asked, Rejection> {
     Ok(Asked::Block(target(user, name)?))
@@ -61,6 +75,7 @@ pub fn outcome(told: &Told) -> Outcome {
         Told::Blocked(page) => Outcome::Blocked(blocked(page)),
         Told::Link(token, link) => Outcome::RoomLink(links::made(token, link)),
         Told::Links(room, list) => Outcome::RoomLinks(links::list(*room, list)),
+        Told::Standings(room, page) => Outcome::Standings(standings(*room, page)),
         Told::Held(room, page) => Outcome::HeldPosts(held::posts(*room, page)),
         Told::Unheld(room, number, came) => Outcome::Unheld(held::unheld(*room, *number, *came)),
         Told::Done => Outcome::Done(v1::Done {}),
@@ -119,6 +134,11 @@ fn entry(entry: &AuditEntry) -> v1::AuditEntry {
         detail: detail.clone(),
         seq: seq.map_or(0, |seq| seq.0),
     }
+}
+
+/// A page of those who have a mark.
+pub fn standings(room: RoomId, Marked { users, more }: &Marked) -> v1::Standings {
+    v1::Standings { room: room.get(), users: users.iter().map(user).collect(), more: *more }
 }
 
 /// A page of those whom the asker blocks.

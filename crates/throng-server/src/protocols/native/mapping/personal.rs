@@ -91,6 +91,8 @@ pub fn members(members: &RoomMembers) -> v1::MemberList {
         role: super::moderation::role(it.role) as i32,
         here: it.here,
         avatar: super::avatar(it.avatar),
+        muted: it.muted,
+        voiced: it.voiced,
     };
     v1::MemberList {
         room: members.room.get(),
