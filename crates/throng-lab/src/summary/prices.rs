@@ -283,10 +283,14 @@ mod tests {
     fn a_run_that_did_all_at_once_or_whose_server_is_not_ours_has_no_prices() {
         let scenario = Scenario::load("crowd", &[]).unwrap();
         let mut mixed = crowd();
-        mixed.iter_mut().for_each(|it| (it.sent, it.arrivals) = (1, 1));
+        for it in &mut mixed {
+            (it.sent, it.arrivals) = (1, 1);
+        }
         assert_eq!(Prices::of(&scenario, &mixed), None);
         let mut far = crowd();
-        far.iter_mut().for_each(|it| it.server_cpu = 0.0);
+        for it in &mut far {
+            it.server_cpu = 0.0;
+        }
         assert_eq!(Prices::of(&scenario, &far), None);
         let canonical = Scenario::load("canonical", &[]).unwrap();
         assert_eq!(Prices::of(&canonical, &crowd()), None);
