@@ -93,17 +93,18 @@ fn goals(run: &Folder) -> Option<Table> {
 fn prices(run: &Folder) -> Option<Table> {
     let prices = run.summary.prices.as_ref()?;
     let us = |us: f64| format!("{us:.1}");
+    let maybe = |deviation: Option<f64>| deviation.map_or(String::new(), us);
     let phase = |it: &PhasePrice| {
         let with = it.with.join(", ");
         let with = if with.is_empty() { with } else { format!(" with {with}") };
         let Price { count, cpu_us, deviation_us } = it.price;
         let what = format!("{}: a {}{with}", it.phase, it.of);
-        vec![what, number(count as f64), us(cpu_us), us(deviation_us)]
+        vec![what, number(count as f64), us(cpu_us), maybe(deviation_us)]
     };
     let feature = |it: &FeaturePrice| {
         let [with, without] = &it.phases;
         let what = format!("{} of a join: {with} less {without}", it.name);
-        vec![what, String::new(), us(it.cpu_us), us(it.deviation_us)]
+        vec![what, String::new(), us(it.cpu_us), maybe(it.deviation_us)]
     };
     let phases = prices.phases.iter().map(phase);
     let rows = phases.chain(prices.features.iter().map(feature)).collect();

@@ -37,8 +37,8 @@ pub struct Price {
     pub count: u64,
     /// Of one, microseconds of the server's CPU.
     pub cpu_us: f64,
-    /// Standard deviation of that from second to second, each weighed by how many it had.
-    pub deviation_us: f64,
+    /// Standard deviation of that from second to second, each weighed by how many it had; one second has none.
+    pub deviation_us: Option<f64>,
 }
 
 /// What a phase did, and its price.
@@ -75,8 +75,8 @@ pub struct Feature {
     pub phases: [String; 2],
     /// The difference of both, of one join, microseconds.
     pub cpu_us: f64,
-    /// Of both together.
-    pub deviation_us: f64,
+    /// Of both together, where both have one.
+    pub deviation_us: Option<f64>,
 }
 
 impl Prices {
@@ -90,13 +90,13 @@ impl Prices {
         let phases: Vec<OfPhase> = names.filter_map(one).collect();
         let joins = || phases.iter().filter(|it| it.of == Of::Join);
         let count: u64 = joins().map(|it| it.price.count).sum();
-        let mean = |of: &dyn Fn(&Price) -> f64| {
-            let sum: f64 = joins().map(|it| of(&it.price) * it.price.count as f64).sum();
-            sum / count.max(1) as f64
+        let mean = |of: &dyn Fn(&Price) -> Option<f64>| {
+            let of = |it: &OfPhase| Some(of(&it.price)? * it.price.count as f64);
+            Some(joins().map(of).sum::<Option<f64>>()? / count.max(1) as f64)
         };
-        let cpu_us = mean(&|it| it.cpu_us);
-        let away = |it: &Price| it.deviation_us.powi(2) + (it.cpu_us - cpu_us).powi(2);
-        let join = Price { count, cpu_us, deviation_us: mean(&away).sqrt() };
+        let cpu_us = mean(&|it| Some(it.cpu_us)).unwrap_or_default();
+        let away = |it: &Price| Some(it.deviation_us?.powi(2) + (it.cpu_us - cpu_us).powi(2));
+        let join = Price { count, cpu_us, deviation_us: mean(&away).map(f64::sqrt) };
         let features = features(&joins().collect::<Vec<_>>());
         let join = (count > 0).then_some(join);
         (!phases.is_empty()).then_some(Self { idle_share, join, phases, features })
@@ -113,19 +113,22 @@ impl Prices {
             let with =
                 if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
             let Price { count, cpu_us, deviation_us } = price;
-            format!(
-                "{phase}: a {what}{with} {cpu_us:.1} \u{b1} {deviation_us:.1} \u{b5}s CPU, of {count}"
-            )
+            let deviation = deviation(*deviation_us);
+            format!("{phase}: a {what}{with} {cpu_us:.1}{deviation} \u{b5}s CPU, of {count}")
         };
         let feature = |it: &Feature| {
             let Feature { name, phases: [with, without], cpu_us, deviation_us } = it;
-            format!(
-                "{name}: {cpu_us:.1} \u{b1} {deviation_us:.1} \u{b5}s of a join ({with} less {without})"
-            )
+            let deviation = deviation(*deviation_us);
+            format!("{name}: {cpu_us:.1}{deviation} \u{b5}s of a join ({with} less {without})")
         };
         let phases = self.phases.iter().map(phase);
         phases.chain(self.features.iter().map(feature)).collect()
     }
+}
+
+/// After a figure.
+fn deviation(us: Option<f64>) -> String {
+    us.map_or(String::new(), |us| format!(" \u{b1} {us:.1}"))
 }
 
 /// Seconds of which it is known that nothing happened, nor just before.
@@ -173,8 +176,10 @@ fn price(seconds: &[Sample], of: fn(&Sample) -> u64, idle: f64) -> Option<Price>
     let us = |it: &Sample| (it.server_cpu - idle * it.seconds) * 1e6;
     let cpu_us = seconds.iter().map(us).sum::<f64>() / count as f64;
     let each = seconds.iter().filter(|it| of(it) > 0).map(|it| (of(it) as f64, us(it)));
+    let several = each.clone().count() > 1;
     let away: f64 = each.map(|(n, us)| n * (us / n - cpu_us).powi(2)).sum();
-    (count > 0).then(|| Price { count, cpu_us, deviation_us: (away / count as f64).sqrt() })
+    let deviation_us = several.then(|| (away / count as f64).sqrt());
+    (count > 0).then_some(Price { count, cpu_us, deviation_us })
 }
 
 /// Every two joins that differ in one feature.
@@ -192,7 +197,7 @@ fn features(joins: &[&OfPhase]) -> Vec<Feature> {
                 name,
                 phases: [with.phase.clone(), without.phase.clone()],
                 cpu_us: a.cpu_us - b.cpu_us,
-                deviation_us: a.deviation_us.hypot(b.deviation_us),
+                deviation_us: a.deviation_us.zip(b.deviation_us).map(|(a, b)| a.hypot(b)),
             });
         }
     }
@@ -253,7 +258,14 @@ mod tests {
             near(it.phases[at].price.cpu_us, wanted);
         }
         assert_eq!(it.phases[0].with, ["avatars", "history"]);
-        assert!(it.phases[0].price.deviation_us > 0.0, "the first second does less");
+        assert!(it.phases[0].price.deviation_us > Some(0.0), "the first second does less");
+        assert!(it.features[0].deviation_us > Some(0.0), "{it:?}");
+        let [one] = [price(
+            &[Sample { seconds: 1.0, arrivals: 9, ..Sample::default() }],
+            |it| it.arrivals,
+            0.0,
+        )];
+        assert_eq!(one.unwrap().deviation_us, None, "one second has none");
         near(it.join.unwrap().cpu_us, 1_100.0);
         assert_eq!(it.join.unwrap().count, 300);
         let features: Vec<(&str, f64)> =
@@ -271,10 +283,14 @@ mod tests {
     fn a_run_that_did_all_at_once_or_whose_server_is_not_ours_has_no_prices() {
         let scenario = Scenario::load("crowd", &[]).unwrap();
         let mut mixed = crowd();
-        mixed.iter_mut().for_each(|it| (it.sent, it.arrivals) = (1, 1));
+        for it in &mut mixed {
+            (it.sent, it.arrivals) = (1, 1);
+        }
         assert_eq!(Prices::of(&scenario, &mixed), None);
         let mut far = crowd();
-        far.iter_mut().for_each(|it| it.server_cpu = 0.0);
+        for it in &mut far {
+            it.server_cpu = 0.0;
+        }
         assert_eq!(Prices::of(&scenario, &far), None);
         let canonical = Scenario::load("canonical", &[]).unwrap();
         assert_eq!(Prices::of(&canonical, &crowd()), None);

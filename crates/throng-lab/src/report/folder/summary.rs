@@ -100,7 +100,7 @@ pub struct Prices {
 pub struct Price {
     pub count: u64,
     pub cpu_us: f64,
-    pub deviation_us: f64,
+    pub deviation_us: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -121,7 +121,7 @@ pub struct FeaturePrice {
     pub name: String,
     pub phases: [String; 2],
     pub cpu_us: f64,
-    pub deviation_us: f64,
+    pub deviation_us: Option<f64>,
 }
 
 /// Who held the sockets of a run, where that was not the lab itself.
