@@ -494,8 +494,8 @@ fn slow_mode_says_how_long_to_wait_and_lets_moderators_and_repeats_through() {
     assert_eq!(at(9_999, &[post(2, 1, "b"), post(1, 1, "")])[0], wait(1));
     assert!(at(10_000, &[post(2, 1, "b")])[0].is_ok());
     let own = edit(2, 1, 5, "another text");
-    assert_eq!(at(19_999, std::slice::from_ref(&own))[0], wait(1), "an edit counts as a post");
-    assert!(at(20_000, std::slice::from_ref(&own))[0].is_ok());
+    assert_eq!(at(19_999, core::slice::from_ref(&own))[0], wait(1), "an edit counts as a post");
+    assert!(at(20_000, core::slice::from_ref(&own))[0].is_ok());
     assert_eq!(at(29_999, &[post(2, 1, "c"), own])[..], [wait(1), wait(1)]);
     assert!(at(30_001, &[set(1, 1, slow(0)), post(2, 1, "c")])[1].is_ok(), "switched off");
 }

@@ -26,7 +26,7 @@ impl Deliver {
                 self.presence.changed(event.room);
             }
             EventKind::Moderated { by, who, act: Act::Invite } => {
-                self.invited(who.id, by, event.room)
+                self.invited(who.id, by, event.room);
             }
             kind => {
                 if let Some(user) = kind.removes() {
