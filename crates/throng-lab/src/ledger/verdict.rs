@@ -411,11 +411,8 @@ impl Order {
         if let Some(doubt) = doubt
             && let Some(back) = self.back(account, doubt.lost_at, to)
         {
-            let stranger = |place: &&u64| !self.is_member(account, **place, doubt.lost_at);
-            let leaked = doubt.posts.iter().filter(stranger).count() as u64;
-            let what = format!("{where_}: {leaked} posts from between its leave and its join");
-            faults.add_many(leaked, Fault { side, kind: Kind::Foreign, what });
-            // Between the last place heard and the leave, either is right.
+            // Between the last place heard and its join, either is right: it may have been told before the
+            // leave, and who is a member again may read what was said while it was none.
             taken -= doubt.posts.iter().filter(|place| **place < back).count() as u32;
             due = self.posts(from, doubt.lost_at) + self.posts(back, to);
             surely_from = back;
@@ -452,13 +449,6 @@ impl Order {
         let mut back =
             moves.iter().rev().filter(|(seq, joined)| *joined && *seq > after && *seq <= to);
         back.next().map(|(seq, _)| *seq)
-    }
-
-    /// Whether the account, a member at `since`, was one at `place`.
-    fn is_member(&self, account: u64, place: u64, since: u64) -> bool {
-        let moves = self.moves.get(&account).map_or(&[][..], Vec::as_slice);
-        let before = moves.iter().rev().find(|(seq, _)| *seq > since && *seq < place);
-        before.is_none_or(|(_, joined)| *joined)
     }
 }
 
