@@ -55,7 +55,7 @@ fn sessions_ended_by_another_process_close_their_connections_and_no_others() {
     assert!(matches!(ended.read(), Ok(Frame::Goodbye(Goodbye { code: 4401, .. }))));
     assert_eq!(server.ask("GET", "/api/v1/rooms", &anna, "").0, 401);
     assert!(other.ask(Request::Ping(Ping {})).is_ok());
-    assert!(said(&logout("nobody")).contains("no account named nobody"));
+    assert!(said(&logout("nobody")).contains("nobody is called nobody"));
 }
 
 #[test]
