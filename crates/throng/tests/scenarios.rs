@@ -191,7 +191,7 @@ fn too_few_open_files_are_said_before_the_start() {
         out.display()
     );
     let done = Command::new("sh").args(["-c", &lab]).output().unwrap();
-    assert_eq!(done.status.code(), Some(64));
+    assert_eq!(done.status.code(), Some(11));
     assert!(said(&done).contains("open files are needed and 40 allowed"), "{}", said(&done));
 }
 
