@@ -39,6 +39,7 @@ mod uploads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use throng_server::app::App;
 use throng_server::clock::Clock;
@@ -56,7 +57,11 @@ struct Server {
     http: SocketAddr,
     raw: SocketAddr,
     runtime: Option<Runtime>,
+    clock: Clock,
 }
+
+/// How often, while a server stops, its clock is turned on by a second.
+const TICK: Duration = Duration::from_millis(50);
 
 impl Server {
     fn start() -> Self {
@@ -88,11 +93,12 @@ impl Server {
         let fatal =
             Fatal::new(|code, last_word| panic!("the server ended with {code}: {last_word}"));
         let (app, open) = runtime.block_on(async {
-            let app = App::start(settings, clock, fatal).unwrap();
+            let app = App::start(settings, clock.clone(), fatal).unwrap();
             let open = listeners::open(&app).unwrap();
             (app, open)
         });
-        Self { app: Some(app), http: open.http, raw: open.raw.unwrap(), runtime: Some(runtime) }
+        let (http, raw) = (open.http, open.raw.unwrap());
+        Self { app: Some(app), http, raw, runtime: Some(runtime), clock }
     }
 
     fn app(&self) -> &App {
@@ -112,10 +118,16 @@ impl Server {
         client
     }
 
-    /// Drains, as at the first signal; returns when all threads have ended.
+    /// Drains, as at the first signal; returns when all threads have ended. Time passes meanwhile, or a client
+    /// that does not go would never be cut.
     fn stop(&mut self) {
         let (Some(app), Some(runtime)) = (self.app.take(), self.runtime.as_ref()) else { return };
-        runtime.block_on(app.stop());
+        runtime.block_on(async {
+            let mut stopping = std::pin::pin!(app.stop());
+            while tokio::time::timeout(TICK, &mut stopping).await.is_err() {
+                self.clock.advance(Duration::from_secs(1));
+            }
+        });
     }
 }
 
