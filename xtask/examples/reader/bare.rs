@@ -44,7 +44,7 @@ pub fn read(teller: &mut Teller, work: Work) -> Read {
             }
         }
     }
-    let cpu = clock::thread_cpu() - began;
+    let cpu = clock::thread_cpu().saturating_sub(began);
     let deliveries = (work.connections * work.frames * work.turns) as u64;
     Read { cpu, reads, deliveries, bytes: resident().saturating_sub(before) }
 }

@@ -55,7 +55,7 @@ pub fn read(teller: &mut Teller, work: Work) -> Read {
         began: None,
     };
     engine.run(&mut crowd).expect("the loop");
-    let cpu = clock::thread_cpu() - crowd.began.expect("it began");
+    let cpu = clock::thread_cpu().saturating_sub(crowd.began.expect("it began"));
     let reads = engine.sockets.reads() - crowd.reads_before;
     let bytes = resident().saturating_sub(before);
     let deliveries = crowd.ledger.deliveries();
