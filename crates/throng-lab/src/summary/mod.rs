@@ -331,19 +331,27 @@ const SENDS_OF_A_FOLDER: u64 = 10_000;
 /// More refusals than this share of the sends, and the load was not what was planned.
 const REFUSED_SHARE_MAX: f64 = 0.001;
 
+impl Cost {
+    /// Of a server whose process can be looked at, over so many seconds of load.
+    fn of(outcome: &Outcome, seconds: f64) -> Option<Self> {
+        let cpu = outcome.server_cpu?.as_secs_f64();
+        Some(Self {
+            cpu_seconds: cpu,
+            cpu_share: cpu / seconds,
+            cpu_share_deviation: phases::cpu(&outcome.samples.iter().collect::<Vec<_>>()).1,
+            cpu_us_per_delivery: cpu * 1e6 / outcome.load_deliveries.max(1) as f64,
+            rss_max_bytes: outcome.server_rss_bytes,
+        })
+    }
+}
+
 impl Summary {
     /// Of an outcome.
     pub fn new(scenario: &Scenario, outcome: Outcome, fsync: Option<[FsyncTimes; 2]>) -> Self {
         let seconds = outcome.load.as_secs_f64().max(1e-9);
         let deliveries = outcome.load_deliveries;
         let own = outcome.generator_cpu.as_secs_f64();
-        let cost = outcome.server_cpu.map(|cpu| Cost {
-            cpu_seconds: cpu.as_secs_f64(),
-            cpu_share: cpu.as_secs_f64() / seconds,
-            cpu_share_deviation: phases::cpu(&outcome.samples.iter().collect::<Vec<_>>()).1,
-            cpu_us_per_delivery: cpu.as_secs_f64() * 1e6 / deliveries.max(1) as f64,
-            rss_max_bytes: outcome.server_rss_bytes,
-        });
+        let cost = Cost::of(&outcome, seconds);
         let [reads, _, hits, misses] = outcome.work;
         let generator = Generator {
             cpu_share: own / seconds,

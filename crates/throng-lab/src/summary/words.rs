@@ -19,8 +19,7 @@ impl Summary {
         text
     }
 
-    fn write(&self, to: &mut String) -> std::fmt::Result {
-        let Self { ledger, .. } = self;
+    fn write_ending(&self, to: &mut String) -> std::fmt::Result {
         let verdict = match self.ending {
             Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
             Ending::Missed => "MISSED: every promise was kept, but a goal was not reached",
@@ -44,6 +43,12 @@ impl Summary {
         for reason in self.reasons.iter().filter(|_| self.ending != Ending::Missed) {
             writeln!(to, "  {reason}")?;
         }
+        Ok(())
+    }
+
+    fn write(&self, to: &mut String) -> std::fmt::Result {
+        let Self { ledger, .. } = self;
+        self.write_ending(to)?;
         if self.load_seconds == 0.0 {
             return writeln!(to, "  nothing was started");
         }
@@ -193,6 +198,18 @@ impl Summary {
         }
         let InFlight { measured, by_littles_law } = self.in_flight;
         writeln!(to, "in flight   {measured:.2} sends measured, {by_littles_law:.2} by L = λW")?;
+        self.write_server_work(to)?;
+        self.write_traces(to)?;
+        if let Some(slopes) = self.slopes.as_ref().and_then(Slopes::words) {
+            writeln!(to, "slopes      {slopes}")?;
+        }
+        if let Some(bytes) = self.disk_bytes_per_send {
+            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
+        }
+        self.write_counts(to)
+    }
+
+    fn write_server_work(&self, to: &mut String) -> std::fmt::Result {
         if let Some(work) = &self.server_work {
             writeln!(
                 to,
@@ -219,6 +236,10 @@ impl Summary {
                 writeln!(to, "commands    {}", counted.join("; "))?;
             }
         }
+        Ok(())
+    }
+
+    fn write_traces(&self, to: &mut String) -> std::fmt::Result {
         let TraceSummary { asked, told, slowest, .. } = &self.traces;
         if let Some(slow) = slowest.first() {
             let stages = STAGES.iter().map(|name| format!("{name} {}", slow.stages_us[*name]));
@@ -231,13 +252,7 @@ impl Summary {
                 slow.kernel_and_client_us
             )?;
         }
-        if let Some(slopes) = self.slopes.as_ref().and_then(Slopes::words) {
-            writeln!(to, "slopes      {slopes}")?;
-        }
-        if let Some(bytes) = self.disk_bytes_per_send {
-            writeln!(to, "            {bytes:.0} bytes of the folder a send")?;
-        }
-        self.write_counts(to)
+        Ok(())
     }
 
     fn write_pictures(&self, to: &mut String) -> std::fmt::Result {

@@ -152,10 +152,10 @@ impl App {
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
         let (limits, (metrics, syncs)) = (limits_of(&settings), disk.watch(&settings, &clock));
-        let directory = Arc::new(Directory::new(&limits));
+        let (directory, sessions) =
+            (Arc::new(Directory::new(&limits)), Arc::new(Sessions::new(&limits)));
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
-        let sessions = Arc::new(Sessions::new(&limits));
         let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
         let auth = open_auth(&settings, (&sessions, &fatal, &directory), &clock, &metrics)?;
         let moderation = open_moderation(&settings, &directory, &fatal)?;
