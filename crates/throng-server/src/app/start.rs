@@ -152,8 +152,7 @@ impl App {
         offered: &Offered,
     ) -> Result<Arc<Self>, StartError> {
         let (limits, (metrics, syncs)) = (limits_of(&settings), disk.watch(&settings, &clock));
-        let (directory, sessions) =
-            (Arc::new(Directory::new(&limits)), Arc::new(Sessions::new(&limits)));
+        let (directory, sessions) = nobody_yet(&limits);
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
@@ -389,6 +388,11 @@ fn start_fold(
         FoldEnded::Panicked => fatal.bug("the fold's thread panicked"),
     };
     Fold::start(folder, Box::new(ended)).map_err(StartError::Thread)
+}
+
+/// Who is known, and who is here: nobody yet.
+fn nobody_yet(limits: &Limits) -> (Arc<Directory>, Arc<Sessions>) {
+    (Arc::new(Directory::new(limits)), Arc::new(Sessions::new(limits)))
 }
 
 /// What has happened, as far back as rooms keep it.
