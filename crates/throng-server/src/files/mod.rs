@@ -8,6 +8,7 @@
 
 pub mod avatars;
 mod blobs;
+mod busy;
 mod kind;
 pub mod picture;
 mod rows;
@@ -18,19 +19,20 @@ mod table;
 mod tests;
 pub mod transfers;
 
-use std::collections::HashSet;
 use std::io::{self, BufReader, ErrorKind};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Limits, Rejection, UserId};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
 use crate::lifecycle::Fatal;
 use crate::sqlite::Trouble;
 use blobs::Blobs;
+pub use busy::Holder;
+use busy::{Busy, Claim};
 use shelf::{Folder, Growing, Shelf, Source};
 pub use sweep::Carriers;
 pub use table::Kept;
@@ -52,7 +54,7 @@ pub struct Files {
     /// Held over what must not fall between a file and its row.
     table: Mutex<Table>,
     /// Files to which somebody is adding now.
-    busy: Mutex<HashSet<FileId>>,
+    busy: Busy,
     /// Who sends and fetches.
     pub transfers: Arc<Transfers>,
     pictures: SyncSender<Picture>,
@@ -67,11 +69,21 @@ struct Picture {
 /// A small picture, where one could be made.
 type Small = Option<Vec<u8>>;
 
+/// What one hears who wants to go on with a file.
+#[derive(Debug)]
+pub enum Turn {
+    /// It is free.
+    Now(Part),
+    /// Somebody goes on with it at that place, on another connection: it may be asked to give way.
+    Later(Holder),
+}
+
 /// A file to which its owner adds.
 #[derive(Debug)]
 pub struct Part {
     files: Arc<Files>,
     file: Box<dyn Growing>,
+    claim: Claim,
     id: FileId,
     /// How much is there, written.
     pub here: u64,
@@ -88,7 +100,6 @@ impl Drop for Part {
             // Nothing of it was promised, and somebody else may need the space; who goes on cuts it too.
             _ = self.file.cut(self.before);
         }
-        self.files.busy().remove(&self.id);
     }
 }
 
@@ -129,7 +140,7 @@ impl Files {
             fatal,
             blobs: Blobs::open(shelf, folder.join("files"))?,
             table: Mutex::new(table),
-            busy: Mutex::default(),
+            busy: Busy::default(),
             transfers: Transfers::new(limits),
             pictures,
         });
@@ -173,12 +184,12 @@ impl Files {
     /// fault, is ended now.
     pub fn find(&self, user: UserId, id: FileId) -> Result<Kept, Rejection> {
         let kept = self.look_up(user, id)?;
-        if kept.whole || kept.here < kept.file.len || !self.busy().insert(id) {
+        if kept.whole || kept.here < kept.file.len {
             return Ok(kept);
         }
-        let ended = self.finish(id);
-        self.busy().remove(&id);
-        ended?;
+        let Ok(claim) = self.busy.claim(id) else { return Ok(kept) };
+        self.finish(id)?;
+        drop(claim);
         self.look_up(user, id)
     }
 
@@ -187,32 +198,32 @@ impl Files {
         found.filter(|kept| kept.user == user).ok_or(Rejection::NoSuchFile)
     }
 
-    /// Goes on with a file where its last part ended.
-    pub fn part(self: &Arc<Self>, user: UserId, id: FileId, at: u64) -> Result<Part, Rejection> {
+    /// Goes on with a file where its last part ended, or says who is going on with it just there.
+    pub fn part(self: &Arc<Self>, user: UserId, id: FileId, at: u64) -> Result<Turn, Rejection> {
         let kept = self.find(user, id)?;
-        if kept.whole || kept.here != at || !self.busy().insert(id) {
+        if kept.whole || kept.here != at {
             return Err(Rejection::WrongOffset);
         }
-        // It was not ours before: what was read of it may be old.
-        let again = self.look_up(user, id).ok().filter(|again| *again == kept);
-        let opened = match again {
-            Some(_) => self.blobs.part(id, at),
-            None => Err(io::Error::other("it has changed")),
+        let claim = match self.busy.claim(id) {
+            Ok(claim) => claim,
+            Err(holder) => return Ok(Turn::Later(holder)),
         };
-        match opened {
+        // It was not ours before: what was read of it may be old.
+        if self.look_up(user, id)? != kept {
+            return Err(Rejection::WrongOffset);
+        }
+        match self.blobs.part(id, at) {
             Ok(file) => {
                 let (files, len) = (Arc::clone(self), kept.file.len);
-                Ok(Part { files, file, id, here: at, before: at, loose: false, len })
+                let part = Part { files, file, claim, id, here: at, before: at, loose: false, len };
+                Ok(Turn::Now(part))
             }
-            Err(error) => {
-                self.busy().remove(&id);
-                if error.kind() == ErrorKind::NotFound {
-                    // A crash between its name and its row: it begins again as another.
-                    self.give_up(id);
-                    return Err(Rejection::NoSuchFile);
-                }
-                Err(trouble_with(&error))
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // A crash between its name and its row: it begins again as another.
+                self.give_up(id);
+                Err(Rejection::NoSuchFile)
             }
+            Err(error) => Err(trouble_with(&error)),
         }
     }
 
@@ -222,7 +233,7 @@ impl Files {
         if kept.whole {
             return Err(Rejection::Forbidden);
         }
-        if self.busy().contains(&id) {
+        if self.busy.has(id) {
             return Err(Rejection::WrongOffset);
         }
         self.give_up(id);
@@ -336,7 +347,7 @@ impl Files {
     fn settle_parts(&self) -> io::Result<()> {
         for id in self.blobs.parts()? {
             let table = self.table();
-            if self.busy().contains(&id) {
+            if self.busy.has(id) {
                 continue;
             }
             match table.find(id) {
@@ -375,10 +386,6 @@ impl Files {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> MutexGuard<'_, HashSet<FileId>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What a client hears of trouble with the table; the operator hears what it was.
     fn refusal(&self, trouble: &Trouble) -> Rejection {
         match trouble {
@@ -393,6 +400,11 @@ impl Files {
 }
 
 impl Part {
+    /// What becomes true when its owner goes on with the file elsewhere: then what has come is settled.
+    pub fn asked(&self) -> watch::Receiver<bool> {
+        self.claim.asked()
+    }
+
     /// Adds bytes; not more than were announced. When they do not fit, none of them is added, and what
     /// came before can be settled.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Rejection> {

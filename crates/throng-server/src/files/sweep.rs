@@ -109,7 +109,7 @@ impl Files {
                 }
             }
         } else {
-            if self.busy().contains(&id) {
+            if self.busy.has(id) {
                 return;
             }
             let forgotten = self.table().forget(id);

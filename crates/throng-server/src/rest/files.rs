@@ -22,7 +22,7 @@ use super::body::Answer;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::app::App;
-use crate::files::{Kept, Part};
+use crate::files::{Files, Kept, Part, Turn};
 use crate::protocols::native::mapping;
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -168,10 +168,15 @@ async fn take_in(
     let stall = Duration::from_millis(app.limits.transfer_stall_ms);
     let files = app.files.as_ref().ok_or(Rejection::NoSuchFile)?;
     let _place = files.transfers.begin(user)?;
-    let mut part = app.with_files(move |files| files.part(user, id, at)).await?;
+    let mut part = turn(app, user, (id, at), stall).await?;
+    let mut asked = part.asked();
     let mut waiting = Vec::new();
     let ended = loop {
-        let gathered = tokio::time::timeout(stall, gather(&mut body, &mut waiting)).await;
+        let gathered = tokio::select! {
+            gathered = tokio::time::timeout(stall, gather(&mut body, &mut waiting)) => gathered,
+            // Its owner has lost this connection, and goes on where it has come to.
+            _ = asked.wait_for(|asked| *asked) => break Err(Rejection::WrongOffset),
+        };
         // One that drips is as one that has stopped.
         if let Some(ended) = gathered.unwrap_or(Some(Err(Rejection::Malformed))) {
             break ended;
@@ -185,6 +190,26 @@ async fn take_in(
     let (part, written) = write(app, part, waiting).await?;
     app.with_files(move |_| part.settle()).await?;
     written.and(ended)
+}
+
+/// The right to add to a file from a place on. Who adds to it on another connection keeps what has come
+/// and gives way: a client that has lost that one comes back long before the server knows.
+async fn turn(
+    app: &App,
+    user: UserId,
+    (id, at): (FileId, u64),
+    stall: Duration,
+) -> Result<Part, Rejection> {
+    let ask = move |files: &Arc<Files>| files.part(user, id, at);
+    let holder = match app.with_files(ask).await? {
+        Turn::Now(part) => return Ok(part),
+        Turn::Later(holder) => holder,
+    };
+    _ = tokio::time::timeout(stall, holder.gives_way()).await;
+    match app.with_files(ask).await? {
+        Turn::Now(part) => Ok(part),
+        Turn::Later(_) => Err(Rejection::WrongOffset),
+    }
 }
 
 /// Takes a body in until it is worth a write, or has come to its end, good or bad.

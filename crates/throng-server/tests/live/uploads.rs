@@ -139,6 +139,31 @@ fn what_had_come_stays_when_the_sender_goes_away_in_the_middle_of_a_part() {
 }
 
 #[test]
+fn who_comes_back_goes_on_though_the_lost_connection_still_seems_to_be_there() {
+    let scene = Scene::new();
+    let path = scene.announce();
+    let mut lost = scene.patch(&path, 0, &LEN.to_string());
+    lost.write_all(&vec![7; SENT]).unwrap();
+    while scene.written(&path) < 4 * 64 * 1_024 {
+        std::thread::yield_now();
+    }
+    assert_eq!(scene.here(&path), 0, "nothing of it is kept yet");
+    // Whoever goes on where it was has what came kept, and is told to ask how much that is.
+    let mut again = scene.patch(&path, 0, &format!("{LEN}\r\nconnection: close"));
+    let answer = read(&mut again);
+    assert!(answer.starts_with("http/1.1 409") && answer.contains("wrong_offset"), "{answer}");
+    let here = scene.here(&path);
+    assert!((4 * 64 * 1_024..=SENT).contains(&here), "{here} of {SENT}");
+    let rest = LEN - here;
+    let mut again = scene.patch(&path, here, &format!("{rest}\r\nconnection: close"));
+    again.write_all(&vec![7; rest]).unwrap();
+    let answer = read(&mut again);
+    assert!(answer.starts_with("http/1.1 204"), "{answer}");
+    // The one before hears why it ended.
+    assert!(read(&mut lost).starts_with("http/1.1 409"));
+}
+
+#[test]
 fn one_that_drips_a_part_is_answered_in_its_time_and_what_came_stays() {
     let scene = Scene::stalling(1_000);
     let path = scene.announce();

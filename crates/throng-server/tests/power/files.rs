@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use throng_core::{FileHash, FileId, FileName, Limits, Rejection, Timestamp, UserId};
 use throng_server::clock::Clock;
 use throng_server::files::shelf::{Growing, Shelf, Source};
-use throng_server::files::{Carriers, Files, Place};
+use throng_server::files::{Carriers, Files, Place, Turn};
 use throng_server::lifecycle::Fatal;
 
 use super::cuts::hold;
@@ -254,7 +254,7 @@ impl Life {
         let Some((id, known)) = truth.any(chance, |known| !known.whole && !known.may_go) else {
             return Ok(());
         };
-        let Ok(mut part) = self.files.part(owner(), id, known.here) else {
+        let Ok(Turn::Now(mut part)) = self.files.part(owner(), id, known.here) else {
             // Its last answer was lost: it is asked how much has come.
             return match self.files.find(owner(), id) {
                 Ok(found) => truth.told(id, found.here, found.whole),
@@ -364,8 +364,10 @@ impl Life {
             .map(|(id, known)| (*id, known.clone()))
             .collect();
         for (id, known) in under_way {
-            let part = self.files.part(owner(), id, known.here);
-            let mut part = part.map_err(|refused| format!("{id:?} goes on: {refused:?}"))?;
+            let mut part = match self.files.part(owner(), id, known.here) {
+                Ok(Turn::Now(part)) => part,
+                other => return Err(format!("{id:?} does not go on: {other:?}")),
+            };
             let rest = &known.bytes[known.here as usize..];
             let ended = part.write(rest).and_then(|()| part.settle());
             if ended != Ok(true) {
