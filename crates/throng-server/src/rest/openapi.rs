@@ -177,7 +177,11 @@ mod tests {
         let document = document();
         let mut told = BTreeSet::new();
         for (status, response) in document["components"]["responses"].as_object().unwrap() {
-            let schema = &response["content"]["application/json"]["schema"];
+            // By name: who makes a client of this has a type a status, not one an operation.
+            let named = &response["content"]["application/json"]["schema"]["$ref"];
+            let own = format!("#/components/schemas/Refused{status}");
+            assert_eq!(named.as_str(), Some(&*own), "{status}");
+            let schema = &document["components"]["schemas"][format!("Refused{status}")];
             for one in schema["properties"]["rejected"]["allOf"][1]["oneOf"].as_array().unwrap() {
                 let constant = |field: &str| one["properties"][field]["const"].clone();
                 let (code, name) = (constant("code"), constant("name"));
@@ -213,6 +217,22 @@ mod tests {
                 "{endpoint} may be refused"
             );
         }
+    }
+
+    #[test]
+    fn every_operation_stands_under_one_heading_that_is_told_of() {
+        let document = document();
+        let mut used = BTreeSet::new();
+        for (endpoint, operation) in operations(&document) {
+            let tags = operation["tags"].as_array().unwrap();
+            assert_eq!(tags.len(), 1, "{endpoint}");
+            used.insert(tags[0].as_str().unwrap().to_owned());
+        }
+        let told = document["tags"].as_array().unwrap().iter();
+        assert_eq!(
+            told.map(|tag| tag["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(),
+            used
+        );
     }
 
     #[test]
