@@ -228,10 +228,10 @@ impl App {
         Ok(cut(room, events, Span::After(after), limit))
     }
 
-    /// The pushed events of a room after a place.
-    pub async fn gap(&self, room: RoomId, after: Seq) -> Result<Gap, Rejection> {
+    /// The pushed events of a room after a place, up to another.
+    pub async fn gap(&self, room: RoomId, between: (Seq, Seq)) -> Result<Gap, Rejection> {
         let limit = self.limits.resume_events_max;
-        let gap = self.read(move |history| history.gap(room, after, limit)).await?;
+        let gap = self.read(move |history| history.gap(room, between, limit)).await?;
         Ok(match gap {
             Gap::Events { mut events, through } => {
                 show_among(&mut events);

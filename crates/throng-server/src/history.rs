@@ -299,9 +299,14 @@ impl History {
         Ok(event)
     }
 
-    /// The pushed events above `after`, all of them or none. Blocks on the store.
-    pub fn gap(&self, room: RoomId, after: Seq, limit: usize) -> Result<Gap, StoreError> {
-        let through = self.tail.head(room);
+    /// The pushed events above `after`, up to `through`, all of them or none. Blocks on the store. The tail
+    /// may have some above that: they are durable, but what they change of who may read is not known yet.
+    pub fn gap(
+        &self,
+        room: RoomId,
+        (after, through): (Seq, Seq),
+        limit: usize,
+    ) -> Result<Gap, StoreError> {
         let most = (limit as u64).saturating_mul(GAP_EVENTS_PER_PUSHED);
         if through.0.saturating_sub(after.0) > most {
             return Ok(Gap::TooOld);
@@ -453,15 +458,22 @@ mod tests {
         bench.tail.insert(TurnId(1), &events[..20]);
         bench.folder.fold_now().unwrap();
         bench.tail.insert(TurnId(2), &events[20..]);
-        let gap = |after, limit| bench.history.gap(room, Seq(after), limit).unwrap();
+        let through = Seq(40);
+        let gap = |after, limit| bench.history.gap(room, (Seq(after), through), limit).unwrap();
         let expected: Vec<_> =
             events.iter().filter(|e| e.pushed && e.seq > Seq(9)).cloned().collect();
         assert_eq!(expected.len(), 16);
-        let through = Seq(40);
         assert_eq!(gap(9, 16), Gap::Events { events: expected, through });
         assert_eq!(gap(9, 15), Gap::TooOld);
         assert_eq!(gap(40, 15), Gap::Events { events: Vec::new(), through });
         assert_eq!(gap(0, 2), Gap::TooOld, "without reading all that is between");
+        // A turn is in the tail before it is told who belongs to its rooms: it is not read before.
+        for through in [Seq(15), Seq(20), Seq(33)] {
+            let gap = bench.history.gap(room, (Seq(9), through), 16).unwrap();
+            let within = |e: &&Arc<Event>| e.pushed && e.seq > Seq(9) && e.seq <= through;
+            let expected = events.iter().filter(within).cloned().collect();
+            assert_eq!(gap, Gap::Events { events: expected, through });
+        }
     }
 
     #[test]

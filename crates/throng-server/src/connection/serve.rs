@@ -491,7 +491,8 @@ async fn subscribe(
             Attached::Refused(rejection) => return Err(rejection),
             Attached::Behind => {
                 let after = from.unwrap_or(Seq::ZERO);
-                let gap = app.gap(room, after).await?;
+                let head = app.directory.head(user.id, room)?;
+                let gap = app.gap(room, (after, head)).await?;
                 // Asked again: one who was removed meanwhile reads nothing of what followed.
                 app.directory.head(user.id, room)?;
                 match gap {

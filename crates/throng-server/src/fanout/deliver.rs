@@ -346,6 +346,7 @@ impl Deliver {
             (None, Some(after)) => after,
             (None, None) => self.listen(room, &outbox, head),
             (Some(from), _) => {
+                debug_assert!(from <= head, "given {from:?}, and {head:?} is the head");
                 let Some(missed) = self.missed(room, (from, head), limit, since) else {
                     _ = done.send(Attached::Behind);
                     return;

@@ -96,7 +96,10 @@ fn history_goes_up_to_n_and_live_begins_at_n_and_one_under_load() {
                 let Outcome::Subscribed(to) = client.subscribe(room, Some(0)) else { panic!() };
                 let to = to.position.unwrap().seq;
                 let history: Vec<u64> = client.events.drain(..).map(|event| event.seq).collect();
-                assert!(history.into_iter().eq(1..=to), "the gap is whole");
+                assert!(
+                    history.iter().copied().eq(1..=to),
+                    "the gap to {to} is whole: {history:?}"
+                );
                 if !posting.is_finished() {
                     let mut prev = to;
                     for _ in 0..5.min(1_202 - to) {
