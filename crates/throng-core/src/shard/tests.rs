@@ -5,6 +5,7 @@ mod direct;
 mod guests;
 mod held;
 mod invited;
+mod repeats;
 
 use alloc::boxed::Box;
 use alloc::format;
