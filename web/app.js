@@ -409,7 +409,8 @@ $("create-form").addEventListener("submit", async (event) => {
   if (name === "") return;
   const reply = await client.create(name, $("room-private").checked ? "private" : "public");
   if (reply?.joined) {
-    $("room-name").value = "";
+    // The next room is public again, unless it is said of it.
+    event.target.reset();
     closeRooms();
     $("body").focus();
   }
@@ -424,14 +425,19 @@ $("direct-form").addEventListener("submit", async (event) => {
   $("body").focus();
 });
 
-$("find").addEventListener("click", () => {
-  const open = $("find").getAttribute("aria-expanded") !== "true";
+$("find-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const named = $("find-name").value.trim();
+  const open = named !== "" || $("find").getAttribute("aria-expanded") !== "true";
   $("find").setAttribute("aria-expanded", `${open}`);
-  if (open) client.find();
+  if (open) client.find(named);
   soon();
 });
 
-$("find-more").addEventListener("click", () => client.find(client.found.at(-1)?.id ?? 0));
+$("find-more").addEventListener("click", () => {
+  const { named, after } = client.moreFound ?? {};
+  if (after) client.find(named, after);
+});
 
 $("search-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -395,13 +395,16 @@ export class Client {
     this.onChange();
   }
 
-  /** A page of all rooms, to find one to join. */
-  async find(after = 0) {
-    const reply = await this.#ask({ list_rooms: { after, limit: PAGE } });
-    if (!reply?.rooms) return;
-    this.found = after === 0 ? reply.rooms.rooms : this.found.concat(reply.rooms.rooms);
-    this.moreFound = reply.rooms.more;
+  /** A page of rooms to join: of all, or of those with this in their names. */
+  async find(named = "", after = 0) {
+    const reply = await this.#ask({ list_rooms: { after, limit: PAGE, named } });
+    if (!reply?.rooms) return undefined;
+    const { rooms, more, next } = reply.rooms;
+    this.found = after === 0 ? rooms : this.found.concat(rooms);
+    this.moreFound = more && next > after ? { named, after: next } : null;
     this.onChange();
+    // None of those that were looked at is called so: on to the next.
+    return rooms.length === 0 && this.moreFound ? this.find(named, next) : undefined;
   }
 
   /** Messages by their words; in one room, or (0) in all. With `skip`, those that follow. */

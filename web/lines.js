@@ -45,6 +45,7 @@ function told({ message, joined, left, created, moderated, set }, timeline, bloc
     const role = moderated.act === "set_role" ? ` ${moderated.role}` : "";
     return { text: `${called(moderated.by)} ${did} ${called(moderated.user)}${role}` };
   }
+  if (set?.name !== undefined) return { text: `${called(set.by)} named the room ${set.name}` };
   if (set) return { text: `${called(set.by)} changed the room's settings` };
   return {};
 }

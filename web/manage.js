@@ -38,6 +38,7 @@ export function moderate(room, act, target) {
 /** The settings of the form that differ from those that are. */
 export function changes(room, was, form) {
   const set = { room };
+  if (form.name !== was.name) set.name = form.name;
   if (form.topic !== was.topic) set.topic = form.topic;
   if (form.speak !== was.speak) set.speak = form.speak;
   if (form.history !== was.history) set.history = form.history;
@@ -132,7 +133,8 @@ export class Manage {
   #fill(room, words) {
     const { topic = "", speak = "everyone", history = "members" } = room;
     const { slow_seconds = 0, delay_seconds = 0, keep_seconds = 0 } = room;
-    this.was = { topic, speak, history, slow_seconds, delay_seconds, keep_seconds, words };
+    this.was = { name: room.name, topic, speak, history, slow_seconds, delay_seconds, keep_seconds, words };
+    this.$("rename").value = room.name;
     this.$("topic").value = topic;
     this.$("speak").value = speak;
     this.$("history").value = history;
@@ -222,7 +224,7 @@ export class Manage {
   async #save(event) {
     event.preventDefault();
     const words = wordsOf(this.$("words").value);
-    const form = { topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
+    const form = { name: this.$("rename").value.trim(), topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
     Object.assign(form, { delay_seconds: Number(this.$("delay").value), keep_seconds: Number(this.$("keep").value) });
     Object.assign(form, { speak: this.$("speak").value, history: this.$("history").value });
     const asked = changes(this.room.id, this.was, form);
@@ -232,6 +234,7 @@ export class Manage {
     if (!applied) return;
     Object.assign(this.room, { ...form, words: undefined });
     this.was = form;
+    this.$("manage-title").textContent = form.name;
     this.$("manage-topic").textContent = form.topic;
     this.$("manage-rules").textContent = rules(this.room);
     this.#again();

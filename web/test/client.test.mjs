@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { changePassword, endSession } from "../account.js";
 import { countText } from "../hits.js";
+import { items } from "../lines.js";
 import { Page, refused, Server, settle } from "./world.mjs";
 
 async function inLobby(name = "ada") {
@@ -237,6 +238,30 @@ test("rooms are found, joined, heard, and left", async () => {
   await other.client.leave(1);
   assert.equal(other.client.rooms.size, 0);
   assert.equal(page.client.rooms.get(1).members, 1);
+});
+
+test("rooms are found by a part of the name, past those that are called otherwise", async () => {
+  const { server, page } = await inLobby();
+  const asked = [];
+  server.instead = ({ list_rooms }) => {
+    if (!list_rooms || list_rooms.mine) return undefined;
+    asked.push([list_rooms.named, list_rooms.after]);
+    const found = [{ id: 3000, name: "rose garden", members: 1, posts: 0 }];
+    return { rooms: list_rooms.after === 0 ? { rooms: [], more: true, next: 2000 } : { rooms: found, more: true, next: 4000 } };
+  };
+  await page.client.find("garden");
+  assert.deepEqual(asked, [["garden", 0], ["garden", 2000]]);
+  assert.deepEqual(page.client.found.map((room) => room.name), ["rose garden"]);
+  assert.deepEqual(page.client.moreFound, { named: "garden", after: 4000 });
+});
+
+test("a room that is renamed is called so at once, and the line says it", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.happen(lobby, { set: { by: { id: 1, name: "ada" }, name: "hall" } });
+  await settle();
+  const room = page.client.rooms.get(1);
+  assert.equal(room.name, "hall");
+  assert.equal(items(room.timeline).at(-1).text, "ada named the room hall");
 });
 
 test("a room left on another device is gone here too, and the person is told", async () => {

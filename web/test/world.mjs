@@ -184,8 +184,8 @@ class Socket {
     return { session: { user, token: `token of ${name}` } };
   }
 
-  #list({ after = 0, mine }) {
-    const all = [...this.server.rooms.values()].filter((room) => room.id > after);
+  #list({ after = 0, mine, named = "" }) {
+    const all = [...this.server.rooms.values()].filter((room) => room.id > after && room.name.includes(named));
     const told = all.filter((room) => !mine || room.members.has(this.user.name));
     const rooms = told.map(({ id, name, members, events }) => ({
       id, name, members: members.size, head: events.length,

@@ -202,6 +202,7 @@ impl Kept {
             EventKind::Joined { who } => _ = room.joined_posts.insert(who.id, room.posts),
             EventKind::Set { settings, .. } => {
                 room.policy = room.policy.with(settings);
+                room.name = settings.name.clone().unwrap_or(room.name.clone());
                 room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
                 room.words = settings.words.clone().unwrap_or(room.words.clone());
                 room.avatar = settings.avatar.unwrap_or(room.avatar);

@@ -266,7 +266,9 @@ fn restored(room: RoomSnapshot) -> Restored {
 
 fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     let (first, last) = (&history[0], &history[history.len() - 1]);
-    let EventKind::Created { name, .. } = &first.kind else { panic!("{first:?} makes no room") };
+    let EventKind::Created { mut name, .. } = first.kind.clone() else {
+        panic!("{first:?} makes no room")
+    };
     let mut people = BTreeMap::new();
     let (mut posts, mut pushed) = (0, Seq::ZERO);
     let (mut policy, mut topic, mut words) = <(Policy, Topic, Words)>::default();
@@ -280,6 +282,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
             EventKind::Pinned { of, .. } | EventKind::Deleted { of, .. } => _ = pins.remove(of),
             EventKind::Set { settings, .. } => {
                 policy = policy.with(settings);
+                name = settings.name.clone().unwrap_or(name);
                 topic = settings.topic.clone().unwrap_or(topic);
                 words = settings.words.clone().unwrap_or(words);
                 avatar = settings.avatar.unwrap_or(avatar);
@@ -298,7 +301,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     }
     RoomSnapshot {
         room: first.room,
-        name: name.clone(),
+        name,
         created_at: first.at,
         at: last.at,
         head: last.seq,
@@ -596,5 +599,7 @@ fn settings(chance: &mut SmallRng) -> Settings {
     let word = format!("word{}*", chance.random_range(0..9));
     let words = chance.random_bool(0.3).then(|| Words::parse(vec![word]).unwrap());
     let avatar = chance.random_bool(0.3).then(|| Avatar(Some(FileHash([chance.random(); 32]))));
-    Settings { topic: Some(topic), history: Some(history), words, avatar, ..Settings::default() }
+    let name = chance.random_bool(0.3).then(|| RoomName::parse(topic.as_str()).unwrap());
+    let (topic, history) = (Some(topic), Some(history));
+    Settings { name, topic, history, words, avatar, ..Settings::default() }
 }
