@@ -463,9 +463,7 @@ impl<'a> Reader<'a> {
         let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
         let kind = if nibble == KIND_MORE { self.byte("kind")? } else { nibble };
         let is_kind = match nibble {
-            KIND_MORE => {
-                matches!(kind, KIND_REACTED | KIND_PINNED | KIND_CREATED_DIRECT | KIND_RENAMED)
-            }
+            KIND_MORE => (KIND_REACTED..=KIND_RENAMED).contains(&kind),
             _ => kind <= KIND_LAST,
         };
         let of_another = kind == KIND_DELETED && tag & TAG_WHOSE != 0;
