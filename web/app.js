@@ -1,6 +1,6 @@
 // The page: what `Client` knows becomes visible, what a person does becomes its calls. Nothing is decided here.
 
-import { Begin } from "./begin.js";
+import { Account } from "./account.js";
 import { Client } from "./client.js";
 import { size, Uploads } from "./files.js";
 import { called, guestTime, isGuest } from "./guests.js";
@@ -10,7 +10,8 @@ import { button, element, items, show, tell } from "./lines.js";
 import { waitingText } from "./held.js";
 import { Manage, picture } from "./manage.js";
 import { Message } from "./message.js";
-import { shower } from "./pictures.js";
+import { keep, shower } from "./pictures.js";
+import { unreadOf } from "./reading.js";
 
 const $ = (id) => document.getElementById(id);
 const socketAddress = new URL("ws", location.href.replace(/^http/, "ws"));
@@ -137,7 +138,7 @@ function renderChat() {
   $("hurry").hidden = is !== "waiting" && is !== "ended";
   const guest = isGuest(client.user);
   $("me").textContent = `${client.user?.name ?? ""}${guest ? " (guest)" : ""}`;
-  for (const id of ["account", "create-form"]) $(id).hidden = guest;
+  for (const id of ["account", "create-form", "direct-form"]) $(id).hidden = guest;
   tell($("notice"), client.notice?.text, client.notice?.well);
   renderRooms();
   renderHits();
@@ -166,9 +167,10 @@ function renderRooms() {
   const mine = [...client.rooms.values()].sort((one, other) => one.name.localeCompare(other.name));
   let unreadInAll = 0;
   const rows = mine.map((room) => {
-    const unread = Math.max(0, room.posts - room.read);
+    const unread = unreadOf(room);
     unreadInAll += unread;
-    return { key: `${room.id}`, label: room.name, count: unread, open: room.id === client.open };
+    const mentions = unread > 0 ? room.mentions : 0;
+    return { key: `${room.id}`, label: room.name, count: unread, mentions, open: room.id === client.open };
   });
   renderList($("mine"), rows, (row) => {
     client.show(Number(row.key));
@@ -226,9 +228,11 @@ function renderList(list, rows, does) {
     const made = button(row.label, () => does(row));
     if (row.open) made.setAttribute("aria-current", "true");
     if (row.count > 0) {
-      const count = element("span", {}, row.count > 999 ? "999+" : `${row.count}`);
+      const number = row.count > 999 ? "999+" : `${row.count}`;
+      const count = element("span", {}, row.mentions > 0 ? `${number} @` : number);
       count.className = "count";
-      count.setAttribute("aria-label", `${row.count} unread`);
+      const said = row.mentions > 0 ? `, you are mentioned in ${row.mentions}` : "";
+      count.setAttribute("aria-label", `${row.count} unread${said}`);
       made.append(" ", count);
     }
     if (row.members !== undefined) made.append(element("small", {}, row.members === 1 ? " 1 member" : ` ${row.members} members`));
@@ -268,7 +272,7 @@ function renderRoom(room) {
   const anchor = $("lines").firstElementChild;
   const was = anchor?.offsetTop;
   const act = (what, about) => (what === "more" ? message.open(about) : client[what](room.id, about));
-  show($("lines"), items(timeline), client.user?.name, act, carried);
+  show($("lines"), items(timeline, client.people.blocked), client.user?.name, act, carried);
   if (following) scroll.scrollTop = scroll.scrollHeight;
   else if (anchor?.isConnected) scroll.scrollTop += anchor.offsetTop - was;
   renderToHead(room);
@@ -391,35 +395,7 @@ $("log-out").addEventListener("click", () => {
   client.logOut();
 });
 
-async function renderSessions() {
-  const when = (at) => new Date(at).toLocaleString();
-  const rows = (await client.sessions()).map((one) => {
-    const text = `Since ${when(one.began_at)}, used ${when(one.used_at)}`;
-    const item = element("li", {}, one.current ? `${text} (here)` : text);
-    if (one.current) return item;
-    item.append(button("End", async () => {
-      if (await client.endSession(one.id)) item.remove();
-    }));
-    return item;
-  });
-  $("sessions").replaceChildren(...rows);
-}
-
-const begins = new Begin($, client, (text, well) => tell($("account-notice"), text, well));
-$("account").addEventListener("click", () => {
-  tell($("account-notice"), "");
-  $("account-dialog").showModal();
-  renderSessions();
-  begins.load();
-});
-$("account-close").addEventListener("click", () => $("account-dialog").close());
-$("password-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const { text, well } = await client.changePassword($("old-password").value, $("new-password").value);
-  tell($("account-notice"), text, well);
-  event.target.reset();
-  renderSessions();
-});
+new Account($, client, { sendPicture, keep, fetch: (...asked) => fetch(...asked) });
 $("hurry").addEventListener("click", () => client.connection.hurry());
 
 $("rooms-toggle").addEventListener("click", () => {
@@ -433,20 +409,35 @@ $("create-form").addEventListener("submit", async (event) => {
   if (name === "") return;
   const reply = await client.create(name, $("room-private").checked ? "private" : "public");
   if (reply?.joined) {
-    $("room-name").value = "";
+    // The next room is public again, unless it is said of it.
+    event.target.reset();
     closeRooms();
     $("body").focus();
   }
 });
 
-$("find").addEventListener("click", () => {
-  const open = $("find").getAttribute("aria-expanded") !== "true";
+$("direct-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const reply = await client.openDirect($("direct-name").value.trim());
+  if (!reply?.joined) return;
+  event.target.reset();
+  closeRooms();
+  $("body").focus();
+});
+
+$("find-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const named = $("find-name").value.trim();
+  const open = named !== "" || $("find").getAttribute("aria-expanded") !== "true";
   $("find").setAttribute("aria-expanded", `${open}`);
-  if (open) client.find();
+  if (open) client.find(named);
   soon();
 });
 
-$("find-more").addEventListener("click", () => client.find(client.found.at(-1)?.id ?? 0));
+$("find-more").addEventListener("click", () => {
+  const { named, after } = client.moreFound ?? {};
+  if (after) client.find(named, after);
+});
 
 $("search-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -465,20 +456,6 @@ $("answer-not").addEventListener("click", () => {
   answered = null;
   soon();
 });
-$("my-picture").addEventListener("change", async () => {
-  const [file] = $("my-picture").files;
-  $("my-picture").value = "";
-  if (!file) return;
-  tell($("account-notice"), "Sending the picture…", true);
-  const { id, why } = await sendPicture(file);
-  const { text, well } = why ? { text: why } : await client.setPicture(id);
-  tell($("account-notice"), text, well);
-});
-$("my-picture-none").addEventListener("click", async () => {
-  const { text, well } = await client.setPicture("");
-  tell($("account-notice"), text, well);
-});
-
 $("leave").addEventListener("click", () => {
   const room = client.rooms.get(client.open);
   if (room && confirm(`Leave ${room.name}?`)) client.leave(room.id);
@@ -561,6 +538,8 @@ addEventListener("offline", () => client.connection.state.is === "open" && clien
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   if (client.connection.state.is === "waiting" || client.connection.state.is === "open") client.connection.hurry();
+  // Another device may have joined rooms, or made some.
+  client.refresh();
   soon();
 });
 

@@ -3,8 +3,11 @@
 
 import { Connection, Lost } from "./connection.js";
 import { names } from "./files.js";
-import { called, isGone } from "./guests.js";
+import { called, isGone, isGuest } from "./guests.js";
 import { Waiting } from "./held.js";
+import { People } from "./people.js";
+import { Reading } from "./reading.js";
+import { isNotNow, sentence } from "./refusals.js";
 import { Timeline } from "./timeline.js";
 
 const PAGE = 50;
@@ -17,7 +20,6 @@ const NAMES = 100;
 const TYPES_EVERY_MS = 4000;
 const TYPING_LASTS_MS = 6000;
 const TOKEN = "throng.token";
-const READ = "throng.read";
 const PENDING = "throng.pending";
 /** The farewell to a session that was logged out. */
 const SESSION_ENDED = 4401;
@@ -41,11 +43,19 @@ export class Client {
         this.onChange();
       },
       onUnheld: (unheld) => this.#waitsNoLonger(unheld),
+      onRead: (read) => {
+        this.reading.heard(this.rooms.get(read.room), read);
+        this.onChange();
+      },
+      onOpened: () => this.refresh(),
+      onInvited: (invited) => this.#invited(invited),
     });
+    this.reading = new Reading((request) => this.connection.request(request), clock);
+    this.people = new People((request) => this.does(request));
     this.user = null;
     this.epoch = null;
     this.limits = {};
-    /** id -> { id, name, members, posts, member, read, timeline, ready, resuming, sending, tries, here, names } */
+    /** id -> { id, name, members, posts, member, read, told, mentions, level, timeline, ready, resuming, sending, tries, here, names } */
     this.rooms = new Map();
     this.open = null;
     /** What a person should know: { text }. */
@@ -96,27 +106,7 @@ export class Client {
   async does(request) {
     const reply = await this.#guard(this.connection.request(request));
     if (!reply) return { says: "The server could not be reached. Please try again." };
-    return reply.rejected ? { ...reply, says: capital(reply.rejected.text) } : reply;
-  }
-
-  /** The account's sessions, or none while they cannot be asked for. */
-  async sessions() {
-    const reply = await this.#guard(this.connection.request({ list_sessions: {} }));
-    return reply?.sessions?.sessions ?? [];
-  }
-
-  /** Ends another session of the account; whether it is gone. */
-  async endSession(session) {
-    const reply = await this.#guard(this.connection.request({ end_session: { session } }));
-    return reply !== undefined && (!reply.rejected || reply.rejected.name === "no_such_session");
-  }
-
-  /** What came of it, for a person. */
-  async changePassword(password, new_password) {
-    const reply = await this.#guard(this.connection.request({ change_password: { password, new_password } }));
-    if (!reply) return { text: "The server could not be reached. Please try again." };
-    if (reply.rejected) return { text: capital(reply.rejected.text) };
-    return { text: "The password is changed. All other devices are logged out.", well: true };
+    return reply.rejected ? { ...reply, says: sentence(reply.rejected.text) } : reply;
   }
 
   async logOut() {
@@ -139,7 +129,7 @@ export class Client {
   }
 
   #leaveAll(notice = null) {
-    for (const key of [TOKEN, READ]) this.storage.kept.removeItem(key);
+    this.storage.kept.removeItem(TOKEN);
     this.#leaveRooms();
     Object.assign(this, { user: null, epoch: null, credentials: null, notice });
     this.connection.stop();
@@ -182,6 +172,7 @@ export class Client {
     }
     this.epoch = welcome.epoch;
     await this.#refresh();
+    if (!isGuest(this.user)) this.people.load().then(() => this.onChange());
     this.#restorePending();
     this.onChange();
     await Promise.all([...this.rooms.values()].map((room) => this.#listen(room)));
@@ -195,7 +186,7 @@ export class Client {
     if (asked.authenticate && isNotNow(rejected)) return this.connection.restart();
     if (asked.authenticate) return this.#leaveAll({ text: "Your session has ended. Please log in again." });
     this.credentials = null;
-    this.notice = { text: capital(rejected.text) };
+    this.notice = { text: sentence(rejected.text) };
     this.connection.stop();
   }
 
@@ -215,14 +206,24 @@ export class Client {
       Object.assign(room, { delay_seconds: 0 }, told, { posts: Math.max(told.posts, room.posts) });
       if (isGone(told.with)) room.name = called(told.with);
     }
+    await this.reading.load(this.rooms);
     this.open ??= this.rooms.keys().next().value ?? null;
+  }
+
+  /** Rooms that were joined on another device, or opened by somebody else, are heard too. */
+  async refresh() {
+    if (!this.user || this.connection.state.is !== "open") return;
+    await this.#guard(this.#refresh());
+    const fresh = [...this.rooms.values()].filter((room) => !room.ready);
+    await Promise.all(fresh.map((room) => this.#guard(this.#listen(room))));
+    this.onChange();
   }
 
   #room(id) {
     let room = this.rooms.get(id);
     if (!room) {
-      const read = this.#reads()[id] ?? 0;
-      room = { id, name: `#${id}`, members: 0, posts: 0, read, timeline: new Timeline(), ready: false };
+      room = { id, name: `#${id}`, members: 0, posts: 0, timeline: new Timeline(), ready: false };
+      Object.assign(room, { read: 0, told: 0, mentions: 0, level: "all" });
       Object.assign(room, { here: null, names: new Map(), unnamed: new Set(), typedAt: null, waiting: new Waiting() });
       this.rooms.set(id, room);
     }
@@ -263,11 +264,7 @@ export class Client {
     const result = room.timeline.apply(event);
     if (result === "gap") return this.#guard(this.#resume(room));
     if (result === "known") return;
-    if (event.message) {
-      room.posts = event.message.n;
-      // Whoever speaks has read.
-      if (event.message.from?.id === this.user?.id) room.read = Math.max(room.read, room.posts);
-    }
+    if (event.message) this.reading.came(room, event.message, this.user?.id);
     // Those who come, and those who speak, are told with their names.
     const known = event.joined?.user ?? event.message?.from;
     if (known && room.names.size < 2 * NAMES) room.names.set(known.id, known.name);
@@ -291,7 +288,7 @@ export class Client {
     const room = this.rooms.get(id);
     if (!room) return;
     room.waiting.end(held);
-    room.timeline.unheld(held, seq, refused ? capital(refused.text) : "It was taken away before it was seen.");
+    room.timeline.unheld(held, seq, refused ? sentence(refused.text) : "It was taken away before it was seen.");
     this.#savePending();
     this.onChange();
   }
@@ -345,10 +342,25 @@ export class Client {
     if (reply?.joined) this.#joined(reply.joined, `#${reply.joined.room}`);
   }
 
-  /** What came of it, for a person. `file`: what was sent, or nothing for no picture. */
-  async setPicture(file) {
-    const { says } = await this.does({ set_avatar: { file } });
-    return says ? { text: says } : { text: file ? "That is your picture now." : "You have no picture now.", well: true };
+  /** A room of two, with one named so. */
+  async openDirect(name) {
+    const reply = await this.#ask({ open_direct: { name } });
+    if (reply?.joined) this.#joined(reply.joined, name);
+    return reply;
+  }
+
+  /** Into a private room, by somebody: it is found from now on. */
+  #invited({ room: id, name, by }) {
+    if (!this.found.some((one) => one.id === id)) this.found = [...this.found, { id, name }];
+    this.notice = { text: `${called(by)} invites you to ${name}: it is among the rooms to find.`, well: true };
+    this.onChange();
+  }
+
+  /** Ends the account; why not, or nothing. */
+  async deleteAccount(password) {
+    const { says } = await this.does({ delete_account: { password } });
+    if (!says) this.#leaveAll({ text: "Your account is deleted.", well: true });
+    return says;
   }
 
   async join(id, name) {
@@ -383,13 +395,16 @@ export class Client {
     this.onChange();
   }
 
-  /** A page of all rooms, to find one to join. */
-  async find(after = 0) {
-    const reply = await this.#ask({ list_rooms: { after, limit: PAGE } });
-    if (!reply?.rooms) return;
-    this.found = after === 0 ? reply.rooms.rooms : this.found.concat(reply.rooms.rooms);
-    this.moreFound = reply.rooms.more;
+  /** A page of rooms to join: of all, or of those with this in their names. */
+  async find(named = "", after = 0) {
+    const reply = await this.#ask({ list_rooms: { after, limit: PAGE, named } });
+    if (!reply?.rooms) return undefined;
+    const { rooms, more, next } = reply.rooms;
+    this.found = after === 0 ? rooms : this.found.concat(rooms);
+    this.moreFound = more && next > after ? { named, after: next } : null;
     this.onChange();
+    // None of those that were looked at is called so: on to the next.
+    return rooms.length === 0 && this.moreFound ? this.find(named, next) : undefined;
   }
 
   /** Messages by their words; in one room, or (0) in all. With `skip`, those that follow. */
@@ -442,7 +457,7 @@ export class Client {
     this.notice = null;
     try {
       const reply = await this.connection.request(request);
-      if (reply.rejected) this.notice = { text: capital(reply.rejected.text) };
+      if (reply.rejected) this.notice = { text: sentence(reply.rejected.text) };
       this.onChange();
       return reply;
     } catch (error) {
@@ -490,15 +505,7 @@ export class Client {
   /** A person has seen the newest line. */
   markRead(id) {
     const room = this.rooms.get(id);
-    if (!room || room.read === room.posts) return;
-    room.read = room.posts;
-    const reads = { ...this.#reads(), [id]: room.read };
-    this.storage.kept.setItem(READ, JSON.stringify(reads));
-    this.onChange();
-  }
-
-  #reads() {
-    return JSON.parse(this.storage.kept.getItem(READ) ?? "{}");
+    if (room && this.reading.seen(room)) this.onChange();
   }
 
   /** Gives a message a reaction, or takes one's own back. */
@@ -550,7 +557,7 @@ export class Client {
         wait = rejected.retry_after_ms ?? 1000;
       } else {
         room.tries = 0;
-        room.timeline.failed(origin_id, capital(rejected.text));
+        room.timeline.failed(origin_id, sentence(rejected.text));
       }
       if (posted) room.read = Math.max(room.read, posted.n);
     } catch (error) {
@@ -588,13 +595,4 @@ export class Client {
       if (timeline && !known) timeline.say(origin_id, body, files, answers);
     }
   }
-}
-
-/** A refusal by the server's state, not by the request: the same can succeed later. */
-function isNotNow(rejected) {
-  return rejected !== undefined && rejected.code >= 300 && rejected.code < 400;
-}
-
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 }

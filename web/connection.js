@@ -21,8 +21,8 @@ function comesBack(code) {
 export class Connection {
   /**
    * openSocket() gives a WebSocket; clock has now(), after(ms, what) and cancel(timer); random() is in [0, 1).
-   * onState(), onWelcome(welcome), onEvent(event), onLeft(left), onHere(here), onHeld(post) and onUnheld(unheld) are
-   * called as things happen.
+   * onState(), onWelcome(welcome), onEvent(event), onLeft(left), onHere(here), onHeld(post), onUnheld(unheld),
+   * onRead(read), onOpened(opened) and onInvited(invited) are called as things happen.
    */
   constructor({ openSocket, clock, random, ...called }) {
     Object.assign(this, { openSocket, clock, random, ...called });
@@ -103,6 +103,12 @@ export class Connection {
       this.onHeld?.(frame.held_post);
     } else if (frame.unheld) {
       this.onUnheld?.(frame.unheld);
+    } else if (frame.read) {
+      this.onRead?.(frame.read);
+    } else if (frame.opened) {
+      this.onOpened?.(frame.opened);
+    } else if (frame.invited) {
+      this.onInvited?.(frame.invited);
     } else if (frame.goodbye) {
       this.farewell = frame.goodbye;
     }

@@ -1,6 +1,8 @@
 // Files on their way to the server, by tus 1.0: in parts, one file at a time, and after a lost connection on from
 // where it ended. Pure but for what is passed in; `app.js` shows them, `client.js` posts what has come.
 
+import { sentence } from "./refusals.js";
+
 const FILES = "api/v1/files";
 const PART = 256 * 1024;
 /** So many failures in a row, and a person is asked. */
@@ -80,7 +82,7 @@ export class Uploads {
           continue;
         }
         const { rejected } = await answer.json().catch(() => ({}));
-        if (answer.status !== 409 && answer.status !== 503) return told(rejected?.text ?? `The server says ${answer.status}.`);
+        if (answer.status !== 409 && answer.status !== 503) return sentence(rejected?.text ?? `The server says ${answer.status}.`);
         wait = rejected?.retry_after_ms ?? wait;
       } catch {
         // The network: below it is asked what has come.
@@ -143,8 +145,4 @@ export function size(bytes) {
 export function fitted({ width, height }, edge = 320) {
   const scale = Math.min(1, edge / Math.max(width, height));
   return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
-}
-
-function told(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 }

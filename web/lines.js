@@ -4,9 +4,10 @@
 import { names } from "./files.js";
 import { called, isGone } from "./guests.js";
 
-/** The items to show: events, then what is said here and is not yet one. */
-export function items(timeline) {
-  const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...told(event, timeline) }));
+/** The items to show: events, then what is said here and is not yet one; of whom one has `blocked`, by number, no text. */
+export function items(timeline, blocked = new Map()) {
+  const line = (event) => (blocked.has(event.message?.from?.id) ? unseen(event.message) : told(event, timeline, blocked));
+  const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...line(event) }));
   const shown = lines.filter((line) => line.text !== undefined);
   if (!timeline.atHead) return shown;
   const waiting = timeline.pending.map((line) => ({ key: `p${line.origin_id}`, pending: line, text: line.body }));
@@ -18,13 +19,18 @@ function text(body, files) {
   return files.length > 0 && body === names(files) ? "" : body;
 }
 
+/** What is shown of one who is blocked. */
+function unseen({ from }) {
+  return { who: called(from), text: "(you have blocked the sender)", state: "deleted" };
+}
+
 /** What an event says; nothing for kinds that this version does not know. */
-function told({ message, joined, left, created, moderated, set }, timeline) {
+function told({ message, joined, left, created, moderated, set }, timeline, blocked) {
   if (message?.deleted) return { who: called(message.from), text: "(deleted)", state: "deleted" };
   if (message) {
     const files = message.attachments ?? [];
     const said = message.edited ? `${message.body} (edited)` : text(message.body, files);
-    const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline) : undefined;
+    const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline, blocked) : undefined;
     const reactions = message.reactions ?? [];
     const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
     const who = called(message.from);
@@ -39,14 +45,16 @@ function told({ message, joined, left, created, moderated, set }, timeline) {
     const role = moderated.act === "set_role" ? ` ${moderated.role}` : "";
     return { text: `${called(moderated.by)} ${did} ${called(moderated.user)}${role}` };
   }
+  if (set?.name !== undefined) return { text: `${called(set.by)} named the room ${set.name}` };
   if (set) return { text: `${called(set.by)} changed the room's settings` };
   return {};
 }
 
 /** What a line answers, as far as it is held here. */
-function quoted(seq, timeline) {
+function quoted(seq, timeline, blocked) {
   const message = timeline.events.find((event) => event.seq === seq)?.message;
   if (!message) return "an older message";
+  if (blocked.has(message.from?.id)) return "a message of one you have blocked";
   return message.deleted ? "a deleted message" : `${called(message.from)}: ${message.body}`.slice(0, QUOTE_CHARS);
 }
 

@@ -38,6 +38,7 @@ export function moderate(room, act, target) {
 /** The settings of the form that differ from those that are. */
 export function changes(room, was, form) {
   const set = { room };
+  if (form.name !== was.name) set.name = form.name;
   if (form.topic !== was.topic) set.topic = form.topic;
   if (form.speak !== was.speak) set.speak = form.speak;
   if (form.history !== was.history) set.history = form.history;
@@ -92,6 +93,7 @@ export class Manage {
     $("room-picture-none").addEventListener("click", () => this.#paintWith(""));
     $("members-more").addEventListener("click", () => this.#members());
     $("audit-more").addEventListener("click", () => this.#audit());
+    $("level").addEventListener("change", () => this.#level());
   }
 
   /** Opens it for a room of the client's. */
@@ -101,7 +103,8 @@ export class Manage {
     this.$("manage-title").textContent = room.name;
     this.$("manage-topic").textContent = room.topic ?? "";
     this.$("manage-rules").textContent = rules(room);
-    for (const id of ["members", "reports", "links", "audit"]) this.$(id).replaceChildren();
+    this.$("level").value = room.level;
+    for (const id of ["members", "banned", "reports", "links", "audit"]) this.$(id).replaceChildren();
     this.$("new-link").textContent = "";
     this.#says("");
     this.$("manage").showModal();
@@ -120,6 +123,7 @@ export class Manage {
     this.#members();
     if (!this.keepsOrder) return;
     this.#fill(room, words.list ?? []);
+    this.#banned();
     this.#held();
     this.#reports();
     this.#audit();
@@ -129,7 +133,8 @@ export class Manage {
   #fill(room, words) {
     const { topic = "", speak = "everyone", history = "members" } = room;
     const { slow_seconds = 0, delay_seconds = 0, keep_seconds = 0 } = room;
-    this.was = { topic, speak, history, slow_seconds, delay_seconds, keep_seconds, words };
+    this.was = { name: room.name, topic, speak, history, slow_seconds, delay_seconds, keep_seconds, words };
+    this.$("rename").value = room.name;
     this.$("topic").value = topic;
     this.$("speak").value = speak;
     this.$("history").value = history;
@@ -153,16 +158,42 @@ export class Manage {
     this.$("members").append(...members.members.map((one) => this.#member(one)));
   }
 
+  /** What of this room the person wants to be told of. */
+  async #level() {
+    const { room } = this;
+    const level = this.$("level").value;
+    const { done, says } = await this.client.does({ set_level: { room: room.id, level } });
+    if (done) room.level = level;
+    this.#says(done ? "That is settled." : says, done);
+    this.$("level").value = this.room.level;
+    this.client.onChange();
+  }
+
+  /** Who is banned is in no list of members. */
+  async #banned() {
+    const { room } = this;
+    const { standings } = await this.client.does({ list_standings: { room: room.id, what: "banned" } });
+    if (room !== this.room || !standings) return;
+    const rows = standings.users.map((user) => {
+      const item = element("li", {}, called(user));
+      item.append(button("Lift the ban", () => this.#act("unban", { user: user.id }, user.name)));
+      return item;
+    });
+    if (rows.length === 0) rows.push(element("li", {}, "Nobody."));
+    if (standings.more) rows.push(element("li", {}, "And more."));
+    this.$("banned").replaceChildren(...rows);
+  }
+
   #behind(room) {
     if (room !== this.room || !this.$("manage").open) return;
     this.after = 0;
     this.#members();
   }
 
-  #member({ user, role, here, avatar }) {
+  #member({ user, role, here, muted, voiced, avatar }) {
     const item = element("li");
     if (avatar) item.append(picture(avatar, user.name));
-    item.append(element("span", {}, called(user)), element("small", {}, here ? `${role}, here` : role));
+    item.append(element("span", {}, called(user)), element("small", {}, standing(role, { here, muted, "has voice": voiced })));
     if (!this.keepsOrder || user.id === this.client.user?.id) return item;
     const acts = element("select");
     acts.setAttribute("aria-label", `What to do to ${user.name}`);
@@ -193,7 +224,7 @@ export class Manage {
   async #save(event) {
     event.preventDefault();
     const words = wordsOf(this.$("words").value);
-    const form = { topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
+    const form = { name: this.$("rename").value.trim(), topic: this.$("topic").value.trim(), words, slow_seconds: Number(this.$("slow").value) };
     Object.assign(form, { delay_seconds: Number(this.$("delay").value), keep_seconds: Number(this.$("keep").value) });
     Object.assign(form, { speak: this.$("speak").value, history: this.$("history").value });
     const asked = changes(this.room.id, this.was, form);
@@ -203,6 +234,7 @@ export class Manage {
     if (!applied) return;
     Object.assign(this.room, { ...form, words: undefined });
     this.was = form;
+    this.$("manage-title").textContent = form.name;
     this.$("manage-topic").textContent = form.topic;
     this.$("manage-rules").textContent = rules(this.room);
     this.#again();
@@ -314,6 +346,7 @@ export class Manage {
     const { room } = this;
     this.after = 0;
     this.#members();
+    this.#banned();
     this.#reports();
     this.client.clock.after(2 * BEHIND_MS, () => {
       if (room !== this.room || !this.$("manage").open) return;
@@ -326,6 +359,11 @@ export class Manage {
   #says(text, well = false) {
     tell(this.$("manage-notice"), text, well);
   }
+}
+
+/** A role, and what holds of its bearer besides. */
+export function standing(role, holds) {
+  return [role, ...Object.keys(holds).filter((key) => holds[key])].join(", ");
 }
 
 /** What holds in a room, for a person. */

@@ -1,7 +1,7 @@
 // What can be done with one message: answered, changed, taken away, pinned, reported. Whether it may be is the
 // server's to say; what it says is shown.
 
-import { called } from "./guests.js";
+import { called, isGone, isGuest } from "./guests.js";
 import { element, tell } from "./lines.js";
 
 export class Message {
@@ -27,10 +27,11 @@ export class Message {
       event.preventDefault();
       this.#do({ report: { ...this.#at(), reason: $("report-reason").value } }, "Those who keep order here will see it.");
     });
-    $("message-block").addEventListener("click", () => {
-      const { id, name } = this.event.message.from;
-      const text = `${name} cannot write to you alone any more.`;
-      if (confirm(`Block ${name}?`)) this.#do({ block: { user: id } }, text);
+    $("message-block").addEventListener("click", () => this.#block());
+    $("message-direct").addEventListener("click", async () => {
+      const reply = await client.openDirect(this.event.message.from.name);
+      if (reply?.joined) $("message").close();
+      else tell($("message-notice"), client.notice?.text);
     });
   }
 
@@ -42,9 +43,21 @@ export class Message {
     this.$("edit-form").hidden = !mine;
     this.$("edit-body").value = mine ? body : "";
     for (const id of ["report-form", "message-block"]) this.$(id).hidden = mine;
+    // Guests are sent none, and send none; whoever is gone is nobody.
+    const alone = !mine && !isGuest(from) && !isGuest(this.client.user) && !isGone(from);
+    this.$("message-direct").hidden = !alone || this.client.rooms.get(event.room)?.kind === "direct";
     this.$("report-reason").value = "";
     tell(this.$("message-notice"), "");
     this.$("message").showModal();
+  }
+
+  async #block() {
+    const { from } = this.event.message;
+    if (!confirm(`Block ${called(from)}?`)) return;
+    const says = await this.client.people.block(from);
+    const done = `What ${called(from)} says is not shown to you, and it cannot write to you alone. Account lifts that.`;
+    tell(this.$("message-notice"), says ?? done, !says);
+    this.client.onChange();
   }
 
   #at() {

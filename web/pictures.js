@@ -54,7 +54,7 @@ function named(file, whole) {
 }
 
 /** Hands a file to the browser's downloads, under its name. */
-function keep(url, name) {
+export function keep(url, name) {
   const link = element("a");
   Object.assign(link, { href: url, download: name });
   link.click();

@@ -108,6 +108,11 @@ export class Timeline {
     this.atHead = (this.events.at(-1)?.seq ?? 0) >= this.seen;
   }
 
+  /** The place of the newest message held, or 0. */
+  get newest() {
+    return this.events.findLast((event) => event.message)?.seq ?? 0;
+  }
+
   /** Where the next older page ends. */
   get before() {
     return (this.events[0]?.seq ?? this.seen + 1);

@@ -40,7 +40,7 @@ async function kill() {
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-background-networking"] });
 const errors = [];
 
-async function person(name, look) {
+async function person(name, look, how = "Sign up") {
   const context = await browser.newContext(look);
   const page = await context.newPage();
   page.on("pageerror", (error) => errors.push(`${name}: ${error.message}`));
@@ -48,7 +48,7 @@ async function person(name, look) {
   await page.goto(`http://${address}/`);
   await page.locator("#entry").getByLabel("Name").fill(name);
   await page.locator("#entry").getByLabel("Password").fill("correct horse battery");
-  await page.getByRole("button", { name: "Sign up" }).click();
+  await page.getByRole("button", { name: how }).click();
   await connected(page);
   return page;
 }
@@ -139,6 +139,45 @@ async function begins(ada) {
   console.log("a new room begins as its owner has said, and no other changes");
 }
 
+/** Ben writes to Ada alone: she sees it without asking, on both of her devices, and what she reads is read on both. */
+async function alone(ada, ben) {
+  const desk = await person("ada", {}, "Log in");
+  await ben.getByRole("button", { name: "Rooms", exact: true }).click();
+  await ben.getByLabel("Write to one person").fill("ada");
+  await ben.getByRole("button", { name: "Write", exact: true }).click();
+  await ben.getByRole("heading", { name: "ada" }).waitFor();
+  await say(ben, "for you alone");
+  const unread = (page) => page.locator("#mine").getByRole("button", { name: "ben 1 unread" });
+  for (const page of [ada, desk]) await unread(page).waitFor();
+  await unread(desk).click();
+  await hears(desk, ["for you alone"]);
+  await unread(ada).waitFor({ state: "detached" });
+  await desk.context().close();
+  await ben.getByRole("button", { name: "Rooms", exact: true }).click();
+  await ben.locator("#mine").getByRole("button", { name: "Lobby" }).click();
+  console.log("what is written to one alone is seen at once, and read on all devices");
+}
+
+/** Ada renames a room; Ben sees it, and finds it by a part of its name. */
+async function renamed(ada, ben) {
+  await ada.getByRole("button", { name: "Slow lane" }).click();
+  await ada.locator("#manage-open").click();
+  await ada.locator("#rename").fill("Quiet corner");
+  await ada.locator("#settings-form").getByRole("button", { name: "Save" }).click();
+  await ada.getByText("The settings are changed.").waitFor();
+  await ada.locator("#manage-close").click();
+  await ada.getByRole("heading", { name: "Quiet corner" }).waitFor();
+  await ada.getByRole("button", { name: "Lobby" }).click();
+  await ben.getByRole("button", { name: "Rooms", exact: true }).click();
+  await ben.locator("#find-name").fill("CORN");
+  await ben.getByRole("button", { name: "Find rooms" }).click();
+  await ben.locator("#found").getByRole("button", { name: /^Quiet corner/ }).waitFor();
+  assert.equal(await ben.locator("#found li").count(), 1);
+  await shot(ben, "found");
+  await ben.getByRole("button", { name: "Rooms", exact: true }).click();
+  console.log("a room is renamed, and found by a part of its new name");
+}
+
 try {
   await serve();
   const ada = await person("ada", { viewport: { width: 1000, height: 700 } });
@@ -163,6 +202,8 @@ try {
 
   await delayed(ada, ben, said);
   await begins(ada);
+  await alone(ada, ben);
+  await renamed(ada, ben);
 
   await ada.reload();
   await connected(ada);

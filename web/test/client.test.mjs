@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { changePassword, endSession } from "../account.js";
 import { countText } from "../hits.js";
+import { items } from "../lines.js";
 import { Page, refused, Server, settle } from "./world.mjs";
 
 async function inLobby(name = "ada") {
@@ -212,29 +214,14 @@ test("a link signs up, another sets a password, and both are sent as they came",
   assert.equal(page.client.user.name, "ada");
 });
 
-test("an account's sessions are shown, ended, and its password changed", async () => {
+test("another session is ended, and the password changed", async () => {
   const { server, page } = await inLobby();
-  assert.deepEqual((await page.client.sessions()).map((one) => one.id), [1]);
-  assert.equal(await page.client.endSession(7), true, "what is gone is ended");
-  const changed = await page.client.changePassword("correct horse", "staple horse");
+  assert.equal(await endSession(page.client, 7), true, "what is gone is ended");
+  const changed = await changePassword(page.client, "correct horse", "staple horse");
   assert.match(changed.text, /changed/);
   assert.equal(changed.well, true);
   server.instead = (request) => (request.change_password ? refused(201, "wrong_credentials") : undefined);
-  assert.deepEqual(await page.client.changePassword("wrong horse", "staple horse"), { text: "Wrong credentials." });
-});
-
-test("unread is what was posted after the last line a person saw, also over a reload", async () => {
-  const { server, page, lobby } = await inLobby();
-  server.say(lobby, "ben", "one");
-  page.client.markRead(1);
-  server.say(lobby, "ben", "two");
-  server.say(lobby, "ben", "three");
-  await settle();
-  const unread = () => page.client.rooms.get(1).posts - page.client.rooms.get(1).read;
-  assert.equal(unread(), 2);
-  page.load();
-  await settle();
-  assert.equal(unread(), 2);
+  assert.deepEqual(await changePassword(page.client, "wrong horse", "staple horse"), { text: "Wrong credentials." });
 });
 
 test("rooms are found, joined, heard, and left", async () => {
@@ -251,6 +238,30 @@ test("rooms are found, joined, heard, and left", async () => {
   await other.client.leave(1);
   assert.equal(other.client.rooms.size, 0);
   assert.equal(page.client.rooms.get(1).members, 1);
+});
+
+test("rooms are found by a part of the name, past those that are called otherwise", async () => {
+  const { server, page } = await inLobby();
+  const asked = [];
+  server.instead = ({ list_rooms }) => {
+    if (!list_rooms || list_rooms.mine) return undefined;
+    asked.push([list_rooms.named, list_rooms.after]);
+    const found = [{ id: 3000, name: "rose garden", members: 1, posts: 0 }];
+    return { rooms: list_rooms.after === 0 ? { rooms: [], more: true, next: 2000 } : { rooms: found, more: true, next: 4000 } };
+  };
+  await page.client.find("garden");
+  assert.deepEqual(asked, [["garden", 0], ["garden", 2000]]);
+  assert.deepEqual(page.client.found.map((room) => room.name), ["rose garden"]);
+  assert.deepEqual(page.client.moreFound, { named: "garden", after: 4000 });
+});
+
+test("a room that is renamed is called so at once, and the line says it", async () => {
+  const { server, page, lobby } = await inLobby();
+  server.happen(lobby, { set: { by: { id: 1, name: "ada" }, name: "hall" } });
+  await settle();
+  const room = page.client.rooms.get(1);
+  assert.equal(room.name, "hall");
+  assert.equal(items(room.timeline).at(-1).text, "ada named the room hall");
 });
 
 test("a room left on another device is gone here too, and the person is told", async () => {

@@ -31,6 +31,8 @@ test("only what was changed is set, so that moderators do not ask for what is th
   assert.deepEqual(forEver, { set_room: { room: 1, keep_seconds: 0 } }, "for ever is said, not left out");
   const slow = changes(1, was, { ...was, slow_seconds: 30 });
   assert.deepEqual(slow, { set_room: { room: 1, slow_seconds: 30 } });
+  const named = changes(1, { ...was, name: "tea" }, { ...was, name: "tea house" });
+  assert.deepEqual(named, { set_room: { room: 1, name: "tea house" } });
   const words = changes(1, was, { ...was, words: [] });
   assert.deepEqual(words, { set_room: { room: 1, words: { list: [] } } });
 });

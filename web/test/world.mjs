@@ -58,6 +58,10 @@ export class Server {
   users = new Map();
   links = new Map();
   rooms = new Map();
+  /** "name room" -> { seq, n }: how far somebody has read. */
+  reads = new Map();
+  /** "name" -> numbers of those it has blocked. */
+  blocked = new Map();
   sockets = new Set();
   /** Nobody can connect. */
   unreachable = false;
@@ -93,10 +97,10 @@ export class Server {
     return event;
   }
 
-  say(room, name, body, origin_id) {
+  say(room, name, body, origin_id, mentioned = undefined) {
     const n = room.events.filter((event) => event.message).length + 1;
     const from = { id: this.users.get(name)?.id ?? 99, name };
-    return this.happen(room, { message: { n, from, origin_id, body } });
+    return this.happen(room, { message: { n, from, origin_id, body, mentioned } });
   }
 
   /** Cuts every connection, as a network does. */
@@ -152,6 +156,12 @@ class Socket {
     if (kind === "end_session") return refused(262, "no_such_session");
     if (kind === "logout") return { done: {} };
     if (kind === "list_rooms") return this.#list(asked);
+    if (kind === "unread") return this.#unread();
+    if (kind === "list_blocked") return { blocked: { users: this.#blocked(), more: false } };
+    if (kind === "block") return this.#block(asked.user, true);
+    if (kind === "unblock") return this.#block(asked.user, false);
+    if (kind === "delete_account") return { done: {} };
+    if (kind === "open_direct") return this.#direct(asked.name);
     if (kind === "create_room") return this.#join(server.room(asked.name));
     const room = server.rooms.get(asked.room);
     if (!room) return refused(205, "no_such_room");
@@ -160,6 +170,7 @@ class Socket {
     if (kind === "post") return this.#post(room, asked);
     if (kind === "history") return this.#history(room, asked);
     if (kind === "subscribe") return this.#subscribe(room, asked.from);
+    if (kind === "read") return this.#read(room, asked.seq);
     if (kind === "typing") return { done: {} };
     if (kind === "members") return this.#members(room);
     if (kind === "unsubscribe") return this.rooms.delete(room.id), { done: {} };
@@ -173,14 +184,59 @@ class Socket {
     return { session: { user, token: `token of ${name}` } };
   }
 
-  #list({ after = 0, mine }) {
-    const all = [...this.server.rooms.values()].filter((room) => room.id > after);
+  #list({ after = 0, mine, named = "" }) {
+    const all = [...this.server.rooms.values()].filter((room) => room.id > after && room.name.includes(named));
     const told = all.filter((room) => !mine || room.members.has(this.user.name));
     const rooms = told.map(({ id, name, members, events }) => ({
       id, name, members: members.size, head: events.length,
       posts: events.filter((event) => event.message).length, member: members.has(this.user.name),
     }));
     return { rooms: { rooms: rooms.slice(0, 100), more: rooms.length > 100 } };
+  }
+
+  #unread() {
+    const rooms = [...this.server.rooms.values()].filter((room) => room.members.has(this.user.name));
+    const told = rooms.map((room) => {
+      const { seq, n } = this.server.reads.get(`${this.user.name} ${room.id}`) ?? { seq: 0, n: 0 };
+      const later = room.events.filter((event) => event.message && event.seq > seq);
+      const mentions = later.filter((event) => event.message.mentioned?.includes(this.user.id)).length;
+      return { room: room.id, seq, n, unread: later.length, mentions, level: "all" };
+    });
+    return { unread: { rooms: told, more: false } };
+  }
+
+  #read(room, seq) {
+    const event = room.events.find((event) => event.seq === seq);
+    if (!event?.message) return refused(215, "no_such_message");
+    const { n } = event.message;
+    this.server.reads.set(`${this.user.name} ${room.id}`, { seq, n });
+    const others = [...this.server.sockets].filter((one) => one !== this && one.user?.id === this.user.id);
+    for (const socket of others) socket.tell({ read: { room: room.id, seq, n } });
+    return { done: {} };
+  }
+
+  #blocked() {
+    const numbers = this.server.blocked.get(this.user.name) ?? new Set();
+    return [...this.server.users.values()].filter((user) => numbers.has(user.id));
+  }
+
+  #block(user, on) {
+    const numbers = this.server.blocked.get(this.user.name) ?? new Set();
+    if (on) numbers.add(user);
+    else numbers.delete(user);
+    this.server.blocked.set(this.user.name, numbers);
+    return { done: {} };
+  }
+
+  #direct(name) {
+    const other = this.server.users.get(name);
+    if (!other) return refused(214, "no_such_user");
+    const room = this.server.room(`${this.user.name} and ${name}`);
+    room.members.add(name);
+    const joined = this.#join(room);
+    const told = [...this.server.sockets].filter((one) => one.user?.id === other.id);
+    for (const socket of told) socket.tell({ opened: { room: room.id, with: this.user } });
+    return joined;
   }
 
   #members(room) {

@@ -36,4 +36,4 @@ pub use reaction::Tally;
 pub use rejection::{Disconnect, Rejection};
 pub use rights::{Act, Kind, Policy, Role, Settings, Speak, Standing, Visibility};
 pub use room::{Misfit, Person};
-pub use text::{Body, OriginId, Reaction, RoomName, Topic, Username, Words};
+pub use text::{Body, NamePart, OriginId, Reaction, RoomName, Topic, Username, Words};

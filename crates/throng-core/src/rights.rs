@@ -9,7 +9,7 @@ use crate::file::Avatar;
 use crate::id::Seq;
 use crate::limits::{DELAY_SECONDS_MAX, KEEP_SECONDS_MAX, KEEP_SECONDS_MIN, SLOW_SECONDS_MAX};
 use crate::rejection::Rejection;
-use crate::text::{Topic, Words};
+use crate::text::{RoomName, Topic, Words};
 
 /// What a member is in a room. Ordered: a greater one may act on a lesser one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,6 +183,8 @@ pub struct Policy {
 /// What is changed in a room's settings; what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// What it is called.
+    pub name: Option<RoomName>,
     /// What it is about.
     pub topic: Option<Topic>,
     /// Who may speak.

@@ -131,6 +131,35 @@ impl RoomName {
     }
 }
 
+/// What names are looked for by: a part of one, whatever its case, marks and compatibility forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePart(String);
+
+impl NamePart {
+    /// Nothing for an empty text; refused where it is longer than a name, or nothing of it shows.
+    pub fn parse(text: &str) -> Result<Option<Self>, Rejection> {
+        if text.chars().count() > ROOM_NAME_CHARS_MAX {
+            return Err(Rejection::BadArgument);
+        }
+        let part = looks::plain(&looks::composed(text));
+        match part.is_empty() {
+            true if text.is_empty() => Ok(None),
+            true => Err(Rejection::BadArgument),
+            false => Ok(Some(Self(part))),
+        }
+    }
+
+    /// Whether a name has it.
+    pub fn is_in(&self, name: &str) -> bool {
+        if !name.is_ascii() {
+            return looks::plain(name).contains(&self.0);
+        }
+        // Most names; nothing is made of them. Where this is in none it is longer than some.
+        let (part, mut parts) = (self.0.as_bytes(), name.as_bytes().windows(self.0.len()));
+        parts.any(|one| one.eq_ignore_ascii_case(part))
+    }
+}
+
 /// What a room is about: one line of at most `TOPIC_LEN_MAX` bytes that show, empty for none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topic(Arc<str>);
@@ -251,6 +280,36 @@ impl OriginId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_name_is_found_whatever_its_case_and_marks() {
+        let has = |part: &str, name: &str| {
+            NamePart::parse(part).unwrap().is_some_and(|part| part.is_in(name))
+        };
+        for (part, name) in [
+            ("gar", "Garden"),
+            ("DEN", "garden"),
+            ("e h", "The house"),
+            (" the   house ", "The house"),
+            ("cafe", "Caf\u{e9} Noir"),
+            ("caf\u{e9}", "the cafe"),
+            ("\u{6771}\u{4eac}", "\u{6771}\u{4eac} tea"),
+            ("\u{ff34}ea", "tea"),
+            ("garden", "garden"),
+        ] {
+            assert!(has(part, name), "{part:?} in {name:?}");
+        }
+        for (part, name) in [("gardens", "garden"), ("tea", "t ea"), ("\u{6771}", "garden")] {
+            assert!(!has(part, name), "{part:?} in {name:?}");
+        }
+        assert_eq!(NamePart::parse(""), Ok(None));
+        for nothing in [" ", "\u{200b}", "\u{301}"] {
+            assert_eq!(NamePart::parse(nothing), Err(Rejection::BadArgument), "{nothing:?}");
+        }
+        let long = |len| NamePart::parse(&"x".repeat(len)).map(|part| part.is_some());
+        assert_eq!(long(ROOM_NAME_CHARS_MAX), Ok(true));
+        assert_eq!(long(ROOM_NAME_CHARS_MAX + 1), Err(Rejection::BadArgument));
+    }
 
     #[test]
     fn a_username_is_two_to_thirty_two_plain_characters() {

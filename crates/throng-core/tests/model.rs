@@ -180,6 +180,7 @@ impl Model {
     /// Decides one request. Where the window's edge leaves it open whether a post is a repeat,
     /// `actual` decides; all else must be as said here.
     pub fn decide(&mut self, request: &Request, actual: Outcome) -> Outcome {
+        use Rejection as R;
         let who = &request.from;
         let room = request.command.room();
         if let Command::Create { name, kind, settings, .. } = &request.command {
@@ -195,7 +196,15 @@ impl Model {
             _ => {}
         }
         let operation = operation_of(&request.command);
-        permit(operation, self.standing(room, who.id), self.policy(room))?;
+        let may = permit(operation, self.standing(room, who.id), self.policy(room));
+        // What one has said stands and is answered again, whatever has been said of speaking since.
+        if let (Command::Post { origin_id: Some(id), .. }, Err(R::Muted | R::NoVoice)) =
+            (&request.command, &may)
+            && let Some(first) = self.first(room, who, id, actual)
+        {
+            return Ok(first);
+        }
+        may?;
         match &request.command {
             Command::Join { .. } => self.join(room, who),
             Command::Enter { beside, .. } => self.enter(room, who, beside),

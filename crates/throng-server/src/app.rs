@@ -45,7 +45,7 @@ use crate::moderation::Moderation;
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::outbox::ConnectionId;
-use crate::pages::{Page, RoomList, Span, show_among};
+use crate::pages::{Listed, Page, RoomList, Span, show_among};
 use crate::personal::Personal;
 use crate::protocols::Target;
 use crate::sequencer::{Item, Submission};
@@ -198,9 +198,9 @@ impl App {
         Ok(Prepared { command: Command::Direct { room, with }, held: vec![held] })
     }
 
-    /// A page of the rooms above `after`; `limit` 0 is the page's own size, above it is cut to it.
-    pub fn rooms(&self, asker: UserId, after: u32, limit: u32, mine: bool) -> RoomList {
-        self.directory.list(asker, after, limit, mine)
+    /// A page of rooms; `limit` 0 is the page's own size, above it is cut to it.
+    pub fn rooms(&self, asker: UserId, asked: &Listed) -> RoomList {
+        self.directory.list(asker, asked)
     }
 
     /// The pinned messages of a room above a place, for one who reads it; `limit` as in `rooms`.
@@ -316,6 +316,11 @@ impl App {
             Command::Moderate { act: Act::Ban, who, .. } => {
                 self.auth.accounts().addresses().judged(who.id);
             }
+            Command::Set { room, settings } => {
+                if let Some(name) = &settings.name {
+                    held.push(self.directory.rename(from.id, *room, name)?);
+                }
+            }
             Command::Leave { .. }
             | Command::Forget { .. }
             | Command::Direct { .. }
@@ -327,7 +332,6 @@ impl App {
             | Command::Moderate { .. }
             | Command::Admit { .. }
             | Command::BanGuest { .. }
-            | Command::Set { .. }
             | Command::Held { .. } => {}
         }
         let request = throng_core::Request { from, command };

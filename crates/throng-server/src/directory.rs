@@ -9,6 +9,8 @@
 mod avatars;
 mod direct;
 mod held;
+mod list;
+mod names;
 mod standing;
 
 use std::collections::HashMap;
@@ -16,7 +18,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use throng_core::id::SEQ_MAX;
-use throng_core::limits::ROOM_LIST_MAX;
 use throng_core::rights::{Operation, permit};
 use throng_core::{
     Avatar, Event, EventKind, FileHash, Kind, Limits, Person, Policy, Rejection, Role, RoomId,
@@ -25,7 +26,6 @@ use throng_core::{
 
 use crate::keeping::Keeping;
 use crate::leavers::Leavers;
-use crate::pages::{RoomList, RoomSummary};
 use direct::Direct;
 pub use held::Held;
 
@@ -59,6 +59,8 @@ struct Rooms {
     /// Public rooms by the keys of their names; reserved names too. The name of a private room is
     /// nobody else's business, and not even that it is taken.
     by_name: HashMap<String, RoomId>,
+    /// Rooms that are about to be renamed, and how.
+    renaming: Vec<(RoomId, RoomName)>,
     /// Public rooms, ascending.
     public: Vec<RoomId>,
     direct: Direct,
@@ -192,42 +194,6 @@ impl Directory {
         }
     }
 
-    /// Takes the next number for a room of this name, or says why not.
-    pub fn reserve(
-        self: &Arc<Self>,
-        name: &RoomName,
-        kind: Kind,
-    ) -> Result<(RoomId, Held), Rejection> {
-        let mut rooms = self.write();
-        let keys = name.keys();
-        if kind == Kind::Public && keys.iter().any(|key| rooms.by_name.contains_key(key)) {
-            return Err(Rejection::RoomNameTaken);
-        }
-        if rooms.len >= self.rooms_max as usize {
-            return Err(Rejection::LimitReached);
-        }
-        let room = rooms.next_number()?;
-        if kind == Kind::Public {
-            rooms.name(keys, room);
-        }
-        Ok((room, Held::name(self, room, name.clone(), kind)))
-    }
-
-    /// Whoever reserved a name is answered. One of which no room was made is free again.
-    fn give_back(&self, room: RoomId, name: &RoomName, kind: Kind) {
-        let mut rooms = self.write();
-        if rooms.get(room).is_none() {
-            rooms.len -= 1;
-            if kind == Kind::Public {
-                for key in name.keys() {
-                    if rooms.by_name.get(&key) == Some(&room) {
-                        rooms.by_name.remove(&key);
-                    }
-                }
-            }
-        }
-    }
-
     /// Lets an account join one more room, or says that it has enough.
     pub fn may_join(
         self: &Arc<Self>,
@@ -275,6 +241,11 @@ impl Directory {
             self.keeping.note(room, None);
             self.write().put(room, entry);
             return;
+        }
+        if let EventKind::Set { settings, .. } = &event.kind
+            && let Some(name) = &settings.name
+        {
+            self.write().renamed(room, name);
         }
         let membership = event.kind.about().map(|user| self.take_in(user, event));
         let rooms = self.read();
@@ -403,48 +374,6 @@ impl Directory {
         self.posts_total.load(Ordering::Relaxed)
     }
 
-    /// A page of the rooms above `after`.
-    pub fn list(&self, asker: UserId, after: u32, limit: u32, mine: bool) -> RoomList {
-        let limit = match limit as usize {
-            0 => ROOM_LIST_MAX,
-            asked => asked.min(ROOM_LIST_MAX),
-        };
-        let (own, marks) = {
-            let belonging = self.belonging(asker);
-            let belongs = belonging.get(&asker);
-            belongs.map(|it| (it.rooms.clone(), it.marks.clone())).unwrap_or_default()
-        };
-        let above = |room: &RoomId| room.get() > after;
-        let of_own = own.iter().map(|place| place.room()).filter(above).take(limit + 1);
-        let mut numbers: Vec<RoomId> = of_own.collect();
-        let rooms = self.read();
-        if !mine {
-            let public = rooms.public.partition_point(|room| !above(room));
-            numbers.extend(rooms.public[public..].iter().take(limit + 1));
-            let invited = marks.iter().filter(|(_, mark)| mark.has(Standing::INVITED));
-            numbers.extend(invited.map(|(room, _)| *room).filter(above));
-            numbers.sort_unstable();
-            numbers.dedup();
-        }
-        let stands = |room: RoomId| {
-            let member = own.binary_search_by_key(&room, |place| place.room()).is_ok();
-            let mark = marks.binary_search_by_key(&room, |(marked, _)| *marked);
-            let mark = mark.map_or(Standing::default(), |at| marks[at].1);
-            if member && mark.role().is_none() { mark.as_role(Role::Member) } else { mark }
-        };
-        let mut page = rooms.summaries(&numbers, stands, limit + 1);
-        for room in page.iter_mut().filter(|room| room.policy.kind == Kind::Direct) {
-            let with = rooms.with(room.room, asker);
-            room.with = with.map(|(other, name)| (other, self.leavers.called(other, name)));
-        }
-        for room in &mut page {
-            room.policy.keep_seconds = Some(self.keeping.seconds(room.room));
-        }
-        let more = page.len() > limit;
-        page.truncate(limit);
-        RoomList { rooms: page, more }
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, Rooms> {
         self.rooms.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -474,13 +403,6 @@ impl Rooms {
         self.by_number.get(room.get() as usize)?.as_deref()
     }
 
-    /// Names that an earlier build let stand beside each other stay: the first keeps the key.
-    fn name(&mut self, keys: [String; 2], room: RoomId) {
-        for key in keys {
-            self.by_name.entry(key).or_insert(room);
-        }
-    }
-
     fn put(&mut self, room: RoomId, mut entry: Entry) {
         let number = room.get() as usize;
         if self.by_number.len() <= number {
@@ -495,34 +417,6 @@ impl Rooms {
             }
         }
         self.by_number[number] = Some(Arc::new(entry));
-    }
-
-    fn summaries(
-        &self,
-        numbers: &[RoomId],
-        stands: impl Fn(RoomId) -> Standing,
-        limit: usize,
-    ) -> Vec<RoomSummary> {
-        let summary = |room: &RoomId| {
-            let entry = self.get(*room)?;
-            let Settled { policy, topic, avatar, .. } = lock(&entry.settled).clone();
-            let standing = stands(*room);
-            permit(Operation::See, standing, policy).ok()?;
-            Some(RoomSummary {
-                room: *room,
-                name: lock(&entry.name).clone(),
-                members: entry.members.load(Ordering::Relaxed),
-                head: Seq(entry.head.load(Ordering::Acquire)),
-                posts: entry.posts.load(Ordering::Relaxed),
-                member: standing.role().is_some(),
-                invited: standing.has(Standing::INVITED),
-                policy,
-                topic,
-                avatar,
-                with: None,
-            })
-        };
-        numbers.iter().filter_map(summary).take(limit).collect()
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::personal::{Level, Marker};
 use throng_core::{
-    Author, Avatar, Body, Event, EventKind, Policy, Role, RoomId, RoomName, Seq, Topic, UserId,
-    Username,
+    Author, Avatar, Body, Event, EventKind, NamePart, Policy, Role, RoomId, RoomName, Seq, Topic,
+    UserId, Username,
 };
 
 /// Which events of a room, and from which end.
@@ -211,11 +211,24 @@ pub struct Unreads {
     pub more: bool,
 }
 
+/// Which rooms are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Above this number.
+    pub after: u32,
+    /// At most this many; 0 for the page's own size.
+    pub limit: u32,
+    /// Only the asker's.
+    pub mine: bool,
+    /// Only those whose name, as the asker is shown it, has this.
+    pub named: Option<NamePart>,
+}
+
 /// One page of the list of rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomList {
     /// Ascending by number.
     pub rooms: Vec<RoomSummary>,
-    /// There are more after the last of these.
-    pub more: bool,
+    /// Where the next page goes on: after this one. None when there is no more.
+    pub next: Option<RoomId>,
 }

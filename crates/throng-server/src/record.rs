@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use moderation::{
     KIND_CREATED_DIRECT, KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_PINNED, KIND_REACTED,
-    KIND_SET, Told,
+    KIND_RENAMED, KIND_SET, Told,
 };
 use throng_core::{
     Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp,
@@ -349,6 +349,7 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         EventKind::Reacted { by, .. } => (KIND_REACTED, by, ""),
         EventKind::Pinned { by, .. } => (KIND_PINNED, by, ""),
         EventKind::Moderated { by, .. } => (KIND_MODERATED, by, ""),
+        EventKind::Set { by, settings } if settings.name.is_some() => (KIND_RENAMED, by, ""),
         EventKind::Set { by, .. } => (KIND_SET, by, ""),
     };
     let origin_id = match &event.kind {
@@ -462,7 +463,7 @@ impl<'a> Reader<'a> {
         let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
         let kind = if nibble == KIND_MORE { self.byte("kind")? } else { nibble };
         let is_kind = match nibble {
-            KIND_MORE => matches!(kind, KIND_REACTED | KIND_PINNED | KIND_CREATED_DIRECT),
+            KIND_MORE => (KIND_REACTED..=KIND_RENAMED).contains(&kind),
             _ => kind <= KIND_LAST,
         };
         let of_another = kind == KIND_DELETED && tag & TAG_WHOSE != 0;

@@ -139,6 +139,7 @@ pub fn every_setting() -> Vec<Settings> {
     for history in [Visibility::Members, Visibility::Joining, Visibility::All] {
         all.push(Settings { history: Some(history), ..none() });
     }
+    all.push(Settings { name: Some(RoomName::parse("tea house").unwrap()), ..none() });
     for topic in ["", "tea & biscuits"] {
         all.push(Settings { topic: Some(Topic::parse(topic).unwrap()), ..none() });
     }
@@ -154,6 +155,7 @@ pub fn every_setting() -> Vec<Settings> {
         all.push(Settings { avatar: Some(Avatar(avatar)), ..none() });
     }
     all.push(Settings {
+        name: Some(RoomName::parse("all").unwrap()),
         topic: Some(Topic::parse("all").unwrap()),
         speak: Some(Speak::Voiced),
         history: Some(Visibility::All),

@@ -118,7 +118,8 @@ pub fn event_bytes(event: &Event) -> usize {
         EventKind::Set { settings, .. } => {
             let topic = settings.topic.as_ref().map_or(0, |topic| topic.as_str().len());
             let words = settings.words.as_ref().map_or(0, Words::bytes);
-            size_of::<throng_core::Settings>() + topic + words
+            let name = settings.name.as_ref().map_or(0, |name| name.as_str().len());
+            size_of::<throng_core::Settings>() + name + topic + words
         }
         _ => 0,
     };

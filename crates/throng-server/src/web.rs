@@ -40,8 +40,9 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 16] = assets![
+const ASSETS: [Asset; 20] = assets![
     "/" = HTML "index.html",
+    "/account.js" = SCRIPT "account.js",
     "/app.js" = SCRIPT "app.js",
     "/begin.js" = SCRIPT "begin.js",
     "/client.js" = SCRIPT "client.js",
@@ -54,7 +55,10 @@ const ASSETS: [Asset; 16] = assets![
     "/lines.js" = SCRIPT "lines.js",
     "/manage.js" = SCRIPT "manage.js",
     "/message.js" = SCRIPT "message.js",
+    "/people.js" = SCRIPT "people.js",
     "/pictures.js" = SCRIPT "pictures.js",
+    "/reading.js" = SCRIPT "reading.js",
+    "/refusals.js" = SCRIPT "refusals.js",
     "/style.css" = STYLE "style.css",
     "/timeline.js" = SCRIPT "timeline.js",
 ];

@@ -53,12 +53,12 @@ fn request() -> impl Strategy<Value = Request> {
             })
             .boxed(),
         (
-            (room, prop::option::of(text()), 0..=3, any::<Option<u32>>(), 0..=3),
+            (room, any::<[Option<String>; 2]>(), 0..=3, any::<Option<u32>>(), 0..=3),
             prop::option::of(prop::collection::vec(text(), 0..4)),
             any::<[Option<u32>; 2]>(),
         )
-            .prop_map(|((room, topic, speak, slow_seconds, history), words, numbers)| {
-                let [keep_seconds, delay_seconds] = numbers;
+            .prop_map(|((room, texts, speak, slow_seconds, history), words, numbers)| {
+                let ([topic, name], [keep_seconds, delay_seconds]) = (texts, numbers);
                 let words = words.map(|list| v1::Words { list });
                 Request::SetRoom(v1::SetRoom {
                     room,
@@ -68,13 +68,14 @@ fn request() -> impl Strategy<Value = Request> {
                     history,
                     words,
                     keep_seconds,
+                    name,
                     delay_seconds,
                 })
             })
             .boxed(),
-        (any::<u32>(), any::<u32>(), any::<bool>())
-            .prop_map(|(after, limit, mine)| {
-                Request::ListRooms(v1::ListRooms { after, limit, mine })
+        (any::<u32>(), any::<u32>(), any::<bool>(), text())
+            .prop_map(|(after, limit, mine, named)| {
+                Request::ListRooms(v1::ListRooms { after, limit, mine, named })
             })
             .boxed(),
         room.prop_map(|room| Request::Join(v1::Join { room })).boxed(),
@@ -279,9 +280,9 @@ fn event() -> impl Strategy<Value = v1::Event> {
 }
 
 fn any_set() -> impl Strategy<Value = What> {
-    let texts = any::<[Option<String>; 2]>();
+    let texts = any::<[Option<String>; 3]>();
     (any_user(), texts, 0..=3, any::<[Option<u32>; 4]>(), 0..=3).prop_map(
-        |(by, [topic, avatar], speak, numbers, history)| {
+        |(by, [topic, avatar, name], speak, numbers, history)| {
             let [slow_seconds, words, keep_seconds, delay_seconds] = numbers;
             What::Set(v1::RoomSet {
                 by,
@@ -293,6 +294,7 @@ fn any_set() -> impl Strategy<Value = What> {
                 keep_seconds,
                 avatar,
                 delay_seconds,
+                name,
             })
         },
     )
@@ -312,8 +314,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         (any_user(), text())
             .prop_map(|(user, token)| Outcome::Session(v1::Session { user, token }))
             .boxed(),
-        (prop::collection::vec(any_room(), 0..4), flag)
-            .prop_map(|(rooms, more)| Outcome::Rooms(v1::Rooms { rooms, more }))
+        (prop::collection::vec(any_room(), 0..4), flag, any::<Option<u32>>())
+            .prop_map(|(rooms, more, next)| Outcome::Rooms(v1::Rooms { rooms, more, next }))
             .boxed(),
         (room, any::<u64>(), any_position(), flag)
             .prop_map(|(room, seq, position, already)| {

@@ -27,13 +27,19 @@ impl Shard {
         else {
             unreachable!("a post is asked for")
         };
-        let slot = self.permitted(room, Operation::Post, who.id)?;
-        direct::consented(&self.rooms[slot], who.id, facts)?;
+        let may = self.permitted(room, Operation::Post, who.id);
+        // A repeat is answered whatever has been said of speaking since: its first stands. One who does
+        // not belong is told nothing of it.
+        let silenced = matches!(may, Err(Rejection::Muted | Rejection::NoVoice));
+        let known = if silenced { self.slot(room).ok_or(Rejection::NoSuchRoom) } else { may };
+        let slot = known?;
         if let Some(origin_id) = origin_id
             && let Some(first) = self.first_of(slot, who.id, origin_id, facts, turn)?
         {
             return Ok(first);
         }
+        may?;
+        direct::consented(&self.rooms[slot], who.id, facts)?;
         let state = &self.rooms[slot];
         let mut delayed = false;
         if state.policy.is_paced() {

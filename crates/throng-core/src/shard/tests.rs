@@ -5,6 +5,7 @@ mod direct;
 mod guests;
 mod held;
 mod invited;
+mod repeats;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -517,6 +518,7 @@ fn a_turn_of_moderation_that_is_not_committed_leaves_everything_as_it_was() {
         slow_seconds: Some(5),
         words: Some(Words::parse(vec!["tea".into()]).unwrap()),
         keep_seconds: Some(60),
+        name: None,
         topic: None,
         avatar: None,
         delay_seconds: Some(5),

@@ -20,7 +20,7 @@ use super::App;
 use super::reading::blocking;
 use crate::clock::Moment;
 use crate::files;
-use crate::pages::Span;
+use crate::pages::{Listed, Span};
 use crate::personal::{Kept, Level, Marker};
 use crate::protocols::native::mapping::{self, oversight};
 
@@ -230,7 +230,7 @@ impl Export {
     /// The next room, and then what was said in it.
     async fn room_above(&mut self, after: u32) -> Result<At, Rejection> {
         let user = self.user.id;
-        let list = self.app.rooms(user, after, 1, true);
+        let list = self.app.rooms(user, &Listed { after, limit: 1, mine: true, named: None });
         let first = list.rooms.first().map(|room| room.room);
         let Some(room) = first else { return Ok(At::Files(None)) };
         for room in mapping::rooms(&list).rooms {

@@ -12,6 +12,7 @@ use throng_core::rights::Operation;
 use throng_core::{Act, Author, Command, Rejection, RoomId, UserId};
 
 use super::{App, Prepared};
+use crate::pages::Listed;
 
 /// How often it is looked for those whose time is over.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -110,7 +111,8 @@ impl App {
     /// Has it leave its rooms; whether it was in none. What its connections asked before they were
     /// closed may be decided after this, so that it is looked for once more.
     async fn take_out(&self, guest: &Author) -> Result<bool, Rejection> {
-        let rooms = self.rooms(guest.id, 0, 0, true).rooms;
+        let mine = Listed { mine: true, ..Listed::default() };
+        let rooms = self.rooms(guest.id, &mine).rooms;
         for room in &rooms {
             match self.carry(guest.clone(), Command::Leave { room: room.room }).await {
                 Ok(_) | Err(Rejection::NotMember | Rejection::NoSuchRoom) => {}

@@ -15,7 +15,7 @@ use super::App;
 use crate::accounts::life::Gone;
 use crate::address::AddressKey;
 use crate::config::Fate;
-use crate::pages::Span;
+use crate::pages::{Listed, Span};
 
 /// How often it is looked for those whom nothing names any more.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -84,11 +84,10 @@ impl App {
     }
 
     async fn leave_everything(&self, who: &Author) -> Result<(), Rejection> {
-        let mut after = 0;
+        let mut mine = Listed { mine: true, ..Listed::default() };
         loop {
-            let list = self.rooms(who.id, after, 0, true);
+            let list = self.rooms(who.id, &mine);
             for room in &list.rooms {
-                after = room.room.get();
                 if self.settings.deleted_messages == Fate::Erased {
                     self.erase(who, room.room).await?;
                 }
@@ -101,9 +100,8 @@ impl App {
                     Err(rejection) => return Err(rejection),
                 }
             }
-            if !list.more {
-                return Ok(());
-            }
+            let Some(next) = list.next else { return Ok(()) };
+            mine.after = next.get();
         }
     }
 

@@ -9,7 +9,7 @@ use throng_core::{EventKind, Rejection, RoomId, Seq, UserId};
 
 use super::App;
 use crate::outbox::{ConnectionId, Writer};
-use crate::pages::{Unread, Unreads};
+use crate::pages::{Listed, Unread, Unreads};
 use crate::personal::{Level, Marker};
 
 impl App {
@@ -64,7 +64,8 @@ impl App {
 
     /// What an account has not read in its rooms above `after`; `limit` as in `rooms`.
     pub async fn unread(&self, user: UserId, after: u32, limit: u32) -> Result<Unreads, Rejection> {
-        let list = self.directory.list(user, after, limit, true);
+        let asked = Listed { after, limit, mine: true, named: None };
+        let list = self.directory.list(user, &asked);
         let mut rooms = Vec::with_capacity(list.rooms.len());
         for room in list.rooms {
             // Left meanwhile: it is left out.
@@ -89,7 +90,7 @@ impl App {
             };
             rooms.into_iter().map(count).collect::<Result<Vec<_>, _>>()
         });
-        Ok(Unreads { rooms: counted.await?, more: list.more })
+        Ok(Unreads { rooms: counted.await?, more: list.next.is_some() })
     }
 }
 

@@ -475,6 +475,8 @@ fn limits_of(settings: &Settings) -> Limits {
 
 /// What of a room its shard does not know.
 type Shown = (Topic, Avatar);
+/// What of that, and of its name, the log has changed.
+type Changed = (Option<RoomName>, Option<Topic>, Option<Avatar>);
 
 /// The shards while their rooms are put back.
 struct Rooms {
@@ -509,7 +511,7 @@ impl Rooms {
             let shard = shard_of(room.room, count);
             shards.lock().expect("one thread")[shard].restore(restored(room));
         };
-        let mut changed: HashMap<RoomId, (Option<Topic>, Option<Avatar>)> = HashMap::new();
+        let mut changed: HashMap<RoomId, Changed> = HashMap::new();
         let mut replay = |event: &Arc<Event>| {
             match &event.kind {
                 EventKind::Created { name, .. } => {
@@ -517,7 +519,8 @@ impl Rooms {
                     names.lock().expect("one thread").push((event.room, name.clone(), shown));
                 }
                 EventKind::Set { settings, .. } => {
-                    let (topic, avatar) = changed.entry(event.room).or_default();
+                    let (called, topic, avatar) = changed.entry(event.room).or_default();
+                    *called = settings.name.clone().or(called.take());
                     *topic = settings.topic.clone().or(topic.take());
                     *avatar = settings.avatar.or(*avatar);
                 }
@@ -541,7 +544,8 @@ impl Rooms {
             let state = self.shards[shard_of(room, count)].room(room);
             let state = state.expect("a named room was restored");
             let counts = (state.head(), state.posts());
-            let (newer, picture) = changed.remove(&room).unwrap_or_default();
+            let (called, newer, picture) = changed.remove(&room).unwrap_or_default();
+            let name = called.unwrap_or(name);
             let (topic, avatar) = (newer.unwrap_or(topic), picture.unwrap_or(avatar));
             let settled = Settled { policy: state.policy(), topic, words: state.words(), avatar };
             directory.restore(room, name, settled, counts, state.people());

@@ -88,10 +88,8 @@ impl<P: Protocol + Unpin> Connection<P> {
                 self.command(id, command, (ack, trace), now)
             }
             What::CreateRoom { name, kind, settled } => self.create(id, (name, kind), settled, now),
-            What::ListRooms { after, limit, mine } => match self.user() {
-                Ok(user) => {
-                    Served::Answer(Answer::Rooms(self.app.rooms(user.id, after, limit, mine)))
-                }
+            What::ListRooms(asked) => match self.user() {
+                Ok(user) => Served::Answer(Answer::Rooms(self.app.rooms(user.id, &asked))),
                 Err(rejection) => Served::Answer(Answer::Rejected(rejection)),
             },
             What::ListWords { room } => {
@@ -370,7 +368,7 @@ fn needs_quiet(what: &What) -> bool {
         | What::Search { .. }
         | What::Subscribe { .. }
         | What::Unsubscribe { .. }
-        | What::ListRooms { .. }
+        | What::ListRooms(_)
         | What::ListWords { .. }
         | What::Moderation(_)
         | What::DeleteAccount { .. }

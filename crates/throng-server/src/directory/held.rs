@@ -24,6 +24,8 @@ enum What {
     Place(UserId),
     /// A new room's number, and its name.
     Name(RoomId, RoomName, Kind),
+    /// Another name for a room that is there.
+    Renaming(RoomId, RoomName),
     /// A direct room, or the number for it.
     Direct(RoomId),
     /// A guest's ban that is on its way to a room.
@@ -44,6 +46,10 @@ impl Held {
         Self { directory: Arc::clone(directory), what: What::Name(room, name, kind) }
     }
 
+    pub(super) fn renaming(directory: &Arc<Directory>, room: RoomId, name: RoomName) -> Self {
+        Self { directory: Arc::clone(directory), what: What::Renaming(room, name) }
+    }
+
     pub(super) fn closing(directory: &Arc<Directory>, guest: UserId, room: RoomId) -> Self {
         Self { directory: Arc::clone(directory), what: What::Closing(guest, room) }
     }
@@ -58,6 +64,7 @@ impl Drop for Held {
         match &self.what {
             What::Place(user) => self.directory.settle(*user),
             What::Name(room, name, kind) => self.directory.give_back(*room, name, *kind),
+            What::Renaming(room, name) => self.directory.rename_decided(*room, name),
             What::Direct(room) => self.directory.opened(*room),
             What::Closing(guest, room) => self.directory.closed(*guest, *room),
         }

@@ -1,6 +1,7 @@
 //! What the directory lets through, and what it tells.
 
 use super::*;
+use crate::pages::Listed;
 use throng_core::{Author, Timestamp, Username};
 
 fn author(id: u64) -> Author {
@@ -95,7 +96,7 @@ fn who_left_reads_no_more() {
     assert_eq!(directory.head(user(2), room), Err(Rejection::NotMember));
     directory.update(&[event(room, 3, EventKind::Left { who: author(1) })]);
     assert_eq!(directory.head(user(1), room), Err(Rejection::NotMember));
-    let list = directory.list(user(1), 0, 0, false);
+    let list = directory.list(user(1), &Listed::default());
     assert_eq!((list.rooms[0].members, list.rooms[0].head), (0, Seq(3)));
 }
 
@@ -105,12 +106,12 @@ fn the_list_comes_in_pages_by_number() {
     for number in 0..5 {
         make(&directory, &format!("room {number}"), 1 + number % 2);
     }
-    let page = directory.list(user(1), 0, 2, false);
+    let page = directory.list(user(1), &Listed { limit: 2, ..Listed::default() });
     let numbers: Vec<u32> = page.rooms.iter().map(|room| room.room.get()).collect();
-    assert_eq!((numbers, page.more), (vec![1, 2], true));
-    let page = directory.list(user(1), 2, 3, false);
-    assert_eq!((page.rooms.len(), page.more), (3, false));
-    let mine = directory.list(user(1), 0, 0, true);
+    assert_eq!((numbers, page.next), (vec![1, 2], RoomId::new(2)));
+    let page = directory.list(user(1), &Listed { after: 2, limit: 3, ..Listed::default() });
+    assert_eq!((page.rooms.len(), page.next), (3, None));
+    let mine = directory.list(user(1), &Listed { mine: true, ..Listed::default() });
     assert_eq!(mine.rooms.len(), 3);
     assert!(mine.rooms.iter().all(|room| room.member));
 }
@@ -143,4 +144,121 @@ async fn who_goes_away_before_there_is_place_in_the_queue_keeps_neither_name_nor
 
 fn polled_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
     future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+fn rename(directory: &Directory, room: RoomId, seq: u64, name: &str) {
+    let name = Some(RoomName::parse(name).unwrap());
+    let settings = Box::new(throng_core::Settings { name, ..Default::default() });
+    directory.update(&[event(room, seq, EventKind::Set { by: author(1), settings })]);
+}
+
+#[test]
+fn a_room_is_renamed_by_who_may_and_its_old_name_is_free_again() {
+    let directory = Arc::new(Directory::new(&Limits::default()));
+    let (tea, hall) = (make(&directory, "Tea", 1), make(&directory, "Hall", 1));
+    let name = |text| RoomName::parse(text).unwrap();
+    let held = directory.rename(user(1), tea, &name("Tea house")).unwrap();
+    let taken = |directory: &Arc<Directory>, text| {
+        matches!(directory.reserve(&name(text), Kind::Public), Err(Rejection::RoomNameTaken))
+    };
+    assert!(taken(&directory, "tea HOUSE"), "it is kept while that is decided");
+    assert!(taken(&directory, "tea"), "and so is the one it has");
+    rename(&directory, tea, 3, "Tea house");
+    drop(held);
+    assert_eq!(directory.name(tea), Some(name("Tea house")));
+    assert!(taken(&directory, "tea house"));
+    assert!(!taken(&directory, "Tea"));
+    let other = directory.rename(user(1), hall, &name("TEA house"));
+    assert!(matches!(other, Err(Rejection::RoomNameTaken)));
+    let stranger = directory.rename(user(2), hall, &name("Tea house"));
+    assert!(matches!(stranger, Err(Rejection::NotMember)), "and not that it is taken");
+}
+
+#[test]
+fn a_renaming_that_came_to_nothing_frees_the_name_but_for_one_who_asks_yet() {
+    let directory = Arc::new(Directory::new(&Limits::default()));
+    let tea = make(&directory, "Tea", 1);
+    let name = |text| RoomName::parse(text).unwrap();
+    let free = |text| directory.reserve(&name(text), Kind::Public).is_ok();
+    let (first, second) = (
+        directory.rename(user(1), tea, &name("Den")).unwrap(),
+        directory.rename(user(1), tea, &name("Den")).unwrap(),
+    );
+    drop(first);
+    assert!(!free("den"), "it is asked for yet");
+    drop(second);
+    assert!(free("den"));
+    // To the name that it has, in other letters; and back and forth.
+    let held = directory.rename(user(1), tea, &name("TEA")).unwrap();
+    drop(held);
+    assert!(!free("tea"), "the room has it");
+    let (to, back) = (
+        directory.rename(user(1), tea, &name("Den")).unwrap(),
+        directory.rename(user(1), tea, &name("Tea")).unwrap(),
+    );
+    rename(&directory, tea, 3, "Den");
+    rename(&directory, tea, 4, "Tea");
+    drop((to, back));
+    assert!(free("den") && !free("tea"));
+    assert!(directory.read().renaming.is_empty());
+}
+
+#[test]
+fn names_are_found_among_the_rooms_that_one_is_shown_page_by_page() {
+    let directory = Arc::new(Directory::new(&Limits::default()));
+    for number in 0..4_500 {
+        make(&directory, &format!("room {number}"), 1);
+    }
+    let cafe = make(&directory, "Caf\u{e9}", 1);
+    let named = |text, after, limit| {
+        let named = throng_core::NamePart::parse(text).unwrap();
+        let asked = Listed { after, limit, mine: false, named };
+        let page = directory.list(user(9), &asked);
+        let names: Vec<_> = page.rooms.iter().map(|room| room.name.as_str().to_owned()).collect();
+        (names, page.next.map(RoomId::get))
+    };
+    assert_eq!(named("ROOM 7", 0, 2), (vec!["room 7".to_owned(), "room 70".to_owned()], Some(71)));
+    assert_eq!(named("room 7", 71, 1), (vec!["room 71".to_owned()], Some(72)));
+    // What is far behind is found by going on, past pages on which there is nothing.
+    let (mut after, mut pages) = (0, Vec::new());
+    loop {
+        let (found, next) = named("cafe", after, 10);
+        pages.push(found.len());
+        let Some(next) = next else { break };
+        after = next;
+    }
+    assert_eq!((pages, after), (vec![0, 0, 1], 4_000));
+    assert!(cafe.get() > 4_000);
+    let mine = Listed { mine: true, ..Default::default() };
+    assert_eq!(directory.list(user(9), &mine).rooms.len(), 0);
+}
+
+#[test]
+fn a_private_room_is_found_by_nobody_who_does_not_see_it_and_a_direct_one_as_the_other() {
+    let directory = Arc::new(Directory::new(&Limits::default()));
+    let name = RoomName::parse("secret den").unwrap();
+    let (room, held) = directory.reserve(&name, Kind::Private).unwrap();
+    let created = EventKind::Created { by: author(1), name, kind: Kind::Private };
+    directory
+        .update(&[event(room, 1, created), event(room, 2, EventKind::Joined { who: author(1) })]);
+    drop(held);
+    let (direct, held) = directory.open(user(1), user(2)).unwrap();
+    let (one, two) = (author(1), author(2));
+    let name = RoomName::of_two(&one.name, &two.name);
+    directory.update(&[
+        event(direct, 1, EventKind::Created { by: one.clone(), name, kind: Kind::Direct }),
+        event(direct, 2, EventKind::Joined { who: one }),
+        event(direct, 3, EventKind::Joined { who: two }),
+    ]);
+    drop(held);
+    let found = |asker, text| {
+        let named = throng_core::NamePart::parse(text).unwrap();
+        let asked = Listed { named, ..Default::default() };
+        let page = directory.list(user(asker), &asked);
+        assert_eq!(page.next, None);
+        page.rooms.iter().map(|room| room.room).collect::<Vec<_>>()
+    };
+    assert_eq!((found(1, "den"), found(2, "den")), (vec![room], vec![]));
+    assert_eq!((found(1, "user2"), found(2, "user1")), (vec![direct], vec![direct]));
+    assert_eq!((found(1, "user1"), found(3, "user1")), (vec![], vec![]));
 }

@@ -118,7 +118,8 @@ fn size_of_event(event: &Arc<Event>) -> usize {
         EventKind::Edited { body, .. } => body.as_str().len(),
         EventKind::Reacted { reaction, .. } => reaction.as_str().len(),
         EventKind::Set { settings, .. } => {
-            settings.topic.as_ref().map_or(0, |topic| topic.as_str().len())
+            let name = settings.name.as_ref().map_or(0, |name| name.as_str().len());
+            name + settings.topic.as_ref().map_or(0, |topic| topic.as_str().len())
         }
         _ => 0,
     };

@@ -200,6 +200,7 @@ fn name(act: Act) -> &'static str {
 /// What was changed, for a person to read.
 fn changed(settings: &Settings) -> String {
     let Settings {
+        name,
         topic,
         speak,
         history,
@@ -211,6 +212,7 @@ fn changed(settings: &Settings) -> String {
     } = settings;
     let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let parts = [
+        name.as_ref().map(|name| format!("name {:?}", name.as_str())),
         topic.as_ref().map(|topic| format!("topic {:?}", topic.as_str())),
         speak.as_ref().map(|speak| format!("speak {}", lower(speak))),
         history.as_ref().map(|history| format!("history {}", lower(history))),

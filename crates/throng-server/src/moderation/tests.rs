@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use throng_core::{Act, EventKind, Seq, Settings, Timestamp, Topic};
+use throng_core::{Act, EventKind, RoomName, Seq, Settings, Timestamp, Topic};
 
 use super::*;
 use crate::samples;
@@ -111,7 +111,8 @@ fn the_audit_log_is_what_was_done_in_order_once_and_its_newest_entries() {
     };
     let (by, whose) = (samples::author(1), Some(samples::author(7)));
     let topic = Some(Topic::parse("tea").unwrap());
-    let settings = Settings { topic, slow_seconds: Some(30), ..Settings::default() };
+    let name = Some(RoomName::parse("tea house").unwrap());
+    let settings = Settings { name, topic, slow_seconds: Some(30), ..Settings::default() };
     let events = vec![
         moderated(3, Act::SetRole(throng_core::Role::Visitor)),
         samples::event(room, 4, EventKind::Deleted { by: by.clone(), of: Seq(2), whose }),
@@ -132,7 +133,10 @@ fn the_audit_log_is_what_was_done_in_order_once_and_its_newest_entries() {
         )
     };
     let (newest, more, last) = told(0, 2);
-    assert_eq!(newest, ["6 set_room topic \"tea\", slow_seconds 30", "4 delete message 2"]);
+    assert_eq!(
+        newest,
+        ["6 set_room name \"tea house\", topic \"tea\", slow_seconds 30", "4 delete message 2"]
+    );
     assert!(more);
     let (oldest, more, _) = told(last.unwrap(), 2);
     assert_eq!((oldest, more), (vec!["3 set_role visitor".to_owned()], false));

@@ -18,7 +18,7 @@ use throng_core::{
 
 use crate::auth::account::{AccountAnswer, AccountAsk, Secret};
 use crate::operations::trace::Trace;
-use crate::pages::{Page, RoomList, RoomMembers, Span, Unreads};
+use crate::pages::{Listed, Page, RoomList, RoomMembers, Span, Unreads};
 use crate::personal::{Level, Writers};
 use crate::search::{Found, Sought};
 pub use form::{FORMS, Form};
@@ -223,14 +223,7 @@ pub enum What {
         limit: u32,
     },
     /// A page of the rooms.
-    ListRooms {
-        /// Above this number.
-        after: u32,
-        /// At most this many; 0 for the page's own size.
-        limit: u32,
-        /// Only the asker's.
-        mine: bool,
-    },
+    ListRooms(Listed),
     /// A command of a room's order.
     Command {
         /// Which.

@@ -5,7 +5,7 @@
 use throng_core::limits::{ATTACHMENTS_MAX, FILTER_WORDS_MAX, MENTIONS_MAX};
 use throng_core::{
     Act, Attachment, Author, Avatar, EventKind, Extras, FileHash, FileId, FileKind, FileName,
-    Reaction, Role, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
+    Reaction, Role, RoomName, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
 };
 
 use super::{Reader, RecordError, body, put_text, put_varint};
@@ -17,6 +17,8 @@ pub(super) const KIND_SET: u8 = 7;
 pub(super) const KIND_REACTED: u8 = 20;
 pub(super) const KIND_PINNED: u8 = 21;
 pub(super) const KIND_CREATED_DIRECT: u8 = 22;
+/// Settings behind a new name: all eight flags of `KIND_SET` are taken.
+pub(super) const KIND_RENAMED: u8 = 23;
 
 const SET_TOPIC: u8 = 1;
 const SET_SPEAK: u8 = 2;
@@ -60,6 +62,7 @@ pub(super) enum Told<'a> {
         act: Act,
     },
     Set {
+        name: Option<&'a str>,
         topic: Option<&'a str>,
         speak: Option<Speak>,
         history: Option<Visibility>,
@@ -109,6 +112,7 @@ pub(super) fn put(out: &mut Vec<u8>, kind: &EventKind) {
 
 fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
     let Settings {
+        name,
         topic,
         speak,
         history,
@@ -118,6 +122,9 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
         avatar,
         delay_seconds,
     } = settings;
+    if let Some(name) = name {
+        put_text(out, name.as_str());
+    }
     let flag = |has: bool, flag: u8| if has { flag } else { 0 };
     out.push(
         flag(topic.is_some(), SET_TOPIC)
@@ -184,12 +191,19 @@ pub(super) fn read<'a>(
             let act = act(reader.byte("act")?).ok_or(RecordError::Field("act"))?;
             Told::Moderated { who, name, act }
         }
-        KIND_SET => read_settings(reader)?,
+        KIND_SET => read_settings(reader, None)?,
+        KIND_RENAMED => {
+            let name = reader.text("name")?;
+            read_settings(reader, Some(name))?
+        }
         _ => Told::Nothing,
     })
 }
 
-fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
+fn read_settings<'a>(
+    reader: &mut Reader<'a>,
+    name: Option<&'a str>,
+) -> Result<Told<'a>, RecordError> {
     let flags = reader.byte("settings")?;
     let known = SET_TOPIC
         | SET_SPEAK
@@ -221,6 +235,7 @@ fn read_settings<'a>(reader: &mut Reader<'a>) -> Result<Told<'a>, RecordError> {
     let delay_seconds =
         delay.map(|it| u32::try_from(it).map_err(|_| RecordError::Field("delay"))).transpose()?;
     Ok(Told::Set {
+        name,
         topic,
         speak,
         history,
@@ -327,6 +342,7 @@ impl Told<'_> {
                 EventKind::Moderated { by, who: somebody(who, name, "who")?, act }
             }
             Self::Set {
+                name,
                 topic,
                 speak,
                 history,
@@ -336,12 +352,15 @@ impl Told<'_> {
                 avatar,
                 delay_seconds,
             } => {
+                let name = name.map(RoomName::stored).transpose();
+                let name = name.map_err(|_| RecordError::Field("name"))?;
                 let topic = topic.map(Topic::stored).transpose();
                 let topic = topic.map_err(|_| RecordError::Field("topic"))?;
                 let list = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
                 let words = words.map(|words| Words::parse(list(words))).transpose();
                 let words = words.map_err(|_| RecordError::Field("words"))?;
                 let settings = Settings {
+                    name,
                     topic,
                     speak,
                     history,

@@ -254,6 +254,7 @@ mod tests {
             ("/Post/properties/attachments/maxItems", limits::ATTACHMENTS_MAX as u64),
             ("/Attachment/properties/name/maxLength", limits::FILE_NAME_LEN_MAX as u64),
             ("/Edit/properties/body/maxLength", limits::BODY_LEN_MAX as u64),
+            ("/SetRoom/properties/name/maxLength", limits::ROOM_NAME_CHARS_MAX as u64),
             ("/SetRoom/properties/topic/maxLength", limits::TOPIC_LEN_MAX as u64),
             ("/SetRoom/properties/slow_seconds/maximum", u64::from(limits::SLOW_SECONDS_MAX)),
             ("/SetRoom/properties/delay_seconds/maximum", u64::from(limits::DELAY_SECONDS_MAX)),

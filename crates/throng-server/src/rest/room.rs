@@ -1,4 +1,4 @@
-//! `PATCH /api/v1/rooms/{id}` `{"topic":…,"speak":…,"slow_seconds":…,"history":…}` → `applied`: changes
+//! `PATCH /api/v1/rooms/{id}` `{"name":…,"topic":…,"speak":…,"slow_seconds":…,"history":…}` → `applied`: changes
 //! the settings that are given, and answers when that is durable.
 
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use throng_core::{
-    Avatar, Event, EventKind, FileId, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq, Tally,
-    Timestamp, Topic, UserId, Words,
+    Avatar, Event, EventKind, FileId, Kind, Person, Policy, Reaction, RoomId, RoomName, Seq,
+    Settings, Tally, Timestamp, Topic, UserId, Words,
 };
 
 use super::{
@@ -94,6 +94,15 @@ impl Room {
             erasing: BTreeMap::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Takes changed settings in.
+    fn settle(&mut self, settings: &Settings) {
+        self.policy = self.policy.with(settings);
+        self.name = settings.name.clone().unwrap_or(self.name.clone());
+        self.topic = settings.topic.clone().unwrap_or(self.topic.clone());
+        self.words = settings.words.clone().unwrap_or(self.words.clone());
+        self.avatar = settings.avatar.unwrap_or(self.avatar);
     }
 
     /// The text of the newest edit of a message is nobody's any more.
@@ -200,12 +209,7 @@ impl Kept {
                 room.mentions.extend(mentioned.map(|user| ((*user, event.seq), author.id)));
             }
             EventKind::Joined { who } => _ = room.joined_posts.insert(who.id, room.posts),
-            EventKind::Set { settings, .. } => {
-                room.policy = room.policy.with(settings);
-                room.topic = settings.topic.clone().unwrap_or(room.topic.clone());
-                room.words = settings.words.clone().unwrap_or(room.words.clone());
-                room.avatar = settings.avatar.unwrap_or(room.avatar);
-            }
+            EventKind::Set { settings, .. } => room.settle(settings),
             EventKind::Reacted { by, of, reaction, on, .. } => {
                 let key = (*of, reaction.clone());
                 let (seq, users) = room.reactions.entry(key.clone()).or_default();

@@ -60,12 +60,13 @@ pub fn fold(
 
 /// Takes changed settings in.
 pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<(), Failure> {
-    let update = "UPDATE rooms SET topic = coalesce(?2, topic), speak = coalesce(?3, speak),
+    let update = "UPDATE rooms SET name = coalesce(?10, name), topic = coalesce(?2, topic), speak = coalesce(?3, speak),
                   history = coalesce(?4, history), slow = coalesce(?5, slow),
                   words = coalesce(?6, words), keep = coalesce(?7, keep),
                   avatar = coalesce(?8, avatar),
                   delay = coalesce(?9, delay) WHERE id = ?1";
     let Settings {
+        name,
         topic,
         speak,
         history,
@@ -81,8 +82,19 @@ pub fn set(connection: &Connection, room: u32, settings: &Settings) -> Result<()
     // None is empty: NULL is what stays.
     let avatar = avatar.map(|Avatar(hash)| hash.map_or_else(Vec::new, |hash| hash.0.to_vec()));
     let topic = topic.as_ref().map(Topic::as_str);
-    let row =
-        params![room, topic, speak, history, slow_seconds, words, keep_seconds, avatar, delay];
+    let name = name.as_ref().map(RoomName::as_str);
+    let row = params![
+        room,
+        topic,
+        speak,
+        history,
+        slow_seconds,
+        words,
+        keep_seconds,
+        avatar,
+        delay,
+        name
+    ];
     connection.prepare_cached(update)?.execute(row)?;
     Ok(())
 }

@@ -51,7 +51,7 @@ fn named(name: &str) -> CreateRoom {
 }
 
 fn listed(client: &mut Client, id: u32) -> v1::Room {
-    let asked = v1::ListRooms { after: id - 1, limit: 1, mine: true };
+    let asked = v1::ListRooms { after: id - 1, limit: 1, mine: true, ..Default::default() };
     match client.ask(Request::ListRooms(asked)) {
         Outcome::Rooms(rooms) => rooms.rooms.into_iter().find(|room| room.id == id).unwrap(),
         other => panic!("{other:?}"),

@@ -21,6 +21,7 @@ mod leaving;
 mod limits;
 mod links;
 mod moderation;
+mod names;
 mod presence;
 mod reactions;
 mod reading;

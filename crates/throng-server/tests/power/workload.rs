@@ -266,12 +266,10 @@ fn restored(room: RoomSnapshot) -> Restored {
 
 fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     let (first, last) = (&history[0], &history[history.len() - 1]);
-    let EventKind::Created { name, .. } = &first.kind else { panic!("{first:?} makes no room") };
-    let mut people = BTreeMap::new();
-    let (mut posts, mut pushed) = (0, Seq::ZERO);
+    let EventKind::Created { mut name, .. } = first.kind.clone() else { panic!("{first:?}") };
+    let (mut people, mut pins) = (BTreeMap::new(), BTreeSet::new());
+    let (mut posts, mut pushed, mut avatar) = (0, Seq::ZERO, Avatar::default());
     let (mut policy, mut topic, mut words) = <(Policy, Topic, Words)>::default();
-    let mut avatar = Avatar::default();
-    let mut pins = BTreeSet::new();
     for event in history {
         match &event.kind {
             EventKind::Created { kind, .. } => policy.kind = *kind,
@@ -280,6 +278,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
             EventKind::Pinned { of, .. } | EventKind::Deleted { of, .. } => _ = pins.remove(of),
             EventKind::Set { settings, .. } => {
                 policy = policy.with(settings);
+                name = settings.name.clone().unwrap_or(name);
                 topic = settings.topic.clone().unwrap_or(topic);
                 words = settings.words.clone().unwrap_or(words);
                 avatar = settings.avatar.unwrap_or(avatar);
@@ -298,7 +297,7 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
     }
     RoomSnapshot {
         room: first.room,
-        name: name.clone(),
+        name,
         created_at: first.at,
         at: last.at,
         head: last.seq,
@@ -591,10 +590,11 @@ fn act(chance: &mut SmallRng) -> Act {
 }
 
 fn settings(chance: &mut SmallRng) -> Settings {
-    let topic = Topic::parse(&format!("{:x}", chance.random::<u32>())).unwrap();
-    let history = [Visibility::Members, Visibility::Joining][chance.random_range(0..2)];
-    let word = format!("word{}*", chance.random_range(0..9));
-    let words = chance.random_bool(0.3).then(|| Words::parse(vec![word]).unwrap());
+    let text = format!("{:x}", chance.random::<u32>());
+    let (name, topic) = (RoomName::parse(&text).ok(), Topic::parse(&text).ok());
+    let history = Some([Visibility::Members, Visibility::Joining][chance.random_range(0..2)]);
+    let word = vec![format!("word{}*", chance.random_range(0..9))];
+    let words = chance.random_bool(0.3).then(|| Words::parse(word).unwrap());
     let avatar = chance.random_bool(0.3).then(|| Avatar(Some(FileHash([chance.random(); 32]))));
-    Settings { topic: Some(topic), history: Some(history), words, avatar, ..Settings::default() }
+    Settings { name, topic, history, words, avatar, ..Settings::default() }
 }

@@ -305,7 +305,7 @@ pub struct CreateRoom {
 /// A page of the server's rooms by number. Replied with `rooms`.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRooms {
     /// Rooms with a greater number than this.
     #[prost(uint32, tag = "1")]
@@ -316,6 +316,9 @@ pub struct ListRooms {
     /// Only rooms the asker is a member of.
     #[prost(bool, tag = "3")]
     pub mine: bool,
+    /// Only rooms whose name has this in it, whatever its case and marks; empty for all.
+    #[prost(string, tag = "100")]
+    pub named: ::prost::alloc::string::String,
 }
 /// Become a member, and hear the room on this connection from the place told. Replied with `joined`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -496,6 +499,10 @@ pub struct SetRoom {
     #[prost(uint32, optional, tag = "90")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_seconds: ::core::option::Option<u32>,
+    /// What it is called from now on, by the rule for names; of a public room one that no other has.
+    #[prost(string, optional, tag = "100")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
     /// Seconds before others than moderators and owners see a message of one who is neither, at most 300;
     /// 0 for none. What waits follows it.
     #[prost(uint32, optional, tag = "51")]
@@ -1207,9 +1214,14 @@ pub struct User {
 pub struct Rooms {
     #[prost(message, repeated, tag = "1")]
     pub rooms: ::prost::alloc::vec::Vec<Room>,
-    /// There are more rooms after the last of these.
+    /// There are more rooms to be asked for.
     #[prost(bool, tag = "2")]
     pub more: bool,
+    /// With `more`: the `after` of the next page, which is the last of these or, where names are looked
+    /// through, a later one.
+    #[prost(uint32, optional, tag = "100")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: ::core::option::Option<u32>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1892,6 +1904,10 @@ pub struct RoomSet {
     #[prost(uint32, optional, tag = "51")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_seconds: ::core::option::Option<u32>,
+    /// What it is called from now on.
+    #[prost(string, optional, tag = "100")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -15,15 +15,15 @@ pub mod search;
 use throng_core::id::SEQ_MAX;
 use throng_core::{
     Act, Attachment, Author, Avatar, Body, Command, Disconnect, Epoch, Event, EventKind, Extras,
-    FileHash, FileId, Kind, Limits, OriginId, Position, Reaction, Rejection, RoomId, Seq, Tally,
-    limits,
+    FileHash, FileId, Kind, Limits, NamePart, OriginId, Position, Reaction, Rejection, RoomId, Seq,
+    Tally, limits,
 };
 use throng_wire::native::v1::{self, client_frame::Request, event, reply::Outcome};
 
 use crate::auth::account::{AccountAsk, Secret};
 use crate::operations::metrics::Stage;
 use crate::operations::trace::Trace;
-use crate::pages::{Page, RoomList, RoomSummary, Span};
+use crate::pages::{Listed, Page, RoomList, RoomSummary, Span};
 use crate::protocols::{Ack, Answer, What};
 
 /// What a request means, or its refusal.
@@ -38,7 +38,7 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
         Request::Authenticate(v1::Authenticate { token }) => What::Authenticate { token },
         Request::Logout(v1::Logout {}) => What::Logout,
         Request::CreateRoom(asked) => defaults::create_room(&asked)?,
-        Request::ListRooms(asked) => list_rooms(asked),
+        Request::ListRooms(asked) => list_rooms(asked)?,
         Request::Join(v1::Join { room }) => durable(Command::Join { room: room_id(room)? }),
         Request::Leave(v1::Leave { room }) => durable(Command::Leave { room: room_id(room)? }),
         Request::Post(post) => self::post(post)?,
@@ -107,9 +107,10 @@ fn edit(v1::Edit { room, seq, body }: v1::Edit) -> Result<What, Rejection> {
     Ok(durable(Command::Edit { room, of: Seq::said(seq), body }))
 }
 
-fn list_rooms(asked: v1::ListRooms) -> What {
-    let v1::ListRooms { after, limit, mine } = asked;
-    What::ListRooms { after, limit, mine }
+fn list_rooms(asked: v1::ListRooms) -> Result<What, Rejection> {
+    let v1::ListRooms { after, limit, mine, named } = asked;
+    let named = NamePart::parse(&named)?;
+    Ok(What::ListRooms(Listed { after, limit, mine, named }))
 }
 
 fn history(asked: v1::History) -> Result<What, Rejection> {
@@ -295,7 +296,11 @@ pub fn rejected(rejection: Rejection) -> v1::Rejected {
 
 /// A page of the list of rooms.
 pub fn rooms(list: &RoomList) -> v1::Rooms {
-    v1::Rooms { rooms: list.rooms.iter().map(room).collect(), more: list.more }
+    v1::Rooms {
+        rooms: list.rooms.iter().map(room).collect(),
+        more: list.next.is_some(),
+        next: list.next.map(RoomId::get),
+    }
 }
 
 fn room(room: &RoomSummary) -> v1::Room {

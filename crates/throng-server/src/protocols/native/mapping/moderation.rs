@@ -4,7 +4,8 @@
 //! is refused; none is taken for another.
 
 use throng_core::{
-    Act, Command, Kind, Rejection, Role, RoomId, Settings, Speak, Topic, Visibility, Words,
+    Act, Command, Kind, Rejection, Role, RoomId, RoomName, Settings, Speak, Topic, Visibility,
+    Words,
 };
 use throng_wire::native::v1;
 
@@ -67,6 +68,7 @@ fn role_of(role: i32) -> Result<Role, Rejection> {
 pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
     let v1::SetRoom {
         room: _,
+        name,
         topic,
         speak,
         slow_seconds,
@@ -76,6 +78,7 @@ pub fn settings(asked: v1::SetRoom) -> Result<Settings, Rejection> {
         delay_seconds,
     } = asked;
     let settings = Settings {
+        name: name.as_deref().map(RoomName::parse).transpose()?,
         topic: topic.as_deref().map(Topic::parse).transpose()?,
         speak: speak_of(speak)?,
         history: history_of(history)?,
@@ -182,6 +185,7 @@ pub fn role(role: Role) -> v1::Role {
 pub fn set(by: v1::User, settings: &Settings) -> v1::RoomSet {
     v1::RoomSet {
         by: Some(by),
+        name: settings.name.as_ref().map(|name| name.as_str().to_owned()),
         topic: settings.topic.as_ref().map(|topic| topic.as_str().to_owned()),
         speak: settings.speak.map_or(v1::Speak::None, speak) as i32,
         slow_seconds: settings.slow_seconds,
