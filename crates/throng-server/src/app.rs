@@ -281,7 +281,7 @@ impl App {
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Rejection> {
-        self.flights.read(self.history.clone(), read).await
+        self.flights.read(self.history.clone(), self.clock.now(), read).await
     }
 
     /// The session was ended: its connections are closed before this returns.
