@@ -15,6 +15,7 @@ mod leaving;
 mod links;
 mod mentions;
 mod moderation;
+mod numbers;
 mod presence;
 mod reading;
 mod search;

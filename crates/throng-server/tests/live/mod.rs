@@ -21,6 +21,7 @@ mod leaving;
 mod limits;
 mod links;
 mod moderation;
+mod numbers;
 mod presence;
 mod reactions;
 mod reading;
