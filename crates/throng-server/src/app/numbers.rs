@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use throng_core::{EventKind, RoomId, Seq};
 
-use super::StartError;
 use super::watch::SessionsWatch;
+use super::{Disk, StartError};
 use crate::accounts::{self, Accounts, Numbers};
 use crate::auth::{Auth, AuthError};
 use crate::clock::Clock;
@@ -23,29 +23,26 @@ use crate::operations::metrics::Metrics;
 use crate::pages::Span;
 use crate::personal::{self, Personal};
 use crate::sessions::Sessions;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Events read at a time where accounts were lost.
 const EVENTS: usize = 4_096;
 
-/// What knows accounts by their numbers, beside the accounts themselves.
+/// What knows accounts and rooms by their numbers, beside the accounts and the rooms' people: whom the events
+/// know that are not folded, what is folded, and the files that are open.
+pub(super) type Beside<'a> = (Numbers, &'a Disk, &'a Moderation, &'a Personal, Option<&'a Files>);
+
 #[derive(Debug)]
-pub(super) struct Knowing<'a> {
-    /// Of all rooms' people.
-    pub directory: &'a Directory,
-    /// Of what is not folded yet.
-    pub tail: Numbers,
-    pub store: &'a dyn Store,
-    pub moderation: &'a Moderation,
-    pub personal: &'a Personal,
-    pub files: Option<&'a Arc<Files>>,
+struct Knowing<'a> {
+    directory: &'a Directory,
+    beside: Beside<'a>,
 }
 
 impl Knowing<'_> {
     /// Rooms are numbered above all that moderation keeps something of: their reports and links are those
     /// of other people.
-    pub fn number_rooms(&self) -> Result<(), StoreError> {
-        if let Some(room) = self.moderation.newest_room()? {
+    fn number_rooms(&self) -> Result<(), StoreError> {
+        if let Some(room) = self.beside.2.newest_room()? {
             self.directory.number_above(room);
         }
         Ok(())
@@ -54,9 +51,10 @@ impl Knowing<'_> {
     /// The greatest numbers that are known here, of which `given` were given as far as the accounts know.
     fn numbers(&self, given: Numbers) -> Result<Numbers, StartError> {
         let trouble = |file| move |trouble| StartError::Kept { file, trouble };
-        let mut known = self.directory.numbers().or(self.tail).or(self.moderation.numbers());
-        known = known.or(self.personal.numbers().map_err(trouble(personal::FILE))?);
-        if let Some(files) = self.files {
+        let (tail, _, moderation, personal, files) = self.beside;
+        let mut known = self.directory.numbers().or(tail).or(moderation.numbers());
+        known = known.or(personal.numbers().map_err(trouble(personal::FILE))?);
+        if let Some(files) = files {
             known = known.or(files.numbers().map_err(trouble(files::FILE))?);
         }
         if given.or(known) == given {
@@ -76,12 +74,13 @@ impl Knowing<'_> {
     /// Whoever said something or came and went, in all that is folded.
     fn all_in_rooms(&self) -> Result<Numbers, StoreError> {
         let mut rooms: Vec<(RoomId, Seq)> = Vec::new();
-        self.store.rooms(&mut |room| rooms.push((room.room, room.head)))?;
+        let store = &self.beside.1.store;
+        store.rooms(&mut |room| rooms.push((room.room, room.head)))?;
         let mut numbers = Numbers::default();
         for (room, head) in rooms {
             let mut after = Seq::ZERO;
             while after < head {
-                let events = self.store.page(room, Span::After(after), EVENTS)?;
+                let events = store.page(room, Span::After(after), EVENTS)?;
                 let Some(last) = events.last() else { break };
                 after = last.seq;
                 events.iter().for_each(|event| note(&mut numbers, &event.kind));
@@ -96,14 +95,16 @@ pub(super) fn note(numbers: &mut Numbers, kind: &EventKind) {
     kind.about().into_iter().chain(kind.sender()).for_each(|user| numbers.note(user));
 }
 
-/// Opens the accounts, beside what knows them.
+/// Opens the accounts, beside what knows them; rooms are numbered too.
 pub(super) fn open_auth(
     settings: &Settings,
-    knowing: &Knowing<'_>,
-    (sessions, fatal): (&Arc<Sessions>, &Fatal),
+    beside: Beside<'_>,
+    (sessions, fatal, directory): (&Arc<Sessions>, &Fatal, &Directory),
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> Result<Auth, StartError> {
+    let knowing = Knowing { directory, beside };
+    knowing.number_rooms()?;
     let form = if settings.memory {
         accounts::Form::Memory
     } else {
@@ -126,7 +127,7 @@ pub(super) fn open_auth(
     let auth = auth.with_guests(settings.guests);
     auth.accounts().watch(Arc::new(SessionsWatch::new(sessions, fatal)));
     for (who, at) in auth.accounts().leaving_before() {
-        knowing.directory.leavers().note(who.clone(), *at);
+        directory.leavers().note(who.clone(), *at);
     }
     Ok(auth)
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::export::Exports;
 use super::folder::lock_folder;
-use super::numbers::{self, Knowing, open_auth};
+use super::numbers::{self, open_auth};
 use super::{App, ShardDoor, files, search, shard_of};
 use crate::accounts::Numbers;
 use crate::auth::{AuthError, Guests};
@@ -118,7 +118,7 @@ pub struct Stop {
 #[derive(Debug)]
 pub struct Disk {
     log: Arc<dyn Log>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     lock: Option<File>,
 }
 
@@ -162,19 +162,10 @@ impl App {
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
-        let moderation = open_moderation(&settings, &directory, &fatal)?;
-        let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
+        let (moderation, personal, contacts) = open_notes(&settings, &directory, &fatal)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail, &directory))?;
-        let knowing = Knowing {
-            directory: &directory,
-            tail: rooms.numbers,
-            store: &*disk.store,
-            moderation: &moderation,
-            personal: &personal,
-            files: files.as_ref(),
-        };
-        knowing.number_rooms()?;
-        let auth = open_auth(&settings, &knowing, (&sessions, &fatal), &clock, &metrics)?;
+        let beside = (rooms.numbers, &disk, &*moderation, &*personal, files.as_deref());
+        let auth = open_auth(&settings, beside, (&sessions, &fatal, &directory), &clock, &metrics)?;
         let fold = start_fold(&tail, &disk, &moderation, (&directory, &clock, &limits), &fatal)?;
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
@@ -202,7 +193,7 @@ impl App {
         };
         let mut stop = Stop { indexing, ..Stop::of(fold, &personal, &fatal, disk.lock)? };
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
-        let app = Arc::new(Self {
+        let app = Self {
             requests: Rate::requests(&limits),
             exports: Arc::new(Exports::new(&limits)),
             lifecycle: Lifecycle::default(),
@@ -226,8 +217,8 @@ impl App {
             fatal,
             search,
             shards,
-        });
-        Ok(app.ticking())
+        };
+        Ok(Arc::new(app).ticking())
     }
 
     /// With what is done now and then.
@@ -429,20 +420,22 @@ fn open_moderation(
     Ok(Arc::new(moderation.without(Arc::clone(directory.leavers()))))
 }
 
-/// Who was blocked may not write, whatever else was settled.
-fn open_personal(
+/// What those who keep order note, and what each account does. Who was blocked may not write, whatever else
+/// was settled.
+fn open_notes(
     settings: &Settings,
     directory: &Arc<Directory>,
-    moderation: &Arc<Moderation>,
-) -> Result<(Arc<Personal>, Arc<Contacts>), StartError> {
+    fatal: &Fatal,
+) -> Result<(Arc<Moderation>, Arc<Personal>, Arc<Contacts>), StartError> {
+    let moderation = open_moderation(settings, directory, fatal)?;
     let path = settings.data.join(personal::FILE);
     let path = (!settings.memory).then_some(path.as_path());
     let personal = Personal::open(path)
         .map_err(|trouble| StartError::Kept { file: personal::FILE, trouble })?;
     let contacts = Contacts::new(Arc::clone(&personal), Arc::clone(directory));
-    let moderation = Arc::clone(moderation);
-    contacts.ask_blocks(Box::new(move |who, whom| moderation.blocks(who, whom)));
-    Ok((personal, Arc::new(contacts)))
+    let blocks = Arc::clone(&moderation);
+    contacts.ask_blocks(Box::new(move |who, whom| blocks.blocks(who, whom)));
+    Ok((moderation, personal, Arc::new(contacts)))
 }
 
 fn open_search(
