@@ -15,6 +15,7 @@ mod leaving;
 mod links;
 mod mentions;
 mod moderation;
+mod numbers;
 mod presence;
 mod reading;
 mod search;
@@ -281,7 +282,7 @@ impl App {
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Rejection> {
-        self.flights.read(self.history.clone(), read).await
+        self.flights.read(self.history.clone(), self.clock.now(), read).await
     }
 
     /// The session was ended: its connections are closed before this returns.

@@ -11,6 +11,7 @@ mod direct;
 mod held;
 mod list;
 mod names;
+mod numbers;
 mod standing;
 
 use std::collections::HashMap;
@@ -389,16 +390,6 @@ impl Directory {
 }
 
 impl Rooms {
-    /// Takes the next number. 0 is no room, so that the first place of the table stays empty.
-    fn next_number(&mut self) -> Result<RoomId, Rejection> {
-        let number = self.by_number.len().max(1);
-        let room = u32::try_from(number).ok().and_then(RoomId::new);
-        let room = room.ok_or(Rejection::LimitReached)?;
-        self.by_number.resize_with(number + 1, || None);
-        self.len += 1;
-        Ok(room)
-    }
-
     fn get(&self, room: RoomId) -> Option<&Entry> {
         self.by_number.get(room.get() as usize)?.as_deref()
     }

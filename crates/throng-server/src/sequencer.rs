@@ -26,11 +26,12 @@ use crate::history::History;
 use crate::lifecycle::Fatal;
 use crate::log::{Log, LogError};
 use crate::operations::metrics::{Metrics, Stage};
+use crate::operations::seldom::Seldom;
 use crate::operations::traffic;
 use crate::outbox::Writer;
 use crate::protocols::{Ack, Answer};
 use crate::record;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tail::Tail;
 pub use held::{Look, LookAt};
 
@@ -76,6 +77,9 @@ pub struct Sequencer {
     pub turn_wait: Duration,
     keepers: held::Keepers,
     scratch: Scratch,
+    /// What is said of turns that were taken back, and of what cannot be read.
+    reverted: Seldom,
+    unread: Seldom,
 }
 
 /// The rooms around a sequencer.
@@ -114,9 +118,10 @@ struct Scratch {
 impl Sequencer {
     /// A shard with its rooms restored.
     pub fn new(shard: Shard, around: Around, fanout: Arc<Fanout>, limits: &Limits) -> Self {
-        let (keepers, scratch) = Default::default();
+        let (keepers, scratch, reverted, unread) = Default::default();
         let turn_wait = Duration::from_millis(u64::from(limits.turn_wait_ms));
-        Self { shard, around, fanout, turn_max: limits.turn_max, turn_wait, keepers, scratch }
+        let turn_max = limits.turn_max;
+        Self { shard, around, fanout, turn_max, turn_wait, keepers, scratch, reverted, unread }
     }
 
     /// Starts its thread. A panic in it, or a log that cannot be trusted any more, is given to
@@ -257,7 +262,10 @@ impl Sequencer {
             }
             Err(error @ LogError::SyncFailed(_)) => Err(error),
             Err(error) => {
-                tracing::error!(%error, requests = answers.len(), "a turn was taken back");
+                if let Some(others) = self.reverted.may(clock.now()) {
+                    let requests = answers.len();
+                    tracing::error!(%error, requests, others, "a turn was taken back");
+                }
                 self.around.metrics.turns_reverted.inc();
                 self.shard.revert(turn);
                 for answered in answers.iter_mut().filter(|answered| answered.outcome.is_ok()) {
@@ -287,7 +295,7 @@ impl Sequencer {
                     Want::Message { room, seq } => match self.around.history.shown(*room, *seq) {
                         Ok(Some(event)) => self.scratch.facts.add_message(event),
                         Ok(None) => self.scratch.facts.add_gone(*room, *seq),
-                        Err(error) => tracing::error!(%error, "cannot look up a message"),
+                        Err(error) => self.cannot_look_up("a message", &error),
                     },
                     Want::Consent { room, from, to } => {
                         if !self.around.contacts.may_write(*from, *to) {
@@ -299,13 +307,13 @@ impl Sequencer {
                             Ok(tallies) => {
                                 self.scratch.facts.add_tallies(*room, *seq, *user, tallies);
                             }
-                            Err(error) => tracing::error!(%error, "cannot look up reactions"),
+                            Err(error) => self.cannot_look_up("reactions", &error),
                         }
                     }
                     Want::Event { room, seq } => match self.around.history.event(*room, *seq) {
                         Ok(Some(event)) => self.scratch.facts.add(recalled(event)),
                         Ok(None) => {}
-                        Err(error) => tracing::error!(%error, "cannot look up a repeat"),
+                        Err(error) => self.cannot_look_up("a repeat", &error),
                     },
                 }
             }
@@ -313,6 +321,12 @@ impl Sequencer {
             if !loaded {
                 return;
             }
+        }
+    }
+
+    fn cannot_look_up(&mut self, what: &str, error: &StoreError) {
+        if let Some(others) = self.unread.may(self.around.clock.now()) {
+            tracing::error!(%error, what, others, "cannot look up what a command asks for");
         }
     }
 
@@ -324,7 +338,7 @@ impl Sequencer {
         });
         match &read {
             Ok(()) => self.shard.origins_loaded(room),
-            Err(error) => tracing::error!(%error, "cannot load the origin ids of a room"),
+            Err(error) => self.cannot_look_up("the origin ids of a room", error),
         }
         read.is_ok()
     }

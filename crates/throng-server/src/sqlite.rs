@@ -5,6 +5,7 @@
 
 pub mod readers;
 
+use std::fmt;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -46,6 +47,34 @@ pub enum Trouble {
     Corrupt(String),
     /// Anything else.
     Io(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("no space left; free some"),
+            Self::SyncFailed(cause) | Self::Corrupt(cause) | Self::Io(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl Trouble {
+    /// With the name of the file whose trouble it is, where that is corrupt.
+    #[must_use]
+    pub fn of(self, file: &str) -> Self {
+        match self {
+            Self::Corrupt(cause) => Self::Corrupt(format!("{file}: {cause}")),
+            other => other,
+        }
+    }
+
+    /// What can be done at a start about a file that may be lost.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Corrupt(_) => "; put back a backup, or move it away to begin anew",
+            Self::Full | Self::SyncFailed(_) | Self::Io(_) => "",
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Trouble {

@@ -238,10 +238,7 @@ impl Tail {
         let mut lane = self.lane(room);
         let tail = lane.room(room);
         if seq != tail.head.next() {
-            return Err(format!(
-                "room {room} goes on at {seq}, what is known ends at {}",
-                tail.head
-            ));
+            return Err(format!("room {room} goes on at {seq}, store.db ends at {}", tail.head));
         }
         tail.head = seq;
         tail.events.push_back(event.clone());

@@ -15,7 +15,7 @@ Exit codes:
    67  nobody is called by the name that was given
    69  the port is taken or may not be used
    70  a bug: a thread without which there is no order has ended
-   71  the system gives no threads or no random bytes
+   71  the system gives no threads, too few open files or no random bytes
    73  the data folder cannot be written
    74  a sync failed: what is on disk is unknown, so the process ended; start it again
    75  another server uses the data folder

@@ -14,6 +14,7 @@ use throng_server::fanout::Offered;
 use throng_server::lifecycle::{self, EXIT_HARD, Fatal};
 use throng_server::listeners::{self, ListenError, Open};
 use throng_server::log::LogError;
+use throng_server::operations::descriptors::{self, FILES_MIN, OWN_FILES};
 use throng_server::personal::Trouble;
 use throng_server::recovery::RecoveryError;
 use throng_server::store::StoreError;
@@ -27,10 +28,25 @@ use crate::signals::Signals;
 pub fn run(arguments: &SettingsArgs) -> Result<(), Failure> {
     let settings = arguments.read()?;
     logs::begin(&settings);
-    throng_server::operations::descriptors::raise().map_err(|error| Failure::other(&error))?;
+    enough_files()?;
     let (clock, offered) = (Clock::system(), Offered::default());
     let runtime = lifecycle::runtime(&clock, &offered).map_err(|error| Failure::other(&error))?;
     runtime.block_on(serve(settings, clock, offered))
+}
+
+/// As many descriptors as may be had, and no start with too few.
+fn enough_files() -> Result<(), Failure> {
+    let allowed = descriptors::raise().map_err(|error| Failure::other(&error))?;
+    match allowed {
+        Some(allowed) if allowed < FILES_MIN => {
+            let text = format!(
+                "at most {allowed} files may be open, and the server itself needs some {OWN_FILES}, each \
+                 connection one more; raise the limit with ulimit -Hn, or of the service (LimitNOFILE)"
+            );
+            Err(Failure::new(Code::System, &text))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn serve(settings: Settings, clock: Clock, offered: Offered) -> Result<(), Failure> {
@@ -107,7 +123,7 @@ fn of_start(error: &StartError) -> Code {
         StartError::Store(error) | StartError::Recovery(RecoveryError::Store(error)) => {
             of_store(error)
         }
-        StartError::Personal(trouble) => match trouble {
+        StartError::Kept { trouble, .. } => match trouble {
             Trouble::Full => Code::Unwritable,
             Trouble::Corrupt(_) => Code::Corrupt,
             Trouble::SyncFailed(_) => Code::SyncFailed,

@@ -53,14 +53,16 @@ fn a_folder_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_corrupt_file_is_named_and_not_written_to() {
-    for name in ["accounts.db", "log.db", "store.db"] {
+    for name in ["accounts.db", "log.db", "store.db", "moderation.db", "personal.db", "files.db"] {
         let folder = tempfile::tempdir().unwrap();
         let broken = folder.path().join(name);
         let garbage = b"this is no database, but it is longer than a header of one. ".repeat(200);
         fs::write(&broken, &garbage).unwrap();
         let output = serve(folder.path(), &[]);
         assert_eq!(output.status.code(), Some(65), "{name}: {}", said(&output));
-        assert!(said(&output).contains("corrupt"), "{name}: {}", said(&output));
+        let what = said(&output);
+        assert!(what.contains(name) && what.contains("database"), "{name}: {what}");
+        assert!(!what.contains("leave to write") && !what.contains("Corrupt("), "{name}: {what}");
         assert_eq!(fs::read(&broken).unwrap(), garbage, "{name}");
     }
 }
@@ -169,6 +171,20 @@ fn accepting_goes_on_when_descriptors_return() {
         (0..80).map(|_| std::net::TcpStream::connect(server.address()).unwrap()).collect();
     drop(held);
     assert_eq!(server.ask("GET", "/healthz", "", "").0, 200, "{}", server.log());
+}
+
+/// Else a file that cannot be opened would look damaged, or the server would go on without one.
+#[test]
+fn too_few_open_files_are_said_before_any_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0 --data \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_throng")]).arg(&data);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(71), "{}", said(&output));
+    assert!(said(&output).contains("at most 40 files may be open"), "{}", said(&output));
+    assert!(!data.exists());
 }
 
 /// A head without an end and a body without one are cut in the time that a handshake has.

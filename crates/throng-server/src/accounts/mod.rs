@@ -27,6 +27,7 @@ use crate::auth::token::TokenHash;
 use crate::clock::Clock;
 use crate::faults::{Fault, planted};
 use cache::Cache;
+pub use given::Numbers;
 use guests::Addresses;
 use links::LinkKind;
 use tables::Tables;
@@ -116,10 +117,27 @@ pub struct Authenticated {
 impl Accounts {
     /// Opens or makes the tables. Blocks: for start-up.
     pub fn open(form: Form<'_>, limits: &Limits, clock: Clock) -> Result<Self, AccountsError> {
-        let tables = match form {
+        Self::open_beside(form, limits, clock, |given| given)
+    }
+
+    /// The same beside files that know accounts by their numbers: told which were given here, `known` says
+    /// which were given at all. A file that was lost, or is an older copy, gives none of them again,
+    /// for whoever had it would stand in the other one's rooms.
+    pub fn open_beside(
+        form: Form<'_>,
+        limits: &Limits,
+        clock: Clock,
+        known: impl FnOnce(Numbers) -> Numbers,
+    ) -> Result<Self, AccountsError> {
+        let mut tables = match form {
             Form::Folder(location) => Tables::open(location)?,
             Form::Memory => Tables::in_memory()?,
         };
+        let given = tables.given()?;
+        let known = given.or(known(given));
+        if known != given {
+            tables.give_above(known)?;
+        }
         let addresses = Arc::new(Addresses::default());
         let (gone, leaving) = (tables.known_guests(&addresses)?, tables.leaving()?);
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);

@@ -14,7 +14,7 @@ use super::{App, StartError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::directory::{Directory, Reading};
-use crate::files::{Carriers, Files};
+use crate::files::{self, Carriers, Files, OpenError};
 use crate::lifecycle::Fatal;
 use crate::store::Store;
 use crate::tail::Tail;
@@ -91,7 +91,10 @@ pub(super) fn open(
     let files = Files::open(settings.data.as_path(), &settings.limits, clock, fatal, messages);
     let path = settings.data.display().to_string();
     let attempted = "open the files in";
-    files.map(Some).map_err(|cause| StartError::Folder { attempted, path, cause })
+    files.map(Some).map_err(|error| match error {
+        OpenError::Table(trouble) => StartError::Kept { file: files::FILE, trouble },
+        OpenError::Folder(cause) => StartError::Folder { attempted, path, cause },
+    })
 }
 
 /// Knows which files messages carry, and which pictures rooms have.

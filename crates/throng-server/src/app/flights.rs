@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch::{self, Receiver};
 
 use super::App;
+use crate::clock::Moment;
 use crate::history::History;
+use crate::operations::seldom::Seldom;
 use crate::pages::{Page, Span};
 use crate::store::StoreError;
 use crate::tail::event_bytes;
@@ -56,11 +58,14 @@ pub struct Flights {
     flying: Flying,
     /// Threads that may read.
     reads: Arc<Semaphore>,
+    /// What is said of what cannot be read.
+    unread: Mutex<Seldom>,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { flying: Flying::default(), reads: Arc::new(Semaphore::new(READS_MAX)) }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { flying: Flying::default(), reads, unread: Mutex::default() }
     }
 }
 
@@ -103,6 +108,7 @@ impl Flights {
     pub async fn read<T: Send + 'static>(
         &self,
         history: History,
+        now: Moment,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Rejection> {
         let turn = Arc::clone(&self.reads).acquire_owned().await;
@@ -116,11 +122,18 @@ impl Flights {
         match reading.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                tracing::error!(%error, "cannot read history");
+                self.cannot_read(&error, now);
                 Err(Rejection::Unavailable)
             }
             // The reader panicked or the runtime ends; either is said elsewhere.
             Err(_) => Err(Rejection::Unavailable),
+        }
+    }
+
+    fn cannot_read(&self, error: &StoreError, now: Moment) {
+        let may = self.unread.lock().expect("nothing panics while it holds this").may(now);
+        if let Some(others) = may {
+            tracing::error!(%error, others, "cannot read history");
         }
     }
 }
@@ -177,8 +190,10 @@ impl App {
     #[expect(clippy::disallowed_methods, reason = "it ends with its read, whoever asked for it")]
     fn fly(&self, asked: Asked, asker: UserId, land: watch::Sender<Landed>) {
         let (flights, history) = (Arc::clone(&self.flights), self.history.clone());
+        let now = self.clock.now();
         tokio::spawn(async move {
-            let read = flights.read(history, move |history| read(history, asked, asker)).await;
+            let read = move |history: &History| read(history, asked, asker);
+            let read = flights.read(history, now, read).await;
             flights.flying.land(asked, &land, read);
         });
     }
@@ -278,7 +293,7 @@ mod tests {
                     released.lock().unwrap().recv().unwrap();
                     Ok(())
                 };
-                flights.read(history(), read).await
+                flights.read(history(), Moment::default(), read).await
             }
         };
         let mut all = tokio::task::JoinSet::new();

@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 
 use super::export::Exports;
 use super::folder::lock_folder;
-use super::watch::SessionsWatch;
+use super::numbers::{self, open_auth};
 use super::{App, ShardDoor, files, search, shard_of};
-use crate::accounts;
-use crate::auth::{Auth, AuthError, Guests};
+use crate::accounts::Numbers;
+use crate::auth::{AuthError, Guests};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::contacts::Contacts;
@@ -34,11 +34,12 @@ use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
 use crate::moderation::Moderation;
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
-use crate::personal::Personal;
+use crate::personal::{self, Personal};
 use crate::recovery::{RecoveryError, recover};
 use crate::search::Indexing;
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
+use crate::sqlite::Trouble;
 use crate::store::{
     MemoryStore, PACKED_LEN_MIN, RoomSnapshot, SqliteStore, Store, StoreError, StoreOptions,
 };
@@ -85,9 +86,14 @@ pub enum StartError {
     /// The accounts or the hashing threads.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The accounts' own notes.
-    #[error("cannot open personal.db: {0:?}; put back a backup, or move it away to begin anew")]
-    Personal(crate::sqlite::Trouble),
+    /// A file that may be lost: with it goes what only it holds.
+    #[error("cannot open {file}: {trouble}{}", trouble.hint())]
+    Kept {
+        /// Which one.
+        file: &'static str,
+        /// What is wrong with it.
+        trouble: Trouble,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit of processes")]
     Thread(io::Error),
@@ -112,7 +118,7 @@ pub struct Stop {
 #[derive(Debug)]
 pub struct Disk {
     log: Arc<dyn Log>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     lock: Option<File>,
 }
 
@@ -156,10 +162,10 @@ impl App {
         let mut rooms = Rooms::new(settings.shard_count(cores()), &limits)?;
         let tail = Arc::new(rooms.restore(&disk, &limits, &directory)?);
         let (epoch, history) = (disk.log.epoch(), history_of(&tail, &disk, &directory, &clock));
-        let auth = open_auth(&settings, (&sessions, &fatal, &directory), &clock, &metrics)?;
-        let moderation = open_moderation(&settings, &directory, &fatal)?;
-        let (personal, contacts) = open_personal(&settings, &directory, &moderation)?;
+        let (moderation, personal, contacts) = open_notes(&settings, &directory, &fatal)?;
         let files = files::open(&settings, &clock, &fatal, (&disk.store, &tail, &directory))?;
+        let beside = (rooms.numbers, &disk, &*moderation, &*personal, files.as_deref());
+        let auth = open_auth(&settings, beside, (&sessions, &fatal, &directory), &clock, &metrics)?;
         let fold = start_fold(&tail, &disk, &moderation, (&directory, &clock, &limits), &fatal)?;
         let (search, indexing) = open_search(&disk, &settings, (&tail, &history), &clock).unzip();
         let around = Threads {
@@ -187,7 +193,7 @@ impl App {
         };
         let mut stop = Stop { indexing, ..Stop::of(fold, &personal, &fatal, disk.lock)? };
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
-        let app = Arc::new(Self {
+        let app = Self {
             requests: Rate::requests(&limits),
             exports: Arc::new(Exports::new(&limits)),
             lifecycle: Lifecycle::default(),
@@ -211,8 +217,8 @@ impl App {
             fatal,
             search,
             shards,
-        });
-        Ok(app.ticking())
+        };
+        Ok(Arc::new(app).ticking())
     }
 
     /// With what is done now and then.
@@ -414,40 +420,22 @@ fn open_moderation(
     Ok(Arc::new(moderation.without(Arc::clone(directory.leavers()))))
 }
 
-/// Who was blocked may not write, whatever else was settled.
-fn open_personal(
+/// What those who keep order note, and what each account does. Who was blocked may not write, whatever else
+/// was settled.
+fn open_notes(
     settings: &Settings,
     directory: &Arc<Directory>,
-    moderation: &Arc<Moderation>,
-) -> Result<(Arc<Personal>, Arc<Contacts>), StartError> {
-    let path = settings.data.join("personal.db");
+    fatal: &Fatal,
+) -> Result<(Arc<Moderation>, Arc<Personal>, Arc<Contacts>), StartError> {
+    let moderation = open_moderation(settings, directory, fatal)?;
+    let path = settings.data.join(personal::FILE);
     let path = (!settings.memory).then_some(path.as_path());
-    let personal = Personal::open(path).map_err(StartError::Personal)?;
+    let personal = Personal::open(path)
+        .map_err(|trouble| StartError::Kept { file: personal::FILE, trouble })?;
     let contacts = Contacts::new(Arc::clone(&personal), Arc::clone(directory));
-    let moderation = Arc::clone(moderation);
-    contacts.ask_blocks(Box::new(move |who, whom| moderation.blocks(who, whom)));
-    Ok((personal, Arc::new(contacts)))
-}
-
-fn open_auth(
-    settings: &Settings,
-    (sessions, fatal, directory): (&Arc<Sessions>, &Fatal, &Directory),
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-) -> Result<Auth, StartError> {
-    let form = if settings.memory {
-        accounts::Form::Memory
-    } else {
-        accounts::Form::Folder(settings.data.as_path().into())
-    };
-    let metrics = Arc::clone(metrics);
-    let auth = Auth::open(form, &settings.limits, settings.sign_up(), clock.clone(), metrics)?;
-    let auth = auth.with_guests(settings.guests);
-    auth.accounts().watch(Arc::new(SessionsWatch::new(sessions, fatal)));
-    for (who, at) in auth.accounts().leaving_before() {
-        directory.leavers().note(who.clone(), *at);
-    }
-    Ok(auth)
+    let blocks = Arc::clone(&moderation);
+    contacts.ask_blocks(Box::new(move |who, whom| blocks.blocks(who, whom)));
+    Ok((moderation, personal, Arc::new(contacts)))
 }
 
 fn open_search(
@@ -482,6 +470,8 @@ type Changed = (Option<RoomName>, Option<Topic>, Option<Avatar>);
 struct Rooms {
     shards: Vec<Shard>,
     names: Vec<(RoomId, RoomName, Shown)>,
+    /// Whom the events know that are not folded.
+    numbers: Numbers,
     seed: u64,
 }
 
@@ -494,7 +484,7 @@ impl Rooms {
                 other.count_held_with(first);
             }
         }
-        Ok(Self { shards, names: Vec::new(), seed })
+        Ok(Self { shards, names: Vec::new(), numbers: Numbers::default(), seed })
     }
 
     fn restore(
@@ -513,6 +503,7 @@ impl Rooms {
         };
         let mut changed: HashMap<RoomId, Changed> = HashMap::new();
         let mut replay = |event: &Arc<Event>| {
+            numbers::note(&mut self.numbers, &event.kind);
             match &event.kind {
                 EventKind::Created { name, .. } => {
                     let shown = Shown::default();

@@ -97,8 +97,20 @@ impl Auth {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AuthError> {
+        let accounts = Accounts::open(form, limits, clock.clone())?;
+        Self::over(accounts, limits, sign_up, clock, metrics)
+    }
+
+    /// The same over accounts that are open.
+    pub fn over(
+        accounts: Accounts,
+        limits: &Limits,
+        sign_up: SignUp,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthError> {
         Ok(Self {
-            accounts: Accounts::open(form, limits, clock.clone())?,
+            accounts,
             hashing: Hashing::start(limits, clock.clone(), metrics).map_err(AuthError::Threads)?,
             throttles: Throttles::new(limits),
             away: Away::new(limits),

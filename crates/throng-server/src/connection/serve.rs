@@ -326,6 +326,7 @@ impl<P: Protocol + Unpin> Connection<P> {
     fn enter(&mut self, entered: Entered) {
         let Entered { re, identity, token, check, endings } = entered;
         if let Err(why) = self.app.sessions.bind(&self.outbox, &identity) {
+            self.app.metrics.connections_refused.inc();
             return self.outbox.end(why, 0);
         }
         let author = identity.user.clone();

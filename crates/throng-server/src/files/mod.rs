@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Limits, Rejection, UserId};
 use tokio::sync::{oneshot, watch};
 
+use crate::accounts::Numbers;
 use crate::clock::Clock;
 use crate::lifecycle::Fatal;
 use crate::sqlite::Trouble;
@@ -39,10 +40,24 @@ pub use table::Kept;
 use table::Table;
 use transfers::Transfers;
 
+/// The table's file in the data folder.
+pub const FILE: &str = "files.db";
+
 /// Files in one page of a list.
 const FILES_LISTED_MAX: usize = 256;
 /// What one is told to wait when the pictures' queue is full.
 const PICTURE_RETRY_AFTER_MS: u32 = 1_000;
+
+/// Why they could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The table.
+    #[error("{FILE}: {0}")]
+    Table(Trouble),
+    /// The folders.
+    #[error(transparent)]
+    Folder(#[from] io::Error),
+}
 
 /// The files of a server.
 #[derive(Debug)]
@@ -129,10 +144,9 @@ impl Files {
         clock: Clock,
         fatal: Fatal,
         carriers: impl Carriers,
-    ) -> io::Result<Arc<Self>> {
+    ) -> Result<Arc<Self>, OpenError> {
         let Place { folder, shelf, vfs } = place.into();
-        let table = Table::open(&folder.join("files.db"), vfs);
-        let table = table.map_err(|trouble| io::Error::other(format!("files.db: {trouble:?}")))?;
+        let table = Table::open(&folder.join(FILE), vfs).map_err(OpenError::Table)?;
         let (pictures, asked) = sync_channel(limits.picture_queue_max);
         let files = Arc::new(Self {
             limits: limits.clone(),
@@ -147,6 +161,13 @@ impl Files {
         files.settle_parts()?;
         sweep::start(&files, asked, carriers)?;
         Ok(files)
+    }
+
+    /// The greatest number of those who have files, or a picture.
+    pub fn numbers(&self) -> Result<Numbers, Trouble> {
+        let mut numbers = Numbers::default();
+        self.table().newest()?.into_iter().for_each(|user| numbers.note(user));
+        Ok(numbers)
     }
 
     /// A file that is to come.

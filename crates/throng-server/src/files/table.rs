@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use throng_core::id::GUESTS_FROM;
 use throng_core::{Attachment, FileHash, FileId, FileKind, FileName, Timestamp, UserId};
 
 use super::blobs::Content;
@@ -91,6 +92,16 @@ impl Table {
             }
             trouble
         })
+    }
+
+    /// The account of the greatest number that has files, or a picture.
+    pub fn newest(&self) -> Outcome<Option<UserId>> {
+        let select = "SELECT max(user) FROM (
+                          SELECT max(user) AS user FROM files WHERE user < ?1 UNION ALL
+                          SELECT max(user) FROM faces WHERE user < ?1)";
+        let below = [GUESTS_FROM as i64];
+        let newest: Option<i64> = self.connection.query_row(select, below, |row| row.get(0))?;
+        Ok(newest.and_then(|user| UserId::new(user as u64)))
     }
 
     /// What an account has.

@@ -21,7 +21,7 @@ use throng_wire::ws::deflate::accept;
 use throng_wire::{native, ws};
 use tokio::net::TcpStream;
 
-use super::{Gate, Pass};
+use super::Pass;
 use crate::app::App;
 use crate::connection::{Connection, Opened};
 use crate::outbox::Outbox;
@@ -42,7 +42,7 @@ struct Upgrade {
 }
 
 /// REST, the page and `/ws`.
-pub fn router(app: &Arc<App>, _gate: &Arc<Gate>) -> Router {
+pub fn router(app: &Arc<App>) -> Router {
     let upgrade = Upgrade { app: Arc::clone(app) };
     let ws = Router::new().route("/ws", get(self::upgrade)).with_state(upgrade);
     ws.merge(rest::router(Arc::clone(app)))

@@ -81,7 +81,7 @@ fn open_one(
     let door = Door {
         app: Arc::clone(app),
         gate: Arc::clone(gate),
-        router: (kind == Kind::Http).then(|| http::router(app, gate)),
+        router: (kind == Kind::Http).then(|| http::router(app)),
     };
     app.lifecycle.spawn(Box::pin(door.accept(listener)));
     Ok(bound)

@@ -86,7 +86,11 @@ pub enum LogError {
     #[error("cannot sync the log: {0}; ending, so that recovery trusts only what is on disk")]
     SyncFailed(String),
     /// The log holds what no turn can be.
-    #[error("the log is corrupt at turn {at:?}: {cause}; restore a backup or see the guide")]
+    #[error(
+        "log.db is corrupt, or not of one piece with store.db, at turn {}: {cause}; put back a copy \
+         of the data folder (docs/reference/data-folder.md says what is lost with each file)",
+        at.0
+    )]
     Corrupt {
         /// Where.
         at: TurnId,

@@ -38,6 +38,11 @@ impl Blocks {
         Ok(blocks)
     }
 
+    /// Those who block, and those who are blocked.
+    pub fn everybody(&self) -> impl Iterator<Item = UserId> {
+        self.0.iter().flat_map(|(user, blocked)| blocked.iter().chain([user])).copied()
+    }
+
     /// Who blocks this one.
     pub fn blockers_of(&self, gone: UserId) -> Vec<UserId> {
         let blocks = self.0.iter().filter(|(_, blocked)| blocked.contains(&gone));

@@ -8,6 +8,7 @@
 mod audit;
 mod blocks;
 mod links;
+mod numbers;
 mod reports;
 mod unnaming;
 
@@ -128,11 +129,7 @@ impl Moderation {
             Ok((Blocks::read(&connection)?, connection))
         });
         let opened = opened.map_err(|trouble| {
-            let trouble = match trouble {
-                Trouble::Corrupt(cause) => Trouble::Corrupt(format!("{FILE}: {cause}")),
-                other => other,
-            };
-            StoreError::from_trouble(trouble, "open what moderation keeps")
+            StoreError::from_trouble(trouble.of(FILE), "open what moderation keeps")
         });
         let (blocks, connection) = opened?;
         Ok(Self {
@@ -201,7 +198,7 @@ impl Moderation {
         change: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, Rejection>>,
     ) -> Result<T, Rejection> {
         self.write(change).unwrap_or_else(|trouble| {
-            tracing::error!(error = told(&trouble), "cannot write what moderation keeps");
+            tracing::error!(error = %trouble, "cannot write what moderation keeps");
             Err(Rejection::Unavailable)
         })
     }
@@ -219,13 +216,6 @@ fn page_len(asked: u32) -> usize {
     match asked as usize {
         0 => PAGE_MAX,
         asked => asked.min(PAGE_MAX),
-    }
-}
-
-fn told(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::Full => "no space left; free some".to_owned(),
-        Trouble::SyncFailed(cause) | Trouble::Corrupt(cause) | Trouble::Io(cause) => cause.clone(),
     }
 }
 

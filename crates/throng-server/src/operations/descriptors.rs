@@ -4,6 +4,13 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+/// Descriptors that are no client's: logs, databases with their journals, listeners, the runtime.
+pub const OWN_FILES: u64 = 64;
+
+/// A server that nobody is connected to has some 44 open. With fewer than this it does not start: a file
+/// that cannot be opened would be taken for one that is damaged.
+pub const FILES_MIN: u64 = 48;
+
 /// Raises the soft limit to the hard one, which needs no right, and tells what it is now; `None` for
 /// no limit.
 pub fn raise() -> std::io::Result<Option<u64>> {

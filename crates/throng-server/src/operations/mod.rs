@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod histogram;
 pub mod metrics;
 pub mod profile;
+pub mod seldom;
 pub mod syncs;
 pub mod trace;
 pub mod traffic;

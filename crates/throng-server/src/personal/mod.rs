@@ -19,9 +19,13 @@ use std::time::Duration;
 use throng_core::{Rejection, RoomDefaults, RoomId, Seq, UserId};
 use tokio::sync::oneshot;
 
+use crate::accounts::Numbers;
 use crate::lifecycle::Fatal;
 pub use crate::sqlite::Trouble;
 use tables::Tables;
+
+/// The file in the data folder.
+pub const FILE: &str = "personal.db";
 
 /// Markers that may wait to be written; beyond it a further one is refused as *unavailable*.
 const WAITING_MAX: usize = 65_536;
@@ -238,6 +242,13 @@ impl Personal {
             *entry = entry.with(kept);
         });
         written.await.unwrap_or(Err(Rejection::Unavailable))
+    }
+
+    /// The greatest number of those of whom something is kept.
+    pub fn numbers(&self) -> Result<Numbers, Trouble> {
+        let mut numbers = Numbers::default();
+        self.tables().newest()?.into_iter().for_each(|user| numbers.note(user));
+        Ok(numbers)
     }
 
     /// Moves an account's marker in a room, forward only. Whether it moved. Blocks on the tables.

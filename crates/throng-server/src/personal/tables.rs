@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use throng_core::id::GUESTS_FROM;
 use throng_core::{RoomDefaults, RoomId, Seq, Speak, UserId, Visibility};
 
 use super::{Batch, Kept, Level, Marker, Settled, Writers};
@@ -94,6 +95,17 @@ impl Tables {
     /// What accounts have settled.
     pub fn settled(&self) -> Result<Settled, Trouble> {
         Ok(Settled { writers: self.writers()?, rooms: self.room_defaults()? })
+    }
+
+    /// The account of the greatest number of which something is kept.
+    pub fn newest(&self) -> Result<Option<UserId>, Trouble> {
+        let select = "SELECT max(user) FROM (
+                          SELECT max(user) AS user FROM rooms WHERE user < ?1 UNION ALL
+                          SELECT max(user) FROM writers WHERE user < ?1 UNION ALL
+                          SELECT max(user) FROM room_defaults WHERE user < ?1)";
+        let newest: Option<i64> =
+            self.0.query_row(select, [GUESTS_FROM as i64], |row| row.get(0))?;
+        Ok(newest.and_then(|user| UserId::new(user as u64)))
     }
 
     fn writers(&self) -> Result<HashMap<UserId, Writers>, Trouble> {

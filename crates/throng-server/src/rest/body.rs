@@ -1,14 +1,16 @@
 //! Bodies, in and out, as JSON.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use throng_core::Rejection;
@@ -34,13 +36,17 @@ where
 
     /// A body has the time that a head has: one that drips holds a socket no longer.
     async fn from_request(request: Request, state: &S) -> Result<Self, Untaken> {
+        let body = request.body();
+        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return Err(Untaken::Refused(Rejection::BodyTooLong));
+        }
         let app = Arc::<App>::from_ref(state);
         let time = Duration::from_millis(app.limits.handshake_timeout_ms);
         let reading = to_bytes(request.into_body(), BODY_BYTES_MAX);
         let bytes: Bytes = tokio::time::timeout(time, reading)
             .await
             .map_err(|_| Untaken::Refused(Rejection::Malformed))?
-            .map_err(|_| Untaken::Refused(Rejection::BodyTooLong))?;
+            .map_err(|error| unread(&error))?;
         // A list would be taken for the fields in their order.
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             return Err(Untaken::Unread("not an object".to_owned()));
@@ -48,6 +54,12 @@ where
         let unread = |error| Untaken::Unread(json::why(&error));
         serde_json::from_slice(&bytes).map(Self).map_err(unread)
     }
+}
+
+/// Why the bytes did not come: too many, or framed as no HTTP has it.
+fn unread(error: &axum::Error) -> Untaken {
+    let too_long = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
+    Untaken::Refused(if too_long { Rejection::BodyTooLong } else { Rejection::Malformed })
 }
 
 /// A body that is not taken.

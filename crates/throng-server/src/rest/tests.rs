@@ -1,9 +1,12 @@
 //! What HTTP answers, asked of a whole server in memory, without a socket.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -205,6 +208,44 @@ async fn a_body_is_read_up_to_its_bound_and_not_one_byte_further() {
             .unwrap();
         let answered = server.ask(request).await;
         assert_eq!(answered.json()["rejected"]["name"], json!(name), "{len} bytes");
+    }
+    server.app.stop().await;
+}
+
+/// A body that says how long it is, and fails or never comes.
+struct Announced(u64, Option<std::io::Error>);
+
+impl HttpBody for Announced {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.1.take().map_or(Poll::Pending, |error| Poll::Ready(Some(Err(error))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_announced_too_long_is_not_waited_for_and_a_broken_one_is_malformed() {
+    let server = Server::start(|_| {});
+    let anna = server.sign_up("anna").await;
+    let bound = body::BODY_BYTES_MAX as u64;
+    let broken = || Some(std::io::Error::other("no length of a chunk"));
+    for (body, status, name) in [
+        (Announced(bound + 1, None), 413, "body_too_long"),
+        (Announced(bound, broken()), 400, "malformed"),
+    ] {
+        let request = Request::post("/api/v1/rooms")
+            .header("authorization", format!("bearer {anna}"))
+            .body(Body::new(body))
+            .unwrap();
+        server.ask(request).await.refused(status, name);
     }
     server.app.stop().await;
 }

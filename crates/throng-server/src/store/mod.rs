@@ -240,6 +240,9 @@ pub enum StoreError {
     #[error("cannot sync the store: {0}; ending, so that recovery trusts only what is on disk")]
     SyncFailed(String),
     /// The file holds what it cannot.
-    #[error("the store is corrupt: {0}; restore a backup or see the guide")]
+    #[error(
+        "what is stored is corrupt: {0}; put back a copy of the data folder \
+         (docs/reference/data-folder.md says what is lost with each file)"
+    )]
     Corrupt(String),
 }

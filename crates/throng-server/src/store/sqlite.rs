@@ -83,7 +83,8 @@ pub(super) fn first_of(id: i64) -> Seq {
 impl SqliteStore {
     /// Opens the store, or makes it.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
-        Self::open_file(path, options).map_err(|t| StoreError::from_trouble(t, "open the store"))
+        Self::open_file(path, options)
+            .map_err(|t| StoreError::from_trouble(t.of("store.db"), "open the store"))
     }
 
     fn open_file(path: &Path, options: &StoreOptions) -> Result<Self, Trouble> {

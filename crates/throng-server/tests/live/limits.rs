@@ -66,6 +66,7 @@ fn an_account_has_as_many_connections_as_it_may_and_not_one_more() {
     let token = first.token.clone();
     client.send(Request::Authenticate(v1::Authenticate { token }));
     assert_eq!(client.farewell().code, 4403);
+    assert_eq!(server.app().metrics.connections_refused.get(), 1, "refused at a limit");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod limits;
 mod links;
 mod moderation;
 mod names;
+mod numbers;
 mod presence;
 mod reactions;
 mod reading;

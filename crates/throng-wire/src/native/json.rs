@@ -1,5 +1,5 @@
 //! The JSON form. Names and nesting are the `.proto`'s: `{"id":7,"post":{"room":1,"body":"hi"}}`.
-//! Missing fields take their defaults, unknown ones are skipped; depth is bounded by `serde_json`.
+//! Missing fields take their defaults; unknown ones are skipped, however deep, without recursion.
 
 use std::fmt;
 use std::marker::PhantomData;

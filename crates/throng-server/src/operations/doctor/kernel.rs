@@ -8,9 +8,8 @@ use throng_core::Limits;
 
 use super::{Finding, Grade};
 use crate::config::Settings;
+use crate::operations::descriptors::{FILES_MIN, OWN_FILES};
 
-/// Descriptors that are no client's: logs, databases with their journals, listeners, the runtime.
-const OWN_FILES: u64 = 64;
 /// What an idle connection may take, as promised.
 const IDLE_CONNECTION_KIB: u64 = 5;
 /// A backlog below this overflows when a thousand clients come back at once after a restart.
@@ -66,8 +65,8 @@ pub fn open_files(limits: &Limits) -> Finding {
     let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(OWN_FILES);
     let allowed = most.min(u64::from(limits.connections_max));
     let grade = match most {
-        0..64 => Grade::Stops,
-        64..4_096 => Grade::Poor,
+        _ if limit.maximum.is_some_and(|maximum| maximum < FILES_MIN) => Grade::Stops,
+        0..4_096 => Grade::Poor,
         _ => Grade::Good,
     };
     let means = format!(
