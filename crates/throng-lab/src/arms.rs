@@ -46,8 +46,9 @@ pub fn run(
 /// One column: its name in the table, its name in the file, and its figure.
 type Column = (&'static str, &'static str, fn(&Summary) -> Option<f64>);
 
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     ("sends/s", "sends_per_second", |it| Some(it.rates.sends)),
+    ("acked/s", "acked_per_second", |it| Some(it.rates.acked)),
     ("deliveries/s", "deliveries_per_second", |it| Some(it.rates.deliveries)),
     ("syncs/k", "fsyncs_per_1000_sends", |it| Some(it.server_work.as_ref()?.fsyncs_per_1000_sends)),
     ("reads/k", "reads_per_1000_sends", |it| Some(it.server_work.as_ref()?.reads_per_1000_sends)),

@@ -23,6 +23,7 @@ use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
 use crate::live::Live;
 use crate::monitor::allowed;
+use crate::monitor::family::Family;
 use crate::monitor::holds::Holder;
 use crate::monitor::trees::{self, TreeAt};
 use crate::monitor::{self, Steal};
@@ -142,6 +143,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let watcher = Watcher {
         begun: Arc::clone(&begun),
         target: &mut target,
+        family: pid.map(Family::of),
         steal: Steal::default(),
         stop: &args.stop,
         tell: None,
@@ -455,6 +457,8 @@ struct Watcher<'a> {
     /// When load began, for who slices by it.
     begun: Arc<AtomicU64>,
     target: &'a mut Target,
+    /// The server's processes, where they are ours to see.
+    family: Option<Family>,
     steal: Steal,
     tell: Option<SyncSender<Told>>,
     stop: &'a AtomicBool,
@@ -474,7 +478,7 @@ struct Measured {
 
 impl Watch for Watcher<'_> {
     fn server(&mut self) -> Option<(Duration, u64)> {
-        self.target.pid().and_then(monitor::process)
+        self.family.as_mut()?.look()
     }
 
     fn steal(&mut self) -> f64 {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::monitor::Cores;
+use crate::monitor::family::members;
 use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
@@ -131,12 +132,11 @@ impl Counters {
     /// Asks the server, and `/proc` for its process; empty where neither answers.
     pub fn ask(address: SocketAddr, pid: Option<u32>) -> Self {
         let mut counters = Self::of_text(&metrics(address).unwrap_or_default());
-        let io = pid.and_then(|pid| read_to_string(format!("/proc/{pid}/io")).ok());
-        for line in io.unwrap_or_default().lines() {
-            if let Some((name, value)) = line.split_once(": ")
-                && let Ok(value) = value.parse()
-            {
-                counters.0.insert(format!("proc_{name}"), value);
+        for pid in pid.map(members).unwrap_or_default() {
+            let io = read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+            for (name, value) in io.lines().filter_map(|line| line.split_once(": ")) {
+                let value: f64 = value.parse().unwrap_or_default();
+                *counters.0.entry(format!("proc_{name}")).or_default() += value;
             }
         }
         counters

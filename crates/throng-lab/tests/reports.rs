@@ -262,6 +262,28 @@ fn two_runs_are_compared_and_their_one_pair_gives_no_verdict() {
 }
 
 #[test]
+fn runs_of_two_scenarios_are_not_compared_and_what_else_differs_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = old_run().display().to_string();
+    let other = |name: &str, from: &str, to: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        changed(&path, "manifest.json", from, to);
+        compare::of_folders(&a, &path.display().to_string(), Metric::Cpu, 1)
+    };
+    let refused = other("crowd", "\"name\": \"canonical\"", "\"name\": \"crowd\"").unwrap_err();
+    assert!(refused.to_string().starts_with("A ran canonical and B crowd: "), "{refused}");
+    let same = other("same", "\"seconds\": 10.0", "\"seconds\": 10.0").unwrap();
+    assert!(same.unlike.is_empty() && !same.words().contains("not the same:"), "{:?}", same.unlike);
+    let longer = other("longer", "\"seconds\": 10.0", "\"seconds\": 20.0").unwrap();
+    assert_eq!(longer.unlike, ["seconds: 10.0 and 20.0"]);
+    assert!(longer.words().contains("   not the same: seconds: 10.0 and 20.0\n"));
+    assert_eq!(longer.json()["unlike"][0], "seconds: 10.0 and 20.0");
+    let machine = other("machine", "\"cores\": 2", "\"cores\": 64").unwrap();
+    assert_eq!(machine.unlike, ["its cores: 2 and 64"]);
+}
+
+#[test]
 fn the_paper_is_a_pdf_of_vectors_with_all_of_its_charts() {
     let bytes = Form::Pdf.of(&Folder::read(&old_run()).unwrap());
     assert!(bytes.starts_with(b"%PDF-1.") && bytes.trim_ascii_end().ends_with(b"%%EOF"));

@@ -173,7 +173,7 @@ pub struct Client {
     #[arg(long)]
     id: u32,
     /// How many messages it sends, one after the other's ack.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
     /// The server's raw port, as tcp://127.0.0.1:9000.
     #[arg(long, value_name = "ADDRESS")]

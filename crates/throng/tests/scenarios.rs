@@ -165,6 +165,10 @@ fn all_arms_run_in_turn_make_one_table_of_what_each_message_cost() {
         for name in ["fsyncs_per_1000_sends", "proc_writes_per_1000_sends", "memory_max_mib"] {
             assert!(row[column(name)].parse::<f64>().unwrap() > 0.0, "{name}: {row:?}");
         }
+        // What was offered is one thing, what was acked meanwhile another.
+        let [sent, acked] = ["sends_per_second", "acked_per_second"].map(|it| row[column(it)]);
+        let [sent, acked] = [sent, acked].map(|it| it.parse::<f64>().unwrap());
+        assert!(acked > 0.0 && acked <= sent, "{row:?}");
     }
 }
 
@@ -181,6 +185,12 @@ fn one_client_sends_its_messages_in_a_row_and_prints_its_line() {
     assert!(fields[2] > 0 && fields[3] > 0, "{line}");
     let wrong = run(["lab", "client", "--id", "7", "--count", "1", "--target", "nowhere"]);
     assert_eq!(wrong.status.code(), Some(64), "{}", said(&wrong));
+    // Of no message there is no round trip.
+    let none = run(["lab", "client", "--id", "7", "--count", "0", "--target", &target]);
+    assert_eq!(none.status.code(), Some(64), "{}", said(&none));
+    let alone = run(["lab", "compare", folder.path().to_str().unwrap()]);
+    assert_eq!(alone.status.code(), Some(64), "{}", said(&alone));
+    assert!(said(&alone).contains("name a second run"), "{}", said(&alone));
 }
 
 /// A kernel that grants too few descriptors is found out before anything starts.
@@ -241,6 +251,44 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     assert!(flight["by_littles_law"].as_f64().unwrap() > 0.0, "{flight}");
     // Each commit is one message: of so few, however slow the disk.
     short("spammers", &["--arm", "parallel", "--set", "rooms.chat.sends_per_second=50"]);
+}
+
+/// A server hangs up who has asked for nothing for a while.
+#[test]
+fn a_connection_that_is_hung_up_while_idle_is_no_farewell_and_the_next_no_resume() {
+    let seldom =
+        ["seconds=4", "rooms.chat.sends_per_second=4", "server.limits.handshake_timeout_ms=1000"];
+    let sets: Vec<&str> = PATIENT.iter().chain(&seldom).flat_map(|it| ["--set", it]).collect();
+    let done = short("spammers", &sets);
+    // Twenty connections are hung up each second; one of them may just have been asked something.
+    let farewells = done.summary["farewells"].as_object().unwrap().values();
+    let farewells: u64 = farewells.map(|count| count.as_u64().unwrap()).sum();
+    let resumes = done.summary["latency"]["resume"]["count"].as_u64().unwrap();
+    assert!(farewells < 20 && resumes < 20, "{farewells} and {resumes}: {}", done.said);
+}
+
+#[test]
+fn a_server_that_a_script_starts_costs_what_its_processes_cost_together() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server");
+    let program = env!("CARGO_BIN_EXE_throng");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = serve ] || exec '{program}' \"$@\"\n\
+         '{program}' \"$@\" <&0 &\nserver=$!\ntrap 'kill -TERM $server' TERM\n\
+         wait $server\nwait $server\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let done = short("new-year", &["--server", script.to_str().unwrap()]);
+    let cost = &done.summary["cost"];
+    // A shell that waits takes next to nothing, and a megabyte or two.
+    assert!(cost["cpu_us_per_delivery"].as_f64().unwrap() > 2.0, "{cost}");
+    assert!(cost["rss_max_bytes"].as_u64().unwrap() > 8 << 20, "{cost}");
+    let series = String::from_utf8(read(&done.out, "series.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = series.lines().map(|line| line.split(',').collect()).collect();
+    let at = rows[0].iter().position(|title| *title == "descriptors").unwrap();
+    assert!(rows[1][at].parse::<u64>().unwrap() > 30, "the sockets of thirty users: {series}");
 }
 
 #[test]

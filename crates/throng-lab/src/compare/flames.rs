@@ -57,7 +57,8 @@ pub fn page(comparison: &Comparison) -> Option<String> {
          <h1>{sentence}</h1>\n<p>A: {a}<br>B: {b}</p>\n\
          <p>B's stacks, as wide as their share of B's CPU. \
          <span class=\"flame r3\">red</span> took a greater share of B's CPU than of A's, \
-         <span class=\"flame b3\">blue</span> a smaller one: of a whole that may itself be larger or \
+         <span class=\"flame b3\">blue</span> a smaller one (what chance alone would do, with so few \
+         samples, is neither): of a whole that may itself be larger or \
          smaller, which is what the sentence above says.</p>\n{graphs}</body>\n</html>\n"
     ))
 }
@@ -82,6 +83,7 @@ mod tests {
         let a = run(folder.path(), "a", "t;parse 3\n");
         let b = run(folder.path(), "b", "t;parse 1\nt;write 2\n");
         let of = |runs| Comparison {
+            unlike: Vec::new(),
             by: Metric::Cpu,
             sides: ["json".into(), "<protobuf>".into()],
             metrics: vec![(Metric::Cpu, crate::stats::paired(&[(1.0, 2.0)], 1).unwrap())],

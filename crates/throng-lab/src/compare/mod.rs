@@ -1,10 +1,11 @@
 //! `lab compare`: is B quicker or slower than A, by how much, and how sure is that?
 //!
 //! Neighbours: `flames` draws where CPU went otherwise; `turns` runs the two in turn; `report::folder` reads what came of it; `stats::compare`
-//! has the arithmetic. Nothing here looks at a server.
+//! has the arithmetic; `unlike` what else differs in two that were run before. Nothing here looks at a server.
 
 mod flames;
 mod turns;
+mod unlike;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ pub use turns::{Dressed, Side, Turns, in_turn};
 
 /// Of `compare.json`; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
+
+/// Of what differs in two runs, as many are told on a screen.
+const UNLIKE_TOLD: usize = 8;
 
 /// What two runs are compared by. Of all of them less is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -158,6 +162,8 @@ pub struct Comparison {
     pub metrics: Vec<(Metric, Paired)>,
     /// The folders, in the order in which they were run.
     pub runs: Vec<[PathBuf; 2]>,
+    /// In what runs that were made before differ, in words.
+    pub unlike: Vec<String>,
 }
 
 impl Comparison {
@@ -182,7 +188,7 @@ impl Comparison {
             return Err(CompareError::Arguments(why));
         }
         let runs = pairs.iter().map(|[a, b]| [a.0.clone(), b.0.clone()]).collect();
-        Ok(Self { by, sides, metrics, runs })
+        Ok(Self { by, sides, metrics, runs, unlike: Vec::new() })
     }
 
     /// What the metric that decides says.
@@ -236,11 +242,15 @@ impl Comparison {
             format!("A  {}", self.sides[0]),
             format!("B  {}", self.sides[1]),
             String::new(),
-            format!(
-                "{:20} {:>24} {:>24} {:>7} {:>15} {:>7}",
-                "median (range)", "A", "B", "B / A", "95 %", "floor"
-            ),
         ];
+        if !self.unlike.is_empty() {
+            lines.extend(self.unlike_words());
+            lines.push(String::new());
+        }
+        lines.push(format!(
+            "{:20} {:>24} {:>24} {:>7} {:>15} {:>7}",
+            "median (range)", "A", "B", "B / A", "95 %", "floor"
+        ));
         for (metric, it) in &self.metrics {
             let side = |it: &Spread| {
                 format!("{} ({}–{})", number(it.median), number(it.min), number(it.max))
@@ -259,6 +269,13 @@ impl Comparison {
             ));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// Those of them that fit on a screen.
+    fn unlike_words(&self) -> impl Iterator<Item = String> {
+        let more = self.unlike.len().saturating_sub(UNLIKE_TOLD);
+        let told = self.unlike.iter().take(UNLIKE_TOLD).map(|it| format!("   not the same: {it}"));
+        told.chain((more > 0).then(|| format!("   and {more} more things are not")))
     }
 
     /// `compare.json`.
@@ -289,6 +306,7 @@ impl Comparison {
             "b": self.sides[1],
             "metrics": metrics,
             "runs": self.runs,
+            "unlike": self.unlike,
         })
     }
 
@@ -339,7 +357,25 @@ pub fn of_folders(a: &str, b: &str, by: Metric, seed: u64) -> Result<Comparison,
             }
         }
     }
-    Comparison::of(by, [a.to_owned(), b.to_owned()], &pairs, seed)
+    let scenario =
+        |run: &Folder| run.manifest.scenario["name"].as_str().unwrap_or_default().to_owned();
+    let mut unlike = Vec::new();
+    for [(_, a), (_, b)] in &pairs {
+        let names = [scenario(a), scenario(b)];
+        if names[0] != names[1] {
+            let [a, b] = names;
+            let why =
+                format!("A ran {a} and B {b}: what they cost is not the price of the same work");
+            return Err(CompareError::Arguments(why));
+        }
+        for found in unlike::unlike(a, b) {
+            if !unlike.contains(&found) {
+                unlike.push(found);
+            }
+        }
+    }
+    let comparison = Comparison::of(by, [a.to_owned(), b.to_owned()], &pairs, seed)?;
+    Ok(Comparison { unlike, ..comparison })
 }
 
 fn side(text: &str) -> Result<Vec<(PathBuf, Folder)>, CompareError> {

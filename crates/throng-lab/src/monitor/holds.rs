@@ -8,6 +8,8 @@
 use std::fs::{metadata, read_dir};
 use std::path::{Path, PathBuf};
 
+use super::family::members;
+
 /// Files of a folder that a look counts.
 const FILES_MAX: usize = 20_000;
 /// Descriptors that are counted where the kernel does not say how many there are.
@@ -42,11 +44,18 @@ impl Holder {
     pub fn look(&self) -> Holds {
         let sizes = self.folder.as_deref().and_then(|folder| sizes(folder, FILES_MAX));
         Holds {
-            descriptors: self.pid.and_then(descriptors),
+            descriptors: self.pid.and_then(of_family),
             log_bytes: sizes.and_then(|it| it.log),
             folder_bytes: sizes.map(|it| it.all),
         }
     }
+}
+
+/// Of a process and all that descend from it.
+fn of_family(pid: u32) -> Option<u64> {
+    let own = descriptors(pid)?;
+    let others = members(pid).into_iter().filter(|it| *it != pid).filter_map(descriptors);
+    Some(own + others.sum::<u64>())
 }
 
 /// Open descriptors of a process. The kernel says how many since 6.2, as the length of the folder; an older

@@ -3,8 +3,10 @@
 //! Neighbours: `charts` makes them of a run; `svg` and `pdf` put the same drawing on a page. Nothing
 //! here knows either.
 
-use super::paper_font::{encode, width};
+mod legend;
+
 use super::words::number;
+use legend::dot;
 
 /// Of the drawing, in points.
 pub const WIDTH: f64 = 720.0;
@@ -28,6 +30,8 @@ const MARKS_MAX: usize = 24;
 const NAMES_MAX: usize = 14;
 /// Of a bar, where there are few.
 const BAR_WIDTH_MAX: f64 = 48.0;
+/// Of lines and groups; then they begin again.
+pub const COLOURS: usize = 6;
 /// Smallest of what is drawn on a scale of equal factors.
 const LOG_MIN: f64 = 1e-3;
 
@@ -196,6 +200,14 @@ impl Scale {
         self.places[0] + share * (self.places[1] - self.places[0])
     }
 
+    /// What stands beside a tick. On a scale of equal factors its lowest place is also that of all that is less, as
+    /// of 0.
+    fn says(&self, tick: f64, heights: &[f64]) -> String {
+        let lowest = self.log && tick <= self.values[0] * 1.000_1;
+        let less = lowest && heights.iter().any(|it| *it < self.values[0]);
+        if less { format!("0\u{2013}{}", number(tick)) } else { number(tick) }
+    }
+
     /// Round values between the two ends.
     pub fn ticks(&self) -> Vec<f64> {
         let [low, high] = self.values;
@@ -309,7 +321,7 @@ impl Chart {
             Kind::Boxes(boxes) => drawing.boxes(boxes),
             Kind::Stacks { bars, .. } => drawing.stacks(bars),
         }
-        drawing.legend(&self.names());
+        drawing.legend(self);
         drawing
     }
 
@@ -338,11 +350,13 @@ fn heights_of(series: &[Series]) -> Vec<f64> {
 impl Drawing {
     fn frame(&mut self, chart: &Chart) {
         let text = |at, size, anchor, text: String| Shape::Text(Ink::Text, at, size, anchor, text);
+        let heights = chart.heights();
         for tick in self.up.ticks() {
             let y = self.up.at(tick);
             let end = self.across.places[1];
             self.shapes.push(Shape::Path(Ink::Grid, vec![(LEFT, y), (end, y)]));
-            self.shapes.push(text((LEFT - 6.0, y + 3.5), 10.0, Anchor::End, number(tick)));
+            let said = self.up.says(tick, &heights);
+            self.shapes.push(text((LEFT - 6.0, y + 3.5), 10.0, Anchor::End, said));
         }
         let numbered = !matches!(chart.kind, Kind::Stacks { .. });
         for tick in self.across.ticks().into_iter().filter(|_| numbered) {
@@ -353,9 +367,10 @@ impl Drawing {
         }
         if let (Some(right), Some(scale)) = (&chart.right, self.right) {
             let end = self.across.places[1];
+            let heights = heights_of(&right.series);
             for tick in scale.ticks() {
                 let at = (end + 6.0, scale.at(tick) + 3.5);
-                self.shapes.push(text(at, 10.0, Anchor::Start, number(tick)));
+                self.shapes.push(text(at, 10.0, Anchor::Start, scale.says(tick, &heights)));
             }
             let log = if scale.log { ", logarithmic" } else { "" };
             let unit = format!("{}{log} (right)", right.unit);
@@ -363,11 +378,14 @@ impl Drawing {
         }
         let title = (LEFT, 13.0);
         self.shapes.push(Shape::Text(Ink::Strong, title, 12.0, Anchor::Start, chart.title.clone()));
-        let scale = if self.up.log { ", logarithmic" } else { "" };
-        let unit = format!("{}{scale}", chart.unit);
-        self.shapes.push(text((LEFT, 27.0), 10.0, Anchor::Start, unit));
+        self.shapes.push(text((LEFT, 27.0), 10.0, Anchor::Start, self.unit(chart)));
         let middle = (f64::midpoint(LEFT, self.across.places[1]), HEIGHT - 4.0);
         self.shapes.push(text(middle, 10.0, Anchor::Middle, chart.across.clone()));
+    }
+
+    fn unit(&self, chart: &Chart) -> String {
+        let scale = if self.up.log { ", logarithmic" } else { "" };
+        format!("{}{scale}", chart.unit)
     }
 
     fn marks(&mut self, marks: &[(String, f64)]) {
@@ -382,22 +400,6 @@ impl Drawing {
                 ((x - 3.0, TOP + 19.0), Anchor::End)
             };
             self.shapes.push(Shape::Text(Ink::Mark, at, 9.0, anchor, name.clone()));
-        }
-    }
-
-    fn legend(&mut self, names: &[&str]) {
-        let mut x = WIDTH - RIGHT;
-        for (at, name) in names.iter().enumerate().rev() {
-            self.shapes.push(Shape::Text(
-                Ink::Text,
-                (x, 27.0),
-                10.0,
-                Anchor::End,
-                (*name).to_owned(),
-            ));
-            x -= width(&encode(name)) * 10.0 * WIDER + 14.0;
-            self.shapes.push(Shape::Rect(Ink::Series(at), [x, 21.0, 9.0, 5.0]));
-            x -= 12.0;
         }
     }
 
@@ -427,8 +429,7 @@ impl Drawing {
     fn dots(&mut self, groups: &[Group]) {
         for (at, group) in groups.iter().enumerate() {
             for (x, y) in &group.points {
-                let dot = [self.across.at(*x), self.up.at(*y), 2.2];
-                self.shapes.push(Shape::Dot(Ink::Series(at), dot));
+                self.shapes.push(dot(at, (self.across.at(*x), self.up.at(*y))));
             }
             if let Some(ends) = group.fit {
                 let path = ends.map(|(x, y)| (self.across.at(x), self.up.at(y)));
@@ -512,6 +513,21 @@ mod tests {
         assert_eq!(drawing.up.ticks().len(), 5);
         let equal = drawing.up.at(1.0) - drawing.up.at(10.0);
         assert!((equal - (drawing.up.at(10.0) - drawing.up.at(100.0))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn where_nothing_is_drawn_as_the_least_the_scale_says_so() {
+        let lowest = |values: &[f64]| {
+            let drawing = lines(values.iter().copied().map(Some).collect()).draw();
+            let tick = drawing.shapes.iter().find_map(|shape| match shape {
+                Shape::Text(_, _, _, Anchor::End, text) => Some(text.clone()),
+                _ => None,
+            });
+            tick.unwrap()
+        };
+        assert_eq!(lowest(&[20.0, 9_000.0]), "10");
+        assert_eq!(lowest(&[20.0, 0.0, 9_000.0]), "0\u{2013}10");
+        assert_eq!(lowest(&[0.0, 9.0]), "0");
     }
 
     #[test]

@@ -20,6 +20,8 @@ const LETTER: f64 = 5.6;
 const SHARE_MIN: f64 = 0.004;
 /// Frames of one page, all graphs together: some 200 bytes each.
 pub const FRAMES_MAX: usize = 1_800;
+/// Of a difference that is not drawn.
+const DEVIATIONS: f64 = 2.0;
 /// Letters of a name.
 const NAME_LEN_MAX: usize = 120;
 
@@ -64,7 +66,8 @@ pub fn graph(title: &str, stacks: &Stacks, frames: usize) -> String {
     Drawing { tree: &tree, other: None, frames }.figure(&says)
 }
 
-/// B's graph, in which red took a greater share of the CPU than in A, and blue a smaller.
+/// B's graph, in which red took a greater share of the CPU than in A, and blue a smaller; what chance alone would
+/// do is neither.
 pub fn difference(title: &str, a: &Stacks, b: &Stacks, frames: usize) -> String {
     let mut tree = Tree::default();
     tree.add(b, 0);
@@ -140,15 +143,25 @@ impl Drawing<'_> {
         };
         let (is, was) = (tree.width() / self.tree.width(), tree.count[1] as f64 / other);
         let change = is - was;
+        let chance = chance([tree.width(), tree.count[1] as f64], [self.tree.width(), other]);
+        let by_chance = change.abs() <= chance;
         // Six shades; a twentieth of the whole is the deepest.
-        let depth = (change.abs() * 60.0).round().min(3.0) as u32;
+        let depth = if by_chance { 0 } else { (change.abs() * 60.0).round().min(3.0) as u32 };
         let class = match (depth, change > 0.0) {
             (0, _) => "d0".to_owned(),
             (depth, true) => format!("r{depth}"),
             (depth, false) => format!("b{depth}"),
         };
-        (class, format!(", {:+.1} points against A's {:.1} %", change * 100.0, was * 100.0))
+        let word = if by_chance { ", no more than chance" } else { "" };
+        let (points, was) = (change * 100.0, was * 100.0);
+        (class, format!(", {points:+.1} points against A's {was:.1} %{word}"))
     }
+}
+
+/// By how much two shares of so many samples differ by chance alone, 19 times in 20 no more.
+fn chance(through: [f64; 2], all: [f64; 2]) -> f64 {
+    let share = (through[0] + through[1]) / (all[0] + all[1]);
+    DEVIATIONS * (share * (1.0 - share).max(0.0) * (1.0 / all[0] + 1.0 / all[1])).sqrt()
 }
 
 /// What stands behind the last path, but not within generics; the kernel's mark is its colour.
@@ -194,6 +207,14 @@ mod tests {
         };
         assert_eq!((of("parse"), of("write"), of("all")), ("b3".into(), "r3".into(), "d0".into()));
         assert!(graph.contains("90.0 %, +40.0 points against"), "{graph}");
+        // Of few samples, the same shares say nothing.
+        let (a, b) = (stacks("t;parse 2\nt;write 2\n"), stacks("t;parse 1\nt;write 4\n"));
+        let few = difference("load", &a, &b, 100);
+        assert!(!few.contains("class=\"r") && !few.contains("class=\"b"), "{few}");
+        assert!(
+            few.contains("80.0 %, +30.0 points against A's 50.0 %, no more than chance"),
+            "{few}"
+        );
     }
 
     #[test]

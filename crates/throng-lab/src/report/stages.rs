@@ -41,8 +41,8 @@ impl Path {
 /// Of a run whose server told.
 pub fn path(run: &Folder) -> Option<Path> {
     let work = run.summary.server_work.as_ref()?;
-    let ack = run.summary.latency.ack;
-    if ack.count == 0 || ack.mean_ms <= 0.0 || work.ack_us.is_empty() {
+    let client_us = mean_ack_ms(run).filter(|ms| *ms > 0.0)? * 1e3;
+    if work.ack_us.is_empty() {
         return None;
     }
     let part = |name: &str| Some((name.to_owned(), *work.ack_us.get(name)?));
@@ -56,9 +56,22 @@ pub fn path(run: &Folder) -> Option<Path> {
     Some(Path {
         sum_us: parts.iter().map(|it| it.1).sum(),
         parts,
-        client_us: ack.mean_ms * 1e3,
+        client_us,
         nearest: threads.max_by(|a, b| a.1.total_cmp(&b.1)),
     })
+}
+
+/// The mean of the acks that came while load was offered, as the server's clock was read; of a server that fell
+/// behind, those that came after it are the slowest. The first folders had no mean of a second.
+fn mean_ack_ms(run: &Folder) -> Option<f64> {
+    let acks = || run.seconds.iter().map(|it| it.ack);
+    let count: u64 = acks().map(|it| it.count).sum();
+    let sum: f64 = acks().map(|it| it.count as f64 * it.mean_ms).sum();
+    if count > 0 && sum > 0.0 {
+        return Some(sum / count as f64);
+    }
+    let all = run.summary.latency.ack;
+    (all.count > 0).then_some(all.mean_ms)
 }
 
 /// Units of order that the server had: as it was told, else one for two cores.
@@ -71,7 +84,9 @@ fn shards(run: &Folder) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::folder::{Machine, Manifest, ServerWork, StageWork, Summary};
+    use crate::report::folder::{
+        Machine, Manifest, Percentiles, Second, ServerWork, StageWork, Summary,
+    };
 
     #[test]
     fn what_the_server_does_not_see_is_the_kernels_and_the_clients() {
@@ -100,6 +115,16 @@ mod tests {
             (path.sum_us - 1_600.0).abs() < 1e-9 && (path.rest_us().unwrap() - 400.0).abs() < 1e-9
         );
         assert_eq!(path.nearest, Some(("the sequencer (decide and commit)", 0.4)), "two shards");
+        // What came after the load waited for what the server's clock was not read of.
+        let came = |count: u64, mean_ms: f64| Second {
+            ack: Percentiles { count, mean_ms, ..Percentiles::default() },
+            ..Second::default()
+        };
+        run.seconds = vec![came(3, 1.0), came(0, 0.0), came(1, 5.0)];
+        run.summary.latency.ack.mean_ms = 900.0;
+        let path = super::path(&run).unwrap();
+        assert!((path.client_us - 2_000.0).abs() < 1e-9, "{path:?}");
+        run.seconds.clear();
         run.summary.latency.ack.mean_ms = 1.0;
         assert_eq!(
             super::path(&run).unwrap().rest_us(),

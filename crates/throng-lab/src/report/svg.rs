@@ -4,11 +4,8 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Anchor, Chart, Drawing, HEIGHT, Ink, Kind, Shape, WIDTH};
+use super::chart::{Anchor, COLOURS, Chart, Drawing, HEIGHT, Ink, Kind, Shape, WIDTH};
 use super::html::escape;
-
-/// Colours that the style sheet knows.
-const COLOURS: usize = 6;
 
 /// One chart, with what the page's script needs to say values where the pointer is.
 pub fn figure(chart: &Chart) -> String {

@@ -204,6 +204,7 @@ impl Crowd {
             backlog: VecDeque::new(),
             live_since: Nanos(0),
             lost_at: Nanos(0),
+            hung_up: false,
             failures: 0,
             asleep: false,
             rooms: Vec::new(),
@@ -551,7 +552,7 @@ impl Crowd {
             }
             // It should have been there since then: however long the server let it wait is the server's.
             it.live_since = intended;
-        } else if it.lost_at != Nanos(0) {
+        } else if it.lost_at != Nanos(0) && !std::mem::take(&mut it.hung_up) {
             self.recorder.resume.record(now.since(it.lost_at));
             if it.live_since == AWAY {
                 it.live_since = now;

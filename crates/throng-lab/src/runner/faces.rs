@@ -7,9 +7,9 @@
 use super::crowd::Crowd;
 use super::gallery::Told;
 use super::reply::Reply;
-use super::user::Asked;
+use super::user::{Asked, Link};
 use crate::clock::{self, Nanos};
-use crate::drivers::Action;
+use crate::drivers::{Action, Dress};
 use crate::engine::{ConnId, Sockets};
 
 /// Who comes is looked at so much later, so that a rush is one page and not one for each.
@@ -96,6 +96,21 @@ impl Crowd {
         let mut told = Told { recorder, refusals, accounts };
         if let Err(why) = gallery.received(sockets, conn, bytes, now, &mut told) {
             self.trouble = Some(why);
+        }
+    }
+
+    /// A connection of one who speaks HTTP, on which nothing is asked. Servers hang those up after a while: that
+    /// is no farewell.
+    pub(super) fn is_idle_http(&self, conn: ConnId) -> bool {
+        let Some(user) = self.user_of(conn) else { return self.gallery.has_idle(conn) };
+        let it = &self.users[user as usize];
+        it.dress == Dress::Rest && it.link == Link::Up && it.asked.is_empty()
+    }
+
+    /// Who lost nothing with the connection comes back with the next one, and that is no resume.
+    pub(super) fn needs_no_resume(&mut self, user: Option<u32>) {
+        if let Some(user) = user {
+            self.users[user as usize].hung_up = true;
         }
     }
 

@@ -171,7 +171,8 @@ impl Runner<'_> {
         let figures = &mut self.figures;
         figures.load = now.since(self.begun);
         figures.own_cpu = clock::thread_cpu().saturating_sub(figures.own_at_start);
-        let cpu = self.watch.server().map(|(cpu, _)| cpu);
+        // Of one that has ended, what it had taken by the last second.
+        let cpu = self.watch.server().map(|(cpu, _)| cpu).or(figures.server_before);
         figures.server_cpu =
             figures.server_at_start.and_then(|start| Some(cpu?.saturating_sub(start)));
         self.enter(Phase::Draining, now);

@@ -315,6 +315,14 @@ impl Gallery {
         album.again.clear();
     }
 
+    /// Whether it is one of these connections, and its user waits for nothing.
+    pub fn has_idle(&self, conn: ConnId) -> bool {
+        self.user_of(conn).is_some_and(|user| {
+            let album = &self.albums[user as usize];
+            !album.sets && album.has_all()
+        })
+    }
+
     /// Nobody waits for a picture.
     pub fn is_idle(&self) -> bool {
         self.albums.iter().all(Album::has_all)

@@ -262,7 +262,13 @@ impl Handler for Runner<'_> {
     }
 
     fn closed(&mut self, sockets: &mut Sockets, conn: ConnId, why: Closed, now: Nanos) {
-        if self.crowd.other_lost(conn, sockets) || self.crowd.gone(conn, now).is_some() {
+        let hung_up = why == Closed::Ended && self.crowd.is_idle_http(conn);
+        let gone = self.crowd.gone(conn, now);
+        if hung_up {
+            self.crowd.needs_no_resume(gone);
+        }
+        let ours = gone.is_some() || self.crowd.other_lost(conn, sockets);
+        if ours && !hung_up {
             self.crowd.farewell(format!("{why:?}"));
             self.ended = Some(why);
         }

@@ -30,6 +30,8 @@ pub struct User {
     pub live_since: Nanos,
     /// When the connection was lost.
     pub lost_at: Nanos,
+    /// Nothing was on its way there: the next one resumes nothing.
+    pub hung_up: bool,
     /// Connections in a row that were not made.
     pub failures: u32,
     /// Reads nothing until then.
@@ -274,6 +276,7 @@ mod tests {
             backlog: VecDeque::new(),
             live_since: Nanos(0),
             lost_at: Nanos(0),
+            hung_up: false,
             failures: 0,
             asleep: false,
             rooms: vec![],

@@ -17,6 +17,8 @@ const ABUSERS_MAX: f64 = 1_000.0;
 const LISTED_MAX: usize = 100;
 /// What one user may do in a run.
 const ACTIONS_MAX: f64 = 1e6;
+/// What is later than a minute is no answer to anybody.
+const LATE_MS_MAX: f64 = 60_000.0;
 /// A file is held in memory while it is sent.
 const FILE_BYTES_MAX: f64 = 1_048_576.0;
 
@@ -85,6 +87,11 @@ fn share(key: &str, value: f64) -> Result<(), Broken> {
 }
 
 impl Scenario {
+    /// Whether the time of the load is one.
+    pub(super) fn check_seconds(&self) -> Result<(), Broken> {
+        within("seconds", self.seconds, 0.1, WEEK)
+    }
+
     /// Whether every number is within its bounds and every name names something.
     pub(super) fn check(&self) -> Result<(), Broken> {
         for (key, count) in [
@@ -93,13 +100,14 @@ impl Scenario {
             ("rows", self.rows.len()),
             ("thresholds", self.thresholds.len()),
             ("abusers", self.abusers.len()),
+            ("grades", self.grades.len()),
         ] {
             within(key, count as f64, 0.0, LISTED_MAX as f64)?;
         }
         for phase in &self.phases {
             check_phase(phase)?;
         }
-        within("seconds", self.seconds, 0.1, WEEK)?;
+        self.check_seconds()?;
         within("users.count", f64::from(self.users.count), 1.0, f64::from(USERS_MAX))?;
         let lanes = f64::from(self.users.rest_connections);
         within("users.rest_connections", lanes, 1.0, 1_000.0)?;
@@ -143,9 +151,25 @@ impl Scenario {
         for threshold in &self.thresholds {
             self.check_threshold(threshold)?;
         }
+        for grade in &self.grades {
+            let key = |field: &str| format!("grades.{}.{field}", grade.name);
+            within(&key("sends_per_second"), grade.sends_per_second, 0.1, 1e9)?;
+            within(&key("ack_p99_ms"), grade.ack_p99_ms, 0.001, LATE_MS_MAX)?;
+            within(&key("fan_out"), grade.fan_out, 0.0, f64::from(USERS_MAX))?;
+        }
         self.check_bodies()?;
         self.check_changes()?;
+        self.check_self_check()?;
         self.check_churn()
+    }
+
+    /// What is no number is above no bound: a generator that is held against it is never the bottleneck.
+    fn check_self_check(&self) -> Result<(), Broken> {
+        let it = &self.self_check;
+        within("self_check.cpu_max", it.cpu_max, 0.01, 100.0)?;
+        within("self_check.lag_p50_ms", it.lag_p50_ms, 0.001, LATE_MS_MAX)?;
+        within("self_check.lag_p99_ms", it.lag_p99_ms, 0.001, LATE_MS_MAX)?;
+        within("self_check.late_ms", it.late_ms, 1.0, LATE_MS_MAX)
     }
 
     fn check_rooms(&self, room: &Rooms) -> Result<(), Broken> {

@@ -138,6 +138,9 @@ pub struct Grade {
     pub sends_per_second: f64,
     /// Ninety-nine in a hundred of the durable acks within this.
     pub ack_p99_ms: f64,
+    /// So many were to be told of each, on average; 0 where that does not matter.
+    #[serde(default)]
+    pub fan_out: f64,
 }
 
 /// Some values of a scenario changed together.
@@ -390,20 +393,23 @@ impl Scenario {
         let malformed = |error| ScenarioError::Malformed(source.to_owned(), error);
         let mut scenario: Self = toml::from_str(text).map_err(malformed)?;
         let settings = &settings::in_full(settings, &scenario.shorthands)[..];
-        if !settings.is_empty() {
-            let mut table: toml::Table = toml::from_str(text).map_err(malformed)?;
-            for setting in settings {
-                let bad = |why: String| ScenarioError::BadSetting(setting.clone(), why);
-                let (key, value) =
-                    setting.split_once('=').ok_or_else(|| bad("not key=value".into()))?;
-                settings::set(&mut table, key, value).map_err(bad)?;
-                scenario = table.clone().try_into().map_err(|error: toml::de::Error| {
-                    ScenarioError::BadSetting(setting.clone(), error.message().to_owned())
-                })?;
-            }
+        let mut table: toml::Table = toml::from_str(text).map_err(malformed)?;
+        for setting in settings {
+            let bad = |why: String| ScenarioError::BadSetting(setting.clone(), why);
+            let (key, value) =
+                setting.split_once('=').ok_or_else(|| bad("not key=value".into()))?;
+            settings::set(&mut table, key, value).map_err(bad)?;
+            scenario = table.clone().try_into().map_err(|error: toml::de::Error| {
+                ScenarioError::BadSetting(setting.clone(), error.message().to_owned())
+            })?;
         }
-        scenario.fit_phases();
-        scenario.check().map_err(|broken| broken.told(source, text, settings))?;
+        // Of a time that is none, no phase has a share; it is told of itself, not of them.
+        let timed = !table.contains_key("seconds") || scenario.check_seconds().is_ok();
+        if timed {
+            scenario.fit_phases();
+        }
+        let checked = if timed { scenario.check() } else { scenario.check_seconds() };
+        checked.map_err(|broken| broken.told(source, text, settings))?;
         Ok(scenario)
     }
 

@@ -45,6 +45,38 @@ fn no_seconds_are_refused_without_a_sign() {
     assert!(error.contains("seconds = 0 is not from 0.1 to"), "{error}");
 }
 
+/// Of phases too, which have a time of their own.
+#[test]
+fn a_time_that_is_none_is_told_of_itself_and_not_of_the_phases() {
+    for bad in ["0", "-1", "nan", "inf", "1e300"] {
+        let setting = format!("seconds={bad}");
+        let error = Scenario::load("crowd", std::slice::from_ref(&setting)).unwrap_err();
+        let wanted = format!("--set {setting}: seconds = ");
+        assert!(error.to_string().starts_with(&wanted), "{error}");
+    }
+    let text = BUILT_IN.iter().find(|(name, _)| *name == "crowd").unwrap().1;
+    let error = Scenario::parse("mine.toml", &text.replacen("seed", "seconds = 0\nseed", 1), &[]);
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("mine.toml, line ") && error.contains("seconds = 0 is"), "{error}");
+    near(Scenario::load("crowd", &[]).unwrap().seconds, 177.0);
+}
+
+#[test]
+fn a_self_check_and_a_grade_that_nothing_could_miss_are_refused() {
+    for key in ["cpu_max", "lag_p50_ms", "lag_p99_ms", "late_ms"] {
+        for bad in ["nan", "-1", "0", "inf"] {
+            let setting = format!("self_check.{key}={bad}");
+            let error = canonical(&[&setting]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--set {setting}: self_check.{key} = ")), "{error}");
+        }
+    }
+    for bad in ["sends_per_second=nan", "ack_p99_ms=inf", "fan_out=-1"] {
+        let setting = format!("grades.gold.{bad}");
+        let error = Scenario::load("new-year", std::slice::from_ref(&setting)).unwrap_err();
+        assert!(error.to_string().contains(" is not from "), "{error}");
+    }
+}
+
 #[test]
 fn a_setting_reaches_what_it_names() {
     let scenario = canonical(&[

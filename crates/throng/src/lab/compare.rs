@@ -3,7 +3,7 @@
 //! Neighbours: `throng_lab::compare` does it.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use clap::Args;
@@ -107,6 +107,12 @@ impl Compare {
 
     fn in_turn(&self) -> Result<(Comparison, PathBuf), CompareError> {
         let scenario = &self.what[0];
+        if Path::new(scenario).is_dir() {
+            let why = format!(
+                "{scenario} is a folder: name a second run, or one scenario to run in turn"
+            );
+            return Err(CompareError::Arguments(why));
+        }
         let stop = signals::flag().map_err(|e| CompareError::Arguments(e.to_string()))?;
         let started = throng_lab::clock::unix_seconds();
         let name = PathBuf::from(scenario);
