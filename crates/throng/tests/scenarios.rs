@@ -269,13 +269,13 @@ fn a_connection_that_is_hung_up_while_idle_is_no_farewell_and_the_next_no_resume
 
 #[test]
 fn a_server_that_a_script_starts_costs_what_its_processes_cost_together() {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("server");
     let program = env!("CARGO_BIN_EXE_throng");
     let text = format!(
         "#!/bin/sh\n[ \"$1\" = serve ] || exec '{program}' \"$@\"\n\
-         '{program}' \"$@\" <&0 &\nserver=$!\ntrap 'kill -TERM $server' TERM\n\
+         exec 3<&0\n'{program}' \"$@\" <&3 &\nserver=$!\ntrap 'kill -TERM $server' TERM\n\
          wait $server\nwait $server\n"
     );
     std::fs::write(&script, text).unwrap();
