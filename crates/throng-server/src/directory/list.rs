@@ -63,8 +63,8 @@ impl Directory {
             last = Some(*room);
             page.push(summary);
         }
-        // Nothing more was found among those that were looked at; there are others.
-        let others = asked.named.is_some() && numbers.len() == looked_at;
+        // Some of those that were looked at are not shown, and there are others.
+        let others = numbers.len() == looked_at;
         RoomList { rooms: page, next: next.or(last.filter(|_| others)) }
     }
 
