@@ -113,6 +113,10 @@ pub(super) fn open_auth(
     let limits = &settings.limits;
     let mut trouble = None;
     let accounts = Accounts::open_beside(form, limits, clock.clone(), |given| {
+        if settings.memory {
+            // None of them were lost: they begin with each start.
+            return given;
+        }
         knowing.numbers(given).unwrap_or_else(|error| {
             trouble = Some(error);
             given
