@@ -115,7 +115,9 @@ mod tests {
     fn numbers_that_others_know_are_given_no_more_of_either_kind() {
         let user = |number| UserId::new(number).unwrap();
         let mut known = Numbers::default();
-        [user(4), user(GUESTS_FROM + 3), user(2)].into_iter().for_each(|one| known.note(one));
+        for one in [user(4), user(GUESTS_FROM + 3), user(2)] {
+            known.note(one);
+        }
         assert_eq!(known, Numbers { accounts: 4, guests: 3 });
         let mut tables = Tables::in_memory().unwrap();
         assert_eq!(tables.given().unwrap(), Numbers::default());

@@ -83,7 +83,9 @@ impl Knowing<'_> {
                 let events = store.page(room, Span::After(after), EVENTS)?;
                 let Some(last) = events.last() else { break };
                 after = last.seq;
-                events.iter().for_each(|event| note(&mut numbers, &event.kind));
+                for event in &events {
+                    note(&mut numbers, &event.kind);
+                }
             }
         }
         Ok(numbers)

@@ -420,13 +420,16 @@ fn open_moderation(
     Ok(Arc::new(moderation.without(Arc::clone(directory.leavers()))))
 }
 
+/// What those who keep order note, what each account does, and who may write to whom.
+type Notes = (Arc<Moderation>, Arc<Personal>, Arc<Contacts>);
+
 /// What those who keep order note, and what each account does. Who was blocked may not write, whatever else
 /// was settled.
 fn open_notes(
     settings: &Settings,
     directory: &Arc<Directory>,
     fatal: &Fatal,
-) -> Result<(Arc<Moderation>, Arc<Personal>, Arc<Contacts>), StartError> {
+) -> Result<Notes, StartError> {
     let moderation = open_moderation(settings, directory, fatal)?;
     let path = settings.data.join(personal::FILE);
     let path = (!settings.memory).then_some(path.as_path());
