@@ -28,7 +28,12 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 /// Statements that may walk through all of a table, by how they begin, and why.
-const WALKS: [(&str, &str); 11] = [
+const WALKS: [(&str, &str); 13] = [
+    (
+        "SELECT seq FROM sqlite_sequence",
+        "one row for each table that numbers its own, of which there are two",
+    ),
+    ("UPDATE sqlite_sequence", "the same two rows, where numbers were lost"),
     ("SELECT EXISTS (SELECT 1 FROM users)", "at start: ends at the first row of each"),
     ("SELECT id, address, gone FROM guests", "at start: where guests came from is held in memory"),
     ("SELECT count(*) FROM sqlite_schema", "at start: as many rows as there are tables"),
