@@ -59,6 +59,9 @@ pub const PAGE_EVENTS_MAX: usize = 100;
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// One page of the room list.
 pub const ROOM_LIST_MAX: usize = 100;
+/// Names looked at for one page of rooms that are looked for by a part of their names: a millisecond or two,
+/// whatever they are. The page ends there, and the next one goes on.
+pub const ROOM_NAMES_LOOKED_AT_MAX: usize = 2_000;
 /// An invitation to the server: by how many it may be used at most, in hours how long it may be good
 /// for, and how long it is when nothing is said: a crowd's, a month's, a long weekend's.
 pub const INVITATION_USES_MAX: u32 = 1_000;

@@ -5,15 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use throng_core::limits::ROOM_LIST_MAX;
+use throng_core::limits::{ROOM_LIST_MAX, ROOM_NAMES_LOOKED_AT_MAX};
 use throng_core::rights::{Operation, permit};
 use throng_core::{Kind, NamePart, Role, RoomId, Seq, Standing, UserId};
 
 use super::{Directory, Place, Rooms, Settled, lock};
 use crate::pages::{Listed, RoomList, RoomSummary};
-
-/// So many names are looked at for one page: a millisecond or two, whatever they are.
-const LOOKED_AT_MAX: usize = 2_000;
 
 /// An account's rooms, and where it is more or less than a member.
 #[derive(Debug, Default)]
@@ -45,7 +42,8 @@ impl Directory {
         };
         let own = own.unwrap_or_default();
         let rooms = self.read();
-        let looked_at = if asked.named.is_some() { LOOKED_AT_MAX } else { limit + 1 };
+        let by_name = asked.named.is_some();
+        let looked_at = if by_name { ROOM_NAMES_LOOKED_AT_MAX } else { limit + 1 };
         let numbers = rooms.numbers(&own, asked, looked_at);
         let mut page = Vec::new();
         let mut next = None;

@@ -219,6 +219,12 @@ fn names_are_found_among_the_rooms_that_one_is_shown_page_by_page() {
     };
     assert_eq!(named("ROOM 7", 0, 2), (vec!["room 7".to_owned(), "room 70".to_owned()], Some(71)));
     assert_eq!(named("room 7", 71, 1), (vec!["room 71".to_owned()], Some(72)));
+    // The last name that is looked at for one page, and the one after it.
+    let last = throng_core::limits::ROOM_NAMES_LOOKED_AT_MAX as u32;
+    let (at, beyond) = (format!("room {}", last - 1), format!("room {last}"));
+    assert_eq!(named(&at, 0, 10), (vec![at.clone()], Some(last)));
+    assert_eq!(named(&beyond, 0, 10), (vec![], Some(last)));
+    assert_eq!(named(&beyond, 1, 10).0, [beyond.as_str()]);
     // What is far behind is found by going on, past pages on which there is nothing.
     let (mut after, mut pages) = (0, Vec::new());
     loop {

@@ -7,6 +7,7 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("held_max", "what many say on a server: `shard/tests/held.rs`"),
     ("held_bytes_max", "as their number"),
     ("PAGE_BYTES_MAX", "a page ends there and refuses nothing: `app/flights.rs`"),
+    ("ROOM_NAMES_LOOKED_AT_MAX", "a page ends there and refuses nothing: `directory/tests.rs`"),
     ("INVITATION_HOURS", "what is taken when nothing is said"),
     ("PASSWORD_LINK_HOURS", "what is always taken; a link's time is tried in `accounts`"),
     ("UNAVAILABLE_RETRY_AFTER_MS", "what is told beside a refusal, no bound"),

@@ -7,10 +7,12 @@ use throng_server::config::Settings;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::{self, Act};
+use throng_wire::ws;
 
+use std::io::Write as _;
 use std::time::Duration;
 
-use super::super::client::{post, refused};
+use super::super::client::{Speak, post, refused};
 use super::super::moderation::moderate;
 use super::{ALL, Asker, REST, Row, SOCKETS, Way};
 
@@ -39,6 +41,8 @@ const fn only(row: Row, ways: &'static [Way], because: &'static str) -> Row {
 const FRAMES: &str = "REST has bodies in place of frames: `BODY_BYTES_MAX` below";
 const NOBODY: &str =
     "who is nobody on a socket may only become somebody, which has throttles of its own";
+const PINGS: &str = "bare TCP and REST have no pings but requests";
+const WEBSOCKETS: &[Way] = &[Way::Socket(Speak::Json), Way::Socket(Speak::Protobuf)];
 const CONNECTION: &str = "of a connection, and REST keeps none";
 
 #[rustfmt::skip]
@@ -98,6 +102,8 @@ pub const ROWS: &[Row] = &[
     set(row("guests_max", 3, guests, [TAKEN, TAKEN, 208]), |it| (it.guests, it.limits.guests_max) = (Guests::On, 3)),
     set(row("guests_per_minute_address", 3, guests, [TAKEN, TAKEN, 300]), |it| (it.guests, it.limits.guests_per_minute_address) = (Guests::On, 3)),
     only(set(row("refusals_max", 3, refusals, [205, 4402, 4402]), |it| (it.limits.refusals_max, it.limits.away_ms) = (3, 0)), SOCKETS, CONNECTION),
+    // Each ping of one who is nobody yet is a refusal, of which nothing is said.
+    only(set(row("refusals_max, by pings", 3, pings_of_nobody, [TAKEN, 4402, 4402]), |it| (it.limits.refusals_max, it.limits.away_ms) = (3, 0)), WEBSOCKETS, PINGS),
 ];
 
 fn register(name: String, password: String) -> (Request, super::Rest) {
@@ -557,4 +563,22 @@ fn refusals(asker: &mut Asker, count: usize) -> usize {
         assert_eq!(refused(&client.ask(page.clone())), 205);
     }
     205
+}
+
+/// So many pings of one who is nobody, and then it wants to be somebody: the code of the farewell, if there is
+/// one.
+fn pings_of_nobody(asker: &mut Asker, count: usize) -> usize {
+    let mut client = asker.connect();
+    let mut pings = Vec::new();
+    for _ in 0..count {
+        ws::encode_frame(ws::Opcode::Ping, b"", Some([7; 4]), &mut pings);
+    }
+    client.stream.write_all(&pings).unwrap();
+    if count >= asker.server.app().limits.refusals_max as usize {
+        return client.farewell().code as usize;
+    }
+    match client.authenticate(&asker.client.token) {
+        Outcome::Session(_) => TAKEN,
+        other => refused(&other) as usize,
+    }
 }
