@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use throng_server::clock::Clock;
 use throng_server::operations::histogram::{Histogram, Tally};
 use throng_server::operations::metrics::{Metrics, Stage};
+use throng_server::operations::posts::{Arrival, Path, TurnTimes};
 
 const ROUNDS: u32 = 1_000_000;
 /// Stages that one message passes, alone in its turn.
@@ -29,7 +30,7 @@ const STAGES: [Stage; 7] = [
     Stage::Write,
 ];
 /// Readings of the clock on its way, those that the gathering needs included.
-const CLOCK_READINGS: u32 = 13;
+const CLOCK_READINGS: u32 = 14;
 
 fn main() {
     let members: u64 = std::env::args().nth(1).map_or(100, |n| n.parse().expect("a number"));
@@ -37,6 +38,7 @@ fn main() {
     let metrics = Metrics::new();
     let mut tally = Tally::default();
     let shared = Histogram::new(1.0);
+    let (mut path, came, passed) = (Path::default(), Arrival::default(), TurnTimes::default());
 
     let reading = each(ROUNDS, || {
         black_box(clock.now());
@@ -57,6 +59,9 @@ fn main() {
         metrics.frames_written.inc_by(black_box(members));
         metrics.bytes_written.inc_by(black_box(members * 250));
         shared.add(&mut tally);
+        path.told(black_box(came), black_box(passed));
+        path.written(black_box(1), came.queued);
+        path.over(came.queued, &metrics.posts);
     });
     let write = each(ROUNDS, || tally.observe(black_box(1)));
 

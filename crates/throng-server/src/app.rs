@@ -24,6 +24,7 @@ mod start;
 mod watch;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use throng_core::rights::Operation;
 use throng_core::session::Rate;
@@ -38,13 +39,14 @@ use crate::clock::{Clock, Moment};
 use crate::config::Settings;
 use crate::contacts::Contacts;
 use crate::directory::{Directory, Held};
-use crate::fanout::{Fanout, Order, ReplyTo};
+use crate::fanout::{Decided, Fanout, Order, ReplyTo};
 use crate::files::Files;
 use crate::history::{Gap, History};
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::moderation::Moderation;
-use crate::operations::metrics::Metrics;
+use crate::operations::metrics::{Metrics, Stage};
 use crate::operations::syncs::Syncs;
+use crate::operations::trace::Trace;
 use crate::outbox::ConnectionId;
 use crate::pages::{Listed, Page, RoomList, Span, show_among};
 use crate::personal::Personal;
@@ -144,12 +146,56 @@ impl App {
 
     /// The same, whatever the account's rate: for what one request asks many times.
     async fn carry(&self, from: Author, prepared: impl Into<Prepared>) -> Result<Reply, Rejection> {
-        let now = self.clock.now();
-        let (caller, answer) = oneshot::channel();
-        let submission = self.submission(from, prepared, ReplyTo::Caller(caller), now)?;
+        let (outcome, _) = self.carry_timed(from, prepared, None, self.clock.now()).await;
+        outcome
+    }
+
+    /// What came of it, and the clock that went with it.
+    async fn carry_timed(
+        &self,
+        from: Author,
+        prepared: impl Into<Prepared>,
+        trace: Option<Box<Trace>>,
+        now: Moment,
+    ) -> Decided {
+        let (done, answer) = oneshot::channel();
+        let to = ReplyTo::Caller { done, trace };
+        let submission = match self.submission(from, prepared, to, now) {
+            Ok(submission) => submission,
+            Err(rejection) => return (Err(rejection), None),
+        };
         let room = submission.request.command.room();
-        self.put(room, Item::Submit(submission)).await?;
-        answer.await.unwrap_or(Err(Rejection::Unavailable))
+        if let Err(rejection) = self.put(room, Item::Submit(submission)).await {
+            return (Err(rejection), None);
+        }
+        answer.await.unwrap_or((Err(Rejection::Unavailable), None))
+    }
+
+    /// A post over REST, read at the moment where its `trace` begins. Its stages are counted like those of one
+    /// over a socket; the fan-out is over when the answer can be written.
+    pub async fn post(
+        &self,
+        from: Author,
+        command: Command,
+        mut trace: Trace,
+    ) -> Result<Reply, Rejection> {
+        self.sessions.permit_send(from.id, self.clock.now())?;
+        let stages = &self.metrics.stages;
+        if !stages.are_counted() {
+            return self.carry(from, command).await;
+        }
+        let now = self.clock.now();
+        trace.passed(Stage::Authorize, now);
+        for stage in [Stage::Decode, Stage::Authorize] {
+            stages.observe(stage, Duration::from_micros(u64::from(trace.micros(stage))));
+        }
+        let timed = self.carry_timed(from, command, Some(Box::new(trace)), now).await;
+        let (outcome, trace) = timed;
+        if let (Ok(Reply::Posted { .. }), Some(mut trace)) = (outcome, trace) {
+            trace.passed(Stage::Fanout, self.clock.now());
+            self.metrics.posts.add_one(&trace);
+        }
+        outcome
     }
 
     /// A new room, ready to be asked for: its number and name are reserved. What it begins with is said

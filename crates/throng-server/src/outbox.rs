@@ -6,6 +6,7 @@
 //! when it is full the connection ends with `Disconnect::Slow` and the client resumes.
 
 mod hint;
+mod writer;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,9 +22,8 @@ use tokio::net::TcpStream;
 
 use crate::clock::Moment;
 use crate::faults::{Fault, planted};
-use crate::operations::histogram::Tally;
-use crate::operations::metrics::Metrics;
 use crate::protocols::Form;
+pub use writer::Writer;
 
 /// Chunks above this are written from where they lie, below it they are gathered into one buffer:
 /// copying a few small frames is cheaper than a vector of them.
@@ -85,6 +85,8 @@ struct State {
     wants_room: bool,
     /// Something was staged in this tick of a fan-out and will be flushed by it.
     staged: bool,
+    /// Acks of posts that were staged; whoever writes next hands them on.
+    acks: u32,
     phase: Phase,
     signals: Signals,
     waker: Option<Waker>,
@@ -104,6 +106,17 @@ struct Chunk {
     bytes: Bytes,
     frames: u32,
     live: bool,
+}
+
+/// What an answer settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settles {
+    /// No command in flight.
+    Nothing,
+    /// One.
+    Command,
+    /// One that is a post, whose ack this is.
+    Post,
 }
 
 /// What the connection's task is told by others: a set.
@@ -138,36 +151,6 @@ impl Signals {
     }
 }
 
-/// Counts one thread's writes for a tick, and holds its buffer for gathering.
-#[derive(Debug, Default)]
-pub struct Writer {
-    gathered: Vec<u8>,
-    frames_per_write: Tally,
-    writes: u64,
-    frames: u64,
-    bytes: u64,
-}
-
-impl Writer {
-    fn wrote(&mut self, frames: u32, bytes: usize) {
-        self.writes += 1;
-        self.frames += u64::from(frames);
-        self.bytes += bytes as u64;
-        self.frames_per_write.observe(u64::from(frames));
-    }
-
-    /// Hands the counts over.
-    pub fn count_into(&mut self, metrics: &Metrics) {
-        if self.writes == 0 {
-            return;
-        }
-        metrics.writes.inc_by(std::mem::take(&mut self.writes));
-        metrics.frames_written.inc_by(std::mem::take(&mut self.frames));
-        metrics.bytes_written.inc_by(std::mem::take(&mut self.bytes));
-        metrics.frames_per_write.add(&mut self.frames_per_write);
-    }
-}
-
 impl Outbox {
     /// For a socket that was just accepted.
     pub fn new(id: ConnectionId, form: Form, stream: TcpStream, limits: &Limits) -> Self {
@@ -183,6 +166,7 @@ impl Outbox {
             wants_idle: false,
             wants_room: false,
             staged: false,
+            acks: 0,
             phase: Phase::Open,
             signals: Signals::default(),
             waker: None,
@@ -253,15 +237,16 @@ impl Outbox {
         !std::mem::replace(&mut state.staged, true)
     }
 
-    /// The answer to one command in flight, to be written by a `flush` that follows. True as above.
-    pub fn stage_answer(&self, bytes: Vec<u8>, settles: bool) -> bool {
+    /// An answer, to be written by a `flush` that follows. True as above.
+    pub fn stage_answer(&self, bytes: Vec<u8>, settles: Settles) -> bool {
         let mut state = self.lock();
-        if settles {
+        if settles != Settles::Nothing {
             state.settle();
         }
         if state.phase != Phase::Open {
             return false;
         }
+        state.acks += u32::from(settles == Settles::Post);
         state.push(bytes.into(), 1, false);
         !std::mem::replace(&mut state.staged, true)
     }
@@ -343,6 +328,7 @@ impl Outbox {
 
     /// Writes as much as the socket takes; the task is woken to wait for the rest.
     fn write_waiting(&self, state: &mut State, writer: &mut Writer) {
+        writer.acks += std::mem::take(&mut state.acks);
         while !state.waiting.is_empty() {
             match self.write_once(state, writer) {
                 Ok(len) => {

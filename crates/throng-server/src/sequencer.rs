@@ -26,9 +26,10 @@ use crate::history::History;
 use crate::lifecycle::Fatal;
 use crate::log::{Log, LogError};
 use crate::operations::metrics::{Metrics, Stage};
+use crate::operations::posts::{Path, TurnTimes};
 use crate::operations::seldom::Seldom;
 use crate::operations::traffic;
-use crate::outbox::Writer;
+use crate::outbox::{Settles, Writer};
 use crate::protocols::{Ack, Answer};
 use crate::record;
 use crate::store::{Store, StoreError};
@@ -113,6 +114,8 @@ struct Scratch {
     wants: Vec<Want>,
     facts: Facts,
     turn: Vec<u8>,
+    /// When the turn passed its stages.
+    times: TurnTimes,
 }
 
 impl Sequencer {
@@ -189,6 +192,7 @@ impl Sequencer {
             return Ok(());
         }
         let begun = self.around.clock.now();
+        self.scratch.times = TurnTimes { begun, decided: begun, committed: begun };
         let metrics = Arc::clone(&self.around.metrics);
         answers.reserve(batch.len());
         metrics.stages.leave(Stage::Queue, batch.len() as u64);
@@ -215,9 +219,9 @@ impl Sequencer {
         let waited = self.news(waited, &events);
         // What came of it is in the directory: what was not made is free again before anybody is told.
         drop(held);
-        let committed = self.around.clock.now();
+        let times = TurnTimes { committed: self.around.clock.now(), ..self.scratch.times };
         metrics.stages.enter(Stage::Fanout, commands);
-        self.fanout.tell(Told { answers, events, waited, committed });
+        self.fanout.tell(Told { answers, events, waited, times });
         Ok(())
     }
 
@@ -228,6 +232,7 @@ impl Sequencer {
         self.fetch(now);
         let mut turn = self.shard.apply(&self.scratch.requests, &self.scratch.facts, now);
         let decided = clock.now();
+        self.scratch.times.decided = decided;
         let waiting = answers.len() as u64;
         let metrics = Arc::clone(&self.around.metrics);
         metrics.stages.leave(Stage::Decide, waiting);
@@ -240,11 +245,12 @@ impl Sequencer {
             answered.outcome = *outcome;
             answered.to.passed(Stage::Decide, decided);
         }
-        answer_accepted(answers, &self.around.metrics);
+        answer_accepted(answers, self.scratch.times, &self.around.metrics);
         if planted(Fault::TellBeforeCommit) {
             let events = turn.events.clone();
             let (answers, waited) = (Vec::new(), Vec::new());
-            self.fanout.tell(Told { answers, events, waited, committed: decided });
+            let times = TurnTimes { committed: decided, ..self.scratch.times };
+            self.fanout.tell(Told { answers, events, waited, times });
         }
         if turn.events.is_empty() {
             return Ok((turn.events, turn.waited));
@@ -379,15 +385,21 @@ fn recalled(event: Arc<Event>) -> Arc<Event> {
 }
 
 /// Those who asked only for *accepted* are answered before the commit, for that is what it means.
-fn answer_accepted(answers: &mut [Answered], metrics: &Metrics) {
+fn answer_accepted(answers: &mut [Answered], times: TurnTimes, metrics: &Metrics) {
     let mut writer = Writer::default();
+    let mut path = Path::default();
     for answered in answers {
-        let ReplyTo::Connection { outbox, re, ack, trace } = &mut answered.to else { continue };
+        let ReplyTo::Connection { outbox, re, ack, trace, arrival } = &mut answered.to else {
+            continue;
+        };
         if *ack != Ack::Accepted && !planted(Fault::AckBeforeCommit) {
             continue;
         }
         let answer = match answered.outcome {
             Ok(Reply::Posted { seq, n, at, repeat }) => {
+                if metrics.stages.are_counted() {
+                    path.decided(*arrival, times);
+                }
                 let (room, ack, trace) = (answered.room, *ack, trace.take());
                 Answer::Posted { room, seq, n, at, repeat, ack, trace }
             }
@@ -400,8 +412,9 @@ fn answer_accepted(answers: &mut [Answered], metrics: &Metrics) {
         outbox.judge(answered.outcome.err());
         let mut bytes = Vec::new();
         outbox.form.answer(*re, &answer, &mut bytes);
-        outbox.stage_answer(bytes, true);
+        outbox.stage_answer(bytes, Settles::Command);
         outbox.flush(&mut writer);
         answered.to = ReplyTo::Nobody;
     }
+    path.over(times.decided, &metrics.posts);
 }

@@ -20,6 +20,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let app = Arc::clone(&self.app);
         let outbox = Arc::clone(&self.outbox);
         let from = self.user().cloned();
+        let asked = self.asked(re);
         Box::pin(async move {
             let found = async {
                 let from = from?;
@@ -27,7 +28,7 @@ impl<P: Protocol + Unpin> Connection<P> {
                 Ok::<_, Rejection>((from, prepared))
             };
             match found.await {
-                Ok((from, prepared)) => submit(&app, outbox, re, from, prepared).await,
+                Ok((from, prepared)) => submit(&app, outbox, asked, from, prepared).await,
                 Err(rejection) => Slow::Answer(re, Answer::Rejected(rejection)),
             }
         })

@@ -77,8 +77,10 @@ pub struct Connection<P> {
     /// Asked and not served yet: only while something slow is under way.
     backlog: VecDeque<Ask>,
     slow: Option<Pin<Box<dyn Future<Output = Slow> + Send>>>,
-    /// When the peer was last heard, and whether it was probed since.
+    /// When the peer was last heard, and what it said was decoded.
     heard: Moment,
+    decoded: Moment,
+    /// Whether it was probed since.
     probed: bool,
     blocked: Option<Moment>,
     /// What it was refused lately.
@@ -168,6 +170,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             backlog: VecDeque::new(),
             slow: None,
             heard: now,
+            decoded: now,
             probed: false,
             blocked: None,
             refusals: Gcra::default(),
@@ -306,6 +309,7 @@ impl<P: Protocol + Unpin> Connection<P> {
         let mut intake = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.intake));
         let used = self.protocol.read(bytes, &mut intake);
         let decoded = self.app.clock.now();
+        self.decoded = decoded;
         let metrics = &self.app.metrics;
         metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
         metrics.requests.inc_by(intake.asks.len() as u64);

@@ -79,9 +79,10 @@ impl<P: Protocol + Unpin> Connection<P> {
         if needs_quiet(&ask.what) && !self.outbox.idle_or_tell() {
             return Served::Wait(ask);
         }
-        if let Err(rejection) = self.permit(&ask.what, now) {
-            return Served::Answer(Answer::Rejected(rejection));
-        }
+        let now = match self.permit(&ask.what, now) {
+            Ok(permitted) => permitted,
+            Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
+        };
         let Ask { id, what } = ask;
         match what {
             What::Command { command, ack, trace } if self.app.knows_mentioned(&command) => {
@@ -125,7 +126,8 @@ impl<P: Protocol + Unpin> Connection<P> {
         }
     }
 
-    fn permit(&mut self, what: &What, now: Moment) -> Result<(), Rejection> {
+    /// Whether it may ask this; when that was known, of what is said.
+    fn permit(&mut self, what: &What, now: Moment) -> Result<Moment, Rejection> {
         let kind = match what {
             What::Register { .. }
             | What::ResetPassword { .. }
@@ -140,10 +142,11 @@ impl<P: Protocol + Unpin> Connection<P> {
         if kind == Sort::Send {
             let user = self.user()?.id;
             self.app.sessions.permit_send(user, now)?;
-            let took = self.app.clock.now().since(now);
-            self.app.metrics.stages.observe(Stage::Authorize, took);
+            let permitted = self.app.clock.now();
+            self.app.metrics.stages.observe(Stage::Authorize, permitted.since(now));
+            return Ok(permitted);
         }
-        Ok(())
+        Ok(now)
     }
 
     pub(super) fn user(&self) -> Result<&Author, Rejection> {

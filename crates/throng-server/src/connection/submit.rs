@@ -16,6 +16,7 @@ use crate::app::{App, Prepared};
 use crate::clock::Moment;
 use crate::fanout::ReplyTo;
 use crate::operations::metrics::Stage;
+use crate::operations::posts::Arrival;
 use crate::operations::trace::Trace;
 use crate::outbox::Outbox;
 use crate::protocols::{Ack, Answer, Ask, Protocol};
@@ -23,6 +24,21 @@ use crate::sequencer::Item;
 
 /// When a command is answered, and where its time goes, if the answer is to say that.
 pub(super) type Wish = (Ack, Option<Box<Trace>>);
+
+/// A request by its number, and when it was read and decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub re: u32,
+    pub read: Moment,
+    pub decoded: Moment,
+}
+
+impl Asked {
+    fn queued(self, queued: Moment) -> Arrival {
+        let Self { read, decoded, .. } = self;
+        Arrival { read, decoded, queued }
+    }
+}
 
 /// Those among the asks of one read that carry a clock begin it here, or lose it where none is `wanted`.
 pub(super) fn begin_traces(
@@ -48,8 +64,13 @@ fn authorized(trace: &mut Option<Box<Trace>>, app: &App) {
 }
 
 impl<P: Protocol + Unpin> Connection<P> {
+    /// A request of the newest read: there is no other one while some of it are not served.
+    pub(super) fn asked(&self, re: u32) -> Asked {
+        Asked { re, read: self.heard, decoded: self.decoded }
+    }
+
     /// Puts a command into its shard's queue; when that is full, waits, and so does everything that
-    /// this connection asks after it.
+    /// this connection asks after it. It might be asked from `now` on.
     pub(super) fn command(
         &mut self,
         re: u32,
@@ -58,7 +79,8 @@ impl<P: Protocol + Unpin> Connection<P> {
         now: Moment,
     ) -> Served {
         authorized(&mut trace, &self.app);
-        let to = ReplyTo::Connection { outbox: Arc::clone(&self.outbox), re, ack, trace };
+        let (outbox, arrival) = (Arc::clone(&self.outbox), self.asked(re).queued(now));
+        let to = ReplyTo::Connection { outbox, re, ack, trace, arrival };
         let user = match self.user() {
             Ok(user) => user.clone(),
             Err(rejection) => return Served::Answer(Answer::Rejected(rejection)),
@@ -97,13 +119,15 @@ impl<P: Protocol + Unpin> Connection<P> {
 pub(super) async fn submit(
     app: &App,
     outbox: Arc<Outbox>,
-    re: u32,
+    asked: Asked,
     from: Author,
     (prepared, (ack, mut trace)): (impl Into<Prepared>, Wish),
 ) -> Slow {
     authorized(&mut trace, app);
-    let to = ReplyTo::Connection { outbox: Arc::clone(&outbox), re, ack, trace };
-    match app.submission(from, prepared, to, app.clock.now()) {
+    let (re, now) = (asked.re, app.clock.now());
+    let (to, arrival) = (Arc::clone(&outbox), asked.queued(now));
+    let to = ReplyTo::Connection { outbox: to, re, ack, trace, arrival };
+    match app.submission(from, prepared, to, now) {
         Ok(submission) => {
             let room = submission.request.command.room();
             outbox.sent_off();

@@ -24,8 +24,9 @@ use crate::clock::{Clock, Moment};
 use crate::contacts::Contacts;
 use crate::directory::Directory;
 use crate::operations::metrics::{Metrics, Stage};
+use crate::operations::posts::Path;
 use crate::operations::traffic;
-use crate::outbox::{ConnectionId, Outbox, Writer};
+use crate::outbox::{ConnectionId, Outbox, Settles, Writer};
 use crate::pages::{show_among, text_of};
 use crate::protocols::Answer;
 use crate::sessions::Sessions;
@@ -69,6 +70,8 @@ pub struct Deliver {
     tick: Option<Tick>,
     /// Answers that say where their time went, until what was told with them is written.
     traced: Vec<Traced>,
+    /// The posts among what is told, until their acks are handed on.
+    path: Path,
     flushed: Moment,
 }
 
@@ -120,6 +123,7 @@ impl Deliver {
             posts: traffic::Tally::default(),
             tick: None,
             traced: Vec::new(),
+            path: Path::default(),
             flushed: Moment::default(),
         }
     }
@@ -140,7 +144,7 @@ impl Deliver {
                     self.release(outbox.id, key);
                 }
                 outbox.judge(None);
-                self.stage_answer(&outbox, re, &Answer::Done, false);
+                self.stage_answer(&outbox, re, &Answer::Done, Settles::Nothing);
             }
             Order::Gone(id) => {
                 if let Some(key) = self.keys.get(&id).copied() {
@@ -189,6 +193,7 @@ impl Deliver {
     pub fn due(&mut self, now: Moment) -> Option<Duration> {
         if self.small.is_empty() && self.touched.is_empty() && self.traced.is_empty() {
             // Nobody is to be told: it is over as soon as it was looked at.
+            self.path.over(now, &self.around.metrics.posts);
             if let Some(tick) = self.tick.take_if(|_| self.large.is_empty()) {
                 tick.is_over(now, &self.around.metrics);
             }
@@ -211,7 +216,8 @@ impl Deliver {
     // ---- told turns ---------------------------------------------------------------------------
 
     fn tell(&mut self, told: Told) {
-        let committed = told.committed;
+        let times = told.times;
+        let committed = times.committed;
         self.tick.get_or_insert(Tick::begun(committed)).add(committed, told.answers.len());
         let mut events = told.events.into_iter();
         for answered in told.answers {
@@ -226,7 +232,7 @@ impl Deliver {
                     }
                 }
             }
-            self.answer(answered, committed);
+            self.answer(answered, times);
         }
         for event in events {
             self.event(event, None);
@@ -285,7 +291,7 @@ impl Deliver {
             if asker != Some(outbox.id) {
                 let mut bytes = Vec::with_capacity(64);
                 outbox.form.left(room, seq, act, &mut bytes);
-                self.stage(&outbox, bytes, false);
+                self.stage(&outbox, bytes, Settles::Nothing);
             }
         }
     }
@@ -297,11 +303,11 @@ impl Deliver {
         if let Some(spread) = self.spreads.get_mut(&room)
             && slot >= spread.served
         {
-            stage_part(&mut spread.rendering, after, outbox, &mut self.touched);
+            self.deliveries += stage_part(&mut spread.rendering, after, outbox, &mut self.touched);
         }
         let told = self.told.get(&room).cloned().unwrap_or_default();
         if let Some(mut rendering) = Rendering::of(told) {
-            stage_part(&mut rendering, after, outbox, &mut self.touched);
+            self.deliveries += stage_part(&mut rendering, after, outbox, &mut self.touched);
         }
     }
 
@@ -353,14 +359,14 @@ impl Deliver {
                 };
                 self.send_traced_to(&outbox);
                 if let Some(mut rendering) = Rendering::of(missed) {
-                    stage_part(&mut rendering, from, &outbox, &mut self.touched);
+                    self.deliveries += stage_part(&mut rendering, from, &outbox, &mut self.touched);
                 }
                 self.listen(room, &outbox, head)
             }
         };
         let answer = Answer::Subscribed { room, position: self.position(position) };
         outbox.judge(None);
-        self.stage_answer(&outbox, re, &answer, false);
+        self.stage_answer(&outbox, re, &answer, Settles::Nothing);
         _ = done.send(Attached::Done);
     }
 
@@ -420,19 +426,21 @@ impl Deliver {
         for room in &rooms {
             // One room alone is written as it is gone through; of several, a connection may hear
             // more than one, and gets them in one write.
-            self.flush_room(*room, rooms.len() == 1);
+            self.flush_room(*room, rooms.len() == 1, &now);
         }
         self.small = rooms;
         self.small.clear();
         for outbox in self.touched.drain(..) {
             outbox.flush(&mut self.writer);
+            note_acks(&mut self.path, &mut self.writer, &now);
         }
         let ended = now();
         self.flushed = ended;
+        self.path.over(ended, &self.around.metrics.posts);
         self.count(begun, ended);
     }
 
-    fn flush_room(&mut self, room: RoomId, alone: bool) {
+    fn flush_room(&mut self, room: RoomId, alone: bool, now: &impl Fn() -> Moment) {
         let Some(mut told) = self.told.remove(&room) else { return };
         self.pending -= told.len();
         while let Some(mut rendering) = Rendering::take(&mut told) {
@@ -445,6 +453,7 @@ impl Deliver {
                 self.deliveries += u64::from(frames);
                 if alone {
                     outbox.deliver(bytes, frames, &mut self.writer);
+                    note_acks(&mut self.path, &mut self.writer, now);
                 } else if outbox.stage(bytes, frames) {
                     self.touched.push(Arc::clone(outbox));
                 }
@@ -474,6 +483,7 @@ impl Deliver {
             let (bytes, frames) = part.of(frames);
             self.deliveries += u64::from(frames);
             outbox.deliver(bytes, frames, &mut self.writer);
+            note_acks(&mut self.path, &mut self.writer, &now);
         }
         if spread.served < self.hub.slots(room) {
             self.spreads.insert(room, spread);
@@ -510,16 +520,26 @@ impl Deliver {
     }
 }
 
+/// What was written had acks in it: when they were is asked for them alone.
+fn note_acks(path: &mut Path, writer: &mut Writer, now: &impl Fn() -> Moment) {
+    let acks = writer.take_acks();
+    if acks > 0 && path.waits() {
+        path.written(acks, now());
+    }
+}
+
+/// Stages for one listener what comes after this place; how many events that are.
 fn stage_part(
     rendering: &mut Rendering,
     after: Seq,
     outbox: &Arc<Outbox>,
     touched: &mut Vec<Arc<Outbox>>,
-) {
+) -> u64 {
     let frames = rendering.frames();
-    let Some(part) = rendering.part(outbox.form, after) else { return };
+    let Some(part) = rendering.part(outbox.form, after) else { return 0 };
     let (bytes, frames) = part.of(frames);
     if outbox.stage(bytes, frames) {
         touched.push(Arc::clone(outbox));
     }
+    u64::from(frames)
 }

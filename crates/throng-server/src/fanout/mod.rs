@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Fatal;
 use crate::operations::metrics::Stage;
+use crate::operations::posts::{Arrival, TurnTimes};
 use crate::operations::trace::Trace;
 use crate::outbox::{ConnectionId, Outbox};
 use crate::protocols::Ack;
@@ -46,8 +47,8 @@ pub struct Told {
     pub events: Vec<Arc<Event>>,
     /// What waits from now on, or waits no longer.
     pub waited: Vec<HeldNews>,
-    /// When it was committed.
-    pub committed: Moment,
+    /// When it passed its stages.
+    pub times: TurnTimes,
 }
 
 /// What waits in a room from now on, or waits no longer.
@@ -83,17 +84,29 @@ pub enum ReplyTo {
         ack: Ack,
         /// Where its time goes, if the answer is to say it.
         trace: Option<Box<Trace>>,
+        /// When it came.
+        arrival: Arrival,
     },
     /// A caller inside the server (REST).
-    Caller(oneshot::Sender<Result<Reply, Rejection>>),
+    Caller {
+        /// It.
+        done: oneshot::Sender<Decided>,
+        /// Where its time goes, if it wants to know.
+        trace: Option<Box<Trace>>,
+    },
     /// Was answered before.
     Nobody,
 }
 
+/// What came of a request, and where its time went until it was known.
+pub type Decided = (Result<Reply, Rejection>, Option<Box<Trace>>);
+
 impl ReplyTo {
     /// This stage is over for the request.
     pub fn passed(&mut self, stage: Stage, now: Moment) {
-        if let Self::Connection { trace: Some(trace), .. } = self {
+        if let Self::Connection { trace: Some(trace), .. }
+        | Self::Caller { trace: Some(trace), .. } = self
+        {
             trace.passed(stage, now);
         }
     }
@@ -102,7 +115,7 @@ impl ReplyTo {
     pub fn connection(&self) -> Option<ConnectionId> {
         match self {
             Self::Connection { outbox, .. } => Some(outbox.id),
-            Self::Caller(_) | Self::Nobody => None,
+            Self::Caller { .. } | Self::Nobody => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The queue and the steps of a fan-out, one interleaving at a time: no thread of its own runs, so
 //! that each test says who comes before whom.
 
+mod answered;
 mod here;
 mod traced;
 
@@ -28,11 +29,17 @@ const NEVER: Duration = Duration::from_hours(1);
 
 fn nothing() -> Told {
     let (answers, events, waited) = (Vec::new(), Vec::new(), Vec::new());
-    Told { answers, events, waited, committed: Moment::default() }
+    Told { answers, events, waited, times: TurnTimes::default() }
 }
 
 fn told(events: Vec<Arc<Event>>) -> Told {
     Told { events, ..nothing() }
+}
+
+/// A request of this connection.
+fn asked_by(outbox: &Arc<Outbox>, re: u32) -> ReplyTo {
+    let (outbox, ack, trace) = (Arc::clone(outbox), Ack::Durable, None);
+    ReplyTo::Connection { outbox, re, ack, trace, arrival: Arrival::default() }
 }
 
 fn gone() -> Order {
@@ -182,6 +189,10 @@ struct Ear(TcpStream);
 
 impl World {
     fn new() -> Self {
+        Self::with(Metrics::new())
+    }
+
+    fn with(metrics: Arc<Metrics>) -> Self {
         let limits = Limits::default();
         let directory = Arc::new(Directory::new(&limits));
         let personal = Personal::open(None).unwrap();
@@ -192,7 +203,7 @@ impl World {
             directory,
             sessions: Arc::new(Sessions::new(&limits)),
             tail: Arc::new(Tail::new(1 << 20, 1_000)),
-            metrics: Metrics::new(),
+            metrics,
             epoch: Epoch(1),
         };
         let deliver = Deliver::new(around.clone(), Offered::default(), 1);
@@ -392,7 +403,7 @@ fn a_join_that_makes_a_room_large_in_its_own_turn_wakes_the_thread() {
         ear.expect(&[(0, 1)]);
     }
     last.sent_off();
-    let to = ReplyTo::Connection { outbox: last, re: 9, ack: Ack::Durable, trace: None };
+    let to = asked_by(&last, 9);
     let outcome = Ok(Reply::Joined { seq: Seq(3), already: false });
     let answers = vec![Answered { to, room: room(1), outcome }];
     let joined = event(room(1), 3, EventKind::Joined { who: author(2) });

@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
+use super::posts::Posts;
 use super::traffic::{Audiences, ByLabel, Kinds};
 
 /// Where a message's time goes, in the order in which it passes.
@@ -154,6 +155,8 @@ pub struct Metrics {
     registry: Registry,
     /// The stage clock.
     pub stages: Shared<Stages>,
+    /// The same for posts alone, up to their acks.
+    pub posts: Shared<Posts>,
     /// Commands in one turn.
     pub turn_size: Shared<Histogram>,
     /// Frames handed to the kernel by one write.
@@ -271,6 +274,16 @@ impl EncodeMetric for Held<Histogram> {
     }
 }
 
+impl EncodeMetric for Held<Posts> {
+    fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+}
+
 impl<const N: usize> EncodeMetric for Held<ByLabel<N>> {
     fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
         self.0.encode(encoder)
@@ -306,6 +319,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::with_prefix("throng"),
             stages: Held::new(Stages::new(stages)),
+            posts: Held::new(Posts::default()),
             turn_size: Held::new(Histogram::new(1.0)),
             frames_per_write: Held::new(Histogram::new(1.0)),
             fsync: Held::new(Histogram::new(MICROS)),
@@ -354,6 +368,10 @@ impl Metrics {
             r.register("stage_seconds", "Time of one passage of a stage", self.stages.share());
             let inside = Held(Arc::clone(&self.stages.inside));
             r.register("stage_in_flight", "Commands in a stage now", inside);
+            let help = "Time of the posts answered, up to their acks";
+            r.register("post_stage_seconds", help, self.posts.share());
+            let answered = self.posts.answered.clone();
+            r.register("posts_answered", "Posts answered, in these times", answered);
         }
         r.register("turn_size", "Commands in one turn", self.turn_size.share());
         r.register("frames_per_write", "Frames in one write", self.frames_per_write.share());

@@ -4,6 +4,7 @@ pub mod descriptors;
 pub mod doctor;
 pub mod histogram;
 pub mod metrics;
+pub mod posts;
 pub mod profile;
 pub mod seldom;
 pub mod syncs;

@@ -8,7 +8,7 @@ use super::metrics::Stage;
 use crate::clock::Moment;
 
 /// Stages that are over when an ack is rendered; writing is not.
-const BEFORE_ACK: usize = Stage::Fanout as usize + 1;
+pub(super) const BEFORE_ACK: usize = Stage::Fanout as usize + 1;
 
 /// One message's own clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl Trace {
             *nanos += u64::try_from(took).unwrap_or(u64::MAX);
         }
         self.at = self.at.max(now);
+    }
+
+    /// What each stage took, nanoseconds; 0 where it is not over.
+    pub(super) fn nanos(&self) -> [u64; BEFORE_ACK] {
+        self.nanos
     }
 
     /// What a stage took, microseconds; 0 where it is not over.

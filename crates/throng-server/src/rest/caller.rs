@@ -15,6 +15,7 @@ use super::strangers::Shown;
 use crate::accounts::Authenticated;
 use crate::address::AddressKey;
 use crate::app::App;
+use crate::operations::trace::Trace;
 use crate::protocols::native::mapping;
 
 /// An authenticated client, within its rate of requests.
@@ -24,6 +25,8 @@ pub struct Caller {
     pub user: Author,
     /// By which session.
     pub session: SessionId,
+    /// Where the request's time went so far.
+    pub trace: Trace,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -31,9 +34,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         // Nothing of the API is asked but through `strangers`, which has looked at the token.
-        let shown = parts.extensions.remove().unwrap_or(Shown(Err(Rejection::NotAuthenticated)));
-        let Authenticated { user, session, .. } = shown.0?;
-        Ok(Self { user, session })
+        let shown: Option<Shown> = parts.extensions.remove();
+        let Shown { known, trace } = shown.ok_or(Rejection::NotAuthenticated)?;
+        let Authenticated { user, session, .. } = known?;
+        Ok(Self { user, session, trace })
     }
 }
 

@@ -18,6 +18,7 @@ use super::caller::{Caller, InRoom};
 use super::membership::unexpected;
 use super::refusal::Refusal;
 use crate::app::App;
+use crate::operations::metrics::Stage;
 use crate::protocols::HeldBack;
 use crate::protocols::native::mapping;
 
@@ -31,8 +32,10 @@ pub async fn create(
 ) -> Result<Response, Refusal> {
     v1::Ack::try_from(asked.ack).map_err(|_| Rejection::BadArgument)?;
     let (command, files) = mapping::post_command(room, asked)?;
+    let mut trace = caller.trace;
+    trace.passed(Stage::Decode, app.clock.now());
     let command = app.carrying(caller.user.id, command, &files).await?;
-    match app.ask(caller.user, command).await? {
+    match app.post(caller.user, command, trace).await? {
         Reply::Posted { seq, n, at, repeat } => {
             let status = if repeat { StatusCode::OK } else { StatusCode::CREATED };
             let ack = v1::Ack::Durable as i32;

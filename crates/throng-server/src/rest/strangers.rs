@@ -17,20 +17,30 @@ use super::caller::{bearer, client};
 use super::refusal::Refusal;
 use crate::accounts::Authenticated;
 use crate::app::App;
+use crate::operations::metrics::Stage;
+use crate::operations::trace::Trace;
 
 /// What the token of a request stands for.
 #[derive(Clone, Debug)]
-pub struct Shown(pub Result<Authenticated, Rejection>);
+pub struct Shown {
+    /// Whom.
+    pub known: Result<Authenticated, Rejection>,
+    /// When the request was read, and how long that took to find out.
+    pub trace: Trace,
+}
 
 /// Looks at the token, and counts those who have none.
 pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let mut trace = Trace::default();
+    trace.begin(app.clock.now());
     let known = match bearer(request.headers()) {
         Some(token) => app.auth.authenticate_request(token).await,
         None => Err(Rejection::NotAuthenticated),
     };
     let nobody = matches!(known, Err(Rejection::NotAuthenticated | Rejection::BadToken));
     let counted = nobody && !is_picture(&request);
-    request.extensions_mut().insert(Shown(known));
+    trace.passed(Stage::Authorize, app.clock.now());
+    request.extensions_mut().insert(Shown { known, trace });
     if !counted {
         return next.run(request).await;
     }

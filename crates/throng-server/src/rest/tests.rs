@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::lifecycle::Fatal;
 use crate::log::SyncObserver as _;
+use crate::operations::metrics::Stage;
 
 /// A server and what is asked of it.
 pub struct Server {
@@ -89,6 +90,37 @@ impl Server {
         assert_eq!(answered.status, StatusCode::CREATED, "{}", answered.body);
         answered.json()["token"].as_str().unwrap().to_owned()
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_passes_the_same_stages_as_one_over_a_socket_and_nothing_else_does() {
+    let clock = Clock::system();
+    let server = Server::start_at(clock.clone(), |_| {});
+    let anna = server.sign_up("anna").await;
+    let made = server.post("/api/v1/rooms", &anna, json!({"name": "Lobby"})).await;
+    let room = made.json()["room"].as_u64().unwrap();
+    let messages = format!("/api/v1/rooms/{room}/messages");
+    let (posts, stages) = (&server.app.metrics.posts, &server.app.metrics.stages);
+    assert_eq!(posts.answered.get(), 0, "a room was made");
+    let asked = clock.now();
+    let said = json!({"body": "hello", "origin_id": "a1"});
+    for status in [StatusCode::CREATED, StatusCode::OK] {
+        assert_eq!(server.post(&messages, &anna, said.clone()).await.status, status);
+    }
+    let waited = clock.now().since(asked).as_nanos() as u64;
+    let gone = format!("/api/v1/rooms/{}/messages", room + 1);
+    server.post(&gone, &anna, said).await.refused(404, "no_such_room");
+    let all = [Stage::Decode, Stage::Authorize, Stage::Queue, Stage::Decide, Stage::Fanout];
+    for stage in all {
+        assert!(posts.nanos(stage) > 0, "{stage:?}");
+    }
+    let sum: u64 = all.map(|stage| posts.nanos(stage)).iter().sum();
+    assert!(sum + posts.nanos(Stage::Commit) <= waited, "{sum} of {waited}");
+    assert_eq!(posts.answered.get(), 2, "one of them a repeat");
+    for stage in [Stage::Decode, Stage::Authorize] {
+        assert_eq!(stages.of(stage).count(), 3, "as posts over sockets: {stage:?}");
+    }
+    server.app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

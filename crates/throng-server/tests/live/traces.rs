@@ -72,7 +72,40 @@ fn nothing_is_said_of_it_where_stages_are_not_timed() {
     let mut client = server.join_in(Speak::Protobuf, "anna");
     let room = client.create("tea");
     assert_eq!(posted(&mut client, traced(room, Ack::Durable, "one")).trace, None);
-    assert!(!server.app().metrics.render().contains("throng_stage_"));
+    let text = server.app().metrics.render();
+    assert!(!text.contains("throng_stage_") && !text.contains("throng_post"), "{text}");
+}
+
+/// Posts that were answered, and the seconds of all their stages.
+fn posts(server: &Server) -> (u64, f64) {
+    let text = server.app().metrics.render();
+    let stages = text.lines().filter(|line| line.starts_with("throng_post_stage_seconds_total{"));
+    let seconds = stages.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+    let seconds: Vec<f64> = seconds.collect();
+    assert_eq!(seconds.len(), 6, "{text}");
+    (server.app().metrics.posts.answered.get(), seconds.iter().sum())
+}
+
+#[test]
+fn what_posts_took_is_less_than_their_senders_waited_and_nothing_else_is_in_it() {
+    let server = Server::start();
+    let (clock, mut said, mut waited) = (Clock::system(), 0, 0.0);
+    for speak in Speak::ALL {
+        let mut client = server.join_in(speak, &format!("user{}", speak as u8));
+        let room = client.create(&format!("tea{}", speak as u8));
+        for ack in [Ack::Durable, Ack::Accepted] {
+            let asked = clock.now();
+            posted(&mut client, traced(room, ack, ack.as_str_name()));
+            client.post(room, "without");
+            waited += clock.now().since(asked).as_secs_f64();
+            said += 2;
+        }
+        // What is answered after a post is answered by a fan-out that is done with it.
+        client.ask(Request::Leave(v1::Leave { room }));
+    }
+    let (answered, took) = posts(&server);
+    assert_eq!(answered, said, "rooms were made and left beside");
+    assert!(took > 0.0 && took <= waited, "{took} of {waited}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use super::Deliver;
 use crate::clock::Moment;
 use crate::fanout::{Answered, ReplyTo};
 use crate::operations::metrics::Stage;
+use crate::operations::posts::TurnTimes;
 use crate::operations::trace::Trace;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Settles};
 use crate::protocols::{Ack, Answer, HeldBack, moderation};
 
 /// Answers kept back at a time; one more, and those before it leave, saying less of their fan-out.
@@ -27,23 +28,36 @@ pub(super) struct Traced {
 }
 
 impl Deliver {
-    /// `committed` is when its turn was.
-    pub(super) fn answer(&mut self, answered: Answered, committed: Moment) {
+    /// `times` are those of its turn.
+    pub(super) fn answer(&mut self, answered: Answered, times: TurnTimes) {
         let Answered { to, room, outcome } = answered;
         match to {
             ReplyTo::Nobody => {}
-            ReplyTo::Caller(caller) => _ = caller.send(outcome),
-            ReplyTo::Connection { outbox, re, ack, trace } => {
+            ReplyTo::Caller { done, mut trace } => {
+                if let Some(trace) = &mut trace {
+                    trace.passed(Stage::Commit, times.committed);
+                }
+                // Who asked is gone: nobody is left to be told.
+                _ = done.send((outcome, trace));
+            }
+            ReplyTo::Connection { outbox, re, ack, trace, arrival } => {
+                let mut settles = Settles::Command;
+                if let Ok(Reply::Posted { .. }) = outcome
+                    && self.around.metrics.stages.are_counted()
+                {
+                    self.path.told(arrival, times);
+                    settles = Settles::Post;
+                }
                 let answer = self.answer_of(room, outcome, ack, &outbox);
                 if outcome.is_err() {
                     self.around.metrics.rejections.inc();
                 }
                 outbox.judge(outcome.err());
                 if let (Some(mut trace), Answer::Posted { .. }) = (trace, &answer) {
-                    trace.passed(Stage::Commit, committed);
+                    trace.passed(Stage::Commit, times.committed);
                     return self.hold(Traced { outbox, re, answer, trace });
                 }
-                self.stage_answer(&outbox, re, &answer, true);
+                self.stage_answer(&outbox, re, &answer, settles);
             }
         }
     }
@@ -93,14 +107,14 @@ impl Deliver {
         outbox: &Arc<Outbox>,
         re: u32,
         answer: &Answer,
-        settles: bool,
+        settles: Settles,
     ) {
         let mut bytes = Vec::with_capacity(128);
         outbox.form.answer(re, answer, &mut bytes);
         self.stage(outbox, bytes, settles);
     }
 
-    pub(super) fn stage(&mut self, outbox: &Arc<Outbox>, bytes: Vec<u8>, settles: bool) {
+    pub(super) fn stage(&mut self, outbox: &Arc<Outbox>, bytes: Vec<u8>, settles: Settles) {
         self.send_traced_to(outbox);
         if outbox.stage_answer(bytes, settles) {
             self.touched.push(Arc::clone(outbox));
@@ -142,7 +156,8 @@ impl Deliver {
         }
         let mut bytes = Vec::with_capacity(160);
         outbox.form.answer(re, &answer, &mut bytes);
-        if outbox.stage_answer(bytes, true) {
+        // It is kept back only where stages are timed.
+        if outbox.stage_answer(bytes, Settles::Post) {
             self.touched.push(outbox);
         }
     }

@@ -10,7 +10,7 @@ use throng_core::{Act, Author, Event, EventKind, RoomId, Seq, UserId};
 use super::super::presence::{Listens, Notice, Stage, To};
 use super::{Deliver, SLICE};
 use crate::clock::Moment;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Settles};
 use crate::pages::Here;
 
 /// Listeners that are counted in one go: as long as a slice of writes.
@@ -144,7 +144,7 @@ impl Deliver {
         for outbox in self.around.sessions.of(user) {
             let mut bytes = Vec::with_capacity(64);
             outbox.form.invited(room, &name, by, &mut bytes);
-            self.stage(&outbox, bytes, false);
+            self.stage(&outbox, bytes, Settles::Nothing);
         }
     }
 
@@ -159,7 +159,7 @@ impl Deliver {
         for outbox in self.around.sessions.of(user) {
             let mut bytes = Vec::with_capacity(64);
             outbox.form.opened(event.room, &with, &mut bytes);
-            self.stage(&outbox, bytes, false);
+            self.stage(&outbox, bytes, Settles::Nothing);
         }
     }
 }

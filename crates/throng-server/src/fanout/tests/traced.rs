@@ -11,11 +11,13 @@ fn posted(world: &World, outbox: &Arc<Outbox>, re: u32, seq: u64, ago: Duration)
     let mut trace = Box::<Trace>::default();
     trace.begin(committed);
     outbox.sent_off();
-    let (outbox, ack) = (Arc::clone(outbox), Ack::Durable);
-    let to = ReplyTo::Connection { outbox, re, ack, trace: Some(trace) };
+    let mut to = asked_by(outbox, re);
+    let ReplyTo::Connection { trace: own, .. } = &mut to else { unreachable!() };
+    *own = Some(trace);
     let outcome = Ok(Reply::Posted { seq: Seq(seq), n: seq, at: Timestamp(0), repeat: false });
     let answers = vec![Answered { to, room: room(1), outcome }];
-    Told { answers, events: vec![post(room(1), seq)], committed, ..nothing() }
+    let times = TurnTimes { committed, ..TurnTimes::default() };
+    Told { answers, events: vec![post(room(1), seq)], times, ..nothing() }
 }
 
 fn trace_of(frame: Frame, asked: u32) -> Told_ {
@@ -96,7 +98,8 @@ fn a_turn_that_nobody_is_told_of_is_over_when_it_was_looked_at() {
     let stages = &world.around.metrics.stages;
     world.clock.advance(Duration::from_secs(1));
     let committed = world.clock.now();
-    let turn = Told { events: vec![post(room(1), 3)], committed, ..nothing() };
+    let times = TurnTimes { committed, ..TurnTimes::default() };
+    let turn = Told { events: vec![post(room(1), 3)], times, ..nothing() };
     let answers = vec![Answered {
         to: ReplyTo::Nobody,
         room: room(1),
