@@ -50,17 +50,11 @@ const COLUMNS: [Column; 16] = [
     ("sends/s", "sends_per_second", |it| Some(it.rates.sends)),
     ("acked/s", "acked_per_second", |it| Some(it.rates.acked)),
     ("deliveries/s", "deliveries_per_second", |it| Some(it.rates.deliveries)),
-    ("syncs/k", "fsyncs_per_1000_sends", |it| Some(it.server_work.as_ref()?.fsyncs_per_1000_sends)),
-    ("reads/k", "reads_per_1000_sends", |it| Some(it.server_work.as_ref()?.reads_per_1000_sends)),
-    ("writes/k", "writes_per_1000_sends", |it| {
-        Some(it.server_work.as_ref()?.writes_per_1000_sends)
-    }),
-    ("proc r/k", "proc_reads_per_1000_sends", |it| {
-        it.server_work.as_ref()?.proc_reads_per_1000_sends
-    }),
-    ("proc w/k", "proc_writes_per_1000_sends", |it| {
-        it.server_work.as_ref()?.proc_writes_per_1000_sends
-    }),
+    ("syncs/k", "fsyncs_per_1000_sends", |it| Some(it.believed()?.fsyncs_per_1000_sends)),
+    ("reads/k", "reads_per_1000_sends", |it| Some(it.believed()?.reads_per_1000_sends)),
+    ("writes/k", "writes_per_1000_sends", |it| Some(it.believed()?.writes_per_1000_sends)),
+    ("proc r/k", "proc_reads_per_1000_sends", |it| it.believed()?.proc_reads_per_1000_sends),
+    ("proc w/k", "proc_writes_per_1000_sends", |it| it.believed()?.proc_writes_per_1000_sends),
     ("MiB", "memory_max_mib", |it| Some(it.cost?.rss_max_bytes as f64 / f64::from(1 << 20))),
     ("CPU %", "server_cpu_percent", |it| Some(it.cost?.cpu_share * 100.0)),
     ("±", "server_cpu_deviation_percent", |it| Some(it.cost?.cpu_share_deviation * 100.0)),

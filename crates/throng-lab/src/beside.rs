@@ -85,7 +85,11 @@ pub fn run(
     let mut summary = run::run(&args, say)?;
     let failed = |error| LabError::Folder(out.clone(), error);
     let why = why_not(&args, &scenario, summary.ending, summary.ledger.deliveries);
-    let untold = || "the server does not tell its frames a write".to_owned();
+    let differs = summary.server_work.as_ref().and_then(|it| it.differs.first());
+    let untold = || match differs {
+        Some(differs) => differs.says.clone(),
+        None => "the server does not tell its frames a write".to_owned(),
+    };
     let why = why.or_else(|| work(&scenario, &summary).is_none().then(untold));
     let floor = if let Some(why) = why {
         FloorRatio::none(&scenario, why)
@@ -127,7 +131,7 @@ fn why_not(args: &RunArgs, scenario: &Scenario, ending: Ending, deliveries: u64)
 
 /// What a floor has to do to have done the same as this slice of the server.
 fn work(scenario: &Scenario, summary: &Summary) -> Option<(Work, FloorPair)> {
-    let it = summary.server_work.as_ref()?;
+    let it = summary.believed()?;
     let pair = FloorPair {
         server_us: summary.cost?.cpu_us_per_delivery,
         floor_us: 0.0,

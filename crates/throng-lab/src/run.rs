@@ -168,14 +168,23 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
     summary.slopes_of(&scenario, &samples, &witnessed.held);
-    summary.server_work = witnessed.work;
     summary.abused(abused);
+    let others = others(args, &scenario);
+    summary.counted(witnessed.work, witnessed.whole, &samples, others);
     let hashing_alone = hashing.zip(after).map(|(before, after)| f64::midpoint(before, after));
     summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
     summary.server_stopped(stopped);
     summary.grade_by(&scenario.grades);
     summary.grown_on_disk(args.target.is_none().then_some(disk));
     finish(args, summary, kept, profiled.as_ref(), (&out, say)).map_err(failed)
+}
+
+/// Who else may have used the server meanwhile.
+fn others(args: &RunArgs, scenario: &Scenario) -> Option<&'static str> {
+    if !scenario.abusers.is_empty() {
+        return Some("those who mean ill post there too");
+    }
+    args.target.is_some().then_some("others may use that server, too")
 }
 
 /// Marks what could not be kept, writes what comes last, and tells the result whatever the disk says.
@@ -492,6 +501,12 @@ impl Watch for Watcher<'_> {
         }
         if let Some(tell) = &self.tell {
             let _ = tell.try_send(Told::Begins);
+        }
+    }
+
+    fn drained(&mut self) {
+        if let Some(tell) = &self.tell {
+            let _ = tell.try_send(Told::Drained);
         }
     }
 

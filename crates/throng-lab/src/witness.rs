@@ -3,33 +3,30 @@
 //!
 //! Neighbours: `run` starts it as a thread of its own, so that neither a disk that stalls nor a
 //! server that answers slowly holds the generator up. A server without `/metrics` is measured all
-//! the same; its columns stay empty.
+//! the same; its columns stay empty. `counters.rs` reads what the server says.
+
+mod counters;
 
 use std::collections::BTreeMap;
-use std::fs::{File, read_to_string};
-use std::io::{self, Read as _, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::monitor::Cores;
-use crate::monitor::family::members;
 use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
 use crate::recorder::Sample;
 use crate::run::keep::Lines;
 use crate::stats::Ema;
+use crate::summary::Differs;
+use counters::ack_path;
+pub(crate) use counters::metrics;
+pub use counters::{Counters, Whole};
 
-/// A server that takes longer to say what it counts is not asked again in this second.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// The longest answer taken.
-const ANSWER_LEN_MAX: u64 = 1024 * 1024;
-
-/// Stages that a send passes before its ack.
-const ACK_STAGES: [&str; 6] = ["decode", "authorize", "queue", "decide", "commit", "fanout"];
 /// Of the smoothed volume, in seconds.
 const VOLUME_HALF_LIFE: f64 = 2.0;
 
@@ -38,6 +35,8 @@ const VOLUME_HALF_LIFE: f64 = 2.0;
 pub enum Told {
     /// Load is offered from now on.
     Begins,
+    /// All that was said has been answered and heard, and nothing more is said.
+    Drained,
     /// A second of it is over.
     Sample(Box<Sample>),
 }
@@ -47,13 +46,12 @@ pub enum Told {
 pub struct Witnessed {
     /// What it counted, where it counts.
     pub work: Option<ServerWork>,
+    /// What it counted from before anybody came until all was said; absent where it counts nothing, or the
+    /// run broke off.
+    pub whole: Option<Whole>,
     /// What it held on to at each second's end, with that second's place in the load.
     pub held: Vec<(f64, Holds)>,
 }
-
-/// The server's counters at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters(BTreeMap<String, f64>);
 
 /// What the server counted while load was offered. The counters are its own; calls are also from
 /// `/proc`, where its process is ours to see.
@@ -81,11 +79,14 @@ pub struct ServerWork {
     pub passwords_hashed: Option<u64>,
     /// Its stages, by name.
     pub stages: BTreeMap<String, StageWork>,
-    /// What each stage on the way to the ack took of one command, microseconds: of a turn, each waits for
-    /// all.
+    /// What each stage on the way to the ack took of one post, microseconds: of a turn, each waits for all.
+    /// Of one command of any kind, where the server does not tell posts apart.
     pub ack_us: BTreeMap<String, f64>,
     /// Looks at how many commands were in its stages.
     pub looks: u32,
+    /// Where its counters are not what its clients saw; then it has no stages here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
 }
 
 /// One stage of the server.
@@ -128,64 +129,6 @@ impl Inside {
     }
 }
 
-impl Counters {
-    /// Asks the server, and `/proc` for its process; empty where neither answers.
-    pub fn ask(address: SocketAddr, pid: Option<u32>) -> Self {
-        let mut counters = Self::of_text(&metrics(address).unwrap_or_default());
-        for pid in pid.map(members).unwrap_or_default() {
-            let io = read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-            for (name, value) in io.lines().filter_map(|line| line.split_once(": ")) {
-                let value: f64 = value.parse().unwrap_or_default();
-                *counters.0.entry(format!("proc_{name}")).or_default() += value;
-            }
-        }
-        counters
-    }
-
-    /// From the text form, histogram buckets left out.
-    fn of_text(text: &str) -> Self {
-        let number = |line: &str| {
-            let (name, value) = line.rsplit_once(' ')?;
-            let wanted = !name.starts_with('#') && !name.contains("_bucket");
-            let name = name.strip_prefix("throng_").unwrap_or(name).to_owned();
-            Some((name, value.parse().ok()?)).filter(|_| wanted)
-        };
-        Self(text.lines().filter_map(number).collect())
-    }
-
-    fn of(&self, name: &str) -> Option<f64> {
-        self.0.get(name).copied()
-    }
-
-    /// How much a counter has grown.
-    fn since(&self, before: &Self, name: &str) -> Option<f64> {
-        Some((self.of(name)? - before.of(name)?).max(0.0))
-    }
-
-    /// Names of the server's stages.
-    fn stages(&self) -> Vec<String> {
-        let stage = |name: &String| {
-            let rest = name.strip_prefix("stage_seconds_sum{stage=\"")?;
-            Some(rest.strip_suffix("\"}")?.to_owned())
-        };
-        self.0.keys().filter_map(stage).collect()
-    }
-}
-
-/// The text of `/metrics`.
-pub(crate) fn metrics(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_LEN_MAX).read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
-        _ => Err(io::Error::other("no figures there")),
-    }
-}
-
 /// The thread's part of a run.
 #[derive(Debug)]
 pub struct Witness {
@@ -195,8 +138,12 @@ pub struct Witness {
     holder: Holder,
     held: Vec<(f64, Holds)>,
     stages: Vec<String>,
+    /// Before anybody came.
+    empty: Counters,
     began: Counters,
     last: Counters,
+    /// When all was said.
+    drained: Option<Counters>,
     offered: u64,
     committed: f64,
     seconds: f64,
@@ -245,8 +192,10 @@ impl Witness {
             holder,
             held: Vec::new(),
             stages: Vec::new(),
+            empty: Counters::ask(address, None),
             began: Counters::default(),
             last: Counters::default(),
+            drained: None,
             offered: 0,
             committed: 0.0,
             seconds: 0.0,
@@ -265,13 +214,17 @@ impl Witness {
             // Neither can fail: lines are made in memory.
             let _ = match told {
                 Told::Begins => self.begin(),
+                Told::Drained => {
+                    self.drained = Some(Counters::ask(self.address, None));
+                    Ok(())
+                }
                 Told::Sample(sample) => {
                     say(&sample);
                     self.second(&sample)
                 }
             };
         }
-        let witnessed = Witnessed { work: self.work(), held: self.held };
+        let witnessed = Witnessed { work: self.work(), whole: self.whole(), held: self.held };
         Watched { witnessed, samples: self.samples, series: self.series }
     }
 
@@ -372,6 +325,13 @@ impl Witness {
         Ok(())
     }
 
+    /// From before anybody came until all was said.
+    fn whole(&self) -> Option<Whole> {
+        let grown = |name: &str| self.drained.as_ref()?.since(&self.empty, name);
+        let (deliveries, answered) = (grown("deliveries_total"), grown("posts_answered_total"));
+        Some(Whole { sends: grown("sends_total")?, deliveries, answered })
+    }
+
     /// From the first answer to the last.
     fn work(&self) -> Option<ServerWork> {
         let grown = |name: &str| self.last.since(&self.began, name);
@@ -404,6 +364,7 @@ impl Witness {
         Some(ServerWork {
             ack_us: ack_path(&self.last, &self.began),
             looks: self.inside.looks,
+            differs: Vec::new(),
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),
@@ -419,24 +380,10 @@ impl Witness {
     }
 }
 
-/// What each stage on the way to the ack took of one command between two answers, microseconds; empty where
-/// there was no command, or the server does not say.
-fn ack_path(now: &Counters, before: &Counters) -> BTreeMap<String, f64> {
-    let grown = |name: &str| now.since(before, name);
-    let of = |stage: &str, what: &str| grown(&format!("stage_seconds_{what}{{stage=\"{stage}\"}}"));
-    let commands = of("queue", "count").filter(|count| *count > 0.0);
-    let waited = |name: &str| Some(grown(&format!("{name}_waited_micros_total"))? / commands?);
-    let passage = |name: &str| {
-        let count = of(name, "count").filter(|count| *count > 0.0)?;
-        Some(of(name, "sum")? * 1e6 / count)
-    };
-    // Writing is a part of the fan-out.
-    let took = |name: &str| Some((name.to_owned(), waited(name).or_else(|| passage(name))?));
-    ACK_STAGES.into_iter().filter_map(took).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::read_to_string;
+
     use super::*;
     use crate::monitor::trees::TreeAt;
     use crate::recorder::{Percentiles, RoomSample};
@@ -453,14 +400,6 @@ mod tests {
         let trees = trees::find(&[own]).unwrap();
         let holder = Holder { pid: None, folder: Some(folder.to_owned()) };
         Witness::new(folder, nobody, holder, Some("probe".into()), trees).unwrap()
-    }
-
-    #[test]
-    fn counters_are_read_without_their_buckets_and_stages_by_their_names() {
-        let counters = Counters::of_text(FIRST);
-        assert_eq!(counters.of("sends_total"), Some(10.0));
-        assert_eq!(counters.stages(), ["commit"]);
-        assert!(!counters.0.keys().any(|name| name.contains("bucket")));
     }
 
     #[test]
@@ -517,30 +456,22 @@ mod tests {
     }
 
     #[test]
-    fn the_way_of_one_command_is_commit_fan_out_and_all_stages_together() {
-        let answer = |commands: u32, commit: f64, waited: u32| {
+    fn the_whole_of_a_run_is_from_before_anybody_came_until_all_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut witness = witness(folder.path());
+        let text = |sends: u32| {
             Counters::of_text(&format!(
-                "throng_stage_seconds_sum{{stage=\"queue\"}} {0}\n\
-                 throng_stage_seconds_count{{stage=\"queue\"}} {commands}\n\
-                 throng_stage_seconds_sum{{stage=\"commit\"}} {commit}\n\
-                 throng_stage_seconds_count{{stage=\"commit\"}} {1}\n\
-                 throng_commit_waited_micros_total {waited}\n\
-                 throng_stage_seconds_sum{{stage=\"fanout\"}} {2}\n\
-                 throng_stage_seconds_count{{stage=\"fanout\"}} {1}\n",
-                f64::from(commands) * 1e-3,
-                commands / 10,
-                f64::from(commands / 10) * 5e-4,
+                "throng_sends_total {sends}\nthrong_deliveries_total {}\n",
+                sends * 10
             ))
         };
-        // A hundred commands in ten turns; each waits for the 2 ms of its turn's commit.
-        let path = ack_path(&answer(300, 0.06, 600_000), &answer(200, 0.04, 400_000));
-        let near = |name: &str, us: f64| (path[name] - us).abs() < 1e-3;
-        assert!(
-            near("queue", 1_000.0) && near("commit", 2_000.0) && near("fanout", 500.0),
-            "{path:?}"
-        );
-        assert_eq!(path.len(), 3);
-        assert!(ack_path(&answer(200, 0.04, 1), &answer(200, 0.04, 1)).is_empty());
+        (witness.empty, witness.began, witness.last) = (text(5), text(6), text(90));
+        assert_eq!(witness.whole(), None, "it broke off");
+        witness.drained = Some(text(105));
+        let whole = Whole { sends: 100.0, deliveries: Some(1_000.0), answered: None };
+        assert_eq!(witness.whole(), Some(whole));
+        witness.drained = Some(Counters::default());
+        assert_eq!(witness.whole(), None, "it did not answer");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A server in memory, on the raw port (and HTTP for files), that keeps every promise but the one it is told to
 //! break. One thread a connection and one lock for everything: it is right by being simple.
 
+mod counts;
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,8 @@ use throng_wire::native::v1::{
     server_frame::Frame,
 };
 use throng_wire::raw;
+
+use counts::Counts;
 
 /// What it does wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,14 @@ pub enum Sin {
     RefuseFile,
     /// Tells one who hears a room nothing more.
     GoSilent,
+    /// Counts each post twice.
+    CountPostsTwice,
+    /// Counts every other delivery.
+    CountHalfOfDeliveries,
+    /// Says that each post was answered twice.
+    CountAcksTwice,
+    /// Says that its stages took ten seconds of each post.
+    CountLongStages,
     /// Lets each wait a while who wants to be somebody.
     LetThemWait,
     /// Reads and answers nothing from now on.
@@ -73,6 +84,7 @@ struct World {
     dead: bool,
     pages: u64,
     files: Vec<Vec<u8>>,
+    counts: Counts,
     /// Who has to wait.
     waited: BTreeSet<u64>,
 }
@@ -119,6 +131,7 @@ impl Double {
             dead: false,
             pages: 0,
             files: Vec::new(),
+            counts: Counts::default(),
             waited: BTreeSet::new(),
         }));
         let files = files::listen(&world);
@@ -314,6 +327,7 @@ impl World {
             }
             return None;
         }
+        self.counts.sends += 1;
         let room = &mut self.rooms[it.room as usize - 1];
         room.posts += 1;
         let n = room.posts;
@@ -343,6 +357,7 @@ impl World {
         if self.sins(Sin::NeverAck) {
             return None;
         }
+        self.counts.answered += 1;
         self.reply(connection, re, Outcome::Posted(posted));
         self.subscribe_late(posted.room);
         None
@@ -396,6 +411,7 @@ impl World {
     }
 
     fn deliver(&mut self, connection: usize, frame: &ServerFrame, post: bool) {
+        self.counts.deliveries += 1;
         if post && self.sins(Sin::DropDelivery) {
             return;
         }
@@ -442,6 +458,7 @@ impl World {
         if from > 0 && self.sins(Sin::ResumeOneTooEarly) {
             gap.insert(0, self.rooms[it.room as usize - 1].order[from - 1].clone());
         }
+        self.counts.deliveries += gap.len() as u64;
         for event in gap {
             self.write(connection, &ServerFrame { frame: Some(Frame::Event(event)) });
         }

@@ -35,22 +35,29 @@ stall = 0.1
 stall_seconds = 0.2
 "#;
 
-fn scenario(settings: &[&str]) -> Scenario {
+/// It, with these settings changed.
+pub fn scenario(settings: &[&str]) -> Scenario {
     let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
     Scenario::parse("small", SMALL, &settings).unwrap()
 }
 
+/// As many as it has users.
+pub fn accounts(scenario: &Scenario) -> Vec<Account> {
+    let account = |user: u64| {
+        let id = 100 + user;
+        Account { id, name: format!("u{user}"), token: id.to_string(), password: None }
+    };
+    (0..u64::from(scenario.users.count)).map(account).collect()
+}
+
+/// The way in.
+pub fn door(double: &Double) -> Door {
+    Door { address: double.files, raw: Some(double.address), agents: Vec::new() }
+}
+
 fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
-    let accounts = (0..u64::from(scenario.users.count))
-        .map(|user| Account {
-            id: 100 + user,
-            name: format!("u{user}"),
-            token: (100 + user).to_string(),
-            password: None,
-        })
-        .collect();
-    let door = Door { address: double.files, raw: Some(double.address), agents: Vec::new() };
-    runner::run(scenario, accounts, door, 7, &mut Nothing, &mut |_| {})
+    let accounts = accounts(scenario);
+    runner::run(scenario, accounts, door(double), 7, &mut Nothing, &mut |_| {})
 }
 
 #[test]
@@ -97,17 +104,10 @@ fn what_is_too_old_to_be_resumed_is_caught_up_by_pages() {
     assert_eq!(verdict.deliveries, verdict.deliveries_due);
 }
 
-/// The same five who are to go come again in that very moment.
-const AGAIN: &str = r#"
-name = "again"
-says = "five who are to come again before they have gone"
+/// Where one is, and five may come.
+const HALL: &str = r#"
+says = "five who come to where one is"
 seed = 3
-[[phases]]
-name = "first"
-seconds = 0.4
-[[phases]]
-name = "again"
-seconds = 0.4
 [users]
 count = 6
 dresses = ["raw"]
@@ -117,24 +117,6 @@ count = 1
 members = 1
 sends_per_second = 0.0
 arrivals = "constant"
-[[lives]]
-name = "once"
-first = 1
-count = 5
-rooms = "hall"
-arrive_every_seconds = 0.0
-actions = 2
-every_seconds = 0.1
-leaves_in = "again"
-[[lives]]
-name = "twice"
-first = 1
-count = 5
-rooms = "hall"
-arrives_in = "again"
-arrive_every_seconds = 0.0
-actions = 2
-every_seconds = 0.1
 [bodies]
 bytes_min = 20
 bytes_median = 60
@@ -142,9 +124,26 @@ bytes_max = 2000
 sigma = 1.0
 "#;
 
+/// The five do as these lives say, in phases of such names and lengths.
+fn five(phases: &[(&str, f64)], lives: &[&str]) -> Scenario {
+    let mut text = format!("name = \"five\"{HALL}");
+    for (name, seconds) in phases {
+        text += &format!("[[phases]]\nname = \"{name}\"\nseconds = {seconds:?}\n");
+    }
+    for (number, life) in lives.iter().enumerate() {
+        text += &format!(
+            "[[lives]]\nname = \"life-{number}\"\nfirst = 1\ncount = 5\nrooms = \"hall\"\n\
+             arrive_every_seconds = 0.0\nevery_seconds = 0.1\n{life}\n"
+        );
+    }
+    Scenario::parse("five", &text, &[]).unwrap()
+}
+
 #[test]
 fn who_is_to_come_again_before_it_has_gone_comes_late_and_is_not_forgotten() {
-    let scenario = Scenario::parse("again", AGAIN, &[]).unwrap();
+    // The same five who are to go come again in that very moment.
+    let lives = ["actions = 2\nleaves_in = \"again\"", "actions = 2\narrives_in = \"again\""];
+    let scenario = five(&[("first", 0.4), ("again", 0.4)], &lives);
     let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
     assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
     assert_eq!(outcome.recorder.arrive.count(), 10);
@@ -152,41 +151,13 @@ fn who_is_to_come_again_before_it_has_gone_comes_late_and_is_not_forgotten() {
 }
 
 /// Five who come after the load has begun, and go before it ends.
-const VISITORS: &str = r#"
-name = "visitors"
-says = "five who come, speak and go"
-seconds = 1.5
-seed = 3
-[[phases]]
-name = "all"
-seconds = 1.5
-[users]
-count = 6
-dresses = ["raw"]
-[[rooms]]
-name = "hall"
-count = 1
-members = 1
-sends_per_second = 0.0
-arrivals = "constant"
-[[lives]]
-name = "visit"
-first = 1
-count = 5
-rooms = "hall"
-arrive_every_seconds = 0.0
-actions = 10
-every_seconds = 0.1
-[bodies]
-bytes_min = 20
-bytes_median = 60
-bytes_max = 2000
-sigma = 1.0
-"#;
+fn visitors() -> Scenario {
+    five(&[("all", 1.5)], &["actions = 10"])
+}
 
 #[test]
 fn who_goes_has_heard_all_that_was_known_to_have_been_said() {
-    let scenario = Scenario::parse("visitors", VISITORS, &[]).unwrap();
+    let scenario = visitors();
     let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
     assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
     assert_eq!(outcome.verdict.doubted, 0, "nobody goes while something is due to it");
@@ -198,7 +169,7 @@ fn who_goes_has_heard_all_that_was_known_to_have_been_said() {
 
 #[test]
 fn who_is_let_wait_by_the_server_is_not_away_by_plan() {
-    let scenario = Scenario::parse("visitors", VISITORS, &[]).unwrap();
+    let scenario = visitors();
     let outcome = run(&Double::start(Sin::LetThemWait), &scenario).unwrap();
     assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
     let recorder = &outcome.recorder;

@@ -40,7 +40,7 @@ impl Path {
 
 /// Of a run whose server told.
 pub fn path(run: &Folder) -> Option<Path> {
-    let work = run.summary.server_work.as_ref()?;
+    let work = run.summary.believed()?;
     let client_us = mean_ack_ms(run).filter(|ms| *ms > 0.0)? * 1e3;
     if work.ack_us.is_empty() {
         return None;

@@ -219,6 +219,12 @@ fn traced(run: &Folder) -> Table {
 /// What the server says of its stages; by Little's law, its seconds of work a second are how many passages
 /// were in it at once. Commands are counted in those in which they wait.
 fn stages(run: &Folder) -> Option<Table> {
+    let title = "Stages of the server, by its own count";
+    let differs: Vec<Vec<String>> =
+        run.summary.differs().iter().map(|it| vec![it.says.clone()]).collect();
+    if !differs.is_empty() {
+        return Some(table(title, &["not shown"], differs));
+    }
     let work = run.summary.server_work.as_ref()?;
     let at_once =
         |commands: Option<f64>| commands.map_or("not counted".to_owned(), |it| format!("{it:.4}"));
@@ -239,7 +245,7 @@ fn stages(run: &Folder) -> Option<Table> {
     };
     let head =
         ["", "passages/s", "mean \u{b5}s", "in it at once", "commands, L = \u{3bb}W", &measured];
-    Some(table("Stages of the server, by its own count", &head, rows))
+    Some(table(title, &head, rows))
 }
 
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -424,7 +430,7 @@ fn costs(run: &Folder) -> Table {
         let each = format!("{:.0} ({} in all)", wire.bytes_per_delivery, bytes(wire.bytes as f64));
         rows.push(("bytes read a delivery", each));
     }
-    if let Some(it) = &run.summary.server_work {
+    if let Some(it) = run.summary.believed() {
         let each = |count: f64| format!("{count:.1}");
         rows.push(("syncs for 1,000 sends", each(it.fsyncs_per_1000_sends)));
         rows.push(("turns for 1,000 sends", each(it.turns_per_1000_sends)));

@@ -139,6 +139,11 @@ pub fn causes(run: &Folder) -> Vec<String> {
     if never_began(run) {
         return causes;
     }
+    let differs = summary.differs().iter();
+    causes
+        .extend(differs.map(|it| {
+            format!("Not believed: {}; what it counts of itself is not shown.", it.says)
+        }));
     causes.push(nearest_limit(run));
     causes.extend(stages_of_ack(run));
     causes.extend(slowest_second(&run.seconds));

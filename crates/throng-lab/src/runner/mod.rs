@@ -487,6 +487,9 @@ impl Runner<'_> {
             return;
         }
         if given_up || (finished && waited > SETTLE) {
+            if !given_up {
+                self.watch.drained();
+            }
             self.enter(Phase::Reading, now);
             for room in 0..self.crowd.places.len() as u32 {
                 self.crowd.read_page(room, sockets);

@@ -12,6 +12,8 @@ pub trait Watch {
     fn steal(&mut self) -> f64;
     /// Load is offered from now on.
     fn load_begins(&mut self) {}
+    /// All that was said has been answered and heard, and nothing more is said.
+    fn drained(&mut self) {}
     /// Connections that the machine's kernel refused since it started, because a listener's backlog
     /// was full.
     fn listen_overflows(&mut self) -> u64 {

@@ -3,6 +3,7 @@
 //!
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
+mod counted;
 mod grades;
 mod phases;
 mod prices;
@@ -26,6 +27,7 @@ use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
+pub use counted::Differs;
 use grades::Reached;
 pub use phases::{PhaseSummary, RowSummary};
 pub use prices::Prices;

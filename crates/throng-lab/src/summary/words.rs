@@ -211,6 +211,12 @@ impl Summary {
 
     fn write_server_work(&self, to: &mut String) -> std::fmt::Result {
         if let Some(work) = &self.server_work {
+            for differs in &work.differs {
+                writeln!(to, "differs     {}", differs.says)?;
+            }
+            if !work.differs.is_empty() {
+                return writeln!(to, "            what it counts of itself is not shown");
+            }
             writeln!(
                 to,
                 "counted     {:.1} syncs, {:.1} turns, {:.0} reads, {:.0} writes for 1,000 sends",

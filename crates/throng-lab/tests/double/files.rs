@@ -1,5 +1,5 @@
-//! The double's HTTP side: files sent whole in one request, and fetched by those who may read the message
-//! that carries them. One thread a connection, one request each.
+//! The double's HTTP side: what it counts; files sent whole in one request, and fetched by those who may read
+//! the message that carries them. One thread a connection, one request each.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,6 +41,7 @@ fn answer(mut stream: TcpStream, world: &Mutex<World>) -> std::io::Result<()> {
     lines.read_exact(&mut bytes)?;
     let (status, body) = match request.split(' ').collect::<Vec<_>>()[..] {
         ["POST", "/api/v1/files", _] => world.lock().unwrap().keep(bytes),
+        ["GET", "/metrics", _] => world.lock().unwrap().metrics(),
         ["GET", path, _] => world.lock().unwrap().hand_out(user, path),
         _ => panic!("{request}"),
     };

@@ -17,11 +17,12 @@ type Line<'a> = (&'a str, Thin, &'a dyn Fn(&Second) -> Option<f64>);
 /// All of them.
 pub fn of(run: &Folder) -> Vec<Chart> {
     let mut charts = vec![volume_and_cpu(run)];
-    if run.seconds.iter().any(|it| it.counted.committed.is_some()) {
+    let believed = run.summary.differs().is_empty();
+    if believed && run.seconds.iter().any(|it| it.counted.committed.is_some()) {
         charts.extend([flow(run), lag(run), processing(run)]);
     }
     charts.push(in_flight(run));
-    charts.extend(work(run));
+    charts.extend(work(run).filter(|_| believed));
     charts.extend([descriptors(run), files(run)]);
     charts.extend(trees(run));
     if run.seconds.iter().any(|it| it.listen_overflows > 0) {

@@ -325,6 +325,30 @@ pub struct ServerWork {
     pub stages: BTreeMap<String, StageWork>,
     pub ack_us: BTreeMap<String, f64>,
     pub looks: u32,
+    pub differs: Vec<Differs>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `summary::Differs`")]
+pub struct Differs {
+    pub what: String,
+    pub counted: f64,
+    pub seen: f64,
+    pub by_percent: f64,
+    pub says: String,
+}
+
+impl Summary {
+    /// What the server counted of itself, where that is what its clients saw.
+    pub fn believed(&self) -> Option<&ServerWork> {
+        self.server_work.as_ref().filter(|it| it.differs.is_empty())
+    }
+
+    /// What it counted otherwise.
+    pub fn differs(&self) -> &[Differs] {
+        self.server_work.as_ref().map_or(&[], |it| &it.differs)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -1,0 +1,192 @@
+//! What the server counted, beside what its clients saw of the same. Whose counters say something else is not
+//! believed where it says how long its stages took.
+//!
+//! Neighbours: the witness asked the server, before anybody came and when all was said; the ledger knows what
+//! came. Both know the same sends exactly, so they can be held against each other.
+
+use serde::Serialize;
+
+use super::Summary;
+use crate::recorder::Sample;
+use crate::witness::{ServerWork, Whole};
+
+/// More than so much apart, and the counters are of something else, or wrong. Stages are to sum to an ack
+/// within a tenth: counters that are off by less than half of that cannot be what it fails by. What was on its
+/// way to who left by plan, and is counted and seen by nobody, is less than this too.
+const APART: f64 = 0.05;
+/// So few are no share of anything.
+const FEW: f64 = 5.0;
+/// The stages of an ack are a part of it; two clocks, and means of not quite the same sends, may differ by so
+/// much.
+const MORE_THAN_ALL: f64 = 1.1;
+
+/// One counter of the server that is not what was seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Differs {
+    /// Of what.
+    pub what: &'static str,
+    /// By the server's counter.
+    pub counted: f64,
+    /// By the clients.
+    pub seen: f64,
+    /// By how much the counter is more than that, of what was seen; less below zero.
+    pub by_percent: f64,
+    /// The same in a sentence without its full stop.
+    pub says: String,
+}
+
+impl Differs {
+    /// Where the two are further apart than they may be.
+    fn of(what: &'static str, counted: f64, seen: f64) -> Option<Self> {
+        let by_percent = (counted - seen) * 100.0 / seen.max(1.0);
+        let says = format!(
+            "the server's own counters differ from what was seen by {by_percent:+.1} %: {counted:.0} {what} by \
+             its counter, {seen:.0} seen"
+        );
+        let apart = (counted - seen).abs() > FEW.max(seen * APART);
+        apart.then_some(Self { what, counted, seen, by_percent, says })
+    }
+}
+
+impl Summary {
+    /// What the server counted, held against what was seen: of the whole run, if it came to its end.
+    pub fn counted(
+        &mut self,
+        work: Option<ServerWork>,
+        whole: Option<Whole>,
+        samples: &[Sample],
+        others: Option<&'static str>,
+    ) {
+        self.server_work = work.map(|mut work| {
+            let mut differs: Vec<Differs> = Vec::new();
+            if let Some(whole) = whole {
+                differs.extend(self.differs(whole, others.is_some()));
+            }
+            differs.extend(self.longer_than_acks(&work, samples));
+            if let Some(others) = others {
+                for differs in &mut differs {
+                    differs.says += &format!(" ({others})");
+                }
+            }
+            if !differs.is_empty() {
+                work.stages.clear();
+                work.ack_us.clear();
+            }
+            ServerWork { differs, ..work }
+        });
+    }
+
+    /// What the server counted of itself, where that is what its clients saw.
+    pub fn believed(&self) -> Option<&ServerWork> {
+        self.server_work.as_ref().filter(|it| it.differs.is_empty())
+    }
+
+    fn differs(&self, whole: Whole, others: bool) -> Vec<Differs> {
+        let ledger = &self.ledger;
+        let kept = (ledger.acked + ledger.unanswered_kept) as f64;
+        let mut found: Vec<Option<Differs>> = vec![Differs::of("sends", whole.sends, kept)];
+        // What was handed to a connection that was lost is seen by nobody, and asked for again; and of others
+        // nobody knows what they heard.
+        let all_there = ledger.resumed + ledger.doubted + ledger.away == 0;
+        if all_there && self.farewells.is_empty() && !others {
+            let told = (ledger.deliveries + ledger.notices) as f64;
+            found.push(whole.deliveries.and_then(|it| Differs::of("deliveries", it, told)));
+            let acked = ledger.acked as f64;
+            found.push(whole.answered.and_then(|it| Differs::of("posts answered", it, acked)));
+        }
+        found.into_iter().flatten().collect()
+    }
+
+    /// A part that is more than the whole: of the acks while the server's clock was read.
+    fn longer_than_acks(&self, work: &ServerWork, samples: &[Sample]) -> Option<Differs> {
+        let acks = samples.iter().map(|it| it.ack);
+        let count: u64 = acks.clone().map(|it| it.count).sum();
+        let sum: f64 = acks.map(|it| it.count as f64 * it.mean_ms).sum();
+        let ack_us = sum * 1e3 / count.max(1) as f64;
+        let stages_us: f64 = work.ack_us.values().sum();
+        let told = Differs::of("µs of the mean ack", stages_us, ack_us);
+        let more = count > 0 && stages_us > ack_us * MORE_THAN_ALL;
+        told.filter(|_| more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::Percentiles;
+    use crate::runner::Outcome;
+    use crate::scenario::Scenario;
+
+    const TOLD: f64 = 10_000.0;
+
+    /// A thousand sends, each acked after 2 ms and told to ten.
+    fn seen() -> (Summary, Vec<Sample>) {
+        let scenario = Scenario::load("canonical", &[]).unwrap();
+        let mut summary = Summary::new(&scenario, Outcome::of_nothing(&scenario), None);
+        (summary.ledger.acked, summary.ledger.deliveries) = (990, 9_000);
+        (summary.ledger.unanswered_kept, summary.ledger.notices) = (10, 1_000);
+        let ack = Percentiles { count: 990, mean_ms: 2.0, ..Percentiles::default() };
+        (summary, vec![Sample { ack, ..Sample::default() }])
+    }
+
+    fn work(commit_us: f64) -> Option<ServerWork> {
+        let ack_us = [("commit".to_owned(), commit_us)].into();
+        let stages = [("commit".to_owned(), Default::default())].into();
+        Some(ServerWork { ack_us, stages, ..ServerWork::default() })
+    }
+
+    fn whole(sends: f64, deliveries: f64, answered: f64) -> Option<Whole> {
+        Some(Whole { sends, deliveries: Some(deliveries), answered: Some(answered) })
+    }
+
+    fn found(summary: &Summary) -> Vec<(&'static str, i64)> {
+        let work = summary.server_work.as_ref().unwrap();
+        assert_eq!(work.differs.is_empty(), !work.ack_us.is_empty(), "{work:?}");
+        assert_eq!(work.ack_us.is_empty(), work.stages.is_empty());
+        work.differs.iter().map(|it| (it.what, it.by_percent.round() as i64)).collect()
+    }
+
+    #[test]
+    fn counters_that_say_what_was_seen_are_believed() {
+        let (mut summary, samples) = seen();
+        summary.counted(work(1_500.0), whole(1_000.0, TOLD, 990.0), &samples, None);
+        assert_eq!(found(&summary), []);
+        // A little beside it, as where somebody left by plan.
+        summary.counted(work(2_150.0), whole(1_040.0, TOLD * 1.04, 1_000.0), &samples, None);
+        assert_eq!(found(&summary), []);
+        // Of a run that broke off, or a server that counts nothing, nothing is known.
+        summary.counted(work(1_500.0), None, &samples, None);
+        assert_eq!(found(&summary), []);
+        summary.counted(None, None, &samples, None);
+        assert_eq!(summary.server_work, None);
+    }
+
+    #[test]
+    fn counters_that_say_something_else_have_no_stages_and_say_by_how_much() {
+        let (mut summary, samples) = seen();
+        summary.counted(work(1_500.0), whole(2_000.0, TOLD, 990.0), &samples, None);
+        assert_eq!(found(&summary), [("sends", 100)]);
+        assert_eq!(
+            summary.server_work.as_ref().unwrap().differs[0].says,
+            "the server's own counters differ from what was seen by +100.0 %: 2000 sends by its counter, 1000 \
+             seen"
+        );
+        summary.counted(work(1_500.0), whole(1_000.0, TOLD / 2.0, 400.0), &samples, None);
+        assert_eq!(found(&summary), [("deliveries", -50), ("posts answered", -60)]);
+        summary.counted(work(3_000.0), whole(1_000.0, TOLD, 990.0), &samples, None);
+        assert_eq!(found(&summary), [("µs of the mean ack", 50)]);
+    }
+
+    #[test]
+    fn what_was_handed_to_lost_connections_or_to_others_is_not_held_against_the_counters() {
+        let (mut summary, samples) = seen();
+        summary.ledger.resumed = 1;
+        summary.counted(work(1_500.0), whole(1_000.0, TOLD * 2.0, 2_000.0), &samples, None);
+        assert_eq!(found(&summary), []);
+        summary.ledger.resumed = 0;
+        let others = Some("others may use that server, too");
+        summary.counted(work(1_500.0), whole(1_100.0, TOLD * 2.0, 2_000.0), &samples, others);
+        assert_eq!(found(&summary), [("sends", 10)]);
+        assert!(summary.server_work.unwrap().differs[0].says.ends_with("server, too)"));
+    }
+}
