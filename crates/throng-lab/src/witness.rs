@@ -3,19 +3,22 @@
 //!
 //! Neighbours: `run` starts it as a thread of its own, so that neither a disk that stalls nor a
 //! server that answers slowly holds the generator up. A server without `/metrics` is measured all
-//! the same; its columns stay empty. `counters.rs` reads what the server says.
+//! the same; its columns stay empty. `counters.rs` reads what the server says, `inside.rs` what is in its
+//! stages.
 
 mod counters;
+mod inside;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use serde::Serialize;
 
+use crate::clock::{self, Nanos};
 use crate::monitor::Cores;
 use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
@@ -26,6 +29,7 @@ use crate::summary::Differs;
 use counters::ack_path;
 pub(crate) use counters::metrics;
 pub use counters::{Counters, Whole};
+use inside::Inside;
 
 /// Of the smoothed volume, in seconds.
 const VOLUME_HALF_LIFE: f64 = 2.0;
@@ -105,30 +109,6 @@ pub struct StageWork {
     pub commands_measured: Option<f64>,
 }
 
-/// Commands in the server's stages, as looks at it find them: one a second, between two of which as much
-/// happens as may.
-#[derive(Clone, Debug, Default)]
-struct Inside {
-    looks: u32,
-    found: BTreeMap<String, f64>,
-}
-
-impl Inside {
-    fn look(&mut self, counters: &Counters, stages: &[String]) {
-        self.looks += 1;
-        for stage in stages {
-            let name = format!("stage_in_flight{{stage=\"{stage}\"}}");
-            if let Some(commands) = counters.of(&name) {
-                *self.found.entry(stage.clone()).or_default() += commands;
-            }
-        }
-    }
-
-    fn mean(&self, stage: &str) -> Option<f64> {
-        self.found.get(stage).map(|sum| sum / f64::from(self.looks.max(1)))
-    }
-}
-
 /// The thread's part of a run.
 #[derive(Debug)]
 pub struct Witness {
@@ -177,13 +157,15 @@ impl Watched {
 
 impl Witness {
     /// Writes `samples.jsonl` and `series.csv` in this folder.
-    /// `probe` names a kind of room whose latency has columns of its own.
+    /// `probe` names a kind of room whose latency has columns of its own; `seed` is of the moments at
+    /// which the server's stages are looked into.
     pub fn new(
         out: &Path,
         address: SocketAddr,
         holder: Holder,
         probe: Option<String>,
         trees: Vec<Tree>,
+        seed: u64,
     ) -> io::Result<Self> {
         Ok(Self {
             samples: Lines::new(File::create(out.join("samples.jsonl"))?),
@@ -202,7 +184,7 @@ impl Witness {
             probe,
             volume: Ema::new(VOLUME_HALF_LIFE),
             cores: Cores::default(),
-            inside: Inside::default(),
+            inside: Inside::new(seed),
             trees,
         })
     }
@@ -210,18 +192,31 @@ impl Witness {
     /// Until the runner has nothing more to tell. `say` gets each sample too. What finds no room on the disk
     /// waits for [`Watched::finish`].
     pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Watched {
-        for told in told {
-            // Neither can fail: lines are made in memory.
-            let _ = match told {
-                Told::Begins => self.begin(),
-                Told::Drained => {
+        // When it looks next into the server's stages.
+        let mut look: Option<Nanos> = None;
+        loop {
+            let next = match look {
+                Some(at) => told.recv_timeout(at.since(clock::now())),
+                None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            // Lines are made in memory, and cannot fail.
+            let _ = match next {
+                Ok(Told::Begins) => self.begin(),
+                Ok(Told::Drained) => {
                     self.drained = Some(Counters::ask(self.address, None));
                     Ok(())
                 }
-                Told::Sample(sample) => {
+                Ok(Told::Sample(sample)) => {
                     say(&sample);
+                    look = Some(clock::now().plus(self.inside.rest()));
                     self.second(&sample)
                 }
+                Err(RecvTimeoutError::Timeout) => {
+                    look = None;
+                    self.inside.look(&Counters::ask(self.address, None), &self.stages);
+                    Ok(())
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
             };
         }
         let witnessed = Witnessed { work: self.work(), whole: self.whole(), held: self.held };
@@ -296,9 +291,6 @@ impl Witness {
         }
         self.series.end();
         // Who does not answer for once counts on; the next answer holds it all.
-        if committed.is_some() {
-            self.inside.look(&now, &self.stages);
-        }
         if committed.is_some() || self.last == Counters::default() {
             self.last = now;
         }
@@ -399,7 +391,7 @@ mod tests {
         let own = TreeAt { name: "own".into(), pid: std::process::id() };
         let trees = trees::find(&[own]).unwrap();
         let holder = Holder { pid: None, folder: Some(folder.to_owned()) };
-        Witness::new(folder, nobody, holder, Some("probe".into()), trees).unwrap()
+        Witness::new(folder, nobody, holder, Some("probe".into()), trees, 1).unwrap()
     }
 
     #[test]
