@@ -3,6 +3,7 @@
 
 mod counts;
 mod files;
+mod placeless;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};
@@ -74,6 +75,8 @@ struct Room {
 struct World {
     sin: Sin,
     sinned: bool,
+    /// Tells no places.
+    placeless: bool,
     /// Posts before it sins.
     patience: u64,
     rooms: Vec<Room>,
@@ -118,11 +121,21 @@ pub struct Double {
 
 impl Double {
     pub fn start(sin: Sin) -> Self {
+        Self::start_as(sin, false)
+    }
+
+    /// One that keeps the same promises, and tells no places: what it says cannot be compared with an order.
+    pub fn without_places(sin: Sin) -> Self {
+        Self::start_as(sin, true)
+    }
+
+    fn start_as(sin: Sin, placeless: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let world = Arc::new(Mutex::new(World {
             sin,
             sinned: false,
+            placeless,
             patience: 20,
             rooms: Vec::new(),
             connections: Vec::new(),
@@ -193,7 +206,8 @@ impl World {
 
     fn write(&mut self, connection: usize, frame: &ServerFrame) {
         let mut bytes = Vec::new();
-        raw::encode_with(&mut bytes, |out| protobuf::encode_server(frame, out));
+        let frame = if self.placeless { placeless::told(frame.clone()) } else { frame.clone() };
+        raw::encode_with(&mut bytes, |out| protobuf::encode_server(&frame, out));
         if let Some(stream) = &mut self.connections[connection] {
             // The peer may be gone already.
             let _ = stream.write_all(&bytes);

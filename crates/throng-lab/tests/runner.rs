@@ -5,5 +5,6 @@
 mod counters;
 mod double;
 mod pictures;
+mod placeless;
 mod reports;
 mod runs;

@@ -55,7 +55,8 @@ pub fn door(double: &Double) -> Door {
     Door { address: double.files, raw: Some(double.address), agents: Vec::new() }
 }
 
-fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
+/// It, against this double.
+pub fn run(double: &Double, scenario: &Scenario) -> Result<Outcome, RunError> {
     let accounts = accounts(scenario);
     runner::run(scenario, accounts, door(double), 7, &mut Nothing, &mut |_| {})
 }

@@ -34,6 +34,8 @@ pub enum Code {
     Incomplete = 12,
     /// `lab run`: every promise was kept, and a goal missed.
     Missed = 13,
+    /// `lab run`: no promise was seen broken, and the server tells too little to know that all were kept.
+    Unproved = 14,
     Arguments = 64,
     Corrupt = 65,
     Nobody = 67,

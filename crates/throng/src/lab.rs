@@ -80,6 +80,7 @@ Exit codes:
   11  the generator was the bottleneck: the figures say nothing of the server
   12  the run did not come to its end
   13  every promise was kept, but a goal of the scenario was missed
+  14  no promise was seen broken, but the server tells too little to know that all were kept
   64  the scenario or the arguments cannot be used";
 
 /// Arguments of `throng lab run`.
@@ -349,7 +350,8 @@ fn ended(done: &[Summary]) -> Result<(), Failure> {
         Ending::Invalid => Some((1, Code::Invalid)),
         Ending::Incomplete => Some((2, Code::Incomplete)),
         Ending::Missed => Some((3, Code::Missed)),
-        Ending::Faults => Some((4, Code::Faults)),
+        Ending::Unproved => Some((4, Code::Unproved)),
+        Ending::Faults => Some((5, Code::Faults)),
     };
     let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
     match bad.max_by_key(|((weight, _), _)| *weight) {

@@ -178,7 +178,7 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
     let summary = &run.summary;
     let (came, why) = match summary.ending {
         Ending::Invalid => (Step::GeneratorBound, Some(summary.reasons.join("; "))),
-        Ending::Faults | Ending::Incomplete => (
+        Ending::Faults | Ending::Incomplete | Ending::Unproved => (
             Step::Broke,
             Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; "))),
         ),

@@ -23,6 +23,7 @@ impl Ledger {
         self.end_in_doubt(listener);
         self.listeners[listener as usize].begin(from);
         self.rooms[room.0 as usize].listening += 1;
+        self.stay_begins(listener);
     }
 
     /// The user's leave was acked: it heard everything before `seq`, and hears nothing from now on.
@@ -45,6 +46,7 @@ impl Ledger {
         }
         if state.is_live() {
             self.rooms[room.0 as usize].listening -= 1;
+            self.stay_ends(listener);
             self.close_span(listener, seq.saturating_sub(1), Ended::Left);
             self.listeners[listener as usize].end();
         } else {
@@ -86,11 +88,13 @@ impl Ledger {
 
     /// The user's connection is gone.
     pub fn disconnected(&mut self, user: UserIx) {
-        for (_, listener) in &self.users[user.0 as usize].rooms {
-            let listener = &mut self.listeners[*listener as usize];
+        for at in 0..self.users[user.0 as usize].rooms.len() {
+            let (_, ix) = self.users[user.0 as usize].rooms[at];
+            let listener = &mut self.listeners[ix as usize];
             if listener.is_live() {
                 self.rooms[listener.room.0 as usize].listening -= 1;
                 listener.lose();
+                self.stay_is_lost(ix);
             }
         }
     }

@@ -51,6 +51,7 @@ mod files;
 mod index;
 mod listener;
 mod membership;
+mod placeless;
 mod room;
 mod verdict;
 mod visits;
@@ -64,6 +65,8 @@ use files::Files;
 pub use files::{Got, May};
 pub use index::{RoomIx, SendIx, UserIx};
 use listener::{Listener, Step};
+use placeless::Placeless;
+pub use placeless::Unproved;
 use room::{Mark, Room};
 use verdict::{Ended, Faults, Span};
 pub use verdict::{Fault, Kind, Side, Tally, Verdict};
@@ -153,6 +156,7 @@ pub struct Ledger {
     spans: Vec<Span>,
     changes: Changes,
     files: Files,
+    placeless: Placeless,
     open: u64,
     /// Each ack must be durable.
     durable: bool,
@@ -174,6 +178,7 @@ impl Ledger {
             spans: Vec::new(),
             changes: Changes::default(),
             files: Files::default(),
+            placeless: Placeless::default(),
             open: 0,
             durable: true,
             counts: Counts::default(),
@@ -222,6 +227,7 @@ impl Ledger {
             kept: false,
             shown: Shown::Unread,
         });
+        self.said(ix, room);
         ix
     }
 
@@ -298,6 +304,10 @@ impl Ledger {
         if first {
             self.counts.acked += 1;
         }
+        if !self.has_places(room) {
+            self.said_was_acked(ix);
+            return first.then_some(intended);
+        }
         self.place_send(ix, posted.seq, posted.n, None, "ack");
         if attempts == 1
             && let Some(listener) = self.listener_of(user, number)
@@ -355,7 +365,13 @@ impl Ledger {
                 None
             }
         };
-        match self.listeners[ix as usize].take(event.seq, event.prev, send.is_some()) {
+        let step = match send.filter(|_| !self.has_places(room)) {
+            Some(send) if !self.heard_without_place(ix, send) => return None,
+            Some(_) => Step::Next,
+            None if !self.has_places(room) => return None,
+            None => self.listeners[ix as usize].take(event.seq, event.prev, send.is_some()),
+        };
+        match step {
             Step::Next => {}
             Step::Late => {
                 let what = format!("user {}, room {}: {} came late", user.0, event.room, event.seq);
@@ -402,7 +418,7 @@ impl Ledger {
     pub fn behind(&self) -> u64 {
         let behind =
             |it: &&Listener| it.hears() && it.last() < self.rooms[it.room.0 as usize].newest_post;
-        self.listeners.iter().filter(behind).count() as u64
+        self.listeners.iter().filter(behind).count() as u64 + self.behind_without_places()
     }
 
     /// Listeners whose connection was lost and that have not resumed.
@@ -421,6 +437,9 @@ impl Ledger {
 
     /// A send stands at a place, says the teller: everything that is known of either must agree.
     fn place_send(&mut self, ix: SendIx, seq: u64, n: u64, prev: Option<u64>, teller: &str) {
+        if !self.has_places(self.sends[ix.0 as usize].room) {
+            return;
+        }
         let send = &mut self.sends[ix.0 as usize];
         let room = send.room;
         if send.seq == 0 {
@@ -439,6 +458,9 @@ impl Ledger {
     }
 
     fn place(&mut self, room: RoomIx, seq: u64, mark: Mark, prev: Option<u64>, teller: &str) {
+        if !self.has_places(room) {
+            return;
+        }
         if let Err(why) = self.rooms[room.0 as usize].place(seq, mark, prev) {
             let what =
                 format!("room {}, {seq}: {teller}: {why}", self.rooms[room.0 as usize].number);
@@ -499,6 +521,7 @@ impl Ledger {
         }
         self.counts.doubted += 1;
         let to = state.last();
+        self.stay_is_lost(listener);
         self.close_span(listener, to, Ended::InDoubt);
         self.listeners[listener as usize].end();
     }

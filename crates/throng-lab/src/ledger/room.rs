@@ -106,6 +106,8 @@ pub struct Room {
     pub read_n: Option<u64>,
     /// All of history was read.
     pub read_all: bool,
+    /// The server tells no places of it.
+    pub placeless: bool,
     slots: Vec<Slot>,
 }
 
@@ -120,6 +122,7 @@ impl Room {
             read: base,
             read_n: None,
             read_all: false,
+            placeless: false,
             slots: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::listener::Doubt;
+use super::placeless::Unproved;
 use super::room::Room;
 use super::{Ledger, RoomIx, SendIx, Shown, State, Told, UserIx};
 use crate::drivers::{Event, Now, What};
@@ -183,6 +184,9 @@ pub struct Verdict {
     pub rooms_read: u64,
     /// Rooms of the run.
     pub rooms: u64,
+    /// What cannot be proved, because the server tells no places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproved: Option<Unproved>,
     /// Faults of the order and of promises.
     pub send_faults: Tally,
     /// Faults of what was told.
@@ -204,7 +208,7 @@ impl Ledger {
     /// read.
     pub fn page_wanted(&self, room: RoomIx) -> Option<u64> {
         let room = &self.rooms[room.0 as usize];
-        (!room.read_all).then_some(room.read)
+        (!room.read_all && !room.placeless).then_some(room.read)
     }
 
     /// A page of history arrived.
@@ -283,7 +287,9 @@ impl Ledger {
         for room in 0..self.rooms.len() as u32 {
             self.judge_room(RoomIx(room));
         }
-        let deliveries_due = self.judge_spans();
+        let unproved = self.judge_without_places();
+        let due = unproved.map_or(0, |it| it.due);
+        let deliveries_due = self.judge_spans() + due;
         self.judge_sends();
         self.judge_changes();
         let unanswered = self.sends.iter().filter(|send| send.state == State::Open);
@@ -311,6 +317,7 @@ impl Ledger {
             history: self.rooms.iter().map(|room| room.read - room.base).sum(),
             rooms_read: self.rooms.iter().filter(|room| room.read_all).count() as u64,
             rooms: self.rooms.len() as u64,
+            unproved,
             send_faults: self.faults.sends,
             delivery_faults: self.faults.deliveries,
             described: self.faults.described,

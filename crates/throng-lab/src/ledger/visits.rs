@@ -46,6 +46,7 @@ impl Ledger {
             }
             let last = state.last();
             self.rooms[state.room.0 as usize].listening -= 1;
+            self.stay_is_lost(listener);
             self.close_span(listener, last, Ended::Gone);
             self.listeners[listener as usize].end();
         }

@@ -212,6 +212,8 @@ pub enum Ending {
     /// It did not come to its end.
     #[default]
     Incomplete,
+    /// The server tells too little to know that all promises were kept.
+    Unproved,
 }
 
 impl Ending {
@@ -223,6 +225,7 @@ impl Ending {
             Self::Faults => "faults",
             Self::Invalid => "invalid",
             Self::Incomplete => "incomplete",
+            Self::Unproved => "unproved",
         }
     }
 }

@@ -90,6 +90,12 @@ pub fn sentence(run: &Folder) -> String {
                  server{none}."
             )
         }
+        Ending::Unproved => format!(
+            "Unproved, which is no pass: no promise was seen broken in {} sends and {} deliveries, but the server \
+             tells no places, so that nobody can say that all were kept.",
+            number(ledger.sends as f64),
+            number(ledger.deliveries as f64),
+        ),
         Ending::Incomplete => {
             let why = summary.reasons.first().map_or("it broke off", String::as_str);
             let why = why.lines().next().unwrap_or_default().trim_end_matches([':', ';', '.']);
@@ -283,7 +289,8 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         let wrong = some(pictures.not_as_named, "are not");
         add(Of::Server, "every picture is what its name says", wrong);
     }
-    let unread = ledger.rooms.saturating_sub(ledger.rooms_read);
+    let placeless = ledger.unproved.map_or(0, |it| it.rooms);
+    let unread = ledger.rooms.saturating_sub(ledger.rooms_read + placeless);
     add(Of::Server, "all history is read back", some(unread, "rooms not read to their end"));
     let refused = ledger.refused as f64 > ledger.sends as f64 * REFUSED_SHARE_MAX;
     let why = format!("{} of {} sends were refused", ledger.refused, ledger.sends);
@@ -301,6 +308,11 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
     }
     checks.extend(goals(run));
+    if summary.ending == Ending::Unproved {
+        // What it was not seen to break, it is not known to have kept.
+        let promises = checks.iter_mut().filter(|it| it.of == Of::Server && it.failed.is_none());
+        promises.for_each(|it| it.unknown = Some("the server tells no places".to_owned()));
+    }
     if never_began(run) {
         for check in &mut checks {
             (check.failed, check.unknown) = (None, Some("nothing was started".to_owned()));
@@ -319,7 +331,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
 /// neither reaches nor misses it.
 fn goals(run: &Folder) -> Vec<Check> {
     let summary = &run.summary;
-    let told = !matches!(summary.ending, Ending::Invalid | Ending::Incomplete);
+    let told = !matches!(summary.ending, Ending::Invalid | Ending::Incomplete | Ending::Unproved);
     let of_run = || Some(format!("the run is {}", summary.ending.name()));
     let check = |it: &super::folder::Threshold| {
         let was = Some(format!("it was {}", it.was));

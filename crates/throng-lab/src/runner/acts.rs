@@ -16,6 +16,10 @@ impl Crowd {
         let Some((number, ix)) = self.places[room as usize].made else { return false };
         let doubt = self.users[user as usize].leave_is_unanswered(room);
         let me = self.me(user);
+        if !self.ledger.has_places(ix) {
+            // There is nothing to go on from: it hears what comes.
+            return self.ledger.is_member(me, ix) && self.hear(user, room, sockets);
+        }
         let Some(seq) = self.ledger.resume_from(me, ix, doubt) else { return false };
         let from = Some(Position { epoch: self.epoch.unwrap_or_default(), seq });
         let action = Action::Subscribe { room: number, from };
@@ -106,6 +110,7 @@ impl Crowd {
             Todo::Leave { room, .. } => {
                 let (number, ix) = self.made(room);
                 self.ledger.asked_membership(ix);
+                self.ledger.asks_to_leave(self.me(user), ix);
                 self.ask(user, Asked::Leave(room), &Action::Leave { room: number }, sockets);
             }
             Todo::Look { room, history } => {

@@ -508,7 +508,7 @@ impl Crowd {
 
     /// A room was made by its first member, who hears it after `from`.
     fn room_made(&mut self, user: u32, room: u32, (number, seq, from): (u32, u64, u64)) {
-        let ix = self.ledger.add_room(number, 0);
+        let ix = self.ledger.room_made(number, (seq, from));
         self.kinds.push(self.places[room as usize].kind);
         self.ledger.asked_membership(ix);
         self.places[room as usize].made = Some((number, ix));

@@ -51,6 +51,8 @@ pub enum Ending {
     Invalid,
     /// It did not come to its end.
     Incomplete,
+    /// No promise was seen broken, and the server tells too little to know that all were kept.
+    Unproved,
 }
 
 /// The whole summary.
@@ -542,7 +544,9 @@ fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Endi
     if verdict.refused as f64 > verdict.sends as f64 * REFUSED_SHARE_MAX {
         reasons.push(format!("{} of {} sends were refused", verdict.refused, verdict.sends));
     }
-    if !verdict.is_clean() {
+    let unproved = verdict.unproved;
+    let read = verdict.rooms_read + unproved.map_or(0, |it| it.rooms) == verdict.rooms;
+    if verdict.unanswered + verdict.away > 0 || !read {
         reasons.push(format!(
             "{} sends unanswered, {} places in rooms not taken again, {} of {} rooms read back",
             verdict.unanswered, verdict.away, verdict.rooms_read, verdict.rooms
@@ -566,5 +570,9 @@ fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Endi
     over("the median lag in ms", generator.lag.p50_ms, limits.lag_p50_ms);
     over("the p99 lag in ms", generator.lag.p99_ms, limits.lag_p99_ms);
     over("the number of dropped sends", outcome.dropped as f64, limits.dropped_max as f64);
-    if reasons.is_empty() { (Ending::Pass, reasons) } else { (Ending::Invalid, reasons) }
+    match unproved {
+        _ if !reasons.is_empty() => (Ending::Invalid, reasons),
+        Some(unproved) => (Ending::Unproved, vec![unproved.words()]),
+        None => (Ending::Pass, reasons),
+    }
 }

@@ -26,6 +26,9 @@ impl Summary {
             Ending::Faults => "FAULTS: promises were broken",
             Ending::Invalid => "INVALID: the generator was the bottleneck",
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
+            Ending::Unproved => {
+                "UNPROVED: the server tells too little to know that promises were kept"
+            }
         };
         writeln!(to, "{}: {verdict}", self.scenario)?;
         for Judged { says, came, was, .. } in &self.thresholds {
@@ -88,6 +91,9 @@ impl Summary {
             ledger.doubted,
             ledger.away
         )?;
+        if let Some(unproved) = ledger.unproved {
+            writeln!(to, "unproved    {}", unproved.words())?;
+        }
         self.write_changes(to)?;
         self.write_pictures(to)?;
         self.write_latencies(to)?;

@@ -161,9 +161,21 @@ pub struct Ledger {
     pub history: u64,
     pub rooms_read: u64,
     pub rooms: u64,
+    pub unproved: Option<Unproved>,
     pub send_faults: Tally,
     pub delivery_faults: Tally,
     pub described: Vec<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of `ledger::Unproved`")]
+pub struct Unproved {
+    pub rooms: u64,
+    pub acked: u64,
+    pub due: u64,
+    pub in_doubt: u64,
+    pub in_doubt_heard: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -343,6 +355,12 @@ impl Summary {
     /// What the server counted of itself, where that is what its clients saw.
     pub fn believed(&self) -> Option<&ServerWork> {
         self.server_work.as_ref().filter(|it| it.differs.is_empty())
+    }
+
+    /// What stands behind what single acks said of their time, where the server's counters are not believed.
+    pub fn whose_word(&self) -> &'static str {
+        let believed = self.differs().is_empty();
+        if believed { "" } else { " (by a server whose counters differ from what was seen)" }
     }
 
     /// What it counted otherwise.
