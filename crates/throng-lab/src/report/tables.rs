@@ -211,8 +211,10 @@ fn traced(run: &Folder) -> Table {
     rows.push(row("kernel and client", traces.kernel_and_client_us, rest));
     let all = slowest.map(|it| it.client_us);
     rows.push(row("the ack, as the client saw it", traces.client_us, all));
+    let word = run.summary.whose_word();
+    let told = traces.told;
     let title =
-        format!("Single messages: {} whose acks said where their time went, \u{b5}s", traces.told);
+        format!("Single messages: {told} whose acks said where their time went, \u{b5}s{word}");
     table(&title, &["", "mean", "the slowest"], rows)
 }
 

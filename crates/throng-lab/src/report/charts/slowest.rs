@@ -25,7 +25,11 @@ pub fn of(run: &Folder) -> Option<Chart> {
     let which = if count == 1 { "The slowest".to_owned() } else { format!("The slowest {count}") };
     Some(Chart {
         id: "slowest".to_owned(),
-        title: format!("{which} of {} traced sends", number(traces.told as f64)),
+        title: format!(
+            "{which} of {} traced sends{}",
+            number(traces.told as f64),
+            run.summary.whose_word()
+        ),
         unit: "ms to the ack".to_owned(),
         across: "the slowest first; when each was intended, seconds from the beginning of the load"
             .to_owned(),
