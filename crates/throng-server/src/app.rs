@@ -270,8 +270,10 @@ impl App {
             history.show_reactions(room, asker, &mut events)?;
             Ok(events)
         };
-        let events = self.read(read).await?;
-        may()?;
+        let mut events = self.read(read).await?;
+        // As of a page.
+        let now = may()?;
+        events.retain(|event| now.shows(event.seq));
         Ok(cut(room, events, Span::After(after), limit))
     }
 

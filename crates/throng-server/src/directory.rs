@@ -131,6 +131,18 @@ pub struct Reading {
     pub from: Seq,
 }
 
+impl Reading {
+    /// Whether what stands at this place may be shown: it may be read, and it is known what came of it.
+    pub fn shows(self, seq: Seq) -> bool {
+        (self.from..=self.head).contains(&seq)
+    }
+
+    /// Whether all that follows this place may be read.
+    pub fn goes_on_from(self, after: Seq) -> bool {
+        after.next() >= self.from
+    }
+}
+
 impl Directory {
     /// No rooms yet.
     pub fn new(limits: &Limits) -> Self {
@@ -346,6 +358,13 @@ impl Directory {
     /// The newest durable event of a room, for one who may hear it; the refusal for others.
     pub fn head(&self, user: UserId, room: RoomId) -> Result<Seq, Rejection> {
         self.reading(user, room, Operation::Subscribe).map(|reading| reading.head)
+    }
+
+    /// The same for one who has it up to a place and wants what follows; `TooOld` where that is not for it:
+    /// it was removed since and has come back, and history is for those who were there.
+    pub fn goes_on(&self, user: UserId, room: RoomId, after: Seq) -> Result<Seq, Rejection> {
+        let reading = self.reading(user, room, Operation::Subscribe)?;
+        if reading.goes_on_from(after) { Ok(reading.head) } else { Err(Rejection::TooOld) }
     }
 
     /// How many belong to a room, and whether they are few enough to be named to each other.

@@ -13,7 +13,7 @@ use throng_core::{
 use super::{App, StartError};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::directory::{Directory, Reading};
+use crate::directory::Directory;
 use crate::files::{self, Carriers, Files, OpenError};
 use crate::lifecycle::Fatal;
 use crate::store::Store;
@@ -49,12 +49,14 @@ impl App {
         file: FileId,
     ) -> Result<Attachment, Rejection> {
         let may = || self.directory.reading(asker, room, Operation::History);
-        let Reading { head, from } = may()?;
-        if !(from..=head).contains(&seq) {
+        if !may()?.shows(seq) {
             return Err(Rejection::NoSuchFile);
         }
         let event = self.read(move |history| history.shown(room, seq)).await?;
-        may()?;
+        // Asked again: one who was removed meanwhile, and has come back, may not read what it might before.
+        if !may()?.shows(seq) {
+            return Err(Rejection::NoSuchFile);
+        }
         let kind = event.as_deref().map(|event| &event.kind);
         let Some(EventKind::Posted { extras: Some(extras), .. }) = kind else {
             return Err(Rejection::NoSuchFile);

@@ -173,8 +173,11 @@ impl App {
             };
             events = self.read(show).await?;
         }
-        // Asked again: one who was removed meanwhile reads nothing of what followed.
-        may()?;
+        // Asked again: one who was removed meanwhile reads nothing of what followed, nor, having come back,
+        // of what was between where that is not for it. What is durable and not in the directory yet may be
+        // what removes it, and waits for the next page.
+        let now = may()?;
+        events.retain(|event| now.shows(event.seq));
         Ok(cut(room, events, span, limit))
     }
 

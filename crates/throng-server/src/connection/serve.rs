@@ -22,7 +22,6 @@ use crate::address::AddressKey;
 use crate::app::App;
 use crate::auth::account::{AccountAsk, Secret};
 use crate::clock::Moment;
-use crate::directory::Reading;
 use crate::fanout::{Attach, Attached, Order};
 use crate::faults::{Fault, planted};
 use crate::history::Gap;
@@ -465,19 +464,20 @@ async fn subscribe(
     from: Option<Position>,
     re: u32,
 ) -> Result<(), Rejection> {
-    let Reading { head, from: readable } =
-        app.directory.reading(user.id, room, Operation::Subscribe)?;
+    let reading = app.directory.reading(user.id, room, Operation::Subscribe)?;
     let mut from = match from {
         None => None,
         // Between a place before its joining and that, there is what it may not read.
         Some(position)
             if position.epoch != app.epoch
-                || position.seq > head
-                || position.seq.next() < readable =>
+                || position.seq > reading.head
+                || !reading.goes_on_from(position.seq) =>
         {
             return Err(Rejection::TooOld);
         }
-        Some(position) if planted(Fault::ResumeOffByOne) => Some(position.seq.next().min(head)),
+        Some(position) if planted(Fault::ResumeOffByOne) => {
+            Some(position.seq.next().min(reading.head))
+        }
         Some(position) => Some(position.seq),
     };
     let limit = app.limits.resume_events_max;
@@ -493,13 +493,13 @@ async fn subscribe(
             Attached::Refused(rejection) => return Err(rejection),
             Attached::Behind => {
                 let after = from.unwrap_or(Seq::ZERO);
-                let head = app.directory.head(user.id, room)?;
+                let head = app.directory.goes_on(user.id, room, after)?;
                 let gap = app.gap(room, (after, head)).await?;
                 // Asked again: one who was removed meanwhile reads nothing of what followed.
-                app.directory.head(user.id, room)?;
+                app.directory.goes_on(user.id, room, after)?;
                 match gap {
                     Gap::Events { events, through } => {
-                        send_paced(app, outbox, (user.id, room), &events).await?;
+                        send_paced(app, outbox, (user.id, room, after), &events).await?;
                         from = Some(through);
                     }
                     Gap::TooOld if !begun => return Err(Rejection::TooOld),
@@ -515,12 +515,12 @@ async fn subscribe(
     }
 }
 
-/// Sends events as fast as the peer reads them: what it asked for never makes it too slow. One who is
-/// removed meanwhile is sent no more.
+/// Sends the events that follow a place as fast as the peer reads them: what it asked for never makes it too
+/// slow. One who was removed since it asked is sent no more, nor, having come back, what was said between.
 async fn send_paced(
     app: &App,
     outbox: &Outbox,
-    (user, room): (UserId, RoomId),
+    (user, room, mut sent): (UserId, RoomId, Seq),
     events: &[Arc<Event>],
 ) -> Result<(), Rejection> {
     let mut writer = Writer::default();
@@ -532,7 +532,8 @@ async fn send_paced(
         if bytes.len() < UNREAD_MAX / 4 && i + 1 < events.len() {
             continue;
         }
-        app.directory.head(user, room)?;
+        app.directory.goes_on(user, room, sent)?;
+        sent = event.seq;
         outbox.answer(std::mem::take(&mut bytes), std::mem::take(&mut frames), &mut writer);
         // Polled by the connection's own task, which writes what waits between two polls.
         poll_fn(|_| {

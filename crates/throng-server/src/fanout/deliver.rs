@@ -339,7 +339,12 @@ impl Deliver {
 
     fn attach(&mut self, attach: Attach) {
         let Attach { room, user, outbox, from, limit, since, re, done } = attach;
-        let head = match self.around.directory.head(user, room) {
+        let directory = &self.around.directory;
+        let known = match from {
+            Some(from) => directory.goes_on(user, room, from),
+            None => directory.head(user, room),
+        };
+        let head = match known {
             Ok(head) => head,
             Err(rejection) => {
                 _ = done.send(Attached::Refused(rejection));

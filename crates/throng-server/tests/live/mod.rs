@@ -15,6 +15,7 @@ mod fields;
 mod forms;
 mod gone;
 mod guests;
+mod heads;
 mod held;
 mod keeping;
 mod leaving;

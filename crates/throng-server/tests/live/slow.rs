@@ -30,14 +30,14 @@ use tokio::runtime::Runtime;
 use super::client::{Client, Speak, body};
 
 /// Posts that the store has; the room's first events make it and let the members in.
-const POSTS: u64 = 200;
-const MEMBERS: u64 = 21;
+pub const POSTS: u64 = 200;
+pub const MEMBERS: u64 = 21;
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store whose pages come when the test lets them.
 #[derive(Debug)]
-struct Held {
+pub struct Held {
     store: MemoryStore,
     pages: AtomicUsize,
     gate: Mutex<Gate>,
@@ -57,13 +57,14 @@ impl Held {
         Self { store, pages: AtomicUsize::new(0), gate: Mutex::default(), moved: Condvar::new() }
     }
 
-    fn open(&self) {
+    /// From now on all reads come.
+    pub fn open(&self) {
         self.gate.lock().unwrap().open = true;
         self.moved.notify_all();
     }
 
     /// Returns when so many reads wait at the gate.
-    fn wait_for(&self, readers: usize) {
+    pub fn wait_for(&self, readers: usize) {
         let gate = self.gate.lock().unwrap();
         let too_few = |gate: &mut Gate| gate.waiting < readers;
         let (_gate, out) = self.moved.wait_timeout_while(gate, PATIENCE, too_few).unwrap();
@@ -166,11 +167,11 @@ impl Store for Held {
     }
 }
 
-fn room() -> RoomId {
+pub fn room() -> RoomId {
     RoomId::new(1).unwrap()
 }
 
-fn user(number: u64) -> UserId {
+pub fn user(number: u64) -> UserId {
     UserId::new(number).unwrap()
 }
 
@@ -198,15 +199,15 @@ fn history() -> Vec<Arc<Event>> {
 }
 
 /// A server over such a store, all of whose connections are served by one thread.
-struct Server {
-    runtime: Runtime,
-    app: Arc<App>,
-    store: Arc<Held>,
-    http: SocketAddr,
+pub struct Server {
+    pub runtime: Runtime,
+    pub app: Arc<App>,
+    pub store: Arc<Held>,
+    pub http: SocketAddr,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings { memory: true, listen: free, ..Settings::default() };
         settings.raw_listen = None;
@@ -234,20 +235,20 @@ impl Server {
         Self { runtime, app, store, http: open.http }
     }
 
-    fn join_in(&self, name: &str) -> Client {
+    pub fn join_in(&self, name: &str) -> Client {
         let mut client = Client::connect(self.http, Speak::Json);
         client.register(name);
         client
     }
 
-    fn ask(&self, asker: u64, limit: u32) -> Asking {
+    pub fn ask(&self, asker: u64, limit: u32) -> Asking {
         let app = Arc::clone(&self.app);
         let newest = Span::Before(Seq(throng_core::id::SEQ_MAX));
         Box::pin(async move { app.page(user(asker), room(), newest, limit).await })
     }
 
     /// Goes as far as it can without waiting.
-    fn begin(&self, asking: &mut Asking) -> Option<Result<Page, Rejection>> {
+    pub fn begin(&self, asking: &mut Asking) -> Option<Result<Page, Rejection>> {
         self.runtime.block_on(async {
             std::future::poll_fn(|context| match asking.as_mut().poll(context) {
                 std::task::Poll::Ready(page) => std::task::Poll::Ready(Some(page)),
@@ -267,7 +268,7 @@ impl Drop for Server {
     }
 }
 
-type Asking = std::pin::Pin<Box<dyn Future<Output = Result<Page, Rejection>>>>;
+pub type Asking = std::pin::Pin<Box<dyn Future<Output = Result<Page, Rejection>>>>;
 
 #[test]
 fn simultaneous_requests_for_one_page_are_one_read_though_the_first_asker_goes_away() {
