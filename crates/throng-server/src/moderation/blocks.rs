@@ -4,7 +4,7 @@
 //! Neighbours: `mod.rs`, whose file it is; `app` asks before it lets one write to another.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::{Connection, params};
 use throng_core::{Author, Rejection, UserId};
@@ -38,6 +38,23 @@ impl Blocks {
         Ok(blocks)
     }
 
+    fn blocks(&self, user: UserId, other: UserId) -> bool {
+        self.0.get(&user).is_some_and(|blocked| blocked.contains(&other))
+    }
+
+    /// How many this one blocks.
+    fn of(&self, user: UserId) -> usize {
+        self.0.get(&user).map_or(0, BTreeSet::len)
+    }
+
+    fn unblock(&mut self, user: UserId, other: UserId) {
+        let Some(blocked) = self.0.get_mut(&user) else { return };
+        blocked.remove(&other);
+        if blocked.is_empty() {
+            self.0.remove(&user);
+        }
+    }
+
     /// Those who block, and those who are blocked.
     pub fn everybody(&self) -> impl Iterator<Item = UserId> {
         self.0.iter().flat_map(|(user, blocked)| blocked.iter().chain([user])).copied()
@@ -60,10 +77,23 @@ impl Blocks {
 }
 
 impl Moderation {
-    /// Whether `user` does not want to hear from `other`. Answered from memory.
+    /// Whether `user` does not want to hear from `other`. Answered from memory, whatever is written meanwhile.
     pub fn blocks(&self, user: UserId, other: UserId) -> bool {
-        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
-        blocks.0.get(&user).is_some_and(|blocked| blocked.contains(&other))
+        self.known_blocks().blocks(user, other)
+    }
+
+    pub(super) fn known_blocks(&self) -> RwLockReadGuard<'_, Blocks> {
+        self.blocks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For who has written what changes, and holds `change_blocks` since before that.
+    pub(super) fn changed_blocks(&self) -> RwLockWriteGuard<'_, Blocks> {
+        self.blocks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One at a time changes who blocks whom.
+    pub(super) fn change_blocks(&self) -> MutexGuard<'_, ()> {
+        self.blocking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Blocks somebody; again changes nothing.
@@ -71,13 +101,11 @@ impl Moderation {
         if user == other.id {
             return Err(Rejection::BadArgument);
         }
-        // Held while it is written: the file and the memory change in one order.
-        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
-        let blocked = blocks.0.get(&user);
-        if blocked.is_some_and(|blocked| blocked.contains(&other.id)) {
+        let changing = self.change_blocks();
+        if self.blocks(user, other.id) {
             return Ok(());
         }
-        if blocked.is_some_and(|blocked| blocked.len() >= BLOCKED_MAX) {
+        if self.known_blocks().of(user) >= BLOCKED_MAX {
             return Err(Rejection::LimitReached);
         }
         self.change(|connection| {
@@ -86,15 +114,15 @@ impl Moderation {
             connection.prepare_cached(insert)?.execute(row)?;
             Ok(Ok(()))
         })?;
-        blocks.0.entry(user).or_default().insert(other.id);
+        self.changed_blocks().0.entry(user).or_default().insert(other.id);
+        drop(changing);
         Ok(())
     }
 
     /// Hears from somebody again; from one who is not blocked, too.
     pub fn unblock(&self, user: UserId, other: UserId) -> Result<(), Rejection> {
-        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(blocked) = blocks.0.get_mut(&user) else { return Ok(()) };
-        if !blocked.contains(&other) {
+        let changing = self.change_blocks();
+        if !self.blocks(user, other) {
             return Ok(());
         }
         self.change(|connection| {
@@ -103,10 +131,8 @@ impl Moderation {
             connection.prepare_cached(delete)?.execute(key)?;
             Ok(Ok(()))
         })?;
-        blocked.remove(&other);
-        if blocked.is_empty() {
-            blocks.0.remove(&user);
-        }
+        self.changed_blocks().unblock(user, other);
+        drop(changing);
         Ok(())
     }
 

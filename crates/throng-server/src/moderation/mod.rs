@@ -93,7 +93,10 @@ const KIND: Kind = Kind {
 /// Reports, audit log and blocked accounts.
 pub struct Moderation {
     tables: Mutex<Tables>,
+    /// Held for a moment, never while something is written: a shard, a fan-out and the runtime ask for it.
     blocks: RwLock<Blocks>,
+    /// Held by who changes them, from the file to the memory, so that both change in one order.
+    blocking: Mutex<()>,
     /// Who is named no more, also where it is written still.
     leavers: Arc<Leavers>,
     on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
@@ -139,6 +142,7 @@ impl Moderation {
                 failed: false,
             }),
             blocks: RwLock::new(blocks),
+            blocking: Mutex::default(),
             leavers: Arc::default(),
             on_sync_failed,
         })

@@ -13,8 +13,7 @@ impl Moderation {
     /// The greatest numbers of those who block, and who are blocked.
     pub fn numbers(&self) -> Numbers {
         let mut numbers = Numbers::default();
-        let blocks = self.blocks.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        blocks.everybody().for_each(|user| numbers.note(user));
+        self.known_blocks().everybody().for_each(|user| numbers.note(user));
         numbers
     }
 

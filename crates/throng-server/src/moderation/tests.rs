@@ -241,3 +241,24 @@ fn a_file_of_another_program_is_refused_by_name() {
     let kept: Arc<Moderation> = Arc::new(memory());
     assert!(kept.audit(samples::room(1), 0, 0).unwrap().entries.is_empty());
 }
+
+#[test]
+fn whom_one_blocks_is_told_from_memory_while_the_disk_keeps_another_change_waiting() {
+    let kept = memory();
+    let (anna, bert) = (samples::author(1), samples::author(2));
+    std::thread::scope(|scope| {
+        let disk = kept.tables();
+        let blocking = scope.spawn(|| kept.block(anna.id, &bert));
+        while kept.blocking.try_lock().is_ok() {
+            std::thread::yield_now();
+        }
+        // It waits for the disk, and holds nothing that a shard, a fan-out or the runtime asks for.
+        for _ in 0..1_000 {
+            assert!(kept.blocks.try_read().is_ok());
+        }
+        assert!(!kept.blocks(anna.id, bert.id), "it is not durable yet");
+        drop(disk);
+        assert_eq!(blocking.join().unwrap(), Ok(()));
+    });
+    assert!(kept.blocks(anna.id, bert.id));
+}

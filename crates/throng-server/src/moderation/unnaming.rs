@@ -3,8 +3,6 @@
 //!
 //! Neighbours: `mod.rs`, whose file it is; the fold calls it behind what it writes, a slice at a time.
 
-use std::sync::PoisonError;
-
 use rusqlite::{Connection, params};
 use throng_core::{Rejection, UserId, Username};
 
@@ -70,8 +68,8 @@ impl Moderation {
 
     /// An account is nobody any more: whom it blocked is nobody's business, and it needs not be blocked.
     pub fn forget_blocks(&self, gone: UserId) -> Result<(), Rejection> {
-        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
-        let blockers = blocks.blockers_of(gone);
+        let changing = self.change_blocks();
+        let blockers = self.known_blocks().blockers_of(gone);
         self.change(|connection| {
             let own = "DELETE FROM blocks WHERE user = ?1";
             connection.prepare_cached(own)?.execute([gone.get() as i64])?;
@@ -82,7 +80,8 @@ impl Moderation {
             }
             Ok(Ok(()))
         })?;
-        blocks.forget(gone);
+        self.changed_blocks().forget(gone);
+        drop(changing);
         Ok(())
     }
 
