@@ -214,22 +214,24 @@ impl Tail {
     /// Takes a turn that is durable. Each room's events come in the order of their places, whoever
     /// else inserts: a room belongs to one shard.
     pub fn insert(&self, turn: TurnId, events: &[Arc<Event>]) {
+        let was_due = self.count(events);
         for event in events {
             self.push(event).expect("a room's events are inserted densely");
         }
         self.turns().insert(turn.0);
-        self.count(events);
+        self.counted(events, was_due);
     }
 
     /// Start-up: takes what the store does not have of a turn of the log, whose turns come in order.
     /// Refuses what does not go on where the room ends.
     pub fn replay(&self, turn: TurnId, events: &[Arc<Event>]) -> Result<(), String> {
+        let was_due = self.count(events);
         events.iter().try_for_each(|event| self.push(event))?;
         let mut turns = self.turns();
         assert!(turn.0 > turns.through && turns.beyond.is_empty(), "a replay is in order");
         turns.through = turn.0;
         drop(turns);
-        self.count(events);
+        self.counted(events, was_due);
         Ok(())
     }
 
@@ -258,16 +260,23 @@ impl Tail {
         Ok(())
     }
 
-    /// Counts events that were pushed, and wakes the fold when they make one due.
-    fn count(&self, events: &[Arc<Event>]) {
-        let Some(first) = events.first() else { return };
-        if self.since.load(Ordering::Relaxed) == 0 {
-            self.since.store(first.at.0.max(1), Ordering::Relaxed);
-        }
+    /// Counts events that are about to be pushed: before, for the fold takes off what it finds. Whether a
+    /// fold was due without them.
+    fn count(&self, events: &[Arc<Event>]) -> bool {
         let was_due = self.is_due();
         let bytes = events.iter().map(|event| event_bytes(event)).sum();
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.events.fetch_add(events.len(), Ordering::Relaxed);
+        was_due
+    }
+
+    /// They are pushed: since when there are any, and the fold is woken when they make one due. Behind the
+    /// push, for a fold that takes the time and not the events would leave them without one.
+    fn counted(&self, events: &[Arc<Event>], was_due: bool) {
+        let Some(first) = events.first() else { return };
+        if self.since.load(Ordering::Relaxed) == 0 {
+            self.since.store(first.at.0.max(1), Ordering::Relaxed);
+        }
         if !was_due && self.is_due() {
             self.wake_fold();
         }
@@ -372,10 +381,16 @@ impl Tail {
         oldest.filter(|_| !self.is_empty()).map(Timestamp)
     }
 
+    /// Up to which turn all are here, or were. Asked before `is_empty`: when nothing is here then, all of
+    /// them are folded.
+    pub fn through(&self) -> TurnId {
+        TurnId(self.turns().through)
+    }
+
     /// All that is here. Until `folded` it stays here too.
     pub fn unfolded(&self) -> Unfolded {
         // The turns first: what is inserted while the rooms are walked may be taken or not.
-        let through = TurnId(self.turns().through);
+        let through = self.through();
         let since = self.since.swap(0, Ordering::Relaxed);
         let _ = self.folding_since.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
         let mut listed = Vec::new();

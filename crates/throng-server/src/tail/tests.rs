@@ -107,6 +107,27 @@ fn a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room() {
 }
 
 #[test]
+fn a_fold_takes_off_no_more_than_was_counted_however_far_an_insert_has_come() {
+    let tail = Tail::new(1_000, 1000);
+    let room = samples::room(1);
+    let events = samples::history(room, 1, 9);
+    std::thread::scope(|scope| {
+        let turns = tail.turns();
+        let inserting = scope.spawn(|| tail.insert(TurnId(1), &events));
+        while tail.head(room) < Seq(9) {
+            std::thread::yield_now();
+        }
+        // All is pushed, and its turn is not whole yet; a fold has found it.
+        tail.folded(&[RoomBatch { room, events: events.clone() }]);
+        assert_eq!((tail.len(), tail.bytes()), (0, 0));
+        assert!(tail.wait_for_room(Duration::ZERO), "nobody waits for what is not there");
+        drop(turns);
+        inserting.join().unwrap();
+    });
+    assert_eq!((tail.len(), tail.bytes()), (0, 0));
+}
+
+#[test]
 #[should_panic(expected = "densely")]
 fn a_gap_is_a_bug_and_is_not_taken() {
     let tail = Tail::new(1_000, 1000);
