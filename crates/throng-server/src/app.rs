@@ -22,6 +22,7 @@ mod search;
 mod standings;
 mod start;
 mod watch;
+mod whole;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

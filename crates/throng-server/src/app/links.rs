@@ -4,6 +4,8 @@
 //! Neighbours: `moderation` keeps them. Who brings a link is let in through the room's own order, by an
 //! invitation of the one who made it: if that one keeps order no longer, the link is good for nothing.
 
+use std::sync::Arc;
+
 use throng_core::limits::{INVITATION_HOURS, INVITATION_HOURS_MAX, INVITATION_USES_MAX};
 use throng_core::rights::Operation;
 use throng_core::{Author, Command, Rejection, RoomId, Timestamp};
@@ -65,7 +67,7 @@ impl App {
 
     /// What lets an account into the room of a link: it is invited now. Whatever is wrong with the
     /// link, the answer is the same, so that it says nothing of a room.
-    pub async fn by_link(&self, who: &Author, link: &str) -> Result<Command, Rejection> {
+    pub async fn by_link(self: &Arc<Self>, who: &Author, link: &str) -> Result<Command, Rejection> {
         let token = TokenHash::of(link).ok_or(Rejection::BadLink)?;
         self.sessions.permit_send(who.id, self.clock.now())?;
         let now = self.clock.wall();
@@ -79,11 +81,23 @@ impl App {
             Err(_) => {}
         }
         self.directory.reading(by.id, room, Operation::Invite).map_err(|_| Rejection::BadLink)?;
+        let (app, admit) = (Arc::clone(self), Command::Admit { room, who: who.clone() });
+        self.whole(async move { app.admit((token, now), by, admit).await }).await?;
+        Ok(join)
+    }
+
+    /// Uses a link once, and has its bearer invited by the one who made it; a use by which nobody was is
+    /// given back.
+    async fn admit(
+        &self,
+        (token, now): (TokenHash, Timestamp),
+        by: Author,
+        admit: Command,
+    ) -> Result<(), Rejection> {
         if !self.keep(move |kept| kept.use_link(token, now)).await? {
             return Err(Rejection::BadLink);
         }
-        let admit = Command::Admit { room, who: who.clone() };
-        let Err(refusal) = self.carry(by, admit).await else { return Ok(join) };
+        let Err(refusal) = self.carry(by, admit).await else { return Ok(()) };
         if let Err(trouble) = self.keep(move |kept| kept.give_back(token)).await {
             tracing::warn!(?trouble, "cannot give back the use of a link");
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use throng_core::rights::Operation;
-use throng_core::{Author, EventKind, Rejection, RoomId, Seq};
+use throng_core::{Author, EventKind, Rejection, RoomId, Seq, UserId};
 
 use super::App;
 use crate::moderation::{Moderation, Report, Settlement};
@@ -14,7 +14,11 @@ use crate::protocols::moderation::{Asked, Told};
 
 impl App {
     /// Answers it, or refuses.
-    pub async fn moderation(&self, from: Author, asked: Asked) -> Result<Told, Rejection> {
+    pub async fn moderation(
+        self: &Arc<Self>,
+        from: Author,
+        asked: Asked,
+    ) -> Result<Told, Rejection> {
         let at = self.clock.wall();
         match asked {
             Asked::Report { room, seq, reason } => self.report(from, room, seq, reason).await,
@@ -47,7 +51,9 @@ impl App {
                 Ok(Told::Held(room, self.held(from.id, room, after, limit).await?))
             }
             Asked::SettleHeld { room, number, verdict } => {
-                self.settle_held(from, room, number, verdict).await
+                let app = Arc::clone(self);
+                // One who keeps order leaves a note of what it did, though it did not wait for the answer.
+                self.whole(async move { app.settle_held(from, room, number, verdict).await }).await
             }
             Asked::MakeLink { room, uses, hours } => self.make_link(from, room, uses, hours).await,
             Asked::Links { room } => self.links(from, room).await,
@@ -56,22 +62,37 @@ impl App {
             Asked::Block(_) if from.id.is_guest() => Err(Rejection::Forbidden),
             Asked::Block(target) => {
                 let other = self.whom(target).await?;
-                let (one, two) = (from.id, other.id);
-                self.keep(move |kept| kept.block(one, &other)).await?;
-                self.part(one, two);
-                Ok(Told::Done)
+                self.set_block(from.id, other, true).await
             }
             Asked::Unblock(target) => {
                 let other = self.whom(target).await?;
-                self.keep(move |kept| kept.unblock(from.id, other.id)).await?;
-                self.part(from.id, other.id);
-                Ok(Told::Done)
+                self.set_block(from.id, other, false).await
             }
             Asked::Blocked { after, limit } => {
                 let page = self.keep(move |kept| kept.blocked(from.id, after, limit)).await?;
                 Ok(Told::Blocked(page))
             }
         }
+    }
+
+    /// Keeps whether one blocks another, and has the two hear of each other no more, or again.
+    async fn set_block(
+        self: &Arc<Self>,
+        one: UserId,
+        other: Author,
+        blocked: bool,
+    ) -> Result<Told, Rejection> {
+        let app = Arc::clone(self);
+        let setting = async move {
+            let two = other.id;
+            let keep = move |kept: &Moderation| {
+                if blocked { kept.block(one, &other) } else { kept.unblock(one, two) }
+            };
+            app.keep(keep).await?;
+            app.part(one, two);
+            Ok(Told::Done)
+        };
+        self.whole(setting).await
     }
 
     /// A message is reported with the text that it has now.
@@ -84,7 +105,7 @@ impl App {
     ) -> Result<Told, Rejection> {
         self.directory.reading(by.id, room, Operation::Report)?;
         let reading = self.directory.reading(by.id, room, Operation::History)?;
-        if !(reading.from..=reading.head).contains(&seq) {
+        if !reading.shows(seq) {
             return Err(Rejection::NoSuchMessage);
         }
         let event = self.read(move |history| history.shown(room, seq)).await?;

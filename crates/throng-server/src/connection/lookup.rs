@@ -37,7 +37,7 @@ impl<P: Protocol + Unpin> Connection<P> {
 
 const DURABLE: Wish = (Ack::Durable, None);
 
-async fn look_up(app: &App, from: &Author, what: What) -> Result<(Prepared, Wish), Rejection> {
+async fn look_up(app: &Arc<App>, from: &Author, what: What) -> Result<(Prepared, Wish), Rejection> {
     match what {
         What::Moderate { room, act, target } => {
             let who = app.whom_for(act, target).await?;

@@ -4,12 +4,12 @@
 //! must be as if that call had never been.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use throng_core::Epoch;
 
-use super::{Log, LogError, SyncObserver, TurnId, Visit};
+use super::{Log, LogError, MemoryLog, SyncObserver, TurnId, Visit};
 
 /// A log that refuses the next `refusals` calls that can fail.
 #[derive(Debug)]
@@ -47,6 +47,66 @@ impl Log for Failing {
 
     fn replay(&self, after: TurnId, visit: &mut Visit<'_>) -> Result<(), LogError> {
         self.refuse("read the log")?;
+        self.log.replay(after, visit)
+    }
+
+    fn trim(&self, through: TurnId) {
+        self.log.trim(through);
+    }
+
+    fn scrub(&self, nothing: &[u8]) -> bool {
+        self.log.scrub(nothing)
+    }
+
+    fn observe(&self, observer: Arc<dyn SyncObserver>) {
+        self.log.observe(observer);
+    }
+}
+
+/// A log that appends when it may: its shard waits.
+#[derive(Debug)]
+pub struct Held {
+    log: MemoryLog,
+    /// Whether it is held, and whether somebody waits for it.
+    gate: Mutex<(bool, bool)>,
+    moved: Condvar,
+}
+
+impl Held {
+    /// Holds nothing yet.
+    pub fn new(log: MemoryLog) -> Self {
+        Self { log, gate: Mutex::default(), moved: Condvar::new() }
+    }
+
+    /// Whether what is appended from now on waits; what waits goes on when it need not.
+    pub fn hold(&self, hold: bool) {
+        self.gate.lock().unwrap().0 = hold;
+        self.moved.notify_all();
+    }
+
+    /// Whether an append waits.
+    pub fn is_waited_for(&self) -> bool {
+        self.gate.lock().unwrap().1
+    }
+}
+
+impl Log for Held {
+    fn append(&self, turn: &[u8]) -> Result<TurnId, LogError> {
+        let mut gate = self.gate.lock().unwrap();
+        while gate.0 {
+            gate.1 = true;
+            gate = self.moved.wait(gate).unwrap();
+        }
+        gate.1 = false;
+        drop(gate);
+        self.log.append(turn)
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.log.epoch()
+    }
+
+    fn replay(&self, after: TurnId, visit: &mut Visit<'_>) -> Result<(), LogError> {
         self.log.replay(after, visit)
     }
 
