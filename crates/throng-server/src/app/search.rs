@@ -30,8 +30,14 @@ const BUSY_MS: u32 = 1_000;
 pub struct Door {
     search: Arc<Search>,
     indexer: Arc<Indexer>,
+    places: Places,
+}
+
+/// Who is answered, and who waits for that.
+#[derive(Debug)]
+struct Places {
     /// Searches that are answered at this moment.
-    answered: Semaphore,
+    answered: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_max: usize,
 }
@@ -79,14 +85,8 @@ impl Door {
         let time_max = Duration::from_millis(limits.search_time_max_ms);
         let status = indexer.status();
         let search = Search::new(index, history.clone(), status, clock.clone(), time_max);
-        let door = Self {
-            search: Arc::new(search),
-            indexer,
-            answered: Semaphore::new(READERS),
-            waiting: AtomicUsize::new(0),
-            queue_max: limits.search_queue_max,
-        };
-        Some((door, indexing))
+        let places = Places::new(limits.search_queue_max);
+        Some((Self { search: Arc::new(search), indexer, places }, indexing))
     }
 
     /// What indexes.
@@ -102,21 +102,38 @@ impl Door {
     }
 
     async fn find(&self, scopes: Vec<Scope>, sought: Sought) -> Result<Found, Rejection> {
-        let waiting = Waiting::enter(&self.waiting, self.queue_max)?;
-        let Ok(turn) = self.answered.acquire().await else { return Err(Rejection::Unavailable) };
-        drop(waiting);
         let search = Arc::clone(&self.search);
-        let found = tokio::task::spawn_blocking(move || search.find(&scopes, &sought)).await;
-        drop(turn);
-        match found {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "cannot search");
-                Err(Rejection::Unavailable)
-            }
-            // The search panicked or the runtime ends; either is said elsewhere.
-            Err(_) => Err(Rejection::Unavailable),
-        }
+        let found = self.places.look(move || search.find(&scopes, &sought)).await?;
+        found.map_err(|error| {
+            tracing::error!(%error, "cannot search");
+            Rejection::Unavailable
+        })
+    }
+}
+
+impl Places {
+    fn new(queue_max: usize) -> Self {
+        let answered = Arc::new(Semaphore::new(READERS));
+        Self { answered, waiting: AtomicUsize::new(0), queue_max }
+    }
+
+    /// Looks, when there is a place, where that holds up nobody else.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Rejection> {
+        let waiting = Waiting::enter(&self.waiting, self.queue_max)?;
+        let turn = Arc::clone(&self.answered).acquire_owned().await;
+        let Ok(turn) = turn else { return Err(Rejection::Unavailable) };
+        drop(waiting);
+        let looking = tokio::task::spawn_blocking(move || {
+            let found = look();
+            // Only now: who asked may have gone away, the thread and its reader are taken all the same.
+            drop(turn);
+            found
+        });
+        // It panicked or the runtime ends; either is said elsewhere.
+        looking.await.map_err(|_| Rejection::Unavailable)
     }
 }
 
@@ -186,7 +203,33 @@ impl App {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::mpsc::sync_channel;
+    use std::task::Poll;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_search_whose_asker_goes_away_keeps_its_place_until_it_has_ended() {
+        let places = Places::new(9);
+        let free = || places.answered.available_permits();
+        let (ends, ended) = sync_channel::<()>(1);
+        {
+            let mut asking = pin!(places.look(move || ended.recv()));
+            poll_fn(|context| {
+                assert!(asking.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert_eq!(free(), READERS - 1, "its thread looks still");
+        ends.send(()).unwrap();
+        // All of them: nobody looks any more.
+        let all = places.answered.acquire_many(READERS as u32).await.unwrap();
+        drop(all);
+        assert_eq!(free(), READERS);
+    }
 
     #[test]
     fn searches_wait_up_to_their_limit_and_one_more_is_told_to_come_back() {
