@@ -68,8 +68,10 @@ impl Files {
                 table.keep_avatar(hash, now)?;
                 continue;
             }
-            table.forget_avatar(hash)?;
-            self.blobs.drop_avatar(hash);
+            // Looked at again: the same bytes may have been kept anew since they were found to be old.
+            if table.forget_avatar(hash, before)? {
+                self.blobs.drop_avatar(hash);
+            }
         }
         Ok(())
     }

@@ -250,14 +250,14 @@ impl Files {
 
     /// Gives up a file that is on its way.
     pub fn cancel(&self, user: UserId, id: FileId) -> Result<(), Rejection> {
-        let kept = self.find(user, id)?;
-        if kept.whole {
+        self.find(user, id)?;
+        let claim = self.busy.claim(id).map_err(|_| Rejection::WrongOffset)?;
+        // It was not ours before: it may have become whole.
+        if self.look_up(user, id)?.whole {
             return Err(Rejection::Forbidden);
         }
-        if self.busy.has(id) {
-            return Err(Rejection::WrongOffset);
-        }
         self.give_up(id);
+        drop(claim);
         Ok(())
     }
 

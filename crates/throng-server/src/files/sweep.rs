@@ -101,20 +101,23 @@ impl Files {
                 Some(false) => {
                     let table = self.table();
                     let hash = kept.file.hash;
-                    table.forget(id).and_then(|()| table.has(hash)).map(|others| {
-                        if !others {
+                    // Looked at again: while messages were asked for, one was said that is to carry it.
+                    let freed = table.forget_unused(id, before);
+                    freed.and_then(|freed| Ok(freed && !table.has(hash)?)).map(|nobodys| {
+                        if nobodys {
                             self.blobs.drop_whole(hash);
                         }
                     })
                 }
             }
         } else {
-            if self.busy.has(id) {
-                return;
-            }
-            let forgotten = self.table().forget(id);
-            self.blobs.drop_part(id);
-            forgotten
+            // Whoever goes on with it meanwhile waits, and then finds it gone; or was before.
+            let Ok(_claim) = self.busy.claim(id) else { return };
+            self.table().forget_unused(id, before).map(|freed| {
+                if freed {
+                    self.blobs.drop_part(id);
+                }
+            })
         };
         if let Err(trouble) = outcome {
             self.refusal(&trouble);

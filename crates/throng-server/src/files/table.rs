@@ -83,9 +83,14 @@ impl Table {
     /// One statement that changes something, durable when this returns. After a failed sync nothing more
     /// may be written.
     fn write(&self, sql: &str, row: impl Params) -> Outcome<()> {
+        self.change(sql, row).map(drop)
+    }
+
+    /// The same, and of how many rows.
+    fn change(&self, sql: &str, row: impl Params) -> Outcome<usize> {
         self.checkpoints.when_due(&self.connection, KIND.what)?;
         let written = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(row));
-        written.map(drop).map_err(|error| {
+        written.map_err(|error| {
             let trouble = Trouble::from(error);
             if matches!(trouble, Trouble::SyncFailed(_)) {
                 sqlite::never_checkpoint_again(&self.connection);
@@ -176,6 +181,12 @@ impl Table {
         self.write("DELETE FROM files WHERE id = ?1", [id.0])
     }
 
+    /// It is no more, unless it was used at this time or later. Whether it went.
+    pub fn forget_unused(&self, id: FileId, before: Timestamp) -> Outcome<bool> {
+        let delete = "DELETE FROM files WHERE id = ?1 AND used_at < ?2";
+        Ok(self.change(delete, params![id.0, before.0 as i64])? > 0)
+    }
+
     /// A picture is kept from now on, or was found to stand for somebody or something.
     pub fn keep_avatar(&self, hash: FileHash, now: Timestamp) -> Outcome<()> {
         let upsert = "INSERT INTO avatars VALUES (?1, ?2)
@@ -183,9 +194,10 @@ impl Table {
         self.write(upsert, params![hash.0, now.0 as i64])
     }
 
-    /// It is kept no longer.
-    pub fn forget_avatar(&self, hash: FileHash) -> Outcome<()> {
-        self.write("DELETE FROM avatars WHERE hash = ?1", [hash.0])
+    /// It is kept no longer, unless that began anew at this time or later. Whether it went.
+    pub fn forget_avatar(&self, hash: FileHash, before: Timestamp) -> Outcome<bool> {
+        let delete = "DELETE FROM avatars WHERE hash = ?1 AND kept_at < ?2";
+        Ok(self.change(delete, params![hash.0, before.0 as i64])? > 0)
     }
 
     /// Pictures that were kept before this, the longest first.
@@ -277,9 +289,29 @@ mod tests {
         }
         for number in 1..=400 {
             table.set_face(user(number), None).unwrap();
-            table.forget_avatar(hash(number)).unwrap();
+            assert!(table.forget_avatar(hash(number), Timestamp(2)).unwrap());
         }
         let wal = std::fs::metadata(folder.path().join("files.db-wal")).unwrap().len();
         assert!(wal < 3 << 20, "1,600 changes left a journal of {wal} bytes");
+    }
+
+    #[test]
+    fn what_is_used_anew_between_two_looks_is_not_forgotten_by_the_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = Table::open(&folder.path().join("files.db"), None).unwrap();
+        let (id, hash, user) = (FileId([1; 16]), FileHash([2; 32]), UserId::new(1).unwrap());
+        table.begin((user, id), &FileName::parse("a").unwrap(), 3, Timestamp(5)).unwrap();
+        table.keep_avatar(hash, Timestamp(5)).unwrap();
+        let old = Timestamp(6);
+        assert_eq!(table.unused(old, 9).unwrap(), [id]);
+        assert_eq!(table.old_avatars(old, 9).unwrap(), [hash]);
+        table.used(id, old).unwrap();
+        table.keep_avatar(hash, old).unwrap();
+        assert!(!table.forget_unused(id, old).unwrap() && table.find(id).unwrap().is_some());
+        assert!(!table.forget_avatar(hash, old).unwrap());
+        let later = Timestamp(7);
+        assert!(table.forget_unused(id, later).unwrap() && table.find(id).unwrap().is_none());
+        assert!(table.forget_avatar(hash, later).unwrap());
+        assert!(table.old_avatars(later, 9).unwrap().is_empty());
     }
 }

@@ -123,6 +123,29 @@ fn to_attach_a_file_begins_its_time_again() {
     assert!(bench.is_there(b"cat"));
 }
 
+/// Knows of no message; while it looks, one is said that is to carry the file.
+struct SaidMeanwhile(Arc<Files>);
+
+impl Carriers for SaidMeanwhile {
+    fn carry(&self, file: FileId, _: throng_core::Timestamp) -> Option<bool> {
+        assert_eq!(self.0.carried(Bench::user(1), &[file]).unwrap()[0].id, file);
+        Some(false)
+    }
+
+    fn shows(&self, _: FileHash) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_file_that_is_attached_while_its_messages_are_looked_for_is_not_freed() {
+    let bench = Bench::new();
+    let id = bench.send(1, b"cat");
+    bench.clock.advance(UNUSED + Duration::from_millis(1));
+    bench.files.sweep(&SaidMeanwhile(Arc::clone(&bench.files)), 0);
+    assert!(bench.is_there(b"cat") && bench.files.find(Bench::user(1), id).unwrap().whole);
+}
+
 #[test]
 fn the_same_bytes_of_two_accounts_lie_once_and_go_with_the_last() {
     let bench = Bench::new();
