@@ -170,12 +170,15 @@ async fn take_in(
     let _place = files.transfers.begin(user)?;
     let mut part = turn(app, user, (id, at), stall).await?;
     let mut asked = part.asked();
+    let mut draining = std::pin::pin!(app.lifecycle.draining());
     let mut waiting = Vec::new();
     let ended = loop {
         let gathered = tokio::select! {
             gathered = tokio::time::timeout(stall, gather(&mut body, &mut waiting)) => gathered,
             // Its owner has lost this connection, and goes on where it has come to.
             _ = asked.wait_for(|asked| *asked) => break Err(Rejection::WrongOffset),
+            // A stop waits for nobody's line: its owner goes on with the next server.
+            () = &mut draining => break Err(Rejection::Unavailable),
         };
         // One that drips is as one that has stopped.
         if let Some(ended) = gathered.unwrap_or(Some(Err(Rejection::Malformed))) {

@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::Server;
@@ -27,14 +28,22 @@ impl Scene {
     /// Where a transfer must go on within so many milliseconds.
     fn stalling(transfer_stall_ms: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::with(|settings| {
-            settings.memory = false;
-            folder.path().clone_into(&mut settings.data);
-            settings.limits.disk_free_min = 0;
-            settings.limits.transfer_stall_ms = transfer_stall_ms;
-            settings.limits.requests_burst = 1_000_000;
-        });
+        let server = serve(folder.path(), transfer_stall_ms);
         let token = server.join_in(Speak::Json, "anna").token.clone();
+        Self { server, folder, token }
+    }
+
+    /// Stops the server, which may not take long, and starts another one.
+    fn restarted(self) -> Self {
+        let Self { mut server, folder, token } = self;
+        let (ends, ended) = sync_channel(1);
+        std::thread::spawn(move || {
+            server.stop();
+            drop(server);
+            ends.send(()).unwrap();
+        });
+        ended.recv_timeout(Duration::from_mins(1)).expect("it waits for a client");
+        let server = serve(folder.path(), 600_000);
         Self { server, folder, token }
     }
 
@@ -89,6 +98,16 @@ impl Scene {
         }
         panic!("{} of {enough} came", self.here(path));
     }
+}
+
+fn serve(folder: &Path, transfer_stall_ms: u64) -> Server {
+    Server::with(|settings| {
+        settings.memory = false;
+        folder.clone_into(&mut settings.data);
+        settings.limits.disk_free_min = 0;
+        settings.limits.transfer_stall_ms = transfer_stall_ms;
+        settings.limits.requests_burst = 1_000_000;
+    })
 }
 
 /// All that comes until the end, in small letters.
@@ -161,6 +180,27 @@ fn who_comes_back_goes_on_though_the_lost_connection_still_seems_to_be_there() {
     assert!(answer.starts_with("http/1.1 204"), "{answer}");
     // The one before hears why it ended.
     assert!(read(&mut lost).starts_with("http/1.1 409"));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_one_who_sends_a_file_and_what_had_come_stays() {
+    let scene = Scene::new();
+    let path = scene.announce();
+    // It sends no more, and does not go.
+    let mut sender = scene.patch(&path, 0, &LEN.to_string());
+    sender.write_all(&vec![7; SENT]).unwrap();
+    while scene.written(&path) < 4 * 64 * 1_024 {
+        std::thread::yield_now();
+    }
+    let scene = scene.restarted();
+    let here = scene.here(&path);
+    assert!((4 * 64 * 1_024..=SENT).contains(&here), "{here} of {SENT}");
+    let rest = LEN - here;
+    let mut again = scene.patch(&path, here, &format!("{rest}\r\nconnection: close"));
+    again.write_all(&vec![7; rest]).unwrap();
+    let answer = read(&mut again);
+    assert!(answer.starts_with("http/1.1 204"), "{answer}");
+    drop(sender);
 }
 
 #[test]
