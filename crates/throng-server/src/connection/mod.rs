@@ -46,7 +46,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What a peer that was told farewell may still send: what was on its way, and no flood.
 const LAST_READ_MAX: usize = 1024 * 1024;
 /// How long a draining connection waits for its last answers.
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
 /// Clients come back spread over this long after a restart.
 const RETRY_SPREAD_MS: u64 = 5_000;
 

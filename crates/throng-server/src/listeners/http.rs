@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 
 use super::Pass;
 use crate::app::App;
-use crate::connection::{Connection, Opened};
+use crate::connection::{Connection, DRAIN, Opened};
 use crate::outbox::Outbox;
 use crate::protocols::Form;
 use crate::protocols::native::Native;
@@ -74,7 +74,8 @@ pub fn serve(app: &Arc<App>, router: Router, stream: TcpStream, peer: IpAddr, pa
             ended = serving.as_mut() => ended,
             () = lifecycle.draining() => {
                 serving.as_mut().graceful_shutdown();
-                serving.await
+                // Not for ever: it may be that its answer is not read.
+                tokio::time::timeout(DRAIN, serving).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

@@ -1,7 +1,9 @@
 //! How conversations end: by the server's stop, by a log-out, by the peer.
 
 use std::io::Write;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
@@ -38,6 +40,22 @@ fn a_stop_tells_everyone_to_come_back_and_answers_what_was_asked() {
     assert_eq!(waits.len(), people.len(), "they do not all come back at once");
     drop(people);
     stopping.join().unwrap();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_one_who_asks_over_http_and_does_not_read() {
+    let mut server = Server::with(|settings| settings.limits.send_buffer_bytes = 4_096);
+    let mut stream = TcpStream::connect(server.http).unwrap();
+    socket2::SockRef::from(&stream).set_recv_buffer_size(4_096).unwrap();
+    stream.write_all(b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: throng\r\n\r\n").unwrap();
+    assert_eq!(stream.peek(&mut [0]).unwrap(), 1, "it is being answered");
+    let (ends, ended) = sync_channel(1);
+    std::thread::spawn(move || {
+        server.stop();
+        ends.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_mins(1)).expect("it waits for a client");
+    drop(stream);
 }
 
 #[test]
