@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -185,6 +186,13 @@ impl Fatal {
         (self.0)(EXIT_SYNC_FAILED, &error.to_string());
     }
 
+    /// Does the work of a thread that others wait for, so that its panic is not the end of it alone.
+    pub fn guard(&self, what: &str, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.bug(what);
+        }
+    }
+
     /// A thread without which there is no order has panicked; its message is above in the log.
     pub fn bug(&self, what: &str) {
         (self.0)(
@@ -221,6 +229,19 @@ mod tests {
         lifecycle.drain();
         assert!(!lifecycle.is_serving());
         lifecycle.draining().await;
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_the_end_of_the_process_and_one_that_ends_is_not() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let fatal = Fatal::new(move |code, why| tell.lock().unwrap().push((code, why.to_owned())));
+        fatal.guard("the first", || {});
+        assert!(told.lock().unwrap().is_empty());
+        fatal.guard("the second", || panic!("planted in a test"));
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].0 == EXIT_BUG && told[0].1.starts_with("the second;"), "{told:?}");
     }
 
     /// What a future gives when it is polled once.

@@ -156,7 +156,9 @@ impl Personal {
     pub fn start(self: &Arc<Self>, fatal: Fatal) -> io::Result<JoinHandle<()>> {
         let personal = Arc::clone(self);
         let thread = std::thread::Builder::new().name("personal".into());
-        thread.spawn(move || personal.run(&fatal))
+        // Who waits for it would wait for ever.
+        let work = move || fatal.guard("the notes' thread panicked", || personal.run(&fatal));
+        thread.spawn(work)
     }
 
     /// Has the thread write what waits, and end.
