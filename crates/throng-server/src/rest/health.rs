@@ -40,7 +40,7 @@ impl Pulse {
     pub async fn alive(self: Arc<Self>, app: &App) -> Response {
         let now = app.clock.now().millis() + 1;
         let last = self.alive_at.load(Ordering::Relaxed);
-        if last > 0 && now - last < LOOK_GOOD_MILLIS {
+        if is_within(LOOK_GOOD_MILLIS, last, now) {
             return "alive\n".into_response();
         }
         if !accounts_answer(app).await {
@@ -72,7 +72,7 @@ impl Pulse {
         let trouble = self.trouble_at.load(Ordering::Relaxed);
         let why_not = if !app.ready() {
             "draining\n"
-        } else if trouble > 0 && now - trouble < TROUBLE_MILLIS {
+        } else if is_within(TROUBLE_MILLIS, trouble, now) {
             "what is sent cannot be made durable; see the log\n"
         } else if app.syncs.slow_now().is_some() {
             "the disk keeps the log waiting; see `throng doctor`\n"
@@ -81,6 +81,12 @@ impl Pulse {
         };
         (StatusCode::SERVICE_UNAVAILABLE, why_not).into_response()
     }
+}
+
+/// Whether something was so lately; `at` is 0 for never, and may be a little later than `now`: another request
+/// has found it since.
+fn is_within(millis: u64, at: u64, now: u64) -> bool {
+    at > 0 && now.saturating_sub(at) < millis
 }
 
 /// Asks the accounts' thread for an account; whether there is one does not matter.
@@ -111,4 +117,16 @@ async fn every_shard_answers(app: &App) -> Result<(), usize> {
 fn nobody() -> Author {
     let id = UserId::new(i64::MAX as u64).expect("within bounds");
     Author { id, name: Username::parse("nobody").expect("a username") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_request_has_found_a_moment_later_was_found_lately() {
+        assert!(!is_within(500, 0, 9), "never");
+        assert!(is_within(500, 10, 10) && is_within(500, 11, 10));
+        assert!(is_within(500, 10, 509) && !is_within(500, 10, 510));
+    }
 }
