@@ -110,8 +110,8 @@ pub struct Stop {
     indexing: Option<Indexing>,
     fold: Option<Fold>,
     personal: Option<(Arc<Personal>, JoinHandle<()>)>,
-    /// Given back last.
-    _lock: Option<File>,
+    /// Of the data folder.
+    lock: Option<File>,
 }
 
 /// What carries and keeps the orders.
@@ -292,13 +292,13 @@ impl App {
         }
         let stop = self.stop.lock().ok().and_then(|mut stop| stop.take());
         let app = Arc::clone(&self);
-        let joined = tokio::task::spawn_blocking(move || {
-            if let Some(stop) = stop {
-                stop.finish(self.shards.iter().map(|shard| &shard.fanout));
-            }
+        let finished = tokio::task::spawn_blocking(move || {
+            stop.and_then(|stop| stop.finish(self.shards.iter().map(|shard| &shard.fanout)))
         });
-        _ = joined.await;
+        let lock = finished.await;
         app.forget_leavers(&app.directory.leavers().finished()).await;
+        // Another server may have the folder, now that nothing more is written by this one.
+        drop(lock);
     }
 }
 
@@ -312,10 +312,12 @@ impl Stop {
     ) -> Result<Self, StartError> {
         let thread = personal.start(fatal.clone()).map_err(StartError::Thread)?;
         let personal = Some((Arc::clone(personal), thread));
-        Ok(Self { fold: Some(fold), personal, _lock: lock, ..Self::default() })
+        Ok(Self { fold: Some(fold), personal, lock, ..Self::default() })
     }
 
-    fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) {
+    /// All threads have ended when this returns; the folder's lock is given back by who has nothing more to
+    /// write there.
+    fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) -> Option<File> {
         drop(self.indexing.take());
         for thread in self.sequencers.drain(..) {
             _ = thread.join();
@@ -335,6 +337,7 @@ impl Stop {
             personal.stop();
             _ = thread.join();
         }
+        self.lock.take()
     }
 }
 
