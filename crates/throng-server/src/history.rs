@@ -232,28 +232,26 @@ impl History {
     /// store.
     pub fn mentions(&self, room: RoomId, user: UserId, after: Seq) -> Result<usize, StoreError> {
         let after = self.above_old(room, after)?;
+        // One look: a message and what takes it away, which comes behind it, leave the tail together.
         let newer = self.tail.look(room, Span::After(after), usize::MAX).events;
-        let changes = self.tail.changes(room, after.next(), Seq(SEQ_MAX));
-        let sweeps = self.tail.sweeps(room);
         let older = self.store.mentions(room, user, after, MENTIONS_COUNTED_MAX)?;
         let mut found: BTreeMap<Seq, u64> = older.into_iter().collect();
         for event in newer {
-            if let EventKind::Posted { extras: Some(extras), author, .. } = &event.kind
-                && extras.mentions.binary_search(&user).is_ok()
-            {
-                found.insert(event.seq, author.id.get());
+            match &event.kind {
+                EventKind::Posted { extras: Some(extras), author, .. } => {
+                    if extras.mentions.binary_search(&user).is_ok() {
+                        found.insert(event.seq, author.id.get());
+                    }
+                }
+                EventKind::Deleted { of, .. } => _ = found.remove(of),
+                kind => {
+                    if let Some(swept) = kind.sweeps() {
+                        let stays = |seq: Seq, sender| sender != swept.get() || seq > event.seq;
+                        found.retain(|seq, sender| stays(*seq, *sender));
+                    }
+                }
             }
         }
-        for event in changes {
-            if let EventKind::Deleted { of, .. } = &event.kind {
-                found.remove(of);
-            }
-        }
-        // What the store has taken in of either is not among what it told.
-        let is_swept = |seq: Seq, sender: u64| {
-            sweeps.iter().any(|(user, before)| user.get() == sender && seq < *before)
-        };
-        found.retain(|seq, sender| !is_swept(*seq, *sender));
         Ok(found.len().min(MENTIONS_COUNTED_MAX))
     }
 
