@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throng_core::session::Identity;
-use throng_core::{Author, Command, EventKind, Kind, Rejection, RoomId, Seq, UserId, Username};
+use throng_core::{
+    Author, Command, EventKind, Kind, Rejection, RoomId, Seq, Standing, UserId, Username,
+};
+use tokio::sync::oneshot;
 
 use super::App;
 use crate::accounts::life::Gone;
 use crate::address::AddressKey;
 use crate::config::Fate;
 use crate::pages::{Listed, Span};
+use crate::sequencer::{Item, Look, LookAt};
 
 /// How often it is looked for those whom nothing names any more.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -26,7 +30,6 @@ impl App {
     /// Deletes the asker's account, whether the asker waits for it or not. When this returns its sessions
     /// are refused and their connections closed, and its name is nobody's; where it is named no more,
     /// nobody is shown it from before that on. `ends` is called before.
-    #[expect(clippy::disallowed_methods, reason = "the connection that asked is closed by its end")]
     pub async fn delete_account(
         self: &Arc<Self>,
         who: Identity,
@@ -35,9 +38,8 @@ impl App {
         ends: impl FnOnce() + Send + 'static,
     ) -> Result<(), Rejection> {
         let app = Arc::clone(self);
-        let deleting = tokio::spawn(async move { app.delete(&who, from, password, ends).await });
-        // It panicked or the runtime ends; either is said elsewhere.
-        deleting.await.unwrap_or(Err(Rejection::Unavailable))
+        // The connection that asked is closed by its end.
+        self.whole(async move { app.delete(&who, from, password, ends).await }).await
     }
 
     async fn delete(
@@ -64,12 +66,35 @@ impl App {
             leavers.forget(&[leaver.id]);
             return Err(rejection);
         }
-        // What another connection of it joined or said meanwhile, and what it kept for itself. The
-        // account is gone either way.
-        let left = self.leave_everything(&leaver).await;
-        if let Err(rejection) = left.and(self.forget_notes(leaver.id).await) {
+        // The account is gone, whatever comes of this.
+        if let Err(rejection) = self.clear_up(&leaver).await {
             let (user, code) = (leaver.id.get(), rejection.code());
             tracing::warn!(user, code, "something is kept of an account that was deleted");
+        }
+        Ok(())
+    }
+
+    /// What another connection of one that is gone joined or said until it was closed, and what it kept for
+    /// itself.
+    async fn clear_up(&self, leaver: &Author) -> Result<(), Rejection> {
+        // Each of them, whatever comes of the one before.
+        let decided = self.all_decided().await;
+        let left = self.leave_everything(leaver).await;
+        decided.and(left).and(self.forget_notes(leaver.id).await)
+    }
+
+    /// Waits until every shard has decided what is in its queue by now.
+    async fn all_decided(&self) -> Result<(), Rejection> {
+        for shard in &self.shards {
+            let (done, told) = oneshot::channel();
+            // Nobody asks, of no room: it is answered behind all that came before it.
+            let (room, asker) = (throng_core::id::ROOM_ID_MAX, throng_core::id::GUESTS_FROM);
+            let (room, asker) = RoomId::new(room).zip(UserId::new(asker)).expect("within bounds");
+            let at = LookAt::Standings(Standing::BANNED, done);
+            let look = Look { room, asker, after: 0, limit: 0, at };
+            shard.queue.send(Item::Look(look)).await.map_err(|_| Rejection::Unavailable)?;
+            // Whatever it says of that room.
+            _ = told.await.map_err(|_| Rejection::Unavailable)?;
         }
         Ok(())
     }
@@ -116,11 +141,12 @@ impl App {
                 ticks.tick().await;
                 let Some(app) = app.upgrade() else { return };
                 let gone = app.directory.leavers().finished();
-                // Where a crash came between its end and this.
+                // Where a crash came between its end and this, or what it asked was long on its way.
                 for one in &gone {
-                    if let Err(rejection) = app.forget_notes(one.id).await {
+                    let leaver = Author { id: one.id, name: Username::gone() };
+                    if let Err(rejection) = app.clear_up(&leaver).await {
                         let (user, code) = (one.id.get(), rejection.code());
-                        tracing::warn!(user, code, "notes of a deleted account are kept");
+                        tracing::warn!(user, code, "something of a deleted account is kept");
                     }
                 }
                 app.forget_leavers(&gone).await;
@@ -175,5 +201,74 @@ impl App {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use throng_core::{Body, Epoch, RoomDefaults, RoomName};
+
+    use super::*;
+    use crate::app::Disk;
+    use crate::clock::Clock;
+    use crate::config::Settings;
+    use crate::lifecycle::Fatal;
+    use crate::log::MemoryLog;
+    use crate::log::suite::Held;
+    use crate::store::MemoryStore;
+
+    async fn somebody(app: &App, name: &str) -> Identity {
+        let here = IpAddr::from([127, 0, 0, 1]).into();
+        let login = app.auth.register(name, "correct horse", "", here).await.unwrap();
+        Identity { user: login.user, session: login.session }
+    }
+
+    #[tokio::test]
+    async fn a_join_that_waits_for_its_shard_while_its_account_is_deleted_makes_nobody_a_member() {
+        let held = Arc::new(Held::new(MemoryLog::new(Epoch(1), 1 << 24)));
+        let disk = Disk::new(held.clone(), Arc::new(MemoryStore::new(1 << 24)));
+        let mut settings = Settings { memory: true, shards: 1, ..Settings::default() };
+        settings.limits.hash_threads = 1;
+        let fatal = Fatal::new(|code, why| panic!("ended with {code}: {why}"));
+        let app = App::start_on(disk, settings, Clock::manual(), fatal).unwrap();
+        let (host, leaver) = (somebody(&app, "host").await, somebody(&app, "leaver").await);
+        let named = (RoomName::parse("tea").unwrap(), Kind::Public);
+        let made = app.create_room(host.user.clone(), named, RoomDefaults::default()).await;
+        let room = made.unwrap().0;
+        held.hold(true);
+        let body = Body::parse("slow").unwrap();
+        let post = Command::Post { room, origin_id: None, body, extras: None };
+        let posting = app.lifecycle.spawn(Box::pin({
+            let (app, host) = (Arc::clone(&app), host.user.clone());
+            async move { app.ask(host, post).await }
+        }));
+        while !held.is_waited_for() {
+            tokio::task::yield_now().await;
+        }
+        let joining = app.lifecycle.spawn(Box::pin({
+            let (app, who) = (Arc::clone(&app), leaver.user.clone());
+            async move { app.ask(who, Command::Join { room }).await }
+        }));
+        let door = app.queue_of(room);
+        while door.capacity() == door.max_capacity() {
+            tokio::task::yield_now().await;
+        }
+        let deleting = app.lifecycle.spawn(Box::pin({
+            let (app, who) = (Arc::clone(&app), leaver.clone());
+            let from = IpAddr::from([127, 0, 0, 1]).into();
+            async move { app.delete_account(who, from, "correct horse".to_owned(), || {}).await }
+        }));
+        while app.auth.accounts().known(leaver.user.id).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        held.hold(false);
+        posting.await.unwrap().unwrap();
+        joining.await.unwrap().unwrap();
+        deleting.await.unwrap().unwrap();
+        assert_eq!(app.directory.joined(leaver.user.id, room), None, "it is nobody's");
+        assert_eq!(app.directory.members(room).0, 1);
+        app.stop().await;
     }
 }
