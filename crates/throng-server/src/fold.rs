@@ -147,7 +147,10 @@ impl Folder {
         if self.unnamer.as_ref().is_some_and(Unnamer::take_written) {
             eraser.put_erased();
         }
+        let through = self.tail.through();
         if self.tail.is_empty() && eraser.take_erased() {
+            // Those of before the start were folded by then, and it has not been told.
+            self.log.trim(through);
             let mut nothing = Vec::new();
             record::encode_turn(&[], &mut nothing);
             if !self.log.scrub(&nothing) {

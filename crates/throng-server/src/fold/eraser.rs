@@ -57,7 +57,8 @@ impl Eraser {
             keeping: Arc::clone(keeping),
             clock: clock.clone(),
             origin_window_ms: limits.origin_window_ms,
-            state: Mutex::default(),
+            // A crash may have come between the store and the log.
+            state: Mutex::new(State { erased: true, ..State::default() }),
         }
     }
 
@@ -244,6 +245,27 @@ mod tests {
         assert!(holds(folder.path(), "modern-words"));
         assert!(len(folder.path()) < before / 3, "{} of {before}", len(folder.path()));
         assert_eq!(bench.history.head(samples::room(1)), Seq(1_503), "places are for ever");
+    }
+
+    #[test]
+    fn what_a_crash_left_in_the_log_of_what_the_store_has_erased_goes_after_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let bench = bench(folder.path(), 3_600);
+            bench.make();
+            bench.say(1, [(samples::author(2), "ancient-words".to_owned())]);
+            bench.folder.fold_now().unwrap();
+            let (room, texts) = (samples::room(1), Timestamp(1));
+            let old = Erasing::Old { room, texts, places: Timestamp(0) };
+            assert!(bench.folder.store.erase(old).unwrap().changed);
+            bench.folder.store.sync().unwrap();
+        }
+        assert!(holds(folder.path(), "ancient-words"), "the newest turn is kept for its number");
+        let bench = bench(folder.path(), 3_600);
+        let mut replay = |turn, _: &[u8]| bench.tail.replay(turn, &[]);
+        bench.log.replay(crate::log::TurnId(0), &mut replay).unwrap();
+        bench.folder.erase_now(100).unwrap();
+        assert!(!holds(folder.path(), "ancient-words"));
     }
 
     #[test]
