@@ -116,6 +116,8 @@ mod tests {
         assert_eq!(marked("te*", "Green TEA, teapot"), "Green [TEA], [teapot]");
         assert_eq!(marked("\"green tea\"", "a Green – TEA!"), "a [Green – TEA]!");
         assert_eq!(marked("cafe", "Café"), "[Café]");
+        assert_eq!(marked("ΟΔΟΣ", "η οδός, της οδοσ"), "η [οδός], της [οδοσ]");
+        assert_eq!(marked("σίσ*", "Σίσυφος, οι σις"), "[Σίσυφος], οι [σις]");
         assert_eq!(marked("京タワ", "東京タワーへ"), "東[京タワ]ーへ");
         assert_eq!(marked("京 ー", "東京タワーへ"), "東[京]タワ[ー]へ");
     }

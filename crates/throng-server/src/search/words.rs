@@ -181,14 +181,16 @@ fn signs_of(text: &str, from: usize, to: usize) -> Option<Stretch> {
     (!signs.is_empty()).then_some(Stretch { signs, word: None })
 }
 
-/// Without case, accents and compatibility forms; the rest as it is composed.
+/// Without case, accents, compatibility forms and the final form of sigma; the rest as it is composed.
 fn folded(text: &str) -> Box<dyn Iterator<Item = char> + '_> {
     if text.is_ascii() {
         return Box::new(text.chars().map(|c| c.to_ascii_lowercase()));
     }
     let accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
     let lower: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-    let bare = lower.into_iter().nfkd().filter(move |c| !accent(c));
+    // At the end of a word sigma is written otherwise; one looks for both alike.
+    let plain = |c: char| if c == '\u{3c2}' { '\u{3c3}' } else { c };
+    let bare = lower.into_iter().nfkd().filter(move |c| !accent(c)).map(plain);
     let kept = |c: &char| c.is_alphanumeric() || is_combining_mark(*c);
     Box::new(bare.nfc().collect::<Vec<_>>().into_iter().filter(kept))
 }
@@ -222,6 +224,7 @@ mod tests {
         assert_eq!(indexed("cafe\u{301}"), "cafe");
         assert_eq!(indexed("ＡＢＣ ﬁne ½"), "abc fine 12");
         assert_eq!(indexed("हिन्दी में"), "हिन्दी में", "vowel signs are part of their word");
+        assert_eq!(indexed("ΟΔΟΣ οδός ὁδὸσ Σίσυφος ϲ"), "οδοσ οδοσ οδοσ σισυφοσ σ");
         assert_eq!(indexed(":-) … \u{200b}"), "");
         assert_eq!(indexed(&"x".repeat(70)).len(), WORD_CHARS_MAX);
     }
