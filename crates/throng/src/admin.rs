@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use throng_server::accounts;
-use throng_server::accounts::bulk::{self, BulkError, Keys, PASSWORD_LINK_HOURS, Wanted};
+use throng_server::accounts::bulk::{self, BulkError, Keys, PASSWORD_LINK_HOURS, Ranked, Wanted};
+use throng_server::accounts::{self, AccountsError};
 use throng_server::auth::token::Token;
 use throng_server::clock::Clock;
 use throng_server::config::Settings;
@@ -29,23 +29,18 @@ pub enum Users {
     /// Make accounts that have a token, for a load test.
     Create(Create),
     /// Print a link by which an account's password can be set, once, within a day.
-    Reset(Reset),
-    /// End all sessions of an account: its tokens are refused, its connections closed.
-    Logout(Logout),
+    Reset(Named),
+    /// End all sessions of an account, or the time of a guest: tokens are refused, connections closed.
+    Logout(Named),
+    /// Make an account an administrator of the server.
+    Promote(Named),
+    /// Make an administrator an account like others; its invitations end.
+    Demote(Named),
 }
 
-/// The account whose sessions end.
+/// The account that is meant.
 #[derive(Args, Debug)]
-pub struct Logout {
-    /// Its name, in any case.
-    name: String,
-    #[command(flatten)]
-    settings: SettingsArgs,
-}
-
-/// The account whose password was forgotten.
-#[derive(Args, Debug)]
-pub struct Reset {
+pub struct Named {
     /// Its name, in any case.
     name: String,
     #[command(flatten)]
@@ -75,8 +70,10 @@ impl Admin {
     pub fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
         match self {
             Self::Users(Users::Create(create)) => create.run(outer),
-            Self::Users(Users::Logout(logout)) => logout.run(outer),
-            Self::Users(Users::Reset(reset)) => reset.run(outer),
+            Self::Users(Users::Logout(account)) => account.log_out(outer),
+            Self::Users(Users::Reset(account)) => account.reset(outer),
+            Self::Users(Users::Promote(account)) => account.set_administrator(true, outer),
+            Self::Users(Users::Demote(account)) => account.set_administrator(false, outer),
         }
     }
 }
@@ -125,46 +122,70 @@ impl Create {
             return Err(Failure::other(&full));
         }
         let said = format!("made {made} accounts; their tokens are in {}", self.tokens.display());
-        writeln!(io::stdout(), "{said}").map_err(|error| Failure::other(&error))
+        say(&said)
     }
 }
 
-impl Logout {
-    fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
-        let settings = read(outer, self.settings)?;
-        let unknown = || Failure::nobody(&self.name, &settings.data.display());
-        if !settings.data.join(accounts::FILE).is_file() {
-            return Err(unknown());
-        }
-        let ended = bulk::end_sessions(settings.data.as_path(), &self.name)
+impl Named {
+    /// Does something to it in the folder's accounts, which finds nobody where there are none.
+    fn done<T>(
+        &self,
+        settings: &Settings,
+        work: impl FnOnce(&Path) -> Result<Option<T>, AccountsError>,
+    ) -> Result<T, Failure> {
+        let folder = settings.data.as_path();
+        let there = folder.join(accounts::FILE).is_file();
+        let found = if there { work(folder) } else { Ok(None) };
+        found
             .map_err(|error| super::serve::of_accounts(&error))?
-            .ok_or_else(unknown)?;
-        writeln!(io::stdout(), "ended {ended} sessions of {}", self.name)
-            .map_err(|error| Failure::other(&error))
+            .ok_or_else(|| Failure::nobody(&self.name, &folder.display()))
     }
-}
 
-impl Reset {
-    fn run(self, outer: &SettingsArgs) -> Result<(), Failure> {
-        let settings = read(outer, self.settings)?;
+    fn log_out(self, outer: &SettingsArgs) -> Result<(), Failure> {
+        let settings = read(outer, self.settings.clone())?;
+        let now = Clock::system().wall();
+        let ended = self.done(&settings, |folder| bulk::end_sessions(folder, &self.name, now))?;
+        say(&format!("ended {ended} sessions of {}", self.name))
+    }
+
+    fn set_administrator(self, is: bool, outer: &SettingsArgs) -> Result<(), Failure> {
+        let settings = read(outer, self.settings.clone())?;
+        let ranked =
+            self.done(&settings, |folder| bulk::set_administrator(folder, &self.name, is))?;
+        let name = &self.name;
+        let Ranked { already, administrators, invitations_ended } = ranked;
+        let mut said = match (is, already) {
+            (true, false) => format!("{name} is an administrator"),
+            (true, true) => format!("{name} is an administrator already"),
+            (false, false) => format!(
+                "{name} is an administrator no longer; {invitations_ended} invitations of its ended"
+            ),
+            (false, true) => format!("{name} is no administrator"),
+        };
+        if administrators == 0 {
+            said += "\nthere is none now: the server's next start prints a link that makes one";
+        }
+        say(&said)
+    }
+
+    fn reset(self, outer: &SettingsArgs) -> Result<(), Failure> {
+        let settings = read(outer, self.settings.clone())?;
         let link = Token::generate().map_err(|error| Failure::other(&error))?;
         let now = Clock::system().wall();
-        let folder = settings.data.as_path();
-        let made = folder.join(accounts::FILE).is_file()
-            && bulk::offer_password(folder, &self.name, &link, now)
-                .map_err(|error| super::serve::of_accounts(&error))?;
-        if !made {
-            return Err(Failure::nobody(&self.name, &settings.data.display()));
-        }
+        self.done(&settings, |folder| {
+            Ok(bulk::offer_password(folder, &self.name, &link, now)?.then_some(()))
+        })?;
         let (http, link) = (settings.listen, link.reveal());
-        writeln!(
-            io::stdout(),
+        say(&format!(
             "within {PASSWORD_LINK_HOURS} hours, once: http://{http}/#reset={link}\n\
              ({http} is where these settings have the server listen: where it was started with others, \
              give them here too, or put the address that people use in place of it)"
-        )
-        .map_err(|error| Failure::other(&error))
+        ))
     }
+}
+
+fn say(what: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{what}").map_err(|error| Failure::other(&error))
 }
 
 /// The settings of a data folder that can be looked after from outside.

@@ -60,3 +60,35 @@ fn an_operator_prints_a_link_by_which_a_password_is_set_once() {
     let login = json!({"name": "anna", "password": "staple horse"});
     assert!(server.json("POST", "/api/v1/sessions", "", &login)["token"].is_string());
 }
+
+#[test]
+fn an_operator_makes_a_second_administrator_and_takes_it_away_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &["--set", "sign_up=invite"]);
+    let sign_up = |name: &str, link: &str| {
+        let asked = json!({"name": name, "password": "correct horse", "link": link});
+        server.json("POST", "/api/v1/accounts", "", &asked)
+    };
+    let token = |session: &serde_json::Value| session["token"].as_str().unwrap().to_owned();
+    let anna = token(&sign_up("anna", &link(&server.said, "link")));
+    let invite = |token: &str| server.json("POST", "/api/v1/invitations", token, &json!({}));
+    let bert = token(&sign_up("bert", invite(&anna)["link"].as_str().unwrap()));
+    assert_eq!(invite(&bert)["rejected"]["name"], "forbidden");
+    let rank = |what: &str, name: &str| {
+        let done = run(["admin", "users", what, name, "--data", data.to_str().unwrap()]);
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    assert_eq!(rank("promote", "nobody").0, Some(67));
+    assert_eq!(rank("promote", "Bert"), (Some(0), "Bert is an administrator\n".to_owned()));
+    let of_bert = invite(&bert)["link"].as_str().unwrap().to_owned();
+    let (code, text) = rank("demote", "bert");
+    assert!(code == Some(0) && text.contains("no longer; 1 invitations"), "{text}");
+    assert_eq!(invite(&bert)["rejected"]["name"], "forbidden");
+    assert_eq!(sign_up("carl", &of_bert)["rejected"]["name"], "bad_link");
+    assert!(invite(&anna)["link"].is_string(), "nothing else is changed");
+    let (code, text) = rank("demote", "anna");
+    assert!(code == Some(0) && text.contains("there is none now"), "{text}");
+    drop(server);
+    assert!(Server::start(&data, &[]).said.contains("#link="), "it prints a link for another");
+}

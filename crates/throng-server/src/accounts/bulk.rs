@@ -1,9 +1,10 @@
 //! What is done to accounts from outside: many at once, each with a token (for a load test;
-//! passwords only where they are asked for, because each costs a hash), and all sessions of one
-//! ended.
+//! passwords only where they are asked for, because each costs a hash), all sessions of one ended, and
+//! who is an administrator.
 //!
 //! Neighbours: `throng admin` alone. It writes beside a running server, which hears of new accounts
-//! when they first authenticate, and of ended sessions when it looks (`Accounts::look_outside`).
+//! when they first authenticate, of ended sessions when it looks (`Accounts::look_outside`), and of
+//! administrators when they ask for something.
 
 pub use throng_core::limits::PASSWORD_LINK_HOURS;
 use throng_core::{Author, Timestamp, Username};
@@ -102,15 +103,55 @@ pub fn create<'a>(
     Ok(made)
 }
 
-/// Ends all sessions of an account; how many there were, or `None` when there is no such account.
-/// A server that runs on the folder closes their connections within a second. Blocks.
+/// Ends all sessions of an account, or the time of a guest; how many there were, or `None` when there is
+/// nobody of that name. A server that runs on the folder closes their connections within a second. Blocks.
 pub fn end_sessions<'a>(
     location: impl Into<Location<'a>>,
     name: &str,
+    now: Timestamp,
 ) -> Result<Option<usize>, AccountsError> {
     let Ok(name) = Username::parse(name) else { return Ok(None) };
     let mut tables = Tables::open(location.into())?;
-    tables.write(|writes| writes.end_all(&name.fold()))
+    tables.write(|writes| match writes.end_all(&name.fold())? {
+        Some(ended) => Ok(Some(ended)),
+        None => writes.end_guest_named(&name.fold(), now),
+    })
+}
+
+/// What came of making somebody an administrator, or one no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// It was so before, and nothing was changed.
+    pub already: bool,
+    /// Administrators that there are now.
+    pub administrators: u64,
+    /// Invitations of its that are good for nothing from now on.
+    pub invitations_ended: usize,
+}
+
+/// Makes an account an administrator, which ends the link for the first one; or (`false`) one no longer,
+/// which ends the invitations that it made. `None` when there is no such account. A server that runs on
+/// the folder goes by it from then on. Blocks.
+pub fn set_administrator<'a>(
+    location: impl Into<Location<'a>>,
+    name: &str,
+    is: bool,
+) -> Result<Option<Ranked>, AccountsError> {
+    let Ok(name) = Username::parse(name) else { return Ok(None) };
+    let mut tables = Tables::open(location.into())?;
+    tables.write(|writes| {
+        let Some(user) = writes.user_of(&name.fold())? else { return Ok(None) };
+        let already = writes.is_administrator(user)? == is;
+        let mut invitations_ended = 0;
+        if !already && is {
+            writes.make_administrator(user)?;
+            writes.end_administrator_link()?;
+        } else if !already {
+            invitations_ended = writes.unmake_administrator(user)?;
+        }
+        let administrators = writes.administrators()?;
+        Ok(Some(Ranked { already, administrators, invitations_ended }))
+    })
 }
 
 /// Keeps a link by which the account's password can be set once, for `PASSWORD_LINK_HOURS`; `false` when there

@@ -337,6 +337,17 @@ impl Writes<'_> {
         Ok(vec![(SessionId(user.get()), TokenHash(token))])
     }
 
+    /// The same of the guest of this folded name: how many sessions that were; `None` for no such guest.
+    pub(super) fn end_guest_named(
+        &self,
+        folded: &str,
+        now: Timestamp,
+    ) -> rusqlite::Result<Option<usize>> {
+        let sql = "SELECT id, name FROM guests WHERE folded = ?1 AND gone = 0";
+        let found = self.0.prepare_cached(sql)?.query_row([folded], guest).optional()?;
+        found.map(|guest| Ok(self.end_guest(guest.id, now)?.len())).transpose()
+    }
+
     fn set_gone(&self, user: UserId) -> rusqlite::Result<()> {
         let sql = "UPDATE guests SET gone = 1 WHERE id = ?1 AND token IS NULL";
         self.0.prepare_cached(sql)?.execute([row_of(user)]).map(drop)

@@ -126,9 +126,14 @@ impl Writes<'_> {
         if self.0.prepare_cached("SELECT 1 FROM users WHERE rank = 1")?.exists([])? {
             return Ok(false);
         }
-        let sql = "DELETE FROM links WHERE kind = ?1";
-        self.0.prepare_cached(sql)?.execute([LinkKind::Administrator as i64])?;
+        self.end_administrator_link()?;
         self.add_link(link, now).map(|()| true)
+    }
+
+    /// The link for the first administrator is good for nothing any more.
+    pub fn end_administrator_link(&self) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM links WHERE kind = ?1";
+        self.0.prepare_cached(sql)?.execute([LinkKind::Administrator as i64]).map(drop)
     }
 
     /// Keeps an invitation of an administrator.
@@ -165,6 +170,21 @@ impl Writes<'_> {
     pub fn make_administrator(&self, user: UserId) -> rusqlite::Result<()> {
         let sql = "UPDATE users SET rank = 1 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute([user.get() as i64]).map(drop)
+    }
+
+    /// From now on it may no longer, and nobody comes in by its invitations; how many stood.
+    pub fn unmake_administrator(&self, user: UserId) -> rusqlite::Result<usize> {
+        let sql = "UPDATE users SET rank = 0 WHERE id = ?1 AND rank = 1";
+        self.0.prepare_cached(sql)?.execute([user.get() as i64])?;
+        let sql = "DELETE FROM links WHERE user = ?1 AND kind = ?2";
+        let row = params![user.get() as i64, LinkKind::Invitation as i64];
+        self.0.prepare_cached(sql)?.execute(row)
+    }
+
+    /// How many there are.
+    pub fn administrators(&self) -> rusqlite::Result<u64> {
+        let sql = "SELECT count(*) FROM users WHERE rank = 1";
+        self.0.prepare_cached(sql)?.query_row([], |row| number(row, 0))
     }
 
     /// The account of that folded name.

@@ -1,9 +1,11 @@
 //! What the accounts promise, in both forms.
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
+use crate::address::AddressKey;
 use crate::auth::token::Token;
 
 fn name(text: &str) -> Username {
@@ -297,14 +299,81 @@ fn sessions_that_another_process_ended_are_told_to_the_watch_and_no_others() {
     runtime.block_on(register(&accounts, "carl"));
     look(&mut asked).unwrap();
     assert!(!asked, "what this server wrote is nothing to look at");
-    assert_eq!(bulk::end_sessions(folder.path(), "ANNA").unwrap(), Some(1));
-    assert_eq!(bulk::end_sessions(folder.path(), "nobody").unwrap(), None);
+    assert_eq!(bulk::end_sessions(folder.path(), "ANNA", Timestamp(1)).unwrap(), Some(1));
+    assert_eq!(bulk::end_sessions(folder.path(), "nobody", Timestamp(1)).unwrap(), None);
     look(&mut asked).unwrap();
     let told = std::mem::take(&mut *heard.0.lock().unwrap());
     assert!(asked && told.contains(&anna.session) && !told.contains(&bert.session));
     asked = false;
     look(&mut asked).unwrap();
     assert!(!asked, "looked at once");
+}
+
+#[test]
+fn a_guest_that_another_process_ends_is_told_to_the_watch_and_is_to_leave_its_rooms() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let form = Form::Folder(folder.path().into());
+    let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+    let heard = Arc::new(Heard::default());
+    accounts.watch(heard.clone());
+    let enter = |who: &str| {
+        let token = Token::generate().unwrap();
+        let newcomer = guests::Newcomer {
+            names: vec![name(who)],
+            token: token.hash(),
+            address: AddressKey::from(IpAddr::from([127, 0, 0, 1])),
+            lasts_ms: 3_600_000,
+            guests_max: 10,
+        };
+        (runtime.block_on(accounts.enter(newcomer)).unwrap(), token)
+    };
+    let ((gus, token), (ada, _)) = (enter("Gus"), enter("ada"));
+    let end = |who: &str| bulk::end_sessions(folder.path(), who, accounts.clock.wall()).unwrap();
+    assert_eq!((end("gUS"), end("gus"), end("nobody")), (Some(1), Some(0), None));
+    let live = || vec![gus.session, ada.session];
+    runtime.block_on(accounts.look_outside(live)).unwrap();
+    assert_eq!(*heard.0.lock().unwrap(), [gus.session]);
+    assert_eq!(runtime.block_on(accounts.authenticate(token.hash())), Err(Rejection::BadToken));
+    assert_eq!(runtime.block_on(accounts.guests_going()), Ok(vec![gus.user.clone()]));
+    runtime.block_on(accounts.guest_is_gone(gus.user.id)).unwrap();
+    assert_eq!(end("gus"), None, "one that is gone is nobody");
+}
+
+#[test]
+fn administrators_are_made_and_unmade_beside_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let form = Form::Folder(folder.path().into());
+    let accounts = Accounts::open(form, &Limits::default(), Clock::manual()).unwrap();
+    let (anna, _) = runtime.block_on(register(&accounts, "anna"));
+    let (bert, _) = runtime.block_on(register(&accounts, "bert"));
+    let first = Token::generate().unwrap().hash();
+    assert_eq!(runtime.block_on(accounts.offer_administrator(first, 1_000)), Ok(true));
+    let set = |who, is| bulk::set_administrator(folder.path(), who, is).unwrap();
+    let is = |who: UserId| runtime.block_on(accounts.is_administrator(who)).unwrap();
+    let ranked = |already, administrators, invitations_ended| {
+        Some(bulk::Ranked { already, administrators, invitations_ended })
+    };
+    assert_eq!((set("nobody", true), set("no name!", true)), (None, None));
+    assert_eq!(set("bert", false), ranked(true, 0, 0));
+    assert_eq!(set("ANNA", true), ranked(false, 1, 0));
+    assert_eq!(set("anna", true), ranked(true, 1, 0));
+    assert!(is(anna.user.id) && !is(bert.user.id));
+    let link = runtime.block_on(accounts.link(first));
+    assert_eq!(link, Err(Rejection::BadLink), "there is a first one");
+    assert_eq!(set("bert", true), ranked(false, 2, 0));
+    let invite = |by: UserId| {
+        let token = Token::generate().unwrap().hash();
+        runtime.block_on(accounts.invite(by, token, 1, 1_000)).map(|_| token)
+    };
+    let (of_anna, of_bert) = (invite(anna.user.id).unwrap(), invite(bert.user.id).unwrap());
+    assert_eq!(set("anna", false), ranked(false, 1, 1));
+    assert_eq!(invite(anna.user.id), Err(Rejection::Forbidden));
+    assert_eq!(runtime.block_on(accounts.link(of_anna)), Err(Rejection::BadLink));
+    assert_eq!(runtime.block_on(accounts.link(of_bert)), Ok(LinkKind::Invitation));
+    assert_eq!(set("bert", false), ranked(false, 0, 1));
+    assert_eq!(runtime.block_on(accounts.offer_administrator(first, 1_000)), Ok(true));
 }
 
 /// Counted by another connection, which sees each commit as another version of the data.

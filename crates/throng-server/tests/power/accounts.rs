@@ -272,7 +272,7 @@ impl<'a> Life<'a> {
         let folder = self.mounted.path("");
         let vfs = Some(vfs::NAME);
         let location = Location { folder: &folder, vfs, fault_no_sync: self.fault_no_sync };
-        match bulk::end_sessions(location, user.name.as_str()) {
+        match bulk::end_sessions(location, user.name.as_str(), Timestamp(1)) {
             Ok(Some(_)) => {
                 let live = truth.sessions_of(&user);
                 for known in truth.sessions.values_mut() {
