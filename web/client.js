@@ -3,6 +3,7 @@
 
 import { Connection, Lost } from "./connection.js";
 import { names } from "./files.js";
+import { gathered } from "./gathered.js";
 import { called, isGone, isGuest } from "./guests.js";
 import { Waiting } from "./held.js";
 import { People } from "./people.js";
@@ -48,8 +49,11 @@ export class Client {
         this.onChange();
       },
       onOpened: () => this.refresh(),
+      onMembership: () => this.refresh(),
       onInvited: (invited) => this.#invited(invited),
     });
+    /** Rooms that were joined on another device, or opened by somebody else, are heard too. */
+    this.refresh = gathered(() => this.#hearAll());
     this.reading = new Reading((request) => this.connection.request(request), clock);
     this.people = new People((request) => this.does(request));
     this.user = null;
@@ -210,8 +214,7 @@ export class Client {
     this.open ??= this.rooms.keys().next().value ?? null;
   }
 
-  /** Rooms that were joined on another device, or opened by somebody else, are heard too. */
-  async refresh() {
+  async #hearAll() {
     if (!this.user || this.connection.state.is !== "open") return;
     await this.#guard(this.#refresh());
     const fresh = [...this.rooms.values()].filter((room) => !room.ready);

@@ -22,7 +22,7 @@ export class Connection {
   /**
    * openSocket() gives a WebSocket; clock has now(), after(ms, what) and cancel(timer); random() is in [0, 1).
    * onState(), onWelcome(welcome), onEvent(event), onLeft(left), onHere(here), onHeld(post), onUnheld(unheld),
-   * onRead(read), onOpened(opened) and onInvited(invited) are called as things happen.
+   * onRead(read), onOpened(opened), onInvited(invited) and onMembership(membership) are called as things happen.
    */
   constructor({ openSocket, clock, random, ...called }) {
     Object.assign(this, { openSocket, clock, random, ...called });
@@ -109,6 +109,8 @@ export class Connection {
       this.onOpened?.(frame.opened);
     } else if (frame.invited) {
       this.onInvited?.(frame.invited);
+    } else if (frame.membership) {
+      this.onMembership?.(frame.membership);
     } else if (frame.goodbye) {
       this.farewell = frame.goodbye;
     }

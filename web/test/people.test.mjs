@@ -46,8 +46,42 @@ test("an invitation is told, and found", async () => {
   assert.ok(ada.client.found.some((room) => room.id === 9 && room.name === "den"));
 });
 
-test("a room that was joined on another device is there when the page is looked at again", async () => {
+test("a room that was made on another device is there at once, and heard", async () => {
+  const { server, ada, ben } = await adaAndBen();
+  const phone = new Page(server);
+  await phone.signUp("ada");
+  await phone.client.create("attic");
+  await settle();
+  assert.deepEqual([...ada.client.rooms.values()].map((room) => room.name), ["lobby", "attic"]);
+  assert.equal(ada.client.open, 1, "nobody is taken out of the room they read");
+  assert.deepEqual([...ben.client.rooms.keys()], [1], "it is nobody else's");
+  phone.client.post(2, "up here");
+  await settle();
+  ada.client.show(2);
+  await settle();
+  assert.deepEqual(ada.lines, ["up here"]);
+  await phone.client.leave(2);
+  await settle();
+  assert.deepEqual([...ada.client.rooms.keys()], [1]);
+});
+
+test("however many rooms come at once, the list of them is asked for a few times and is whole", async () => {
   const { server, ada } = await adaAndBen();
+  const phone = new Page(server);
+  await phone.signUp("ada");
+  server.requests.length = 0;
+  await Promise.all(Array.from({ length: 30 }, (_, number) => phone.client.create(`room ${number}`)));
+  await settle();
+  await settle();
+  assert.equal(ada.client.rooms.size, 31);
+  assert.ok([...ada.client.rooms.values()].every((room) => room.ready));
+  const lists = server.requests.filter((request) => request.list_rooms);
+  assert.ok(lists.length < 30 + 10, `the phone asks after each of its own, the other page gathers: ${lists.length}`);
+});
+
+test("of a server that does not tell, a room that was joined on another device is there when the page is looked at", async () => {
+  const { server, ada } = await adaAndBen();
+  server.tellsMemberships = false;
   const phone = new Page(server);
   await phone.signUp("ada");
   await phone.client.create("attic");

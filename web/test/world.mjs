@@ -70,6 +70,8 @@ export class Server {
   /** Called with each request; what it returns, if anything, is the reply. */
   instead = () => undefined;
   resumeEvents = 1000;
+  /** It tells one's other connections of what one joins; older ones did not. */
+  tellsMemberships = true;
   requests = [];
 
   connect() {
@@ -249,6 +251,10 @@ class Socket {
     room.members.add(this.user.name);
     const { seq } = this.server.happen(room, { joined: { user: this.user } });
     this.rooms.add(room.id);
+    for (const socket of this.server.tellsMemberships ? this.server.sockets : []) {
+      const other = socket !== this && socket.user?.id === this.user.id;
+      if (other && !socket.rooms.has(room.id)) socket.tell({ membership: { room: room.id, seq, ended: false } });
+    }
     return { joined: { room: room.id, seq, position: { epoch: this.server.epoch, seq }, already: false } };
   }
 

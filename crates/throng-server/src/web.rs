@@ -40,7 +40,7 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 20] = assets![
+const ASSETS: [Asset; 21] = assets![
     "/" = HTML "index.html",
     "/account.js" = SCRIPT "account.js",
     "/app.js" = SCRIPT "app.js",
@@ -48,6 +48,7 @@ const ASSETS: [Asset; 20] = assets![
     "/client.js" = SCRIPT "client.js",
     "/connection.js" = SCRIPT "connection.js",
     "/files.js" = SCRIPT "files.js",
+    "/gathered.js" = SCRIPT "gathered.js",
     "/guests.js" = SCRIPT "guests.js",
     "/held.js" = SCRIPT "held.js",
     "/here.js" = SCRIPT "here.js",

@@ -58,8 +58,8 @@ struct Peer {
     stream: TcpStream,
     framing: Framing,
     input: Vec<u8>,
-    /// Tellings of who is there and of what waits, which come at any time, and frames that were met while
-    /// one was waited for.
+    /// Tellings of who is there, of what waits and of what another device has joined, which come at any time,
+    /// and frames that were met while one was waited for.
     aside: VecDeque<ServerFrame>,
     other: VecDeque<ServerFrame>,
 }
@@ -140,7 +140,10 @@ impl Peer {
 
 /// Whether it comes outside of any order, so that nothing is said of when.
 fn is_aside(frame: &ServerFrame) -> bool {
-    matches!(frame.frame, Some(Frame::Here(_) | Frame::HeldPost(_) | Frame::Unheld(_)))
+    matches!(
+        frame.frame,
+        Some(Frame::Here(_) | Frame::HeldPost(_) | Frame::Unheld(_) | Frame::Membership(_))
+    )
 }
 
 fn read(message: ws::Message<'_>) -> Result<ServerFrame, throng_wire::native::DecodeError> {

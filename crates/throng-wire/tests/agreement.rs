@@ -539,6 +539,9 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         (any::<u32>(), any_user())
             .prop_map(|(room, with)| Frame::Opened(v1::Opened { room, with }))
             .boxed(),
+        (any::<u32>(), any::<u64>(), any::<bool>())
+            .prop_map(|(room, seq, ended)| Frame::Membership(v1::Membership { room, seq, ended }))
+            .boxed(),
         (any::<u32>(), any::<u64>())
             .prop_map(|(room, seq)| Frame::Left(v1::Left { room, seq, act: 0 }))
             .boxed(),

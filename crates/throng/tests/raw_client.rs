@@ -144,6 +144,7 @@ impl Client {
                 Frame::Welcome(_) => panic!("welcome comes once"),
                 Frame::Opened(_)
                 | Frame::Invited(_)
+                | Frame::Membership(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

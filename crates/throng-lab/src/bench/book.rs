@@ -330,6 +330,7 @@ impl Hears for Book {
                 Frame::Welcome(_)
                 | Frame::Opened(_)
                 | Frame::Invited(_)
+                | Frame::Membership(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

@@ -301,6 +301,7 @@ impl Sink<'_> {
             | Some(
                 Frame::Opened(_)
                 | Frame::Invited(_)
+                | Frame::Membership(_)
                 | Frame::Read(_)
                 | Frame::Here(_)
                 | Frame::HeldPost(_)

@@ -224,8 +224,10 @@ impl Deliver {
             // Answers and events are in one order: what happened before an answer is told before it.
             if let Some(seq) = place_of(answered.outcome) {
                 for event in events.by_ref() {
-                    let last = event.seq == seq && event.room == answered.room;
-                    let asker = if last { answered.to.connection() } else { None };
+                    let here = event.room == answered.room;
+                    let last = here && event.seq == seq;
+                    // A direct room is joined by its maker before it is joined by the other one.
+                    let asker = if here { answered.to.connection() } else { None };
                     self.event(event, asker);
                     if last {
                         break;
@@ -247,7 +249,7 @@ impl Deliver {
         if let Some(removed) = event.kind.removes() {
             self.left(removed, &event, asker);
         }
-        self.note_presence(&event);
+        self.note_presence(&event, asker);
         let listeners = self.hub.listeners(event.room);
         if let EventKind::Posted { .. } = event.kind {
             self.posts.post(listeners);
@@ -278,9 +280,17 @@ impl Deliver {
             EventKind::Moderated { act, .. } => Some(act),
             _ => None,
         };
+        // One that is put out where it never was is told nothing of that room.
+        let went = matches!(event.kind, EventKind::Left { .. });
         for outbox in self.around.sessions.of(user) {
-            let Some(key) = self.keys.get(&outbox.id).copied() else { continue };
-            let Some(after) = self.hub.after(room, key) else { continue };
+            let key = self.keys.get(&outbox.id).copied();
+            let heard = key.and_then(|key| Some((key, self.hub.after(room, key)?)));
+            let Some((key, after)) = heard else {
+                if went && asker != Some(outbox.id) {
+                    self.membership(&outbox, (room, seq), true);
+                }
+                continue;
+            };
             if after >= seq && self.around.directory.head(user, room).is_ok() {
                 // It came to listen after the account had joined again.
                 continue;

@@ -72,6 +72,12 @@ impl Form {
         self.frame(v1::server_frame::Frame::Opened(opened), out);
     }
 
+    /// To the connections of an account that has joined a room, or left it (`ended`), by another one.
+    pub fn membership(self, room: RoomId, seq: Seq, ended: bool, out: &mut Vec<u8>) {
+        let told = v1::Membership { room: room.get(), seq: seq.0, ended };
+        self.frame(v1::server_frame::Frame::Membership(told), out);
+    }
+
     /// To an account that was invited into a room.
     pub fn invited(self, room: RoomId, name: &RoomName, by: &Author, out: &mut Vec<u8>) {
         let (name, by) = (name.as_str().to_owned(), Some(mapping::user(by)));

@@ -47,6 +47,8 @@ pub struct Client {
     /// What it was told waits, and waits no longer; comes outside of any order.
     pub held: VecDeque<v1::HeldPost>,
     pub unheld: VecDeque<v1::Unheld>,
+    /// What it was told that its account has joined or left otherwise; likewise.
+    pub memberships: VecDeque<v1::Membership>,
     requests: u32,
     /// Pings that came, none of which it answers.
     pings: usize,
@@ -92,6 +94,7 @@ impl Client {
             here: VecDeque::new(),
             held: VecDeque::new(),
             unheld: VecDeque::new(),
+            memberships: VecDeque::new(),
             requests: 0,
             pings: 0,
             received: 0,
@@ -246,6 +249,7 @@ impl Client {
                 Frame::Here(here) => self.here.push_back(here),
                 Frame::HeldPost(post) => self.held.push_back(post),
                 Frame::Unheld(unheld) => self.unheld.push_back(unheld),
+                Frame::Membership(told) => self.memberships.push_back(told),
                 frame => self.frames.push_back(frame),
             }
         }
@@ -303,6 +307,11 @@ impl Client {
     /// The next telling of what waits no longer.
     pub fn next_unheld(&mut self) -> v1::Unheld {
         self.told(|client| client.unheld.pop_front())
+    }
+
+    /// The next telling of what its account has joined or left otherwise.
+    pub fn next_membership(&mut self) -> v1::Membership {
+        self.told(|client| client.memberships.pop_front())
     }
 
     /// Waits until it was asked whether it is still there.

@@ -10,6 +10,7 @@ mod defaults;
 mod delivery;
 mod descriptors;
 mod direct;
+mod devices;
 mod export;
 mod fields;
 mod forms;

@@ -103,7 +103,7 @@ oneof!(ClientFrame [id] request: client_frame::Request [
 oneof!(ServerFrame [] frame: server_frame::Frame [
     welcome => Welcome, reply => Reply, event => Event, goodbye => Goodbye, left => Left,
     opened => Opened, read => Read, here => Here,
-    held_post => HeldPost, unheld => Unheld, invited => Invited
+    held_post => HeldPost, unheld => Unheld, invited => Invited, membership => Membership
 ]);
 
 oneof!(Reply [re] outcome: reply::Outcome [

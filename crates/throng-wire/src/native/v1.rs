@@ -941,7 +941,7 @@ pub struct Position {
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24, 50, 51, 52")]
+    #[prost(oneof = "server_frame::Frame", tags = "1, 2, 3, 4, 5, 22, 23, 24, 50, 51, 52, 53")]
     pub frame: ::core::option::Option<server_frame::Frame>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -986,6 +986,10 @@ pub mod server_frame {
 }
 /// The first frame on every connection.
 #[derive(serde::Serialize, serde::Deserialize)]
+        /// This account has become a member of a room, or left one, by another connection or over REST, and this
+        /// connection does not hear that room. Comes outside of any order.
+        #[prost(message, tag = "53")]
+        Membership(super::Membership),
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
@@ -1947,6 +1951,19 @@ pub struct ReadTo {
     pub seq: u64,
     /// Its number among the room's posts.
     #[prost(uint64, tag = "3")]
+pub struct Membership {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The place of the joining, or of the leaving.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// It is a member no longer.
+    #[prost(bool, tag = "3")]
+    pub ended: bool,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub n: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -252,6 +252,7 @@ impl Person {
             Frame::Welcome(welcome) => Err(End::Violation(format!("{welcome:?} comes late"))),
             Frame::Opened(_)
             | Frame::Invited(_)
+            | Frame::Membership(_)
             | Frame::Read(_)
             | Frame::Here(_)
             | Frame::HeldPost(_)

@@ -1,5 +1,5 @@
 //! What is told outside of a room's order: who hears it, who types there, that a direct room was opened,
-//! that one is invited.
+//! that one is invited, and to one's other connections that one has joined or left.
 //!
 //! Neighbours: `deliver.rs`, whose listeners these are; `presence.rs` remembers what has changed.
 
@@ -10,19 +10,19 @@ use throng_core::{Act, Author, Event, EventKind, RoomId, Seq, UserId};
 use super::super::presence::{Listens, Notice, Stage, To};
 use super::{Deliver, SLICE};
 use crate::clock::Moment;
-use crate::outbox::{Outbox, Settles};
+use crate::outbox::{ConnectionId, Outbox, Settles};
 use crate::pages::Here;
 
 /// Listeners that are counted in one go: as long as a slice of writes.
 const COUNTED: usize = 2_048;
 
 impl Deliver {
-    /// What an event says of who belongs and who types.
-    pub(super) fn note_presence(&mut self, event: &Event) {
+    /// What an event says of who belongs and who types; `asker` asked for it.
+    pub(super) fn note_presence(&mut self, event: &Event, asker: Option<ConnectionId>) {
         match &event.kind {
             EventKind::Posted { author, .. } => self.presence.typed(event.room, author.id),
             EventKind::Joined { who } => {
-                self.opened(who.id, event);
+                self.joined(who.id, event, asker);
                 self.presence.changed(event.room);
             }
             EventKind::Moderated { by, who, act: Act::Invite } => {
@@ -148,17 +148,44 @@ impl Deliver {
         }
     }
 
-    /// An account whose direct room was opened by the other hears of it on each of its connections,
-    /// outside of any order: it may subscribe.
-    fn opened(&mut self, user: UserId, event: &Event) {
-        if event.seq != Seq(3) {
-            return;
+    /// An account that has joined hears of it on each of its connections, outside of any order: it may
+    /// subscribe. The one that asked is told by its answer.
+    fn joined(&mut self, user: UserId, event: &Event, asker: Option<ConnectionId>) {
+        let (room, seq) = (event.room, event.seq);
+        let directory = &self.around.directory;
+        let opened = if seq == Seq(3) { directory.with(room, user) } else { None };
+        if let Some((with, name)) = opened {
+            return self.opened(user, room, &Author { id: with, name });
         }
-        let Some((with, name)) = self.around.directory.with(event.room, user) else { return };
-        let with = Author { id: with, name };
+        for outbox in self.around.sessions.of(user) {
+            let key = self.keys.get(&outbox.id).copied();
+            let hears = key.is_some_and(|key| self.hub.after(room, key).is_some());
+            if !hears && asker != Some(outbox.id) {
+                self.membership(&outbox, (room, seq), false);
+            }
+        }
+    }
+
+    /// Tells a connection that its account has become a member of a room, or (`ended`) has left it. It
+    /// counts as an event, so that who does not read it is too slow.
+    pub(super) fn membership(
+        &mut self,
+        outbox: &Arc<Outbox>,
+        (room, seq): (RoomId, Seq),
+        ended: bool,
+    ) {
+        let mut bytes = Vec::with_capacity(64);
+        outbox.form.membership(room, seq, ended, &mut bytes);
+        if outbox.stage(&bytes.into(), 1) {
+            self.touched.push(Arc::clone(outbox));
+        }
+    }
+
+    /// An account whose direct room was opened by the other hears of it on each of its connections.
+    fn opened(&mut self, user: UserId, room: RoomId, with: &Author) {
         for outbox in self.around.sessions.of(user) {
             let mut bytes = Vec::with_capacity(64);
-            outbox.form.opened(event.room, &with, &mut bytes);
+            outbox.form.opened(room, with, &mut bytes);
             self.stage(&outbox, bytes, Settles::Nothing);
         }
     }
