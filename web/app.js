@@ -2,7 +2,7 @@
 
 import { Account } from "./account.js";
 import { Client } from "./client.js";
-import { size, Uploads } from "./files.js";
+import { said, size, Uploads } from "./files.js";
 import { called, guestTime, isGuest } from "./guests.js";
 import { whoIsHere, whoTypes } from "./here.js";
 import { countText, showHits } from "./hits.js";
@@ -295,8 +295,8 @@ function renderPicture(room) {
 function renderAnswering(room) {
   if (answered && answered.room !== room?.id) answered = null;
   $("answering").hidden = !answered;
-  const { from, body } = answered?.message ?? {};
-  $("answering").firstElementChild.textContent = answered ? `Answers ${called(from)}: ${body.slice(0, 60)}` : "";
+  const { message: asked } = answered ?? {};
+  $("answering").firstElementChild.textContent = asked ? `Answers ${called(asked.from)}: ${said(asked).slice(0, 60)}` : "";
 }
 
 /** The files that are to be sent with the next message. */

@@ -2,7 +2,6 @@
 // sends again. Pure but for what is passed in. `connection.js` carries it, `timeline.js` keeps a room's lines.
 
 import { Connection, Lost } from "./connection.js";
-import { names } from "./files.js";
 import { gathered } from "./gathered.js";
 import { called, isGone, isGuest } from "./guests.js";
 import { Waiting } from "./held.js";
@@ -517,11 +516,11 @@ export class Client {
     await this.#ask(on ? { react: asked } : { unreact: asked });
   }
 
-  /** `files`: what it carries, as { id, name }; without a text it says their names. `answers`: a message's place. */
+  /** `files`: what it carries, as { id, name }; it needs no text then. `answers`: a message's place. */
   post(id, body, files = [], answers = 0) {
     const room = this.rooms.get(id);
     if (!room) return;
-    room.timeline.say(this.newId(), body.trim() === "" ? names(files) : body, files, answers);
+    room.timeline.say(this.newId(), files.length > 0 && body.trim() === "" ? "" : body, files, answers);
     room.typedAt = null;
     this.#savePending();
     this.#sendNext(room);

@@ -128,9 +128,20 @@ export function address(room, seq, file, small = false) {
   return `api/v1/rooms/${room}/messages/${seq}/files/${file.id}${small ? "/small" : ""}`;
 }
 
-/** What a message says that is only of files. */
+/** The names of some files, as earlier pages had a message say that is only of files. */
 export function names(files) {
   return files.map((file) => file.name).join(", ");
+}
+
+/** What a message says, in a line of text: of one that is only of files, their names. */
+export function said({ body = "", attachments = [] }) {
+  return body.trim() === "" && attachments.length > 0 ? `(${names(attachments)})` : body;
+}
+
+/** What somebody did who sent files and said nothing, for those who hear the page. */
+export function sent(files) {
+  const one = files.every((file) => file.width) ? "picture" : "file";
+  return files.length === 1 ? `sent a ${one}` : `sent ${files.length} ${one}s`;
 }
 
 /** Bytes as a person reads them. */

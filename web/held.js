@@ -1,6 +1,7 @@
 // What waits in a room with a delay, as those who keep order are told of it; and its list, with two buttons each.
 // The list is asked for once, then what is told of keeps it up to date.
 
+import { said } from "./files.js";
 import { called } from "./guests.js";
 import { element, button } from "./lines.js";
 
@@ -54,7 +55,7 @@ export function showWaiting(list, posts, settle) {
   const rows = posts.map((post) => {
     const item = element("li");
     const until = new Date(post.until).toLocaleTimeString();
-    item.append(element("span", {}, `${called(post.message?.from)}: ${post.message?.body ?? ""}`));
+    item.append(element("span", {}, `${called(post.message?.from)}: ${said(post.message ?? {})}`));
     item.append(element("small", {}, `until ${until}`));
     item.append(button("Let it pass", () => settle(post, true)), button("Take it away", () => settle(post, false)));
     return item;

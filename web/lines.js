@@ -1,7 +1,7 @@
 // A room's lines on the page: what the timeline holds, as list items, changed only where it has changed. All
 // text goes in as text; nothing that anybody wrote is ever read as markup.
 
-import { names } from "./files.js";
+import { names, said, sent } from "./files.js";
 import { called, isGone } from "./guests.js";
 
 /** The items to show: events, then what is said here and is not yet one; of whom one has `blocked`, by number, no text. */
@@ -10,7 +10,10 @@ export function items(timeline, blocked = new Map()) {
   const lines = timeline.events.map((event) => ({ key: `e${event.seq}`, event, ...line(event) }));
   const shown = lines.filter((line) => line.text !== undefined);
   if (!timeline.atHead) return shown;
-  const waiting = timeline.pending.map((line) => ({ key: `p${line.origin_id}`, pending: line, text: line.body }));
+  const waiting = timeline.pending.map((line) => {
+    const text = said({ body: line.body, attachments: line.files });
+    return { key: `p${line.origin_id}`, pending: line, text };
+  });
   return shown.concat(waiting);
 }
 
@@ -29,13 +32,14 @@ function told({ message, joined, left, created, moderated, set }, timeline, bloc
   if (message?.deleted) return { who: called(message.from), text: "(deleted)", state: "deleted" };
   if (message) {
     const files = message.attachments ?? [];
-    const said = message.edited ? `${message.body} (edited)` : text(message.body, files);
+    const body = text(message.body, files);
     const quote = message.in_reply_to ? quoted(message.in_reply_to, timeline, blocked) : undefined;
     const reactions = message.reactions ?? [];
     const given = reactions.map((one) => `${one.reaction} ${one.count} ${one.mine}`);
     const who = called(message.from);
     const shown = JSON.stringify([who, message.edited ?? 0, quote, given]);
-    return { who, text: said, quote, files, reactions, shown };
+    const unseen = body === "" && files.length > 0 ? sent(files) : undefined;
+    return { who, text: message.edited ? `${body} (edited)`.trim() : body, unseen, quote, files, reactions, shown };
   }
   if (joined) return { text: `${called(joined.user)} joined` };
   if (left) return { text: isGone(left.user) ? `${called(left.user)} is gone` : `${called(left.user)} left` };
@@ -55,7 +59,7 @@ function quoted(seq, timeline, blocked) {
   const message = timeline.events.find((event) => event.seq === seq)?.message;
   if (!message) return "an older message";
   if (blocked.has(message.from?.id)) return "a message of one you have blocked";
-  return message.deleted ? "a deleted message" : `${called(message.from)}: ${message.body}`.slice(0, QUOTE_CHARS);
+  return message.deleted ? "a deleted message" : `${called(message.from)}: ${said(message)}`.slice(0, QUOTE_CHARS);
 }
 
 /** So much of a message is shown above its answer. */
@@ -104,6 +108,7 @@ function paint(item, line, me, act, carried) {
   const parts = [];
   if (who !== undefined) parts.push(element("b", {}, who));
   if (line.quote !== undefined) parts.push(element("q", {}, line.quote));
+  if (line.unseen !== undefined) parts.push(heard(line.unseen));
   parts.push(element("span", {}, line.text));
   if (line.reactions) parts.push(...reactions(line, act));
   if (line.event) parts.push(time(line.event.at));
@@ -119,6 +124,13 @@ function paint(item, line, me, act, carried) {
     parts.push(button("Discard", () => act("discard", origin_id)));
   }
   item.replaceChildren(...parts);
+}
+
+/** What is not seen, because there is a picture of it. */
+function heard(text) {
+  const made = element("span", {}, text);
+  made.className = "unseen";
+  return made;
 }
 
 /** One button for each reaction, pressed where it is one's own; a click gives it or takes it back. */

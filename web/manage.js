@@ -283,7 +283,7 @@ export class Manage {
     if (room !== this.room || !reports) return;
     const rows = reports.reports.map((one) => {
       const item = element("li");
-      const about = `${called(one.about)} said: ${one.body}`;
+      const about = one.body === "" ? `${called(one.about)} sent files, and said nothing` : `${called(one.about)} said: ${one.body}`;
       item.append(element("span", {}, about), element("small", {}, `${called(one.by)}: ${one.reason}`));
       const settle = (upheld) => async () => {
         const asked = { settle_report: { room: room.id, report: one.report, upheld } };

@@ -1,6 +1,7 @@
 // What can be done with one message: answered, changed, taken away, pinned, reported. Whether it may be is the
 // server's to say; what it says is shown.
 
+import { said } from "./files.js";
 import { called, isGone, isGuest } from "./guests.js";
 import { element, tell } from "./lines.js";
 
@@ -37,11 +38,13 @@ export class Message {
 
   open(event) {
     this.event = event;
-    const { from, body } = event.message;
+    const { from, body, attachments = [] } = event.message;
     const mine = from?.id === this.client.user?.id;
-    this.$("message-text").replaceChildren(element("b", {}, called(from)), " ", body.slice(0, 400));
+    this.$("message-text").replaceChildren(element("b", {}, called(from)), " ", said(event.message).slice(0, 400));
     this.$("edit-form").hidden = !mine;
     this.$("edit-body").value = mine ? body : "";
+    // Files need no text.
+    this.$("edit-body").required = attachments.length === 0;
     for (const id of ["report-form", "message-block"]) this.$(id).hidden = mine;
     // Guests are sent none, and send none; whoever is gone is nobody.
     const alone = !mine && !isGuest(from) && !isGuest(this.client.user) && !isGone(from);

@@ -23,6 +23,7 @@ export function shower(token) {
     if (!file.width) return named(file, whole);
     const made = button("", () => enlarge(file, whole));
     made.classList.add("picture");
+    made.setAttribute("aria-label", `Show ${file.name}`);
     const image = element("img");
     Object.assign(image, { alt: file.name, ...fitted(file) });
     made.append(image);

@@ -63,7 +63,7 @@ export class Timeline {
     if (reaction && at < 0) this.unplaced = [...this.unplaced, event].slice(-KEPT_REACTIONS);
     if (!message || message.deleted) return;
     let now = { body: "", deleted: true, reactions: [], attachments: [] };
-    if (edited) now = { body: edited.body, edited: seq };
+    if (edited && !edited.deleted) now = { body: edited.body, edited: seq };
     if (reaction) now = { reactions: counted(message.reactions ?? [], seq, reaction, this.me) };
     this.events[at] = { ...this.events[at], message: { ...message, ...now } };
   }

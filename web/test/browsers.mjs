@@ -178,6 +178,39 @@ async function renamed(ada, ben) {
   console.log("a room is renamed, and found by a part of its new name");
 }
 
+/** Ada's phone makes a room, and her other page has it at once; a picture goes there without a word. */
+async function pictures(ada) {
+  const phone = await person("ada", { viewport: { width: 390, height: 780 } }, "Log in");
+  await phone.getByRole("button", { name: "Rooms", exact: true }).click();
+  await phone.getByLabel("New room").fill("Pictures");
+  await phone.getByRole("button", { name: "Make" }).click();
+  await phone.getByRole("heading", { name: "Pictures" }).waitFor();
+  await ada.locator("#mine").getByRole("button", { name: "Pictures" }).click();
+  await ada.getByRole("heading", { name: "Pictures" }).waitFor();
+  console.log("a room that is made on one device is on the other at once");
+  const picture = { name: "cat.png", mimeType: "image/png", buffer: await ada.screenshot() };
+  await ada.locator("#files").setInputFiles(picture);
+  await ada.getByText("The files have come").waitFor({ state: "attached" });
+  await ada.getByRole("button", { name: "Send", exact: true }).click();
+  for (const page of [ada, phone]) {
+    await page.getByRole("button", { name: "Show cat.png" }).locator("img[src]").waitFor();
+    assert.match(await page.locator("#lines .line").last().textContent(), /^adasent a picture/);
+  }
+  await shot(ada, "picture");
+  await shot(phone, "picture-phone");
+  for (const [text, shown] of [["my cat", "my cat (edited)"], ["", "(edited)"]]) {
+    await ada.getByRole("button", { name: "More about the message of ada" }).click();
+    await ada.getByLabel("Its text").fill(text);
+    await ada.locator("#edit-form").getByRole("button", { name: "Change" }).click();
+    await phone.getByText(shown, { exact: true }).waitFor();
+  }
+  await phone.getByRole("button", { name: "Show cat.png" }).waitFor();
+  await phone.context().close();
+  await ada.locator("#mine").getByRole("button", { name: "Lobby" }).click();
+  await ada.getByRole("heading", { name: "Lobby" }).waitFor();
+  console.log("a picture goes without a text, is given one, and loses it");
+}
+
 try {
   await serve();
   const ada = await person("ada", { viewport: { width: 1000, height: 700 } });
@@ -204,6 +237,7 @@ try {
   await begins(ada);
   await alone(ada, ben);
   await renamed(ada, ben);
+  await pictures(ada);
 
   await ada.reload();
   await connected(ada);

@@ -25,6 +25,19 @@ test("a person signs up, makes a room, speaks, and sees the line as pending, the
   assert.deepEqual(page.lines, ["hello"]);
 });
 
+test("a picture is sent without a text, and shown as under way by its name until it is there", async () => {
+  const { server, page } = await inLobby();
+  const { timeline } = page.client.rooms.get(1);
+  const shown = () => items(timeline).filter((line) => line.pending || line.files).map((line) => line.text);
+  page.client.post(1, " \n", [{ id: "cat", name: "cat.png" }]);
+  assert.deepEqual(shown(), ["(cat.png)"]);
+  await settle();
+  const { post } = server.requests.findLast((request) => request.post);
+  assert.deepEqual([post.body, post.attachments], ["", ["cat"]]);
+  assert.deepEqual(shown(), [""]);
+  assert.equal(timeline.events.at(-1).message.attachments[0].id, "cat");
+});
+
 test("lines of one person stay in the order they were said", async () => {
   const { page } = await inLobby();
   for (const body of ["one", "two", "three"]) page.client.post(1, body);

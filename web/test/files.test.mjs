@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { address, fitted, size, Uploads } from "../files.js";
+import { address, fitted, said, sent, size, Uploads } from "../files.js";
 import { items } from "../lines.js";
 import { Timeline } from "../timeline.js";
 import { Clock, settle } from "./world.mjs";
@@ -161,4 +161,35 @@ test("a line has its files, and does not say their names twice", () => {
   assert.deepEqual(told(), [["", ["cat.png"]], ["my cat", ["cat.png"]]]);
   timeline.apply({ room: 3, seq: 3, prev: 2, at: 5, deleted: { of: 2 } });
   assert.deepEqual(told(), [["", ["cat.png"]], ["(deleted)", []]]);
+});
+
+test("a line of files alone is shown, heard, quoted, edited and deleted for what it is", () => {
+  const timeline = new Timeline();
+  timeline.reset(0);
+  const picture = { id: "f", name: "cat.png", type: "image/png", bytes: 9, width: 4, height: 4 };
+  const message = (n, more) => ({ n, body: "", from: { id: 1, name: "ada" }, ...more });
+  const happens = (seq, what) => timeline.apply({ room: 3, seq, prev: seq - 1, at: 5, ...what });
+  happens(1, { message: message(1, { attachments: [picture] }) });
+  happens(2, { message: message(2, { body: "pretty", in_reply_to: 1 }) });
+  const lines = () => items(timeline);
+  assert.deepEqual([lines()[0].text, lines()[0].unseen, lines()[0].state], ["", "sent a picture", undefined]);
+  assert.equal(lines()[1].quote, "ada: (cat.png)");
+  happens(3, { edited: { of: 1, body: "my cat" } });
+  assert.deepEqual([lines()[0].text, lines()[0].unseen], ["my cat (edited)", undefined]);
+  happens(4, { edited: { of: 1, body: "" } });
+  assert.deepEqual([lines()[0].text, lines()[0].unseen], ["(edited)", "sent a picture"]);
+  assert.equal(lines()[0].files.length, 1, "it is not taken for a deleted one");
+  happens(5, { edited: { of: 2, body: "", deleted: true } });
+  assert.equal(lines()[1].text, "(deleted)", "it was deleted since");
+  happens(6, { deleted: { of: 1 } });
+  assert.deepEqual([lines()[0].text, lines()[0].unseen], ["(deleted)", undefined]);
+});
+
+test("what is sent without a word is told by its kind and its names", () => {
+  const [picture, text] = [{ name: "cat.png", width: 4 }, { name: "notes.txt", width: 0 }];
+  assert.deepEqual([[picture], [text], [picture, picture], [picture, text]].map(sent),
+    ["sent a picture", "sent a file", "sent 2 pictures", "sent 2 files"]);
+  assert.equal(said({ body: "", attachments: [picture, text] }), "(cat.png, notes.txt)");
+  assert.equal(said({ body: "hi", attachments: [picture] }), "hi");
+  assert.equal(said({ body: "" }), "");
 });

@@ -99,10 +99,10 @@ export class Server {
     return event;
   }
 
-  say(room, name, body, origin_id, mentioned = undefined) {
+  say(room, name, body, origin_id, mentioned = undefined, attachments = undefined) {
     const n = room.events.filter((event) => event.message).length + 1;
     const from = { id: this.users.get(name)?.id ?? 99, name };
-    return this.happen(room, { message: { n, from, origin_id, body, mentioned } });
+    return this.happen(room, { message: { n, from, origin_id, body, mentioned, attachments } });
   }
 
   /** Cuts every connection, as a network does. */
@@ -269,9 +269,11 @@ class Socket {
     return { left };
   }
 
-  #post(room, { body, origin_id }) {
+  #post(room, { body, origin_id, attachments = [] }) {
+    if (body === "" && attachments.length === 0) return refused(105, "empty_body");
     const first = room.origins.get(origin_id);
-    const event = first ?? this.server.say(room, this.user.name, body, origin_id);
+    const files = attachments.map((id) => ({ id, name: `${id}.png`, type: "image/png", bytes: 9, width: 4, height: 4 }));
+    const event = first ?? this.server.say(room, this.user.name, body, origin_id, undefined, files);
     room.origins.set(origin_id, event);
     return { posted: { room: room.id, seq: event.seq, n: event.message.n, at: 5, repeat: Boolean(first) } };
   }

@@ -10,7 +10,8 @@ use crate::{root, say};
 
 /// Fields of requests whose default does something that one who left them out, or misspelt them, did not
 /// ask for. In the JSON form they must be there; Protobuf cannot tell a default from nothing.
-const DECISIVE: [(&str, &str); 7] = [
+const DECISIVE: [(&str, &str); 8] = [
+    ("Edit", "body"),
     ("SetContacts", "writers"),
     ("SetLevel", "level"),
     ("SettleHeld", "pass"),

@@ -63,7 +63,7 @@ pub enum Command {
         room: RoomId,
         /// The sender's own id: the same one again gets the same ack and no second copy (I4).
         origin_id: Option<OriginId>,
-        /// What.
+        /// What; blank only where it carries files.
         body: Body,
         /// What few posts have; without `edited`.
         extras: Option<Box<Extras>>,
@@ -74,7 +74,7 @@ pub enum Command {
         room: RoomId,
         /// The message's place.
         of: Seq,
-        /// The new text.
+        /// The new text; a blank one is for messages that carry files.
         body: Body,
     },
     /// Take a message away.

@@ -148,6 +148,11 @@ pub struct Extras {
 }
 
 impl Extras {
+    /// Whether a post carries files: then it needs no text.
+    pub fn carry_files(extras: Option<&Self>) -> bool {
+        extras.is_some_and(|extras| !extras.files.is_empty())
+    }
+
     /// What a post says besides its text: `None` for nothing, as nearly all do. An account that is
     /// mentioned twice is mentioned once; a number that is nobody's and too many are refused.
     pub fn parse(reply_to: u64, mentions: &[u64]) -> Result<Option<Box<Self>>, Rejection> {
@@ -304,8 +309,8 @@ impl Event {
         Some(event)
     }
 
-    /// Whether it is a post or an edit whose text stands.
-    pub fn has_text(&self) -> bool {
+    /// Whether it is a post or an edit that was not erased; its text may be blank.
+    pub fn stands(&self) -> bool {
         match &self.kind {
             EventKind::Posted { body, .. } | EventKind::Edited { body, .. } => !body.is_erased(),
             _ => false,

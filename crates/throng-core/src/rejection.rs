@@ -53,8 +53,8 @@ rejections! {
     BadPassword = 103, "bad_password", "a password is 8 to 256 bytes";
     /// A name outside the rules of `RoomName`.
     BadRoomName = 104, "bad_room_name", "a room name is 1 to 64 visible characters";
-    /// A message without text.
-    EmptyBody = 105, "empty_body", "a message needs a text";
+    /// A message without text or file.
+    EmptyBody = 105, "empty_body", "a message needs a text or a file";
     /// A message above `BODY_LEN_MAX`.
     BodyTooLong = 106, "body_too_long", "the message is longer than this server allows";
     /// An id outside the rules of `OriginId`.

@@ -223,34 +223,42 @@ impl Reaction {
     }
 }
 
-/// A message's text: 1 to `BODY_LEN_MAX` bytes of UTF-8, kept as it came.
+/// A message's text: up to `BODY_LEN_MAX` bytes of UTF-8, kept as it came, and blank only beside files.
+/// Or what stands in the place of one that was erased, which is another thing than a blank one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body(Box<str>);
+pub struct Body(Option<Box<str>>);
 
 impl Body {
     /// Refuses an empty text and one that is too long.
     pub fn parse(text: impl Into<Box<str>>) -> Result<Self, Rejection> {
         let text = text.into();
-        match text.len() {
-            0 => Err(Rejection::EmptyBody),
-            len if len > BODY_LEN_MAX => Err(Rejection::BodyTooLong),
-            _ => Ok(Self(text)),
-        }
+        if text.is_empty() { Err(Rejection::EmptyBody) } else { Self::beside_files(text) }
+    }
+
+    /// The text of a message that carries files: it may be blank. Refuses one that is too long.
+    pub fn beside_files(text: impl Into<Box<str>>) -> Result<Self, Rejection> {
+        let text = text.into();
+        if text.len() > BODY_LEN_MAX { Err(Rejection::BodyTooLong) } else { Ok(Self(Some(text))) }
     }
 
     /// In place of a text that was deleted: what is shown of such a message. No post can have it.
     pub fn erased() -> Self {
-        Self("".into())
+        Self(None)
     }
 
     /// Whether it stands for a text that was deleted.
     pub fn is_erased(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
-    /// The text.
+    /// Whether whoever said it left it blank. One that was erased is not.
+    pub fn is_blank(&self) -> bool {
+        self.0.as_deref() == Some("")
+    }
+
+    /// The text; empty where it is blank, and where it was erased.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
@@ -491,6 +499,20 @@ mod tests {
         assert_eq!(Body::parse("x".repeat(BODY_LEN_MAX + 1)), Err(Rejection::BodyTooLong));
         let bytes_count = "ж".repeat(BODY_LEN_MAX / 2 + 1);
         assert_eq!(Body::parse(bytes_count), Err(Rejection::BodyTooLong), "bytes, not characters");
+        let longer = "x".repeat(BODY_LEN_MAX + 1);
+        assert_eq!(Body::beside_files(longer), Err(Rejection::BodyTooLong));
+        assert_eq!(Body::beside_files("x"), Body::parse("x"));
+    }
+
+    #[test]
+    fn a_blank_text_is_not_one_that_was_erased() {
+        let (blank, erased) = (Body::beside_files("").unwrap(), Body::erased());
+        assert_ne!(blank, erased);
+        assert_eq!((blank.is_blank(), blank.is_erased()), (true, false));
+        assert_eq!((erased.is_blank(), erased.is_erased()), (false, true));
+        assert_eq!((blank.as_str(), erased.as_str()), ("", ""));
+        let said = Body::parse(" ").unwrap();
+        assert!(!said.is_blank() && !said.is_erased());
     }
 
     #[test]

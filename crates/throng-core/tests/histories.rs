@@ -9,9 +9,9 @@ use rand::{Rng, RngExt};
 use throng_core::id::GUESTS_FROM;
 use throng_core::shard::{Facts, Now, Restored, Shard, Turn, Want};
 use throng_core::{
-    Act, Author, Body, Command, EventKind, Extras, Kind, Limits, OriginId, Reaction, Rejection,
-    Request, Role, RoomId, RoomName, Seq, Settings, Speak, Timestamp, UserId, Username, Verdict,
-    Visibility, Words,
+    Act, Attachment, Author, Body, Command, EventKind, Extras, FileHash, FileId, FileKind,
+    FileName, Kind, Limits, OriginId, Reaction, Rejection, Request, Role, RoomId, RoomName, Seq,
+    Settings, Speak, Timestamp, UserId, Username, Verdict, Visibility, Words,
 };
 
 use crate::model::Model;
@@ -102,6 +102,27 @@ pub fn origin(number: u64) -> OriginId {
     OriginId::parse(format!("o{number}")).expect("a short id")
 }
 
+/// Something to say: some of it answers what stands at a place, some is a file, with a text or without.
+fn said(rng: &mut StdRng, of: Seq) -> (Body, Option<Box<Extras>>) {
+    let text = format!("{:x}", rng.next_u64());
+    let reply_to = if rng.random_bool(0.2) { of.0 } else { 0 };
+    if rng.random_bool(0.8) {
+        let extras = Extras::parse(reply_to, &[]).expect("a small number");
+        return (Body::parse(text).expect("a short text"), extras);
+    }
+    let file = Attachment {
+        id: FileId([1; 16]),
+        hash: FileHash([1; 32]),
+        kind: FileKind::Png,
+        len: 7,
+        size: (1, 1),
+        name: FileName::parse("z").expect("a short name"),
+    };
+    let text = if rng.random_bool(0.5) { String::new() } else { text };
+    let extras = Extras::carrying(reply_to, &[], Box::new([file])).expect("a small number");
+    (Body::beside_files(text).expect("a short text"), extras)
+}
+
 impl World {
     fn new(rng: &mut StdRng) -> Self {
         let limits = Limits {
@@ -154,7 +175,10 @@ impl World {
             0..3 => Command::Join { room },
             3 if rng.random_bool(0.3) => Command::Forget { room },
             3 => Command::Leave { room },
-            4 => Command::Edit { room, of, body: Body::parse("edited").expect("a short text") },
+            4 => {
+                let text = *pick::<&str>(rng, &["edited", ""]);
+                Command::Edit { room, of, body: Body::beside_files(text).expect("a short text") }
+            }
             5 => Command::Delete { room, of },
             6..8 => {
                 let (who, act) = (person(rng), act(rng));
@@ -175,10 +199,7 @@ impl World {
             _ => {
                 let id = rng.random_range(0..30);
                 let origin_id = (id > 5).then(|| origin(id));
-                let text = format!("{:x}", rng.next_u64());
-                let body = Body::parse(text).expect("a short text");
-                let reply_to = if rng.random_bool(0.2) { of.0 } else { 0 };
-                let extras = Extras::parse(reply_to, &[]).expect("a small number");
+                let (body, extras) = said(rng, of);
                 Command::Post { room, origin_id, body, extras }
             }
         };

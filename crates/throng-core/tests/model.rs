@@ -391,6 +391,9 @@ impl Model {
         match (self.is_deleted(room, of), body) {
             (true, Some(_)) => Err(Rejection::NoSuchMessage),
             (true, None) => self.already(room),
+            (false, Some(body)) if body.is_blank() && !self.carries(room, of) => {
+                Err(Rejection::EmptyBody)
+            }
             (false, Some(body)) => {
                 self.in_time(room, who.id)?;
                 self.in_words(room, who.id, body)?;
@@ -398,6 +401,13 @@ impl Model {
             }
             (false, None) => self.applied(room, EventKind::Deleted { by, of, whose }),
         }
+    }
+
+    /// Whether a message carries files.
+    fn carries(&self, room: RoomId, of: Seq) -> bool {
+        let kind = self.event(room, of).map(|event| &event.kind);
+        let Some(EventKind::Posted { extras: Some(extras), .. }) = kind else { return false };
+        !extras.files.is_empty()
     }
 
     /// Whether a message stands there that this account may see.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use moderation::{
     KIND_CREATED_DIRECT, KIND_DELETED, KIND_EDITED, KIND_MODERATED, KIND_PINNED, KIND_REACTED,
-    KIND_RENAMED, KIND_SET, Told,
+    KIND_RENAMED, KIND_SET, Told, body,
 };
 use throng_core::{
-    Author, Body, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp,
-    UserId, Username, id::SEQ_MAX,
+    Author, Event, EventKind, Extras, Kind, OriginId, RoomId, RoomName, Seq, Timestamp, UserId,
+    Username, id::SEQ_MAX,
 };
 
 /// First byte of a turn; another one is of another build.
@@ -41,6 +41,8 @@ const TAG_ORIGIN: u8 = 0x20;
 const TAG_EXTRAS: u8 = 0x40;
 /// Of a deletion: it says whose message it was.
 const TAG_WHOSE: u8 = TAG_ORIGIN;
+/// Of a post or an edit: its text was left blank. An empty text without it was erased, in all builds.
+const TAG_BLANK: u8 = 0x80;
 
 /// What was found where a record should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +124,7 @@ impl OpenBlock {
     /// Takes away the text of the post or the edit at this place; says whether there was one.
     pub fn erase(&mut self, room: RoomId, place: Seq) -> Result<bool, RecordError> {
         self.change_where(room, |event| {
-            (event.seq == place && event.has_text()).then(|| event.erased())
+            (event.seq == place && event.stands()).then(|| event.erased())
         })
     }
 
@@ -232,6 +234,7 @@ pub struct Raw<'a> {
     /// When it was decided.
     pub at: Timestamp,
     prev: Seq,
+    tag: u8,
     kind: u8,
     author: u64,
     name: &'a str,
@@ -278,7 +281,7 @@ impl<'a> Raw<'a> {
                     .map(OriginId::parse)
                     .transpose()
                     .map_err(|_| RecordError::Field("origin_id"))?,
-                body: body(self.text)?,
+                body: body(self.text, self.tag)?,
                 extras: self.extras.clone(),
             },
             _ => self.told.to_kind(author)?,
@@ -286,14 +289,6 @@ impl<'a> Raw<'a> {
         let Self { seq, pushed, prev, at, .. } = *self;
         Ok(Event { room, seq, prev, pushed, at, kind })
     }
-}
-
-/// A text as it was said, or what stands in its place since it was erased.
-fn body(text: &str) -> Result<Body, RecordError> {
-    if text.is_empty() {
-        return Ok(Body::erased());
-    }
-    Body::parse(text).map_err(|_| RecordError::Field("body"))
 }
 
 fn begin(version: u8, out: &mut Vec<u8>) -> usize {
@@ -356,16 +351,21 @@ fn put_event(out: &mut Vec<u8>, event: &Event, at: &mut u64) {
         EventKind::Posted { origin_id: Some(id), .. } => Some(id.as_str()),
         _ => None,
     };
-    let of_another = matches!(&event.kind, EventKind::Deleted { whose: Some(_), .. });
     let has_origin = if origin_id.is_some() { TAG_ORIGIN } else { 0 };
-    let has_whose = if of_another { TAG_WHOSE } else { 0 };
+    let of_kind = match &event.kind {
+        EventKind::Deleted { whose: Some(_), .. } => TAG_WHOSE,
+        EventKind::Posted { body, .. } | EventKind::Edited { body, .. } if body.is_blank() => {
+            TAG_BLANK
+        }
+        _ => 0,
+    };
     let extras = match &event.kind {
         EventKind::Posted { extras, .. } => extras.as_deref(),
         _ => None,
     };
     let has_extras = if extras.is_some() { TAG_EXTRAS } else { 0 };
     out.reserve(48 + author.name.as_str().len() + origin_id.map_or(0, str::len) + text.len());
-    out.push(kind.min(KIND_MORE) | pushed | has_origin | has_whose | has_extras);
+    out.push(kind.min(KIND_MORE) | pushed | has_origin | of_kind | has_extras);
     if kind >= KIND_MORE {
         out.push(kind);
     }
@@ -459,16 +459,18 @@ impl<'a> Reader<'a> {
     fn event(&mut self, seq: Seq, at: &mut u64) -> Result<Raw<'a>, RecordError> {
         let tag = self.byte("tag")?;
         let nibble = tag & KIND_MASK;
-        let known = KIND_MASK | TAG_PUSHED | TAG_ORIGIN | TAG_EXTRAS;
-        let of_posts = tag & (TAG_ORIGIN | TAG_EXTRAS) != 0;
         let kind = if nibble == KIND_MORE { self.byte("kind")? } else { nibble };
         let is_kind = match nibble {
             KIND_MORE => (KIND_REACTED..=KIND_RENAMED).contains(&kind),
             _ => kind <= KIND_LAST,
         };
-        let of_another = kind == KIND_DELETED && tag & TAG_WHOSE != 0;
-        let fits = !of_posts || kind == KIND_POSTED || (of_another && tag & TAG_EXTRAS == 0);
-        if tag & !known != 0 || !is_kind || !fits {
+        let of_kind = match kind {
+            KIND_POSTED => TAG_ORIGIN | TAG_EXTRAS | TAG_BLANK,
+            KIND_EDITED => TAG_BLANK,
+            KIND_DELETED => TAG_WHOSE,
+            _ => 0,
+        };
+        if tag & !(KIND_MASK | TAG_PUSHED | of_kind) != 0 || !is_kind {
             return Err(RecordError::Field("tag"));
         }
         if !(1..=SEQ_MAX).contains(&seq.0) {
@@ -487,10 +489,10 @@ impl<'a> Reader<'a> {
         let text = if has_text(kind) { self.text("text")? } else { "" };
         let has_extras = tag & TAG_EXTRAS != 0;
         let extras = if has_extras { moderation::read_extras(self)? } else { None };
-        let told = moderation::read(self, kind, of_another)?;
+        let told = moderation::read(self, kind, tag)?;
         let pushed = tag & TAG_PUSHED != 0;
         let (prev, at) = (Seq(seq.0 - back), Timestamp(*at));
-        Ok(Raw { seq, pushed, at, prev, kind, author, name, n, origin_id, text, extras, told })
+        Ok(Raw { seq, pushed, at, prev, tag, kind, author, name, n, origin_id, text, extras, told })
     }
 
     fn end(&self) -> Result<(), RecordError> {
@@ -499,102 +501,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::samples;
-
-    fn turn(events: &[Arc<Event>]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode_turn(events, &mut bytes);
-        bytes
-    }
-
-    fn read_turn(bytes: &[u8]) -> Result<Vec<Event>, RecordError> {
-        let mut events = Vec::new();
-        decode_turn(bytes, |event| events.push(event))?;
-        Ok(events)
-    }
-
-    fn read_block(room: RoomId, first: Seq, bytes: &[u8]) -> Result<Vec<Event>, RecordError> {
-        let mut block = Block::open(first, bytes)?;
-        let mut events = Vec::new();
-        while let Some(raw) = block.advance()? {
-            events.push(raw.to_event(room)?);
-        }
-        Ok(events)
-    }
-
-    #[test]
-    fn every_kind_of_event_comes_back_as_it_went_into_a_turn() {
-        let events = samples::every_kind();
-        let read = read_turn(&turn(&events)).unwrap();
-        assert_eq!(
-            read.iter().collect::<Vec<_>>(),
-            events.iter().map(|e| &**e).collect::<Vec<_>>()
-        );
-    }
-
-    #[test]
-    fn a_block_comes_back_and_can_be_gone_on_with() {
-        let room = samples::room(7);
-        let events = samples::history(room, 1, 10);
-        let mut open = OpenBlock::new(Seq(1));
-        events[..4].iter().for_each(|event| open.push(event));
-        let mut bytes = Vec::new();
-        open.encode(&mut bytes);
-        let mut open = OpenBlock::reopen(Seq(1), &bytes).unwrap();
-        events[4..].iter().for_each(|event| open.push(event));
-        bytes.clear();
-        open.encode(&mut bytes);
-        let read = read_block(room, Seq(1), &bytes).unwrap();
-        assert_eq!(read, events.iter().map(|e| (**e).clone()).collect::<Vec<_>>());
-        assert_eq!(
-            Block::open(Seq(2), &bytes).map(|_| ()),
-            Err(RecordError::Field("first")),
-            "a block under another key is not taken for it"
-        );
-    }
-
-    #[test]
-    fn a_turn_with_one_bit_turned_or_cut_short_is_refused() {
-        let whole = turn(&samples::every_kind());
-        for at in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
-            bytes[at / 8] ^= 1 << (at % 8);
-            assert!(read_turn(&bytes).is_err(), "bit {at}");
-        }
-        for len in 0..whole.len() {
-            assert!(read_turn(&whole[..len]).is_err(), "length {len}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(
-            body in proptest::collection::vec(any::<u8>(), 0..300),
-            version in prop_oneof![Just(TURN_VERSION), Just(BLOCK_VERSION), any::<u8>()],
-        ) {
-            // With a true checksum in front, so that the fields behind it are reached.
-            let mut bytes = Vec::new();
-            let start = begin(version, &mut bytes);
-            bytes.extend_from_slice(&body);
-            finish(start, &mut bytes);
-            let _ = read_turn(&bytes);
-            let _ = read_block(samples::room(1), Seq(1), &bytes);
-            let _ = OpenBlock::reopen(Seq(1), &bytes);
-            let _ = read_turn(&body);
-            let _ = read_block(samples::room(1), Seq(1), &body);
-        }
-
-        #[test]
-        fn an_almost_right_turn_never_panics(at in any::<usize>(), byte in any::<u8>()) {
-            let mut bytes = turn(&samples::every_kind());
-            let body = bytes.len() - HEADER_LEN;
-            bytes[HEADER_LEN + at % body] = byte;
-            finish(0, &mut bytes);
-            let _ = read_turn(&bytes);
-        }
-    }
-}
+mod tests;

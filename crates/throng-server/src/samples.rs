@@ -91,6 +91,7 @@ pub fn every_kind() -> Vec<Arc<Event>> {
     };
     events.push(Arc::new(far));
     events.push(carrying(room(1), 7, &[file(1), file(2)]));
+    events.push(blank(room(1), 8));
     let kind = Kind::Private;
     events.push(event(room(2), 1, EventKind::Created { by: author(2), name: name(room(2)), kind }));
     let (name, kind) = (RoomName::of_two(&author(2).name, &author(3).name), Kind::Direct);
@@ -98,6 +99,7 @@ pub fn every_kind() -> Vec<Arc<Event>> {
     let by = || author(1);
     let mut kinds = vec![
         EventKind::Edited { by: by(), of: Seq(3), body: Body::parse("better").unwrap() },
+        EventKind::Edited { by: by(), of: Seq(8), body: Body::beside_files("").unwrap() },
         EventKind::Deleted { by: by(), of: Seq(3), whose: None },
         EventKind::Deleted { by: by(), of: Seq(3), whose: Some(author(i64::MAX as u64)) },
     ];
@@ -190,4 +192,12 @@ pub fn carrying(room: RoomId, seq: u64, files: &[Attachment]) -> Arc<Event> {
         extras: Extras::carrying(0, &[3], files.into()).unwrap(),
     };
     event(room, seq, posted)
+}
+
+/// A message of a file alone.
+pub fn blank(room: RoomId, seq: u64) -> Arc<Event> {
+    let mut event = Arc::unwrap_or_clone(carrying(room, seq, &[file(1)]));
+    let EventKind::Posted { body, .. } = &mut event.kind else { unreachable!("it is a post") };
+    *body = Body::beside_files("").unwrap();
+    Arc::new(event)
 }

@@ -257,8 +257,8 @@ fn event() -> impl Strategy<Value = v1::Event> {
         (any_user(), any::<u64>(), any::<bool>())
             .prop_map(|(by, of, removed)| What::Pinned(v1::Pinned { by, of, removed }))
             .boxed(),
-        (any_user(), any::<u64>(), text())
-            .prop_map(|(by, of, body)| What::Edited(v1::Edited { by, of, body }))
+        (any_user(), any::<u64>(), text(), any::<bool>())
+            .prop_map(|(by, of, body, deleted)| What::Edited(v1::Edited { by, of, body, deleted }))
             .boxed(),
         (any_user(), any::<u64>())
             .prop_map(|(by, of)| What::Deleted(v1::Deleted { by, of }))

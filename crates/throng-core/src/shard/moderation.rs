@@ -87,7 +87,7 @@ impl Shard {
         let asker = state.standing(who.id);
         in_sight(state, who.id, of)?;
         let message = message(room, of, facts, turn)?;
-        let EventKind::Posted { author, .. } = &message.kind else {
+        let EventKind::Posted { author, extras, .. } = &message.kind else {
             return Err(Rejection::NoSuchMessage);
         };
         if author.id != who.id {
@@ -101,6 +101,9 @@ impl Shard {
             };
         }
         if let Some(body) = body {
+            if body.is_blank() && !Extras::carry_files(extras.as_deref()) {
+                return Err(Rejection::EmptyBody);
+            }
             // Another text is as good as another message.
             in_time(&self.rooms[slot], who.id, turn.at, None)?;
             in_words(&self.rooms[slot], who.id, body, None)?;

@@ -1,6 +1,7 @@
 //! What a shard decides, case by case. Random histories against a model are in `tests/`.
 
 mod answered;
+mod blank;
 mod direct;
 mod guests;
 mod held;

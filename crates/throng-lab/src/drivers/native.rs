@@ -417,7 +417,7 @@ pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
         event::What::Joined(joined) => What::Joined { user: user(&joined.user) },
         event::What::Left(left) => What::Left { user: user(&left.user) },
         event::What::Created(_) => What::Created,
-        event::What::Edited(v1::Edited { by, of, body }) => {
+        event::What::Edited(v1::Edited { by, of, body, .. }) => {
             let digest = digest(body);
             What::Changed { user: user(by), of: *of, change: Change::Edit, digest }
         }

@@ -152,6 +152,46 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_a_file_alone_is_not_taken_for_a_deleted_one_nor_that_for_it() {
+        let alone = with_file(digest(""), "f", "h");
+        let shown = |deleted: bool, is: u64, now: Now| {
+            let mut ledger = Ledger::new(1);
+            let user = ledger.add_user(100);
+            let room = ledger.add_room(7, 1);
+            ledger.joined(user, room, 0, 1);
+            let send = ledger.sent(user, room, Nanos(0), alone);
+            ledger.carries(send, digest(""));
+            let posted =
+                Posted { room: 7, seq: 2, n: 1, repeat: false, durable: true, trace: None };
+            ledger.acked(send, &posted);
+            let origin_id = ledger.origin_id(send);
+            let post = |digest, now| {
+                let what = What::Posted { n: 1, user: 100, origin_id: &origin_id, digest, now };
+                Event { room: 7, seq: 2, prev: 1, what }
+            };
+            ledger.delivered(user, &post(alone, Now::AsSent), Nanos(1), Nanos(0));
+            let what = What::Changed { user: 100, of: 2, change: Change::Delete, digest: 0 };
+            let deletion = Event { room: 7, seq: 3, prev: 2, what };
+            if deleted {
+                ledger.asked_change(user, send, Change::Delete, 0);
+                ledger.changed(user, send, Change::Delete, 3);
+                ledger.delivered(user, &deletion, Nanos(2), Nanos(0));
+            }
+            let history = [post(is, now), deletion];
+            ledger.page(room, &history[..=usize::from(deleted)], false);
+            let faults = ledger.verdict().send_faults;
+            (faults.lost, faults.foreign)
+        };
+        assert_eq!(shown(false, alone, Now::AsSent), (0, 0));
+        assert_eq!(shown(true, digest(""), Now::Deleted), (0, 0));
+        assert_eq!(shown(true, alone, Now::AsSent), (1, 0), "it should be gone");
+        let lost = shown(false, digest(""), Now::Deleted);
+        assert_eq!(lost.1, 1, "nobody deleted it: {lost:?}");
+        let bare = shown(false, digest(""), Now::AsSent);
+        assert_eq!(bare.1, 1, "its file is missing: {bare:?}");
+    }
+
+    #[test]
     fn an_edited_message_carries_its_file_on() {
         let verdict = carrying(whole(), |ledger, user, send| {
             ledger.asked_change(user, send, Change::Edit, digest("see"));

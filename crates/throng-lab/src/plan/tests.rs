@@ -189,6 +189,8 @@ fn a_body_has_its_length_and_is_like_no_other() {
     let mut same = String::new();
     again.body(1_999, 20 + 1_999, &mut same);
     assert_eq!(same, body);
+    again.body(7, 0, &mut same);
+    assert_eq!(same, "", "of a file that is sent alone");
 }
 
 fn deeds(name: &str, settings: &[&str]) -> Vec<Planned> {

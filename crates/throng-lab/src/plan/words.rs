@@ -66,10 +66,13 @@ impl Words {
         Self { text }
     }
 
-    /// Puts the body of a send into `out`.
+    /// Puts the body of a send into `out`; none of a file that is sent alone.
     pub fn body(&self, number: u32, bytes: u32, out: &mut String) {
         use std::fmt::Write as _;
         out.clear();
+        if bytes == 0 {
+            return;
+        }
         write!(out, "{number:08x} ").expect("a String grows");
         let spice = if number.is_multiple_of(8) { SPICE } else { "" };
         let rest = (bytes as usize).saturating_sub(out.len());

@@ -23,6 +23,7 @@ const STRANGERS_SOUGHT: u32 = 16;
 #[derive(Debug)]
 pub struct Files {
     bytes: u32,
+    alone: f64,
     readers: u32,
     sent: u32,
     errands: Vec<Errand>,
@@ -82,12 +83,19 @@ impl Files {
     pub fn new(changes: &Changes) -> Self {
         Self {
             bytes: changes.file_bytes,
+            alone: changes.files_alone,
             readers: changes.file_readers,
             sent: 0,
             errands: Vec::new(),
             by_conn: HashMap::new(),
             carried: HashMap::new(),
         }
+    }
+
+    /// Whether the message of this file says nothing besides: as many as its share, evenly among them.
+    fn is_alone(&self, number: u32) -> bool {
+        let up_to = |count: u32| (f64::from(count) * self.alone).floor();
+        up_to(number + 1) > up_to(number)
     }
 
     /// Nothing is under way.
@@ -121,6 +129,7 @@ impl Crowd {
         }
         let number = self.files.sent;
         self.files.sent += 1;
+        let bytes = if self.files.is_alone(number) { 0 } else { bytes };
         self.begin(user, What::Send { number, room, bytes, pick }, intended, sockets);
     }
 
@@ -348,5 +357,21 @@ impl Crowd {
                 What::Fetch { send, may, .. } => self.ledger.fetched(me, send, may, Got::Nothing),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_files_go_without_a_text_as_their_share_says_evenly_among_them() {
+        let alone = |share: f64| {
+            let files = Files::new(&Changes { files_alone: share, ..Changes::default() });
+            (0..8).filter(|number| files.is_alone(*number)).collect::<Vec<u32>>()
+        };
+        assert_eq!(alone(0.0), [0; 0]);
+        assert_eq!(alone(0.5), [1, 3, 5, 7]);
+        assert_eq!(alone(1.0), (0..8).collect::<Vec<_>>());
     }
 }

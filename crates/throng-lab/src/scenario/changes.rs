@@ -27,6 +27,8 @@ pub struct Changes {
     /// Files sent a second, all rooms together, each carried by a message of its own; every other is a
     /// picture.
     pub files: f64,
+    /// This share of their messages says nothing besides.
+    pub files_alone: f64,
     /// How long each is.
     pub file_bytes: u32,
     /// So many of the members fetch each, and one who is in no such room tries to.
@@ -44,6 +46,7 @@ impl Default for Changes {
             bans: 0.0,
             ban_seconds: 3.0,
             files: 0.0,
+            files_alone: 0.0,
             file_bytes: 8_192,
             file_readers: 3,
         }

@@ -309,6 +309,7 @@ impl Scenario {
         within("changes.bans", it.bans, 0.0, 1_000.0)?;
         within("changes.ban_seconds", it.ban_seconds, 0.0, 3_600.0)?;
         within("changes.files", it.files, 0.0, 1_000.0)?;
+        share("changes.files_alone", it.files_alone)?;
         let least = f64::from(plan::FILE_BYTES_MIN);
         within("changes.file_bytes", f64::from(it.file_bytes), least, FILE_BYTES_MAX)?;
         within("changes.file_readers", f64::from(it.file_readers), 0.0, 100.0)?;

@@ -274,7 +274,7 @@ impl Export {
             Ok((events, last))
         });
         let (events, last) = read.await?;
-        for event in events.iter().filter(|event| event.has_text()) {
+        for event in events.iter().filter(|event| event.stands()) {
             self.line(&Line::Message(mapping::event(event)));
         }
         if let Some(last) = last {

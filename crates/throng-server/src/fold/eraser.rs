@@ -204,7 +204,7 @@ mod tests {
         fn shown(&self) -> usize {
             let room: RoomId = samples::room(1);
             let page = self.history.page(room, Span::After(Seq(0)), 99_999).unwrap();
-            page.iter().filter(|event| event.has_text()).count()
+            page.iter().filter(|event| event.stands()).count()
         }
     }
 

@@ -4,11 +4,11 @@
 
 use throng_core::limits::{ATTACHMENTS_MAX, FILTER_WORDS_MAX, MENTIONS_MAX};
 use throng_core::{
-    Act, Attachment, Author, Avatar, EventKind, Extras, FileHash, FileId, FileKind, FileName,
+    Act, Attachment, Author, Avatar, Body, EventKind, Extras, FileHash, FileId, FileKind, FileName,
     Reaction, Role, RoomName, Seq, Settings, Speak, Topic, UserId, Username, Visibility, Words,
 };
 
-use super::{Reader, RecordError, body, put_text, put_varint};
+use super::{Reader, RecordError, TAG_BLANK, TAG_WHOSE, put_text, put_varint};
 
 pub(super) const KIND_EDITED: u8 = 4;
 pub(super) const KIND_DELETED: u8 = 5;
@@ -41,6 +41,7 @@ pub(super) enum Told<'a> {
     Edited {
         of: u64,
         text: &'a str,
+        tag: u8,
     },
     Deleted {
         of: u64,
@@ -72,6 +73,16 @@ pub(super) enum Told<'a> {
         avatar: Option<Avatar>,
         delay_seconds: Option<u32>,
     },
+}
+
+/// A text as it was said, or what stands in its place since it was erased. The tag tells one that was
+/// left blank from that.
+pub(super) fn body(text: &str, tag: u8) -> Result<Body, RecordError> {
+    match (text.is_empty(), tag & TAG_BLANK != 0) {
+        (true, false) => Ok(Body::erased()),
+        (false, true) => Err(RecordError::Field("body")),
+        _ => Body::beside_files(text).map_err(|_| RecordError::Field("body")),
+    }
 }
 
 /// Appends what comes behind the author.
@@ -164,14 +175,14 @@ fn put_settings(out: &mut Vec<u8>, settings: &Settings) {
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     kind: u8,
-    of_another: bool,
+    tag: u8,
 ) -> Result<Told<'a>, RecordError> {
     Ok(match kind {
-        KIND_EDITED => Told::Edited { of: reader.varint("of")?, text: reader.text("text")? },
+        KIND_EDITED => Told::Edited { of: reader.varint("of")?, text: reader.text("text")?, tag },
         KIND_DELETED => {
             let of = reader.varint("of")?;
             let mut another = || Ok((reader.varint("whose")?, reader.text("whose")?));
-            Told::Deleted { of, whose: of_another.then(&mut another).transpose()? }
+            Told::Deleted { of, whose: (tag & TAG_WHOSE != 0).then(&mut another).transpose()? }
         }
         KIND_REACTED => {
             let (of, text, told) =
@@ -327,7 +338,9 @@ impl Told<'_> {
     pub fn to_kind(&self, by: Author) -> Result<EventKind, RecordError> {
         Ok(match self.clone() {
             Self::Nothing => return Err(RecordError::Field("kind")),
-            Self::Edited { of, text } => EventKind::Edited { by, of: Seq(of), body: body(text)? },
+            Self::Edited { of, text, tag } => {
+                EventKind::Edited { by, of: Seq(of), body: body(text, tag)? }
+            }
             Self::Deleted { of, whose } => {
                 let whose = whose.map(|(id, name)| somebody(id, name, "whose")).transpose()?;
                 EventKind::Deleted { by, of: Seq(of), whose }

@@ -1,5 +1,5 @@
 //! `PATCH /api/v1/rooms/{id}/messages/{seq}` `{"body":…}` → `applied`: gives one's own message another
-//! text. `DELETE` of the same → `applied`: takes a message away. Both answer when it is durable.
+//! text, or none where it carries files. `DELETE` of the same → `applied`: takes a message away. Both answer when it is durable.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ pub async fn edit(
     Asked(v1::Edit { body, .. }): Asked<v1::Edit>,
 ) -> Result<Answer<v1::Applied>, Refusal> {
     let (room, of) = message(at)?;
-    let command = Command::Edit { room, of, body: Body::parse(body)? };
+    // Whether it may be blank, the message says.
+    let command = Command::Edit { room, of, body: Body::beside_files(body)? };
     applied(room, app.ask(caller.user, command).await?)
 }
 

@@ -1,4 +1,4 @@
-//! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…,"in_reply_to":…,"mentioned":[…]}` → 201 `posted`, after the message is
+//! `POST /api/v1/rooms/{id}/messages` `{"body":…,"origin_id":…,"in_reply_to":…,"mentioned":[…],"attachments":[…]}` → 201 `posted`, after the message is
 //! durable; the same `origin_id` again is answered alike, with 200 and `repeat`. In a room with a delay →
 //! 202 `held`, at once.
 //! `GET /api/v1/rooms/{id}/messages?before=&after=&limit=` → `page`: the newest events below

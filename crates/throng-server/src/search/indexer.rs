@@ -369,7 +369,8 @@ impl Change {
 /// What an event adds to the index or, of many at once, takes from it.
 fn said(event: &Event) -> Option<Change> {
     match &event.kind {
-        EventKind::Posted { author, body, .. } if !body.is_erased() => {
+        // One without a text, blank or erased, has no words to be found by.
+        EventKind::Posted { author, body, .. } if !body.as_str().is_empty() => {
             let (seq, at, who) = (event.seq, event.at, author.id);
             Some(Change::Put { seq, at, who, body: body.clone() })
         }

@@ -76,7 +76,8 @@ fn post(author: u64, text: &str) -> EventKind {
 }
 
 fn edit(of: u64, text: &str) -> EventKind {
-    EventKind::Edited { by: samples::author(1), of: Seq(of), body: Body::parse(text).unwrap() }
+    let body = Body::beside_files(text).unwrap();
+    EventKind::Edited { by: samples::author(1), of: Seq(of), body }
 }
 
 fn delete(of: u64) -> EventKind {
@@ -226,6 +227,42 @@ fn a_deleted_text_leaves_the_file_of_the_index() {
     }
     assert!(holds(folder.path(), b"quokkaword252"), "the others stay");
     assert_eq!(find(&search, &[1], "quokkaword252").len(), 1);
+}
+
+#[test]
+fn a_text_that_is_left_blank_is_found_no_more_and_leaves_the_file_and_one_given_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new();
+    let (indexer, search) = bench.open(Some(folder.path()), Duration::from_secs(1));
+    let mut kind = samples::blank(samples::room(1), 2).kind.clone();
+    if let EventKind::Posted { n, .. } = &mut kind {
+        *n = 1;
+    }
+    bench.say(1, vec![post(1, "quokkaword"), kind]);
+    indexer.catch_up().unwrap();
+    assert_eq!(find(&search, &[1], "quokkaword"), [(1, 1)]);
+    bench.say(1, vec![edit(1, ""), edit(2, "wombatword")]);
+    let found = search.find(&scopes(&[1]), &sought("quokkaword")).unwrap();
+    assert!(found.hits.is_empty(), "not even before it is taken in");
+    indexer.catch_up().unwrap();
+    assert_eq!(find(&search, &[1], "wombatword"), [(1, 2)]);
+    assert!(!holds(folder.path(), b"quokkaword"));
+}
+
+#[test]
+fn an_index_of_an_earlier_build_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new();
+    bench.posts(1, &["η οδός"]);
+    drop(Index::open(Some(folder.path()), Epoch(1)).unwrap());
+    let old = rusqlite::Connection::open(folder.path().join("search.db")).unwrap();
+    // It had all of the room, and knew that word by another spelling.
+    old.execute_batch("INSERT INTO progress VALUES (1, 1); PRAGMA user_version = 2").unwrap();
+    drop(old);
+    let (indexer, search) = bench.open(Some(folder.path()), Duration::from_secs(1));
+    indexer.catch_up().unwrap();
+    assert_eq!(find(&search, &[1], "ΟΔΟΣ"), [(1, 1)]);
+    assert_eq!(find(&search, &[1], "οδός"), [(1, 1)]);
 }
 
 #[test]
@@ -394,6 +431,7 @@ fn compare_with_a_walk(seed: u64) {
         let of = chance.random_range(1..=head.max(1));
         let kind = match chance.random_range(0..10) {
             0 if head > 0 => delete(of),
+            1 if head > 0 && chance.random_bool(0.3) => edit(of, ""),
             1 if head > 0 => edit(of, &words(&mut chance)),
             _ => post(1, &words(&mut chance)),
         };

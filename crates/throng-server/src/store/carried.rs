@@ -44,7 +44,9 @@ fn note(
     body: Option<&Body>,
 ) -> Result<(), Failure> {
     let insert = "INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3)";
-    let row = params![key(event.room, of), event.seq.0 as i64, body.map(Body::as_str)];
+    // Null for a message that is deleted, and for an edit that was; a text that was left blank is empty.
+    let body = body.filter(|body| !body.is_erased()).map(Body::as_str);
+    let row = params![key(event.room, of), event.seq.0 as i64, body];
     connection.prepare_cached(insert)?.execute(row)?;
     Ok(())
 }
@@ -68,7 +70,7 @@ pub fn notes(
     let mut notes = Vec::new();
     while let Some(row) = rows.next()? {
         let body: Option<String> = row.get(2)?;
-        let body = body.map(Body::parse).transpose();
+        let body = body.map(Body::beside_files).transpose();
         let body = body.map_err(|_| Failure::corrupt(room, "an edit's text breaks the rules"))?;
         notes.push(Note { of: first_of(row.get(0)?), seq: Seq(number(row, 1)?), body });
     }

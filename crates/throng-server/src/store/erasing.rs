@@ -221,7 +221,7 @@ impl<'a> Slice<'a> {
         let corrupt = |error| Failure::corrupt(self.room, error);
         let mut block = packed::reopen(first, bytes).map_err(corrupt)?;
         let erase = |event: &Event| {
-            let here = gone(event) && event.has_text();
+            let here = gone(event) && event.stands();
             here.then(|| event.erased())
         };
         if block.change_where(self.room, erase).map_err(corrupt)? {

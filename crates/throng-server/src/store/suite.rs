@@ -4,14 +4,15 @@
 //! had never been.
 
 mod erasing;
+mod notes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use throng_core::{
-    Act, Author, Avatar, Body, Event, EventKind, Extras, FileId, Kind, Person, Policy, Reaction,
-    Role, RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
+    Act, Author, Avatar, Event, EventKind, Extras, FileId, Kind, Person, Policy, Reaction, Role,
+    RoomId, Seq, Standing, Tally, Timestamp, Topic, UserId, Words,
 };
 
 use super::{
@@ -181,7 +182,8 @@ pub fn run(make: &mut dyn FnMut() -> Arc<dyn Store>) {
     rooms_know_their_members_and_numbers(&*make());
     ids_of_posts_are_visited_up_to_a_place_and_back_to_a_time(&*make());
     people_and_settings_are_what_the_events_make_of_them(&*make());
-    what_became_of_messages_is_kept_beside_them(&*make());
+    notes::what_became_of_messages_is_kept_beside_them(&*make());
+    notes::a_text_that_was_left_blank_is_kept_as_one_and_goes_as_one(&*make());
     reactions_are_counted_and_pins_kept_until_their_message_is_deleted(&*make());
     all_of_one_sender_is_taken_away_up_to_the_newest_place_it_was_asked_for(&*make());
     mentions_are_found_by_whom_they_mention_until_they_are_deleted(&*make());
@@ -331,49 +333,6 @@ fn people_and_settings_are_what_the_events_make_of_them(store: &dyn Store) {
     }
     assert_eq!(people.len(), 4);
     assert!(rooms(store).iter().all(|it| (it.name.as_str(), it.topic.as_str()) == ("all", "all")));
-}
-
-fn what_became_of_messages_is_kept_beside_them(store: &dyn Store) {
-    let room = samples::room(3);
-    fold(store, samples::history(room, 1, 100));
-    let by = || samples::author(1);
-    let edit = |seq, of, text: &str| {
-        let body = Body::parse(text).unwrap();
-        samples::event(room, seq, EventKind::Edited { by: by(), of: Seq(of), body })
-    };
-    let delete = |seq, of| {
-        samples::event(room, seq, EventKind::Deleted { by: by(), of: Seq(of), whose: None })
-    };
-    fold(store, vec![edit(101, 7, "a"), edit(102, 70, "b"), edit(103, 7, "c")]);
-    fold(store, vec![delete(104, 70), edit(105, 9, "d")]);
-    fold(store, vec![edit(105, 9, "d")]);
-    let note = |of, seq, text: &str| Note {
-        of: Seq(of),
-        seq: Seq(seq),
-        body: (!text.is_empty()).then(|| Body::parse(text).unwrap()),
-    };
-    let all = [note(7, 103, "c"), note(9, 105, "d"), note(70, 104, "")];
-    let notes = |from, to| store.notes(room, Seq(from), Seq(to)).unwrap();
-    assert_eq!(notes(1, 100), all);
-    assert_eq!(notes(8, 9), all[1..2]);
-    assert_eq!(notes(9, 70), all[1..]);
-    assert!(
-        notes(10, 69).is_empty()
-            && store.notes(samples::room(4), Seq(0), Seq(99)).unwrap().is_empty()
-    );
-    let has_text = |seq| store.event(room, Seq(seq)).unwrap().unwrap().has_text();
-    let of = |places: &[u64]| places.iter().map(|seq| has_text(*seq)).collect::<Vec<_>>();
-    assert_eq!(of(&[69, 70, 71, 102]), [true, false, true, false], "the deleted one and its edit");
-    assert_eq!(of(&[7, 101, 103]), [true, false, true], "an edit that another has replaced");
-    fold(store, vec![delete(106, 9), delete(107, 7)]);
-    assert_eq!(of(&[7, 8, 9, 10, 101, 103, 105]), [false, true, false, true, false, false, false]);
-    let places: Vec<u64> = store
-        .page(room, Span::After(Seq(0)), 200)
-        .unwrap()
-        .iter()
-        .map(|event| event.seq.0)
-        .collect();
-    assert_eq!(places, (1..=107).collect::<Vec<_>>(), "each keeps its place");
 }
 
 fn reactions_are_counted_and_pins_kept_until_their_message_is_deleted(store: &dyn Store) {

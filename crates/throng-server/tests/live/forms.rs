@@ -36,6 +36,7 @@ fn a_field_that_decides_must_be_there_where_the_form_can_tell() {
         (format!(r#""settle_report":{{"room":{room},"report":1}}"#), "upheld"),
         (r#""set_avatar":{}"#.to_owned(), "file"),
         (format!(r#""set_room":{{"room":{room},"words":{{}}}}"#), "list"),
+        (format!(r#""edit":{{"room":{room},"seq":3,"bodi":"a"}}"#), "body"),
     ]
     .into_iter()
     .enumerate()

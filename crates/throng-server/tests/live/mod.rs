@@ -3,14 +3,15 @@
 
 mod accounts;
 mod away;
+mod blank;
 mod bombs;
 mod bounds;
 mod client;
 mod defaults;
 mod delivery;
 mod descriptors;
-mod direct;
 mod devices;
+mod direct;
 mod export;
 mod fields;
 mod forms;

@@ -86,7 +86,10 @@ impl Said {
             if let EventKind::Posted { author: by, .. } = &of.kind
                 && self.stands(of)
             {
-                return EventKind::Edited { by: by.clone(), of: of.seq, body: text(chance) };
+                // A text that is left blank stands, and is not one that was erased.
+                let blank = chance.random_ratio(1, 8);
+                let body = if blank { Body::beside_files("").unwrap() } else { text(chance) };
+                return EventKind::Edited { by: by.clone(), of: of.seq, body };
             }
         }
         if chance.random_ratio(1, 60) {
@@ -262,7 +265,7 @@ impl Life<'_> {
                 else {
                     continue;
                 };
-                if left.contains(&body.as_str().as_bytes()[..34]) {
+                if !body.is_blank() && left.contains(&body.as_str().as_bytes()[..34]) {
                     return Err(format!("still in a file: {event:?}"));
                 }
             }

@@ -345,6 +345,7 @@ pub struct Leave {
 pub struct Post {
     #[prost(uint32, tag = "1")]
     pub room: u32,
+    /// Empty only beside `attachments`.
     #[prost(string, tag = "2")]
     pub body: ::prost::alloc::string::String,
     /// The sender's own id, 1 to 64 visible ASCII characters: the same again gets the same ack and no
@@ -422,14 +423,17 @@ pub struct Ping {
 }
 /// Give one's own message another text. Replied with `applied`.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Edit {
     #[prost(uint32, tag = "1")]
+    #[serde(default)]
     pub room: u32,
     /// The message's place.
     #[prost(uint64, tag = "2")]
+    #[serde(default)]
     pub seq: u64,
+    /// Empty only for a message that carries files.
+    /// Must be there in JSON.
     #[prost(string, tag = "3")]
     pub body: ::prost::alloc::string::String,
 }
@@ -982,14 +986,14 @@ pub mod server_frame {
         /// any order.
         #[prost(message, tag = "52")]
         Invited(super::Invited),
-    }
-}
-/// The first frame on every connection.
-#[derive(serde::Serialize, serde::Deserialize)]
         /// This account has become a member of a room, or left one, by another connection or over REST, and this
         /// connection does not hear that room. Comes outside of any order.
         #[prost(message, tag = "53")]
         Membership(super::Membership),
+    }
+}
+/// The first frame on every connection.
+#[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
@@ -1720,7 +1724,7 @@ pub struct Message {
     #[prost(string, tag = "3")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub origin_id: ::prost::alloc::string::String,
-    /// Empty when `deleted`.
+    /// Empty when `deleted`, and where nothing was said beside the files.
     #[prost(string, tag = "4")]
     pub body: ::prost::alloc::string::String,
     /// In history: `body` is that of the newest edit, which has this place; 0 for a message as it was.
@@ -1833,9 +1837,13 @@ pub struct Edited {
     /// The message's place.
     #[prost(uint64, tag = "2")]
     pub of: u64,
-    /// The new text; empty when the message was deleted since.
+    /// The new text; empty where a message of files was left without one, and when it was `deleted`.
     #[prost(string, tag = "3")]
     pub body: ::prost::alloc::string::String,
+    /// In history and resumes: the message was deleted since.
+    #[prost(bool, tag = "4")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub deleted: bool,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -1943,14 +1951,6 @@ pub struct Invited {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReadTo {
-    #[prost(uint32, tag = "1")]
-    pub room: u32,
-    /// The last message read.
-    #[prost(uint64, tag = "2")]
-    pub seq: u64,
-    /// Its number among the room's posts.
-    #[prost(uint64, tag = "3")]
 pub struct Membership {
     #[prost(uint32, tag = "1")]
     pub room: u32,
@@ -1964,6 +1964,14 @@ pub struct Membership {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadTo {
+    #[prost(uint32, tag = "1")]
+    pub room: u32,
+    /// The last message read.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Its number among the room's posts.
+    #[prost(uint64, tag = "3")]
     pub n: u64,
 }
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -103,7 +103,8 @@ fn asked(request: Option<Request>) -> Result<What, Rejection> {
 }
 
 fn edit(v1::Edit { room, seq, body }: v1::Edit) -> Result<What, Rejection> {
-    let (room, body) = (room_id(room)?, Body::parse(body)?);
+    // Whether it may be blank, the message says.
+    let (room, body) = (room_id(room)?, Body::beside_files(body)?);
     Ok(durable(Command::Edit { room, of: Seq::said(seq), body }))
 }
 
@@ -182,8 +183,9 @@ pub fn post_command(room: RoomId, post: v1::Post) -> Result<(Command, Vec<FileId
         return Err(Rejection::BadArgument);
     }
     let files = attachments.iter().map(|id| FileId::parse(id)).collect::<Option<_>>();
-    let files = files.ok_or(Rejection::NoSuchFile)?;
-    Ok((Command::Post { room, origin_id, body: Body::parse(body)?, extras }, files))
+    let files: Vec<FileId> = files.ok_or(Rejection::NoSuchFile)?;
+    let body = if files.is_empty() { Body::parse(body) } else { Body::beside_files(body) }?;
+    Ok((Command::Post { room, origin_id, body, extras }, files))
 }
 
 /// A reaction, given or taken back.
@@ -375,6 +377,7 @@ pub fn event(event: &Event) -> v1::Event {
             by: Some(user(by)),
             of: of.0,
             body: body.as_str().to_owned(),
+            deleted: body.is_erased(),
         }),
         EventKind::Deleted { by, of, .. } => {
             event::What::Deleted(v1::Deleted { by: Some(user(by)), of: of.0 })
@@ -514,6 +517,13 @@ mod tests {
         assert_eq!(refusal(post_of("hi", "a b", 0)), Some(Rejection::BadOriginId));
         assert_eq!(refusal(post_of("hi", "ab", 0)), None);
         let long = "x".repeat(limits::BODY_LEN_MAX);
+        let beside_a_file = |body: &str| {
+            let Request::Post(post) = post_of(body, "", 0) else { unreachable!() };
+            let attachments = vec!["0".repeat(32)];
+            refusal(Request::Post(v1::Post { attachments, ..post }))
+        };
+        assert_eq!(beside_a_file(""), None);
+        assert_eq!(beside_a_file(&(long.clone() + "x")), Some(Rejection::BodyTooLong));
         assert_eq!(refusal(post_of(&long, "", 0)), None);
         assert_eq!(refusal(post_of(&(long + "x"), "", 0)), Some(Rejection::BodyTooLong));
     }

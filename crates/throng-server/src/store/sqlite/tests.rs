@@ -104,7 +104,7 @@ fn a_deleted_text_is_not_in_the_file_any_more_and_its_id_still_is() {
     drop(store);
     let page = open(folder.path()).page(room, Span::After(Seq(0)), 999).unwrap();
     assert_eq!(page.len(), 202);
-    let bare = page.iter().filter(|event| !event.has_text()).count();
+    let bare = page.iter().filter(|event| !event.stands()).count();
     assert_eq!(bare, 6, "made, joined, twice deleted, and what was deleted");
 }
 
@@ -140,7 +140,7 @@ fn blocks_that_are_old_enough_go_and_the_disk_has_their_space_back() {
     let first = page[0].seq.0;
     assert!((900..=1_000).contains(&first), "whole blocks, and none that is needed: {first}");
     assert!(page.iter().map(|event| event.seq.0).eq(first..=2_002));
-    assert!(page.iter().all(|event| event.has_text() == (event.seq.0 >= 1_900)));
+    assert!(page.iter().all(|event| event.stands() == (event.seq.0 >= 1_900)));
     assert!(len() < before / 3, "{} of {before}", len());
     for name in ["store.db", "store.db-wal"] {
         let file = std::fs::read(folder.path().join(name)).unwrap();

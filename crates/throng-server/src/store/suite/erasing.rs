@@ -26,7 +26,7 @@ fn old(room: RoomId, texts: Timestamp) -> Erasing {
 /// Which places of a room have a text.
 fn texts(store: &dyn Store, room: RoomId) -> Vec<u64> {
     let page = store.page(room, Span::After(Seq(0)), 9_999).unwrap();
-    page.iter().filter(|event| event.has_text()).map(|event| event.seq.0).collect()
+    page.iter().filter(|event| event.stands()).map(|event| event.seq.0).collect()
 }
 
 pub(super) fn what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_else_does(
@@ -61,7 +61,7 @@ pub(super) fn what_is_old_loses_its_text_and_what_was_said_of_it_and_nothing_els
     assert!(store.pins(room).unwrap().is_empty());
     // Decided just before, and folded after.
     fold(store, vec![edit(306, 199), react(307, 199), edit(308, 200), react(309, 200)]);
-    let has_text = |seq| store.event(room, Seq(seq)).unwrap().unwrap().has_text();
+    let has_text = |seq| store.event(room, Seq(seq)).unwrap().unwrap().stands();
     assert_eq!([has_text(306), has_text(308)], [false, true]);
     let notes = store.notes(room, Seq(199), Seq(200)).unwrap();
     assert_eq!(notes.iter().map(|note| note.of.0).collect::<Vec<_>>(), [200]);
