@@ -41,7 +41,7 @@ fn run(sin: Sin) -> (Summary, String) {
     let scenario = scenario(&["churn.reconnect=0", "churn.stall=0"]);
     let double = Double::start(sin);
     let holder = Holder { pid: None, folder: None };
-    let witness = Witness::new(out, double.files, holder, None, Vec::new()).unwrap();
+    let witness = Witness::new(out, double.files, holder, None, Vec::new(), 7).unwrap();
     let (tell, told) = sync_channel(100);
     let (outcome, witnessed) = std::thread::scope(|scope| {
         let watching = scope.spawn(move || witness.watch(told, |_| {}));

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use throng_core::{Author, Body, Event, EventKind, Seq, Timestamp, Username};
-use throng_server::clock::Moment;
 use throng_server::fanout::Told;
 use throng_server::log::TurnId;
+use throng_server::operations::posts::TurnTimes;
 use throng_wire::native::v1::client_frame::Request;
 use throng_wire::native::v1::reply::Outcome;
 use throng_wire::native::v1::{self, Act, HistoryFor, Position};
@@ -39,8 +39,8 @@ fn carry_out(server: &Server, number: u64, events: &[Arc<Event>], steps: std::op
             0 => server.app.tail.insert(TurnId(number), events),
             1 => server.app.directory.update(events),
             _ => {
-                let (events, committed) = (events.to_vec(), Moment::default());
-                let told = Told { answers: Vec::new(), events, waited: Vec::new(), committed };
+                let (events, times) = (events.to_vec(), TurnTimes::default());
+                let told = Told { answers: Vec::new(), events, waited: Vec::new(), times };
                 server.app.fanout_of(room()).tell(told);
             }
         }
