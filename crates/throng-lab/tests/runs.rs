@@ -1,5 +1,6 @@
 //! A run says what the server did: nothing wrong, or what it did wrong.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use throng_lab::runner::{self, Account, Door, Outcome, RunError};
@@ -129,13 +130,15 @@ sigma = 1.0
 fn five(phases: &[(&str, f64)], lives: &[&str]) -> Scenario {
     let mut text = format!("name = \"five\"{HALL}");
     for (name, seconds) in phases {
-        text += &format!("[[phases]]\nname = \"{name}\"\nseconds = {seconds:?}\n");
+        writeln!(text, "[[phases]]\nname = \"{name}\"\nseconds = {seconds:?}").unwrap();
     }
     for (number, life) in lives.iter().enumerate() {
-        text += &format!(
+        writeln!(
+            text,
             "[[lives]]\nname = \"life-{number}\"\nfirst = 1\ncount = 5\nrooms = \"hall\"\n\
-             arrive_every_seconds = 0.0\nevery_seconds = 0.1\n{life}\n"
-        );
+             arrive_every_seconds = 0.0\nevery_seconds = 0.1\n{life}"
+        )
+        .unwrap();
     }
     Scenario::parse("five", &text, &[]).unwrap()
 }

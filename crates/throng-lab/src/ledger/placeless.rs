@@ -176,7 +176,7 @@ impl Ledger {
             return 0;
         }
         let of_room = self.sends_of_rooms();
-        let lacks = |stay: &&Stay| self.due(stay, &of_room).any(|ix| !stay.heard.contains(&ix));
+        let lacks = |stay: &&Stay| due(stay, &of_room).any(|ix| !stay.heard.contains(&ix));
         let lasting = self.placeless.lasting.values().map(|at| &self.placeless.stays[*at]);
         lasting.filter(lacks).count() as u64
     }
@@ -193,18 +193,6 @@ impl Ledger {
         of_room
     }
 
-    /// What a stay had to hear.
-    fn due<'a>(
-        &self,
-        stay: &'a Stay,
-        of_room: &'a HashMap<u32, Vec<(u32, Said)>>,
-    ) -> impl Iterator<Item = u32> + 'a {
-        let all = of_room.get(&stay.room.0).into_iter().flatten();
-        let due =
-            move |(_, said): &&(u32, Said)| said.sent > stay.joined && said.acked < stay.leaving;
-        all.filter(due).map(|(ix, _)| *ix)
-    }
-
     /// What is known when all is over; none where every room has places.
     pub(super) fn judge_without_places(&mut self) -> Option<Unproved> {
         let rooms = self.rooms.iter().filter(|room| room.placeless).count() as u64;
@@ -217,7 +205,7 @@ impl Ledger {
         unproved.acked = all.filter(|(_, said)| said.acked != NEVER).count() as u64;
         let mut lost = Vec::new();
         for stay in &self.placeless.stays {
-            let due: HashSet<u32> = self.due(stay, &of_room).collect();
+            let due: HashSet<u32> = due(stay, &of_room).collect();
             unproved.due += due.len() as u64;
             let lacks = due.difference(&stay.heard).count();
             if lacks > 0 {
@@ -241,6 +229,16 @@ impl Ledger {
         }
         Some(unproved)
     }
+}
+
+/// What a stay had to hear.
+fn due<'a>(
+    stay: &'a Stay,
+    of_room: &'a HashMap<u32, Vec<(u32, Said)>>,
+) -> impl Iterator<Item = u32> + 'a {
+    let all = of_room.get(&stay.room.0).into_iter().flatten();
+    let due = move |(_, said): &&(u32, Said)| said.sent > stay.joined && said.acked < stay.leaving;
+    all.filter(due).map(|(ix, _)| *ix)
 }
 
 impl Placeless {

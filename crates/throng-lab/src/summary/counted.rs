@@ -62,10 +62,10 @@ impl Summary {
             if let Some(whole) = whole {
                 differs.extend(self.differs(whole, others.is_some()));
             }
-            differs.extend(self.longer_than_acks(&work, samples));
+            differs.extend(longer_than_acks(&work, samples));
             if let Some(others) = others {
                 for differs in &mut differs {
-                    differs.says += &format!(" ({others})");
+                    differs.says = format!("{} ({others})", differs.says);
                 }
             }
             if !differs.is_empty() {
@@ -96,18 +96,18 @@ impl Summary {
         }
         found.into_iter().flatten().collect()
     }
+}
 
-    /// A part that is more than the whole: of the acks while the server's clock was read.
-    fn longer_than_acks(&self, work: &ServerWork, samples: &[Sample]) -> Option<Differs> {
-        let acks = samples.iter().map(|it| it.ack);
-        let count: u64 = acks.clone().map(|it| it.count).sum();
-        let sum: f64 = acks.map(|it| it.count as f64 * it.mean_ms).sum();
-        let ack_us = sum * 1e3 / count.max(1) as f64;
-        let stages_us: f64 = work.ack_us.values().sum();
-        let told = Differs::of("µs of the mean ack", stages_us, ack_us);
-        let more = count > 0 && stages_us > ack_us * MORE_THAN_ALL;
-        told.filter(|_| more)
-    }
+/// A part that is more than the whole: of the acks while the server's clock was read.
+fn longer_than_acks(work: &ServerWork, samples: &[Sample]) -> Option<Differs> {
+    let acks = samples.iter().map(|it| it.ack);
+    let count: u64 = acks.clone().map(|it| it.count).sum();
+    let sum: f64 = acks.map(|it| it.count as f64 * it.mean_ms).sum();
+    let ack_us = sum * 1e3 / count.max(1) as f64;
+    let stages_us: f64 = work.ack_us.values().sum();
+    let told = Differs::of("µs of the mean ack", stages_us, ack_us);
+    let more = count > 0 && stages_us > ack_us * MORE_THAN_ALL;
+    told.filter(|_| more)
 }
 
 #[cfg(test)]
@@ -116,6 +116,7 @@ mod tests {
     use crate::recorder::Percentiles;
     use crate::runner::Outcome;
     use crate::scenario::Scenario;
+    use crate::witness::StageWork;
 
     const TOLD: f64 = 10_000.0;
 
@@ -129,14 +130,14 @@ mod tests {
         (summary, vec![Sample { ack, ..Sample::default() }])
     }
 
-    fn work(commit_us: f64) -> Option<ServerWork> {
+    fn work(commit_us: f64) -> ServerWork {
         let ack_us = [("commit".to_owned(), commit_us)].into();
-        let stages = [("commit".to_owned(), Default::default())].into();
-        Some(ServerWork { ack_us, stages, ..ServerWork::default() })
+        let stages = [("commit".to_owned(), StageWork::default())].into();
+        ServerWork { stages, ack_us, ..ServerWork::default() }
     }
 
-    fn whole(sends: f64, deliveries: f64, answered: f64) -> Option<Whole> {
-        Some(Whole { sends, deliveries: Some(deliveries), answered: Some(answered) })
+    fn whole(sends: f64, deliveries: f64, answered: f64) -> Whole {
+        Whole { sends, deliveries: Some(deliveries), answered: Some(answered) }
     }
 
     fn found(summary: &Summary) -> Vec<(&'static str, i64)> {
@@ -149,13 +150,18 @@ mod tests {
     #[test]
     fn counters_that_say_what_was_seen_are_believed() {
         let (mut summary, samples) = seen();
-        summary.counted(work(1_500.0), whole(1_000.0, TOLD, 990.0), &samples, None);
+        summary.counted(Some(work(1_500.0)), Some(whole(1_000.0, TOLD, 990.0)), &samples, None);
         assert_eq!(found(&summary), []);
         // A little beside it, as where somebody left by plan.
-        summary.counted(work(2_150.0), whole(1_040.0, TOLD * 1.04, 1_000.0), &samples, None);
+        summary.counted(
+            Some(work(2_150.0)),
+            Some(whole(1_040.0, TOLD * 1.04, 1_000.0)),
+            &samples,
+            None,
+        );
         assert_eq!(found(&summary), []);
         // Of a run that broke off, or a server that counts nothing, nothing is known.
-        summary.counted(work(1_500.0), None, &samples, None);
+        summary.counted(Some(work(1_500.0)), None, &samples, None);
         assert_eq!(found(&summary), []);
         summary.counted(None, None, &samples, None);
         assert_eq!(summary.server_work, None);
@@ -164,16 +170,21 @@ mod tests {
     #[test]
     fn counters_that_say_something_else_have_no_stages_and_say_by_how_much() {
         let (mut summary, samples) = seen();
-        summary.counted(work(1_500.0), whole(2_000.0, TOLD, 990.0), &samples, None);
+        summary.counted(Some(work(1_500.0)), Some(whole(2_000.0, TOLD, 990.0)), &samples, None);
         assert_eq!(found(&summary), [("sends", 100)]);
         assert_eq!(
             summary.server_work.as_ref().unwrap().differs[0].says,
             "the server's own counters differ from what was seen by +100.0 %: 2000 sends by its counter, 1000 \
              seen"
         );
-        summary.counted(work(1_500.0), whole(1_000.0, TOLD / 2.0, 400.0), &samples, None);
+        summary.counted(
+            Some(work(1_500.0)),
+            Some(whole(1_000.0, TOLD / 2.0, 400.0)),
+            &samples,
+            None,
+        );
         assert_eq!(found(&summary), [("deliveries", -50), ("posts answered", -60)]);
-        summary.counted(work(3_000.0), whole(1_000.0, TOLD, 990.0), &samples, None);
+        summary.counted(Some(work(3_000.0)), Some(whole(1_000.0, TOLD, 990.0)), &samples, None);
         assert_eq!(found(&summary), [("µs of the mean ack", 50)]);
     }
 
@@ -181,11 +192,21 @@ mod tests {
     fn what_was_handed_to_lost_connections_or_to_others_is_not_held_against_the_counters() {
         let (mut summary, samples) = seen();
         summary.ledger.resumed = 1;
-        summary.counted(work(1_500.0), whole(1_000.0, TOLD * 2.0, 2_000.0), &samples, None);
+        summary.counted(
+            Some(work(1_500.0)),
+            Some(whole(1_000.0, TOLD * 2.0, 2_000.0)),
+            &samples,
+            None,
+        );
         assert_eq!(found(&summary), []);
         summary.ledger.resumed = 0;
         let others = Some("others may use that server, too");
-        summary.counted(work(1_500.0), whole(1_100.0, TOLD * 2.0, 2_000.0), &samples, others);
+        summary.counted(
+            Some(work(1_500.0)),
+            Some(whole(1_100.0, TOLD * 2.0, 2_000.0)),
+            &samples,
+            others,
+        );
         assert_eq!(found(&summary), [("sends", 10)]);
         assert!(summary.server_work.unwrap().differs[0].says.ends_with("server, too)"));
     }
