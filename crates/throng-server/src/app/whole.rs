@@ -23,11 +23,11 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::net::IpAddr;
     use std::pin::pin;
     use std::sync::Arc;
-    use std::task::Poll;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
 
     use throng_core::{
         Author, Body, Command, Epoch, Kind, Reply, RoomDefaults, RoomId, RoomName, Standing,
@@ -63,6 +63,15 @@ mod tests {
         app.create_room(by.clone(), named, defaults).await.unwrap().0
     }
 
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
     /// Asks, goes away as soon as this is so, which is before the log has anything of it, and returns when
     /// nothing of it is under way any more.
     async fn asks_and_goes<T>(
@@ -73,16 +82,21 @@ mod tests {
         log.hold(true);
         {
             let mut asking = pin!(asking);
-            loop {
-                poll_fn(|context| {
-                    assert!(asking.as_mut().poll(context).is_pending(), "it is answered already");
-                    Poll::Ready(())
-                })
-                .await;
-                if goes() {
-                    break;
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut there = true;
+            while there {
+                let polled = asking.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending(), "it is answered already");
+                // It goes on only with what came before this was so.
+                loop {
+                    let goes_on = woken.0.swap(false, Ordering::AcqRel);
+                    there = !goes();
+                    if goes_on || !there {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
             }
         }
         log.hold(false);
