@@ -5,13 +5,13 @@
 //! origin is refused: a browser would lend it the user's address and cookies.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::upgrade::OnUpgrade;
@@ -22,6 +22,7 @@ use throng_wire::{native, ws};
 use tokio::net::TcpStream;
 
 use super::Pass;
+use crate::address::AddressKey;
 use crate::app::App;
 use crate::connection::{Connection, DRAIN, Opened};
 use crate::outbox::Outbox;
@@ -35,6 +36,21 @@ const HEAD_LEN_MAX: usize = 8 * 1024;
 /// The socket's pass, until an upgrade takes it along.
 #[derive(Clone, Debug)]
 struct Carried(Arc<Mutex<Option<Pass>>>);
+
+impl Carried {
+    fn new(pass: Pass) -> Self {
+        Self(Arc::new(Mutex::new(Some(pass))))
+    }
+
+    fn take(&self) -> Option<Pass> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The socket was not upgraded: it stays open, and so it stays counted.
+    fn give_back(&self, pass: Pass) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(pass);
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Upgrade {
@@ -50,7 +66,7 @@ pub fn router(app: &Arc<App>) -> Router {
 
 /// Serves HTTP on a socket until it is closed or upgraded.
 pub fn serve(app: &Arc<App>, router: Router, stream: TcpStream, peer: IpAddr, pass: Pass) {
-    let carried = Carried(Arc::new(Mutex::new(Some(pass))));
+    let carried = Carried::new(pass);
     let service = tower::ServiceExt::map_request(router, {
         let carried = carried.clone();
         move |mut request: hyper::Request<hyper::body::Incoming>| {
@@ -87,31 +103,23 @@ pub fn serve(app: &Arc<App>, router: Router, stream: TcpStream, peer: IpAddr, pa
 
 async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Response<Body> {
     let app = upgrade.app;
-    let form = match check(&app, request.headers()) {
+    let form = match check(&app, &request) {
         Ok(form) => form,
-        Err(refusal) => return refusal.into_response(),
+        Err(refusal) => return refuse(refusal),
     };
-    let Some(Carried(carried)) = request.extensions_mut().remove::<Carried>() else {
+    let Some(carried) = request.extensions_mut().remove::<Carried>() else {
         return (StatusCode::INTERNAL_SERVER_ERROR, "not on a socket\n").into_response();
     };
-    let Some(mut pass) = carried.lock().ok().and_then(|mut pass| pass.take()) else {
+    let Some(mut pass) = carried.take() else {
         return (StatusCode::BAD_REQUEST, "one upgrade a connection\n").into_response();
     };
     let address = rest::client(&app, request.headers(), request.extensions());
-    let headers = request.headers();
-    let bearer = headers.get(header::AUTHORIZATION).and_then(bearer_token).map(str::to_owned);
-    let may = match &bearer {
-        Some(token) => app.auth.may_connect_with(token, address).await,
-        None => app.auth.may_connect(address),
-    };
-    if let Err(rejection) = may {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(bearer_token);
+    let bearer = bearer.map(str::to_owned);
+    if let Some(refusal) = refused(&app, &mut pass, address, bearer.as_deref()).await {
         app.metrics.connections_refused.inc();
-        return rest::Refusal(rejection).into_response();
-    }
-    if !pass.count_for(address) {
-        app.metrics.connections_refused.inc();
-        let text = "too many connections from this address\n";
-        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+        carried.give_back(pass);
+        return refusal;
     }
     let headers = request.headers();
     let extension = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
@@ -133,6 +141,27 @@ async fn upgrade(State(upgrade): State<Upgrade>, mut request: Request) -> Respon
     answer
 }
 
+/// What is answered where one more connection may not be, from there and with that token.
+async fn refused(
+    app: &App,
+    pass: &mut Pass,
+    address: AddressKey,
+    bearer: Option<&str>,
+) -> Option<Response<Body>> {
+    let may = match bearer {
+        Some(token) => app.auth.may_connect_with(token, address).await,
+        None => app.auth.may_connect(address),
+    };
+    if let Err(rejection) = may {
+        return Some(rest::Refusal(rejection).into_response());
+    }
+    if pass.count_for(address) {
+        return None;
+    }
+    let text = "too many connections from this address\n";
+    Some((StatusCode::TOO_MANY_REQUESTS, text).into_response())
+}
+
 /// The socket itself, and what the peer sent right behind its request. Everything of the HTTP
 /// library's is gone after this.
 async fn take_back(upgrading: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
@@ -142,31 +171,44 @@ async fn take_back(upgrading: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
     Some((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
 
-type Refusal = (StatusCode, [(header::HeaderName, HeaderValue); 1], &'static str);
+type Refusal = (StatusCode, &'static str);
 
-fn refuse(status: StatusCode, text: &'static str) -> Refusal {
-    (status, [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))], text)
+/// With what would have been taken: a 426 must name it (RFC 9110).
+fn refuse(refusal: Refusal) -> Response<Body> {
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+    ];
+    (headers, refusal).into_response()
 }
 
 /// Whether this is an upgrade that may be, and in which form. `None` is JSON without a subprotocol.
-fn check(app: &App, headers: &HeaderMap) -> Result<Option<native::Form>, Refusal> {
+fn check(app: &App, request: &Request) -> Result<Option<native::Form>, Refusal> {
+    let headers = request.headers();
     let has = |name, token: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
     };
-    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
-        return Err(refuse(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: upgrade to it\n"));
+    // The router sends `HEAD` where `GET` goes, and an older HTTP cannot be upgraded.
+    let begins = request.method() == Method::GET && request.version() == Version::HTTP_11;
+    if !begins || !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        return Err((StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: upgrade to it\n"));
     }
     if !has(header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(refuse(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket\n"));
+        return Err((StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket\n"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
     if !key.is_some_and(ws::handshake::is_key) {
-        return Err(refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong\n"));
+        return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong\n"));
+    }
+    // Of two, one would be asked for the origin and another may have been asked by a proxy.
+    if headers.get_all(header::HOST).iter().count() != 1 {
+        return Err((StatusCode::BAD_REQUEST, "there must be one Host\n"));
     }
     if !is_allowed_origin(headers, &app.settings.allowed_origins) {
         let text = "pages of this origin may not connect; see the setting allowed_origins\n";
-        return Err(refuse(StatusCode::FORBIDDEN, text));
+        return Err((StatusCode::FORBIDDEN, text));
     }
     let mut offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().peekable();
     if offers.peek().is_none() {
@@ -174,7 +216,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<Option<native::Form>, Refusal
     }
     let known = offers.find_map(|offer| native::Form::offered(offer.to_str().ok()?));
     let text = "no subprotocol that is known here: throng.v1.json, throng.v1.protobuf\n";
-    known.map(Some).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, text))
+    known.map(Some).ok_or((StatusCode::BAD_REQUEST, text))
 }
 
 /// A browser names the page's origin; it must be this host's own or one that is allowed. What is no

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use throng_server::address::TrustedProxies;
 use throng_wire::ws::{self, handshake};
 
 use super::Server;
@@ -85,6 +86,73 @@ fn what_is_no_upgrade_is_told_so() {
     assert_eq!(ask(&server, &old).0, 426);
     let keyless = format!("{wrong}Sec-WebSocket-Version: 13\r\n\r\n");
     assert_eq!(ask(&server, &keyless).0, 400);
+}
+
+#[test]
+fn only_a_get_of_http_1_1_to_one_host_is_upgraded() {
+    let server = Server::start();
+    let key = handshake::key([1; 16]);
+    let asked = |line: &str, hosts: &str| {
+        ask(
+            &server,
+            &format!(
+                "{line}\r\n{hosts}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            ),
+        )
+    };
+    assert_eq!(asked("GET /ws HTTP/1.1", "Host: a\r\n").0, 101);
+    assert_eq!(asked("GET /ws HTTP/1.1", "").0, 400);
+    assert_eq!(asked("GET /ws HTTP/1.1", "Host: a\r\nHost: b\r\n").0, 400);
+    for line in ["HEAD /ws HTTP/1.1", "GET /ws HTTP/1.0"] {
+        let (status, head) = asked(line, "Host: a\r\n");
+        assert_eq!(status, 426, "{line}");
+        assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn a_socket_that_was_refused_an_upgrade_counts_like_any_other_and_may_ask_again() {
+    let server = Server::with(|settings| {
+        settings.trusted_proxies =
+            "127.0.0.1".parse().map(|one| TrustedProxies(vec![one])).unwrap();
+        settings.limits.connections_per_address = 1;
+        settings.limits.connections_max = 2;
+    });
+    let key = handshake::key([1; 16]);
+    let asked = |stream: &mut TcpStream, from: &str| {
+        let headers = format!("X-Forwarded-For: {from}\r\n");
+        let host = server.http.to_string();
+        let request = handshake::request(&host, "/ws", &key, "throng.v1.json", &headers);
+        stream.write_all(&request).unwrap();
+        status(stream)
+    };
+    let mut first = TcpStream::connect(server.http).unwrap();
+    assert_eq!(asked(&mut first, "2.2.2.2"), 101);
+    let mut second = TcpStream::connect(server.http).unwrap();
+    assert_eq!(asked(&mut second, "2.2.2.2"), 429);
+    // It is open still, so that there are two, which is as many as there may be.
+    let mut third = TcpStream::connect(server.http).unwrap();
+    let closed = third.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(closed.and_then(|()| third.read(&mut [0; 1])).unwrap_or(0), 0);
+    assert_eq!(asked(&mut second, "2.2.2.2"), 429, "again");
+    assert_eq!(asked(&mut second, "3.3.3.3"), 101, "for somebody else");
+}
+
+/// The status of the next answer; what comes behind its head stays where it is.
+fn status(stream: &mut TcpStream) -> u16 {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let body = head.to_ascii_lowercase();
+    let len = body.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let len = len.map_or(0, |len| len.parse().unwrap());
+    stream.read_exact(&mut vec![0; len]).unwrap();
+    head[9..12].parse().unwrap()
 }
 
 #[test]
