@@ -29,8 +29,18 @@ pub struct Shown {
     pub trace: Trace,
 }
 
-/// Looks at the token, and counts those who have none.
-pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Looks at the token, and counts those who have none; and counts what was asked and refused, as a
+/// connection does.
+pub async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    app.metrics.requests.inc();
+    let answer = answer(&app, request, next).await;
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        app.metrics.rejections.inc();
+    }
+    answer
+}
+
+async fn answer(app: &App, mut request: Request, next: Next) -> Response {
     let mut trace = Trace::default();
     trace.begin(app.clock.now());
     let known = match bearer(request.headers()) {
@@ -44,7 +54,7 @@ pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next
     if !counted {
         return next.run(request).await;
     }
-    let from = client(&app, request.headers(), request.extensions());
+    let from = client(app, request.headers(), request.extensions());
     if !is_door(&request) {
         return match app.auth.anonymous_request(from) {
             Ok(()) => next.run(request).await,
@@ -132,6 +142,34 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(server.get("/api/v1/rooms", &anna).await.status, StatusCode::OK);
         }
+        server.app.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_asked_and_refused_is_counted_whatever_refused_it() {
+        let server = Server::start_at(Clock::manual(), few);
+        let metrics = &server.app.metrics;
+        let counted = || (metrics.requests.get(), metrics.rejections.get());
+        let anna = server.sign_up("anna").await;
+        assert_eq!(counted(), (1, 0));
+        server.post("/api/v1/rooms", &anna, json!({"name": "tea"})).await;
+        server.get("/api/v1/rooms", &anna).await;
+        assert_eq!(counted(), (3, 0));
+        // By the endpoint, its path, its method, the token, the shard and the throttle.
+        server.post("/api/v1/rooms", &anna, json!({"name": ""})).await;
+        server.get("/api/v1/nothing", &anna).await;
+        server.get("/api/v1/accounts", &anna).await;
+        server.get("/api/v1/rooms", "nonsense").await;
+        let bert = server.sign_up("bert").await;
+        server.post("/api/v1/rooms/1/messages", &bert, json!({"body": "x"})).await;
+        assert_eq!(counted(), (9, 5));
+        for _ in 0..3 {
+            server.get("/api/v1/rooms", "").await;
+        }
+        server.get("/api/v1/rooms", "").await.refused(429, "rate_limited");
+        assert_eq!(counted(), (13, 9));
+        server.get("/metrics", "").await;
+        assert_eq!(counted(), (13, 9), "the probes ask for nothing that is chat");
         server.app.stop().await;
     }
 
