@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::oneof::TWO_KINDS;
 use super::v1::{ClientFrame, ServerFrame};
 use super::{DecodeError, ELEMENTS_MAX};
 
@@ -80,16 +81,18 @@ fn refusal(error: &serde_json::Error, re: u32) -> DecodeError {
 }
 
 /// Says where and what sort, and not what stands there: serde_json's own text quotes the input, which
-/// may be long and secret. A field that is missing is named: the name is ours.
+/// may be long and secret. A field that is missing or stands there twice is named: the name is ours.
 pub fn why(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let text = error.to_string();
-    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let sort = match (error.classify(), missing) {
-        (Category::Data, Some(field)) => format!("the field `{field}` must be there"),
-        (Category::Data, None) => "a value that does not fit its field".to_owned(),
-        (Category::Eof, _) => "the end inside a value".to_owned(),
-        (Category::Syntax | Category::Io, _) => "not JSON".to_owned(),
+    let named = |sort| text.strip_prefix(sort).and_then(|rest: &str| rest.split('`').next());
+    let sort = match (error.classify(), named("missing field `"), named("duplicate field `")) {
+        (Category::Data, Some(field), _) => format!("the field `{field}` must be there"),
+        (Category::Data, _, Some(field)) => format!("the field `{field}` is there twice"),
+        (Category::Data, None, None) if text.starts_with(TWO_KINDS) => TWO_KINDS.to_owned(),
+        (Category::Data, None, None) => "a value that does not fit its field".to_owned(),
+        (Category::Eof, ..) => "the end inside a value".to_owned(),
+        (Category::Syntax | Category::Io, ..) => "not JSON".to_owned(),
     };
     format!("line {} column {}: {sort}", error.line(), error.column())
 }
@@ -192,6 +195,30 @@ mod tests {
         let settled = decode_client(br#"{"settle_report":{"upheld":true}}"#).unwrap();
         let meant = v1::SettleReport { upheld: true, ..v1::SettleReport::default() };
         assert_eq!(settled, client(0, Request::SettleReport(meant)));
+    }
+
+    #[test]
+    fn what_stands_there_twice_is_refused_and_said() {
+        for (written, re, what) in [
+            (r#"{"id":7,"ping":{},"id":8}"#, 0, "the field `id` is there twice"),
+            (
+                r#"{"id":7,"post":{"room":1,"body":"a","body":"b"}}"#,
+                7,
+                "the field `body` is there twice",
+            ),
+            (r#"{"id":7,"ping":{},"post":{"room":1}}"#, 7, "two kinds in one frame"),
+            (r#"{"id":7,"ping":{},"ping":{}}"#, 7, "two kinds in one frame"),
+        ] {
+            let error = decode_client(written.as_bytes()).expect_err(written);
+            assert_eq!(error.re, re, "{written}");
+            assert!(error.what.ends_with(what), "{written}: {error}");
+        }
+        let unknown = br#"{"later":1,"later":2,"id":7,"ping":{}}"#;
+        assert_eq!(
+            decode_client(unknown),
+            Ok(client(7, Request::Ping(Ping {}))),
+            "nobody reads it"
+        );
     }
 
     #[test]

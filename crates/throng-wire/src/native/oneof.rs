@@ -3,7 +3,7 @@
 //! first, on the hottest path there is.
 //!
 //! A key that this version does not know is skipped without being kept. Two variants in one message
-//! are an error: a frame asks one thing.
+//! are an error, for a frame asks one thing; so is a field that stands there twice, as in any message.
 
 use std::fmt;
 
@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::object::object;
 use super::v1::{ClientFrame, Event, Reply, ServerFrame, client_frame, event, reply, server_frame};
+
+/// What is wrong with a message of two variants.
+pub const TWO_KINDS: &str = "two kinds in one frame";
 
 macro_rules! oneof {
     ($message:ident [$($field:ident),*] $slot:ident: $of:path [$($key:ident => $variant:ident),*]) => {
@@ -54,13 +57,18 @@ macro_rules! oneof {
 
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$message, A::Error> {
                         let mut made = $message::default();
+                        $(let mut $field = None;)*
                         while let Some(key) = map.next_key()? {
                             match key {
-                                $(Key::$field => made.$field = map.next_value()?,)*
+                                $(Key::$field => {
+                                    if $field.replace(map.next_value()?).is_some() {
+                                        return Err(A::Error::duplicate_field(stringify!($field)));
+                                    }
+                                })*
                                 $(Key::$key => {
                                     let value = map.next_value_seed(object())?;
                                     if made.$slot.replace(Of::$variant(value)).is_some() {
-                                        return Err(A::Error::custom("two kinds in one frame"));
+                                        return Err(A::Error::custom(TWO_KINDS));
                                     }
                                 })*
                                 Key::unknown => {
@@ -68,6 +76,7 @@ macro_rules! oneof {
                                 }
                             }
                         }
+                        $(made.$field = $field.unwrap_or_default();)*
                         Ok(made)
                     }
                 }
