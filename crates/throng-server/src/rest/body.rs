@@ -90,10 +90,34 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asking<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        if !spells_text(parts.uri.query().unwrap_or_default()) {
+            return Err(Refusal(Rejection::BadArgument));
+        }
         Query::try_from_uri(&parts.uri)
             .map(|Query(asking)| Self(asking))
             .map_err(|_| Refusal(Rejection::BadArgument))
     }
+}
+
+/// Whether it is UTF-8 that is percent-encoded: the decoder puts a sign in place of what is not, and that
+/// would be looked for.
+fn spells_text(query: &str) -> bool {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digits = behind.get(..2).and_then(|two| str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    str::from_utf8(&bytes).is_ok()
 }
 
 /// What is answered: a message of the wire.

@@ -90,3 +90,29 @@ async fn what_cannot_be_read_behind_a_room_is_not_the_room_whoever_asks() {
     }
     server.app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_text_behind_the_question_mark_is_refused_and_not_looked_for() {
+    let server = Server::start(|_| {});
+    let (anna, ..) = scene(&server).await;
+    for (asked, taken) in [
+        ("rooms?named=%4cobb%79", true),
+        ("rooms?named=caf%C3%A9", true),
+        ("rooms?named=100%", true),
+        ("rooms?named=%zz", true),
+        ("rooms?named=%ff", false),
+        ("rooms?named=caf%C3", false),
+        ("rooms?named=%ED%A0%BD", false),
+        ("rooms?%ff=1", false),
+        ("search?query=tea+%E7%8C", false),
+        ("search?query=tea+%E7%8C%AB", true),
+    ] {
+        let answer = server.get(&format!("/api/v1/{asked}"), &anna).await;
+        if taken {
+            assert_eq!(answer.status, StatusCode::OK, "{asked}: {}", answer.body);
+        } else {
+            answer.refused(400, "bad_argument");
+        }
+    }
+    server.app.stop().await;
+}
