@@ -144,7 +144,8 @@ settable_limits! {
     frame_len_max_anonymous: usize = 4_096, 1_024..=65_536;
     /// A frame or message after it, bytes.
     frame_len_max: usize = 65_536, 16_384..=1_048_576;
-    /// Time from accept to a full request head.
+    /// Time from accept to a full request head; then for the body of a request that is no file, and the
+    /// silence after which an HTTP connection is closed. Above what a proxy keeps idle ones for.
     handshake_timeout_ms: u64 = 5_000, 100..=60_000;
     /// Time from accept to authentication.
     auth_timeout_ms: u64 = 10_000, 100..=60_000;
