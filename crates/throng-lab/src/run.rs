@@ -134,7 +134,8 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
     let (address, pid) = (target.door.address, target.pid());
     let holder = Holder { pid, folder: args.target.is_none().then(|| scratch.clone()) };
-    let witness = Witness::new(&out, address, holder, probe, trees, scenario.seed).map_err(failed)?;
+    let witness =
+        Witness::new(&out, address, holder, probe, trees, scenario.seed).map_err(failed)?;
     let disk_before = monitor::folder_bytes(&scratch);
     let hashing = hashing_alone(args, &scenario).map_err(failed)?;
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
