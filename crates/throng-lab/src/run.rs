@@ -325,7 +325,7 @@ fn measure(
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
         let watching = scope.spawn(move || {
-            witness.watch(told, |sample| {
+            witness.watch(&told, |sample| {
                 let shown = match &mut live {
                     Some(live) => live.draw(sample),
                     None => line_of(sample, seconds) + "\n",

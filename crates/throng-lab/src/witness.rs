@@ -191,7 +191,7 @@ impl Witness {
 
     /// Until the runner has nothing more to tell. `say` gets each sample too. What finds no room on the disk
     /// waits for [`Watched::finish`].
-    pub fn watch(mut self, told: Receiver<Told>, mut say: impl FnMut(&Sample)) -> Watched {
+    pub fn watch(mut self, told: &Receiver<Told>, mut say: impl FnMut(&Sample)) -> Watched {
         // When it looks next into the server's stages.
         let mut look: Option<Nanos> = None;
         loop {
@@ -478,7 +478,7 @@ mod tests {
         tell.send(Told::Sample(Box::new(sample))).unwrap();
         drop(tell);
         let mut said = 0;
-        let watched = witness(folder.path()).watch(told, |_| said += 1);
+        let watched = witness(folder.path()).watch(&told, |_| said += 1);
         let (witnessed, late) = watched.finish();
         assert_eq!(late, Vec::<String>::new());
         let (at, held) = witnessed.held[0];

@@ -44,7 +44,7 @@ fn run(sin: Sin) -> (Summary, String) {
     let witness = Witness::new(out, double.files, holder, None, Vec::new(), 7).unwrap();
     let (tell, told) = sync_channel(100);
     let (outcome, witnessed) = std::thread::scope(|scope| {
-        let watching = scope.spawn(move || witness.watch(told, |_| {}));
+        let watching = scope.spawn(move || witness.watch(&told, |_| {}));
         let mut watch = Telling(tell.clone());
         let mut sample = |it: &_| tell.send(Told::Sample(Box::new(Clone::clone(it)))).unwrap();
         let (accounts, door) = (accounts(&scenario), door(&double));
