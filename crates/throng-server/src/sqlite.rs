@@ -114,6 +114,7 @@ pub fn open(
         return Err(Trouble::Io(format!("{} is read-only", path.display())));
     }
     recognise(&connection, path, kind)?;
+    bound_cache(&connection, kind)?;
     let mode = set_wal(&connection)?;
     if mode != "wal" {
         return Err(Trouble::Io(format!("{} stays in journal mode {mode}", path.display())));
@@ -130,13 +131,23 @@ pub fn open_reader(path: &Path, vfs: Option<&str>, kind: &Kind) -> Result<Connec
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, vfs, flags, kind)?;
     connection.pragma_update(None, "query_only", true)?;
+    bound_cache(&connection, kind)?;
     Ok(connection)
+}
+
+/// So many pages as the kind's cache has bytes. SQLite would reckon them itself, but by the size that pages
+/// have at that moment: a new file's were made larger after it, and its cache was four times its bound.
+fn bound_cache(connection: &Connection, kind: &Kind) -> Result<(), Trouble> {
+    let page = connection.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))?;
+    let pages = i64::from(kind.cache_kib) * 1024 / page.max(512);
+    connection.pragma_update(None, "cache_size", pages)?;
+    Ok(())
 }
 
 /// The same in memory, on one connection.
 pub fn open_in_memory(kind: &Kind) -> Result<Connection, Trouble> {
     let connection = Connection::open_in_memory()?;
-    connection.pragma_update(None, "cache_size", -i64::from(kind.cache_kib))?;
+    bound_cache(&connection, kind)?;
     create(&connection, kind)?;
     Ok(connection)
 }
@@ -214,7 +225,6 @@ fn connect(
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -i64::from(kind.cache_kib))?;
     Ok(connection)
 }
 
@@ -272,4 +282,43 @@ fn create(connection: &Connection, kind: &Kind) -> Result<(), Trouble> {
         roll_back(connection);
     }
     Ok(made?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind {
+        what: "a file of a test",
+        application_id: 0x5468_7274,
+        version: 1,
+        page_size: 16 * 1024,
+        cache_kib: 1024,
+        schema: "CREATE TABLE kept (id INTEGER PRIMARY KEY, text BLOB)",
+        steps: &[],
+        exclusive: false,
+        shrinks: false,
+    };
+
+    /// What SQLite may keep of the file in memory, in bytes.
+    fn cache_bytes(connection: &Connection) -> i64 {
+        let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        number("cache_size").unwrap() * number("page_size").unwrap()
+    }
+
+    #[test]
+    fn the_cache_is_bounded_by_bytes_whatever_the_size_of_a_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.db");
+        let asked = 1024 * 1024;
+        let new = open(&path, None, &KIND, "NORMAL").unwrap();
+        assert_eq!(cache_bytes(&new), asked, "a new file");
+        let reader = open_reader(&path, None, &KIND).unwrap();
+        assert_eq!(cache_bytes(&reader), asked, "a reader");
+        drop((reader, new));
+        let other = Kind { page_size: 4096, ..KIND };
+        let old = open(&path, None, &other, "NORMAL").unwrap();
+        assert_eq!(cache_bytes(&old), asked, "a file whose pages have another size");
+        assert_eq!(cache_bytes(&open_in_memory(&KIND).unwrap()), asked, "no file");
+    }
 }
