@@ -55,6 +55,18 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Those of another part of the same run as well.
+    pub fn add(&mut self, more: &Self) {
+        let Self { lost, duplicated, reordered, foreign, refused, unacked, repeats_wrong } = more;
+        self.lost += lost;
+        self.duplicated += duplicated;
+        self.reordered += reordered;
+        self.foreign += foreign;
+        self.refused += refused;
+        self.unacked += unacked;
+        self.repeats_wrong += repeats_wrong;
+    }
+
     pub fn any(&self) -> bool {
         *self != Self::default()
     }

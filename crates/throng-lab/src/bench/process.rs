@@ -1,7 +1,7 @@
 //! Processes: the server, the floor and the spinners, and what the system says of them.
 //!
-//! Neighbours: the rows start them through here. CPU is that of the one process, from
-//! `/proc/PID/task/*/schedstat`, in nanoseconds.
+//! Neighbours: the rows start them through here. CPU is that of the one process, by its
+//! own clock, in nanoseconds; by thread it is from `/proc/PID/task/*/schedstat`.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -20,6 +20,7 @@ use thread_priority::unix::{
 
 use crate::clock::now;
 use crate::floor;
+use crate::monitor;
 use crate::target;
 
 /// A drain may take this long; then the process is killed.
@@ -185,17 +186,11 @@ impl Process {
         Ok(Self { child, address, ended })
     }
 
-    /// CPU nanoseconds so far, all living threads.
+    /// CPU nanoseconds so far, by the process's own clock: what ended threads took is in it.
     pub fn cpu_nanos(&self) -> io::Result<u64> {
-        let mut total = 0;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else {
-                continue;
-            };
-            let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-            total += run.unwrap_or(0);
-        }
-        Ok(total)
+        let (cpu, _) = monitor::process(self.child.id())
+            .ok_or_else(|| io::Error::other(format!("no process {} any more", self.child.id())))?;
+        Ok(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// CPU nanoseconds of its threads, by thread name.

@@ -57,15 +57,14 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
             let window = Duration::from_secs(if bench.options.quick { 2 } else { 8 });
             let before = process.cpu_nanos()?;
             let synced = Syncs::read(process.address).unwrap_or_default();
-            let joins = cycle(&mut small.crowd, &joiners, form, room, window, &mut took).map_err(
-                |error| {
+            let (joins, timely) = cycle(&mut small.crowd, &joiners, form, room, window, &mut took)
+                .map_err(|error| {
                     let disk = syncs::since(&synced, process.address);
                     io::Error::other(format!("{error}; the server: {disk}"))
-                },
-            )?;
+                })?;
             let cpu = process.cpu_nanos()? - before;
             runs[which]
-                .push((cpu as f64 / 1e3 / joins as f64, joins as f64 / window.as_secs_f64()));
+                .push((cpu as f64 / 1e3 / joins as f64, timely as f64 / window.as_secs_f64()));
             // Pings of the large room's members are answered; nothing else is told them.
             big.rest(Duration::from_millis(300))?;
         }
@@ -107,7 +106,8 @@ fn speak(scene: &mut Scene) -> io::Result<()> {
     Ok(())
 }
 
-/// Joins at an even pace for so long; how many were completed. `took` is from the intended time.
+/// Joins at an even pace for so long; how many were completed, and how many of them before that time was over.
+/// `took` is from the intended time.
 fn cycle(
     crowd: &mut Crowd,
     joiners: &[usize],
@@ -115,7 +115,7 @@ fn cycle(
     room: u32,
     window: Duration,
     took: &mut Histogram<u64>,
-) -> io::Result<u64> {
+) -> io::Result<(u64, u64)> {
     let start = now().0 + 10_000_000;
     let end = start + window.as_nanos() as u64;
     let mut visits = Visits {
@@ -125,7 +125,9 @@ fn cycle(
         at: vec![""; crowd.len()],
         since: vec![0; crowd.len()],
         next: Vec::new(),
+        end,
         done: 0,
+        timely: 0,
         refused: None,
         took,
     };
@@ -146,7 +148,7 @@ fn cycle(
         }
         let over = due >= end && visits.free.len() == joiners.len();
         if over {
-            return Ok(visits.done);
+            return Ok((visits.done, visits.timely));
         }
         if at > end + 20_000_000_000 {
             let waits: Vec<_> = joiners
@@ -180,7 +182,10 @@ struct Visits<'a> {
     /// What each of them asked last.
     at: Vec<&'static str>,
     next: Vec<(usize, Request)>,
+    /// When the window is over.
+    end: u64,
     done: u64,
+    timely: u64,
     refused: Option<String>,
     took: &'a mut Histogram<u64>,
 }
@@ -206,6 +211,7 @@ impl Hears for Visits<'_> {
             Some(Reply::Left(_)) => {
                 self.took.saturating_record(at.saturating_sub(self.since[link]));
                 self.done += 1;
+                self.timely += u64::from(at <= self.end);
                 self.free.push_back(link);
             }
             Some(Reply::Rejected(rejected)) => {
