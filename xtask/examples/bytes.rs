@@ -2,7 +2,7 @@
 //! the fold, and what it costs to read. Figures go to `docs/reference/performance.md`.
 //!
 //! ```text
-//! cargo run --release -p xtask --example bytes -- FOLDER MESSAGES
+//! cargo run --release -p xtask --features measure --example bytes -- FOLDER MESSAGES
 //! ```
 //!
 //! Two hundred rooms, words by Zipf, a random `origin_id` on every post; texts of some 40, 200 and 1,000

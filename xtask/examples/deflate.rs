@@ -2,7 +2,7 @@
 //! as the server does it and inflated as a client does.
 //!
 //! ```text
-//! cargo run --release -p xtask --example deflate
+//! cargo run --release -p xtask --features measure --example deflate
 //! ```
 #![expect(clippy::print_stdout, reason = "a measurement speaks to the one who runs it")]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]

@@ -3,7 +3,7 @@
 //! `docs/reference/performance.md`.
 //!
 //! ```text
-//! cargo run --release -p xtask --example indexing -- FOLDER ROOMS MESSAGES_A_LOOK LOOKS
+//! cargo run --release -p xtask --features measure --example indexing -- FOLDER ROOMS MESSAGES_A_LOOK LOOKS
 //! ```
 //!
 //! Words by Zipf, texts of some 200 bytes, one room after the other. CPU is that of the one thread, so

@@ -2,7 +2,7 @@
 //! message in a turn of its own does them, with nothing else between.
 //!
 //! ```text
-//! cargo run --release -p xtask --example metrics -- [MEMBERS]
+//! cargo run --release -p xtask --features measure --example metrics -- [MEMBERS]
 //! ```
 //!
 //! A turn of many messages shares all but the first three observations. Divide by the CPU of a send

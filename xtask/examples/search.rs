@@ -2,7 +2,7 @@
 //! search takes. Figures go to `docs/reference/performance.md`.
 //!
 //! ```text
-//! cargo run --release -p xtask --example search -- FOLDER MESSAGES [SECONDS [PACE]]
+//! cargo run --release -p xtask --features measure --example search -- FOLDER MESSAGES [SECONDS [PACE]]
 //! ```
 //!
 //! A thousand rooms, a vocabulary in which a few words are in most messages and most are in few

@@ -2,10 +2,10 @@
 //! the time to the first append after a start. Figures go to `docs/reference/performance.md`.
 //!
 //! ```text
-//! cargo run --release -p xtask --example storage -- make FOLDER MESSAGES
-//! cargo run --release -p xtask --example storage -- load FOLDER RATE SECONDS
-//! cargo run --release -p xtask --example storage -- start FOLDER
-//! cargo run --release -p xtask --example storage -- micro
+//! cargo run --release -p xtask --features measure --example storage -- make FOLDER MESSAGES
+//! cargo run --release -p xtask --features measure --example storage -- load FOLDER RATE SECONDS
+//! cargo run --release -p xtask --features measure --example storage -- start FOLDER
+//! cargo run --release -p xtask --features measure --example storage -- micro
 //! ```
 //!
 //! A thousand rooms, bodies of 200 bytes, a random `origin_id` on every post; two appending threads

@@ -2,7 +2,7 @@
 //! nothing with them. Figures go to `docs/reference/performance.md`.
 //!
 //! ```text
-//! cargo run --release -p xtask --example reader -- [CONNECTIONS [FRAMES_A_READ [TURNS [PAIRS]]]]
+//! cargo run --release -p xtask --features measure --example reader -- [CONNECTIONS [FRAMES_A_READ [TURNS [PAIRS]]]]
 //! ```
 //!
 //! A process of its own (`teller.rs`) writes the events of one room to all connections, so many frames

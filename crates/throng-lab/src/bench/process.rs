@@ -284,6 +284,13 @@ pub fn scrape(address: SocketAddr) -> io::Result<Metrics> {
 
 /// The body of a GET.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    got(address, path).map_err(|error| {
+        let within = HTTP_TIMEOUT.as_secs();
+        io::Error::new(error.kind(), format!("GET {path} of {address} within {within} s: {error}"))
+    })
+}
+
+fn got(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;

@@ -23,7 +23,7 @@ use crate::store::StoreError;
 use crate::tail::Tail;
 
 /// How often it looks for what is new: half of the two seconds that it may be behind, because each
-/// look writes a segment, and four of them are merged.
+/// look writes a segment, and every so many of them are merged into one.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Events of one transaction: some 2 MB with what the index makes of them.
 const BATCH_EVENTS: usize = 2_048;

@@ -18,7 +18,7 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Output is made room for in pieces of this.
 const PIECE: usize = 4 * 1024;
 const NAME: &str = "permessage-deflate";
-/// Half the time of the usual 6, for a fiftieth more bytes (`cargo run --release -p xtask --example
+/// Half the time of the usual 6, for a fiftieth more bytes (`cargo run --release -p xtask --features measure --example
 /// deflate`).
 const LEVEL: u32 = 3;
 
