@@ -45,6 +45,7 @@ pub(crate) mod timer;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -198,8 +199,8 @@ impl Engine {
         let now = clock::now();
         let ready = !self.sockets.waking.is_empty();
         let timeout = match self.next {
-            _ if ready => Some(std::time::Duration::ZERO),
-            Next::At(at) if at <= now => Some(std::time::Duration::ZERO),
+            _ if ready => Some(Duration::ZERO),
+            Next::At(at) if at <= now => Some(Duration::ZERO),
             Next::At(at) => {
                 self.timer.set(at)?;
                 None
@@ -347,6 +348,10 @@ struct Socket {
     /// What may wait for its kernel.
     out_max: usize,
     state: State,
+    /// Just before the kernel was asked to make it.
+    began: Nanos,
+    /// When it stood, where it did as soon as the kernel had been asked.
+    stood: Option<Nanos>,
     /// In `dirty` already.
     marked: bool,
     /// Became readable while paused.
@@ -366,6 +371,8 @@ impl Socket {
             counts: 1,
             out_max: OUT_BYTES_MAX,
             state: State::Connecting,
+            began: clock::now(),
+            stood: None,
             marked: false,
             readable: false,
             end_seen: false,
@@ -402,7 +409,11 @@ struct Slot {
 impl Sockets {
     /// Begins a connection; `connected` or `closed` follows.
     pub fn connect(&mut self, to: SocketAddr) -> io::Result<ConnId> {
+        let began = clock::now();
         let mut stream = TcpStream::connect(to)?;
+        // Over loopback the whole handshake is in the call; whoever asks only in its turn of the loop would find
+        // what the loop did for others in it.
+        let stood = stream.peer_addr().is_ok().then(clock::now);
         let conn = self.take_slot();
         if let Err(error) = self.registry.register(
             &mut stream,
@@ -412,8 +423,17 @@ impl Sockets {
             self.free.push(conn.index);
             return Err(error);
         }
-        self.put(conn, Socket::new(Some(stream), None));
+        let socket = Socket { began, stood, ..Socket::new(Some(stream), None) };
+        self.put(conn, socket);
         Ok(conn)
+    }
+
+    /// How long this connection took to be made, from just before the kernel was asked: until the kernel had it,
+    /// where it had it at once, else until the loop saw it, at `seen`.
+    pub fn connect_took(&self, conn: ConnId, seen: Nanos) -> Duration {
+        let slot = self.table.get(conn.index()).filter(|it| it.generation == conn.generation);
+        let socket = slot.and_then(|it| it.socket.as_ref());
+        socket.map_or(Duration::ZERO, |it| it.stood.unwrap_or(seen).since(it.began))
     }
 
     /// Where to append what the connection shall say; it leaves with the next flush, which follows

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Closed, ConnId, Engine, Handler, Next, Sockets};
 use crate::clock::{self, Nanos};
@@ -78,6 +79,34 @@ fn a_closed_port_is_told_as_refused() {
     let mut seen = Seen::new(b"", |log: &Log, _: &mut Sockets| !log.closed.is_empty());
     engine.run(&mut seen).unwrap();
     assert_eq!(seen.log.closed, [Closed::Refused(std::io::ErrorKind::ConnectionRefused)]);
+}
+
+/// Over loopback a connection stands when the call returns, so no two overlap, though the loop hears of all of
+/// them after the last.
+#[test]
+fn many_connections_begun_at_once_took_as_long_as_each_of_them_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut engine = Engine::new().unwrap();
+    let before = clock::now();
+    let all: Vec<ConnId> = (0..50).map(|_| engine.sockets.connect(address).unwrap()).collect();
+    let seen = clock::now();
+    let stood = |conn: &&ConnId| {
+        let slot = &engine.sockets.table[conn.index()];
+        slot.socket.as_ref().is_some_and(|it| it.stood.is_some())
+    };
+    let at_once: Vec<&ConnId> = all.iter().filter(stood).collect();
+    assert!(!at_once.is_empty(), "the kernel made none of them at once");
+    let took = at_once.iter().map(|conn| engine.sockets.connect_took(**conn, seen));
+    let together: Duration = took.sum();
+    assert!(together <= seen.since(before), "{together:?} of {:?}", seen.since(before));
+    // One that did not stand yet takes until it is seen; one that is gone took no time.
+    let last = all[49];
+    engine.sockets.get(last).unwrap().stood = None;
+    let second = Duration::from_secs(1);
+    assert!(engine.sockets.connect_took(last, seen.plus(second)) >= second);
+    engine.sockets.close(last);
+    assert_eq!(engine.sockets.connect_took(last, seen.plus(second)), Duration::ZERO);
 }
 
 #[test]

@@ -210,7 +210,6 @@ impl Crowd {
             rooms: Vec::new(),
             joins: 0,
             coming: None,
-            connect_began: Nanos(0),
             connect_us: 0,
             login_began: Nanos(0),
             login_asked: Nanos(0),
@@ -242,14 +241,13 @@ impl Crowd {
     }
 
     /// Begins a connection for a user.
-    pub fn connect(&mut self, user: u32, sockets: &mut Sockets, now: Nanos) {
+    pub fn connect(&mut self, user: u32, sockets: &mut Sockets) {
         let to = self.at(user);
         let it = &mut self.users[user as usize];
         self.driver_count += 1;
         let memory = &self.memories[usize::from(it.dress == Dress::WsJson)];
         let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(self.driver_count);
         it.driver = drivers::driver((it.dress, self.compressed), &self.host, memory, seed);
-        it.connect_began = now;
         match sockets.connect_for(user, to) {
             Ok(conn) => {
                 it.link = Link::Opening;
@@ -269,8 +267,8 @@ impl Crowd {
         let Some(user) = self.user_of(conn) else {
             return self.other_connected(conn, sockets, now);
         };
+        let took = sockets.connect_took(conn, now);
         let it = &mut self.users[user as usize];
-        let took = now.since(it.connect_began);
         it.connect_us = took.as_micros().min(u128::from(u32::MAX)) as u32;
         self.recorder.connected(took);
         it.driver.open(sockets.out(conn));

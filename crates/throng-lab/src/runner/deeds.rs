@@ -64,7 +64,7 @@ impl Runner<'_> {
             }
             Deed::Arrive { user, life } => {
                 let login = self.scenario.lives[life as usize].login;
-                self.arrive(user, login, intended, sockets, now);
+                self.arrive(user, login, intended, sockets);
             }
             Deed::Look { user, room, history, avatars } => {
                 if history > 0 {

@@ -329,7 +329,7 @@ impl Runner<'_> {
 
     fn woken(&mut self, wake: Wake, sockets: &mut Sockets, now: Nanos) {
         match wake {
-            Wake::Connect(user) => self.crowd.connect(user, sockets, now),
+            Wake::Connect(user) => self.crowd.connect(user, sockets),
             Wake::Depart(user) => self.depart(user, sockets, now),
             Wake::Phase(number) => self.begin_phase(number, sockets, now),
             Wake::Again(later) => self.crowd.ask_again(later, sockets, now),
@@ -390,7 +390,7 @@ impl Runner<'_> {
         self.look_at_flight();
         match self.phase {
             Phase::Connecting => {
-                self.connect_some(sockets, now);
+                self.connect_some(sockets);
                 if self.everybody(|it| matches!(it.link, Link::Up | Link::Away)) {
                     self.enter(Phase::Picturing, now);
                 }
@@ -438,12 +438,12 @@ impl Runner<'_> {
         }
     }
 
-    fn connect_some(&mut self, sockets: &mut Sockets, now: Nanos) {
+    fn connect_some(&mut self, sockets: &mut Sockets) {
         self.opening = self.crowd.users.iter().filter(|it| it.link == Link::Opening).count();
         while self.opening < OPENING_MAX
             && let Some(user) = self.to_connect.pop_front()
         {
-            self.crowd.connect(user, sockets, now);
+            self.crowd.connect(user, sockets);
             self.opening += 1;
         }
     }

@@ -116,7 +116,7 @@ impl Runner<'_> {
             self.rows.waiting.pop_front();
             self.rows.in_flight += 1;
             self.crowd.begin_row(user, room, messages);
-            self.arrive(user, Login::Token, now, sockets, now);
+            self.arrive(user, Login::Token, now, sockets);
         }
         if self.rows.in_flight == 0 && self.rows.waiting.is_empty() {
             self.rows.to_come.pop_front();

@@ -42,8 +42,7 @@ pub struct User {
     pub joins: u32,
     /// Comes from where it was away by plan: when it should have come, and how it logs in.
     pub coming: Option<(Nanos, Login)>,
-    /// When this connection was asked for, and how long the kernel took to make it.
-    pub connect_began: Nanos,
+    /// How long the kernel took to make this connection.
     pub connect_us: u32,
     /// When it asked to be somebody, at first and for the last time.
     pub login_began: Nanos,
@@ -282,7 +281,6 @@ mod tests {
             rooms: vec![],
             joins: 0,
             coming: None,
-            connect_began: Nanos(0),
             connect_us: 0,
             login_began: Nanos(0),
             login_asked: Nanos(0),

@@ -71,18 +71,11 @@ impl Runner<'_> {
     }
 
     /// Comes from where it was away; one that was there from the beginning is there.
-    pub fn arrive(
-        &mut self,
-        user: u32,
-        login: Login,
-        intended: Nanos,
-        sockets: &mut Sockets,
-        now: Nanos,
-    ) {
+    pub fn arrive(&mut self, user: u32, login: Login, intended: Nanos, sockets: &mut Sockets) {
         let it = &mut self.crowd.users[user as usize];
         if it.link == Link::Away {
             it.coming = Some((intended, login));
-            self.crowd.connect(user, sockets, now);
+            self.crowd.connect(user, sockets);
         } else if it.leaves.is_some() {
             // It has not gone from its last visit yet, because something is unanswered: it comes late.
             it.next_visits.push_back((intended, login));
@@ -116,7 +109,7 @@ impl Runner<'_> {
         let next = it.next_visits.pop_front();
         self.crowd.ledger.departed(it.me);
         if let Some((intended, login)) = next {
-            self.arrive(user, login, intended, sockets, now);
+            self.arrive(user, login, intended, sockets);
         }
     }
 
@@ -160,7 +153,7 @@ impl Runner<'_> {
             let member = users.iter().position(|it| it.rooms.contains(&room));
             let reader = member.map_or(self.crowd.places[room as usize].maker, |at| at as u32);
             self.crowd.places[room as usize].members.push(reader);
-            self.arrive(reader, Login::Token, now, sockets, now);
+            self.arrive(reader, Login::Token, now, sockets);
             if member.is_none() {
                 self.crowd.doing(reader, Todo::Join { room }, sockets);
             }
