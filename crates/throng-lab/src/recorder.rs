@@ -157,7 +157,8 @@ pub struct Sample {
     pub users: u64,
     /// Sends on their way to their ack: the mean of many looks.
     pub in_flight: f64,
-    /// The most that waited in the generator at one look, because their sender was not there.
+    /// The most that waited in the generator at one look: their sender was not there, or its connections carry one
+    /// request at a time and had one under way.
     pub backlog: u64,
     /// How long the kernel took to make connections.
     pub connect: Percentiles,

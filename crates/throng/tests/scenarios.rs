@@ -260,6 +260,18 @@ fn a_connection_that_is_hung_up_while_idle_is_no_farewell_and_the_next_no_resume
         ["seconds=4", "rooms.chat.sends_per_second=4", "server.limits.handshake_timeout_ms=1000"];
     let sets: Vec<&str> = PATIENT.iter().chain(&seldom).flat_map(|it| ["--set", it]).collect();
     let done = short("spammers", &sets);
+/// A connection carries one request at a time: what its user was to post meanwhile is not the server's lag.
+#[test]
+fn what_waits_for_a_connection_over_rest_is_the_generators_backlog() {
+    // Whatever the machine, twenty connections and turns that wait 0.2 s carry a hundred a second.
+    let slow = ["server.limits.turn_wait_ms=200", "rooms.chat.sends_per_second=800"];
+    let sets: Vec<&str> = PATIENT.iter().chain(&slow).flat_map(|it| ["--set", it]).collect();
+    let done = short("spammers", &sets);
+    let most = done.samples().iter().map(|it| it["backlog"].as_u64().unwrap()).max().unwrap();
+    let sends = done.summary["ledger"]["sends"].as_u64().unwrap();
+    assert!(most > sends / 3 && most < sends, "{most} of {sends}: {}", done.said);
+}
+
     // Twenty connections are hung up each second; one of them may just have been asked something.
     let farewells = done.summary["farewells"].as_object().unwrap().values();
     let farewells: u64 = farewells.map(|count| count.as_u64().unwrap()).sum();

@@ -461,6 +461,11 @@ pub trait Driver: std::fmt::Debug {
     /// Appends the bytes of an action; the tag comes back in its `Reply`.
     fn act(&mut self, action: &Action<'_>, out: &mut Vec<u8>) -> u32;
 
+    /// Actions that were asked for and are not on their way yet, because the connection carries one at a time.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// Takes what one read returned, however it was cut; answers what the protocol itself asks for.
     fn receive(
         &mut self,

@@ -117,7 +117,8 @@ impl Runner<'_> {
         figures.in_flight += self.crowd.ledger.open();
         // All users are a long way for a look; this one may be rarer.
         if figures.looks % BACKLOG_LOOKS == 1 {
-            let backlog: usize = self.crowd.users.iter().map(|it| it.backlog.len()).sum();
+            let waits = |it: &User| it.backlog.len() + it.driver.waiting();
+            let backlog: usize = self.crowd.users.iter().map(waits).sum();
             figures.backlog = figures.backlog.max(backlog as u64);
         }
     }
