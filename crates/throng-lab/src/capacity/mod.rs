@@ -86,6 +86,8 @@ pub struct Wanted {
     pub on: On,
     /// What was shortened, in words; told with the result.
     pub shortened: Option<String>,
+    /// How long each step offers load.
+    pub seconds: f64,
     /// Where all of it goes.
     pub out: PathBuf,
 }
@@ -112,7 +114,7 @@ pub struct Tried {
 }
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Capacity {
     /// What was looked for.
     pub wanted: Wanted,
@@ -122,6 +124,8 @@ pub struct Capacity {
     pub tried: Vec<Tried>,
     /// Deliveries a second over size, where they can be fitted.
     pub fit: Option<Curve>,
+    /// Why it was cut short, if it was: a signal, or a step that could not be made.
+    pub cut: Option<CapacityError>,
 }
 
 /// Why there is no result.
@@ -144,7 +148,8 @@ pub enum CapacityError {
     Unwritable(PathBuf, io::Error),
 }
 
-/// Looks for it. `run` runs a size into a folder and reads it back; `say` hears of progress.
+/// Looks for it. `run` runs a size into a folder and reads it back; `say` hears of progress. What was tried before
+/// a step could not be made is kept ([`Capacity::cut`]); where that is the first, there is nothing.
 pub fn find(
     wanted: Wanted,
     run: &mut dyn FnMut(f64, &Path) -> Result<Folder, CapacityError>,
@@ -157,19 +162,35 @@ pub fn find(
     }
     let mut search = Search::new(start, smallest, largest, wanted.whole);
     let mut tried: Vec<Tried> = Vec::new();
+    let mut cut = None;
     let end = loop {
         let size = match search.next() {
             Next::Try(size) => size,
             Next::Done(end) => break end,
         };
         let out = wanted.out.join(format!("step-{:02}", tried.len() + 1));
-        let step = judge(&wanted, size, search.says(), &run(size, &out)?, out);
         // One who does not listen must not end an hour's work.
+        let _ = writeln!(say, "{}", begins(&wanted, tried.len() + 1, size, &search.says()));
+        let run = match run(size, &out) {
+            Ok(run) => run,
+            Err(error) if tried.is_empty() => return Err(error),
+            Err(error) => {
+                cut = Some(error);
+                break End::Cut;
+            }
+        };
+        let step = judge(&wanted, size, search.says(), &run, out);
         let _ = writeln!(say, "{}", step.line(wanted.unit));
         search.came(step.came);
         tried.push(step);
     };
-    Ok(Capacity { wanted, end, fit: curve::of(&tried), tried })
+    Ok(Capacity { wanted, end, fit: curve::of(&tried), tried, cut })
+}
+
+/// What is tried now, and how long that takes at least.
+fn begins(wanted: &Wanted, step: usize, size: f64, says: &str) -> String {
+    let (size, unit, seconds) = (number(size), wanted.unit, number(wanted.seconds.round()));
+    format!("step {step}: {size} {unit} ({says}), {seconds} s of load …")
 }
 
 fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -> Tried {
@@ -244,6 +265,7 @@ impl Capacity {
                     "Not even the smallest size held: {why}; limited by {by}: {evidence}."
                 );
             }
+            End::Cut => return self.cut_short(),
             End::Unsteady => {
                 return format!(
                     "No size held {CONFIRMATIONS} times in a row: the machine or the server is not steady \
@@ -273,6 +295,23 @@ impl Capacity {
         )
     }
 
+    /// What is known of a search that did not come to its end.
+    fn cut_short(&self) -> String {
+        let sizes = |held: bool| {
+            let of = self.tried.iter().filter(move |it| (it.came == Step::Held) == held);
+            of.map(|it| it.size)
+        };
+        let words = |size: Option<f64>, what: &str| match size {
+            Some(size) => format!("{} {} {what}", number(size), self.wanted.unit),
+            None => format!("no size {what}"),
+        };
+        let held = words(sizes(true).reduce(f64::max), "held");
+        let gave_way = words(sizes(false).reduce(f64::min), "gave way");
+        let why = self.cut.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        let steps = self.tried.len();
+        format!("Cut short after {steps} steps{why}, so nothing is confirmed: {held}, {gave_way}.")
+    }
+
     /// The sentence, what was shortened, the curve and where it all is.
     pub fn words(&self) -> String {
         let mut lines = vec![self.sentence()];
@@ -292,6 +331,7 @@ impl Capacity {
             }
             End::Nothing => json!({ "kind": "nothing" }),
             End::Unsteady => json!({ "kind": "unsteady" }),
+            End::Cut => json!({ "kind": "cut", "why": self.cut.as_ref().map(ToString::to_string) }),
         };
         let step = |it: &Tried| {
             let came = match it.came {

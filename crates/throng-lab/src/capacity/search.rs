@@ -59,6 +59,8 @@ pub enum End {
     Nothing,
     /// No size held three times in a row: the machine or the server is not steady.
     Unsteady,
+    /// It was ended before it came to an end of its own.
+    Cut,
 }
 
 /// The search.
@@ -295,7 +297,7 @@ mod tests {
             });
             let holds = match end {
                 End::Found { holds, .. } | End::AtLeast { holds, .. } => holds,
-                End::Nothing | End::Unsteady => 0.0,
+                End::Nothing | End::Unsteady | End::Cut => 0.0,
             };
             near += u32::from((0.8..=1.1).contains(&(holds / knee)));
         }

@@ -36,6 +36,7 @@ fn wanted(out: &Path) -> Wanted {
         slo: Slo::parse("p50=100ms,p99=200ms").unwrap(),
         on: On::Delivery,
         shortened: Some("plateau 30 s instead of 183.5 s".into()),
+        seconds: 158.5,
         out: out.to_owned(),
     }
 }
@@ -65,7 +66,8 @@ fn a_server_that_is_full_is_found_with_what_ran_out_and_its_curve() {
     assert!(json["fit"]["told"].as_f64() > Some(0.9) && json["fit"]["law"].is_object(), "{json}");
     assert_eq!(json["steps"].as_array().unwrap().len(), it.tried.len());
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().count(), it.tried.len());
+    assert_eq!(said.lines().count(), it.tried.len() * 2, "a line before each step, and one after");
+    assert!(said.starts_with("step 1: 100 users (climb), 159 s of load …\n"), "{said}");
     assert!(said.contains("(confirm 3 of 3): held"), "{said}");
 }
 
@@ -109,4 +111,28 @@ fn what_was_not_measured_is_not_taken_for_quick() {
     assert!(it.sentence().contains("no ack was measured"), "{}", it.sentence());
     let none = Wanted { sizes: [1.0, 5.0, 2.0], ..wanted(folder.path()) };
     assert!(find(none, &mut run, &mut Vec::new()).is_err());
+}
+
+/// A signal, a port that is taken, a disk that is full: hours before it are not lost.
+#[test]
+fn what_was_tried_before_a_step_that_could_not_be_made_is_kept_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut steps = 0;
+    let mut run = |size: f64, _: &Path| {
+        steps += 1;
+        if steps == 7 { Err(CapacityError::Stopped) } else { Ok(server(size, 1_000.0)) }
+    };
+    let it = find(wanted(folder.path()), &mut run, &mut Vec::new()).unwrap();
+    assert!(it.end == End::Cut && it.tried.len() == 6, "{:?}", it.end);
+    let sentence = it.sentence();
+    assert!(sentence.starts_with("Cut short after 6 steps (stopped by a signal), so nothing"));
+    assert!(
+        sentence.contains(" users held, ") && sentence.ends_with(" users gave way."),
+        "{sentence}"
+    );
+    let json: Value = serde_json::from_slice(&std::fs::read(it.write().unwrap()).unwrap()).unwrap();
+    assert_eq!(json["end"], json!({ "kind": "cut", "why": "stopped by a signal" }));
+    assert_eq!(json["steps"].as_array().unwrap().len(), 6);
+    let first = &mut |_: f64, _: &Path| Err(CapacityError::Stopped);
+    assert!(find(wanted(folder.path()), first, &mut Vec::new()).is_err(), "nothing was tried");
 }

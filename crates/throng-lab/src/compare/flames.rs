@@ -83,6 +83,7 @@ mod tests {
         let a = run(folder.path(), "a", "t;parse 3\n");
         let b = run(folder.path(), "b", "t;parse 1\nt;write 2\n");
         let of = |runs| Comparison {
+            cut: None,
             unlike: Vec::new(),
             by: Metric::Cpu,
             sides: ["json".into(), "<protobuf>".into()],

@@ -164,6 +164,8 @@ pub struct Comparison {
     pub runs: Vec<[PathBuf; 2]>,
     /// In what runs that were made before differ, in words.
     pub unlike: Vec<String>,
+    /// Why there are fewer pairs than were wanted, if there are: a signal, or a run that could not be made.
+    pub cut: Option<CompareError>,
 }
 
 impl Comparison {
@@ -188,7 +190,7 @@ impl Comparison {
             return Err(CompareError::Arguments(why));
         }
         let runs = pairs.iter().map(|[a, b]| [a.0.clone(), b.0.clone()]).collect();
-        Ok(Self { by, sides, metrics, runs, unlike: Vec::new() })
+        Ok(Self { by, sides, metrics, runs, unlike: Vec::new(), cut: None })
     }
 
     /// What the metric that decides says.
@@ -236,13 +238,14 @@ impl Comparison {
 
     /// For a person.
     pub fn words(&self) -> String {
-        let mut lines = vec![
+        let mut lines: Vec<String> = self.cut_short().into_iter().collect();
+        lines.extend([
             self.sentence(),
             String::new(),
             format!("A  {}", self.sides[0]),
             format!("B  {}", self.sides[1]),
             String::new(),
-        ];
+        ]);
         if !self.unlike.is_empty() {
             lines.extend(self.unlike_words());
             lines.push(String::new());
@@ -269,6 +272,12 @@ impl Comparison {
             ));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// That it did not come to its end, and why.
+    fn cut_short(&self) -> Option<String> {
+        let (why, pairs) = (self.cut.as_ref()?, self.runs.len());
+        Some(format!("Cut short after {pairs} pairs, fewer than were wanted: {why}."))
     }
 
     /// Those of them that fit on a screen.
@@ -307,6 +316,7 @@ impl Comparison {
             "metrics": metrics,
             "runs": self.runs,
             "unlike": self.unlike,
+            "cut": self.cut.as_ref().map(ToString::to_string),
         })
     }
 

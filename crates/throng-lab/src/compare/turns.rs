@@ -12,7 +12,7 @@ use super::{CompareError, Comparison, Metric, tell};
 use crate::report::Folder;
 use crate::report::folder::Ending;
 use crate::report::words::number;
-use crate::run::RunArgs;
+use crate::run::{self, RunArgs};
 use crate::stats::compare::{PAIRS_MAX, PAIRS_MIN};
 
 /// Pairs made again, for each pair wanted, before the comparison is given up.
@@ -93,7 +93,8 @@ pub struct Turns {
     pub seed: u64,
 }
 
-/// Runs A and B in turn. `run` makes one run and reads its folder back; `say` hears of progress.
+/// Runs A and B in turn. `run` makes one run and reads its folder back; `say` hears of progress. Pairs that are whole
+/// when a run cannot be made, or a signal comes, are compared all the same ([`Comparison::cut`]).
 pub fn in_turn(
     turns: &Turns,
     run: &mut dyn FnMut(&RunArgs) -> Result<Folder, CompareError>,
@@ -103,43 +104,81 @@ pub fn in_turn(
         let (pairs, range) = (turns.pairs, format!("{PAIRS_MIN} to {PAIRS_MAX}"));
         return Err(CompareError::Arguments(format!("{pairs} pairs are not from {range}")));
     }
+    tell(say, &begins(turns)?);
     let mut pairs = Vec::new();
     let mut void = 0;
+    let mut cut = None;
     while pairs.len() < turns.pairs {
         let made = pairs.len() + void + 1;
-        let mut pair = Vec::new();
-        let mut why = None;
-        for (side, name) in turns.sides.iter().zip(["a", "b"]) {
-            let out = turns.out.join(format!("{name}-{made:02}"));
-            let folder = run(&args_of(turns, side, made, &out))?;
-            let value = turns.by.of(&folder).map_or("–".to_owned(), number);
-            let ending = folder.summary.ending.name();
-            let what = turns.by.words();
-            let line = format!("pair {made}, {}: {what} {value}, {ending}", name.to_uppercase());
-            tell(say, &line);
-            if folder.summary.ending == Ending::Faults {
-                return Err(CompareError::Faults(out, folder.summary.reasons.join("; ")));
-            }
-            why = void_because(&folder, turns.by);
-            pair.push((out, folder));
-            if why.is_some() {
-                break;
-            }
-        }
-        let whole: Result<[(PathBuf, Folder); 2], _> = pair.try_into();
-        match (why, whole) {
-            (None, Ok(pair)) => pairs.push(pair),
-            (why, _) => {
-                let why = why.unwrap_or_default();
+        match pair(turns, made, run, say) {
+            Ok(Made::Whole(pair)) => pairs.push(*pair),
+            Ok(Made::Void(why)) => {
                 void += 1;
                 tell(say, &format!("pair {made} is made again: {why}"));
                 if void > turns.pairs * AGAIN_MAX {
-                    return Err(CompareError::Void(void, why));
+                    cut = Some(CompareError::Void(void, why));
                 }
             }
+            // Which of two wrong servers is quicker is no question.
+            Err(error @ CompareError::Faults(..)) => return Err(error),
+            Err(error) => cut = Some(error),
+        }
+        match cut.take() {
+            Some(error) if pairs.is_empty() => return Err(error),
+            Some(error) => {
+                cut = Some(error);
+                break;
+            }
+            None => {}
         }
     }
-    Comparison::of(turns.by, turns.sides.clone().map(|it| it.words()), &pairs, turns.seed)
+    let sides = turns.sides.clone().map(|it| it.words());
+    let comparison = Comparison::of(turns.by, sides, &pairs, turns.seed)?;
+    Ok(Comparison { cut, ..comparison })
+}
+
+/// How much there is to do. A side that cannot be run is found here, before anything is.
+fn begins(turns: &Turns) -> Result<String, CompareError> {
+    let mut seconds = 0.0;
+    for side in &turns.sides {
+        seconds += run::scenario_of(&args_of(turns, side, 1, &turns.out))?.seconds;
+    }
+    let pairs = turns.pairs;
+    let all = number((seconds * pairs as f64).round());
+    Ok(format!("{pairs} pairs in turn, A B A B …: {all} s of load in all"))
+}
+
+/// One pair, or why it says nothing.
+enum Made {
+    Whole(Box<[(PathBuf, Folder); 2]>),
+    Void(String),
+}
+
+fn pair(
+    turns: &Turns,
+    made: usize,
+    run: &mut dyn FnMut(&RunArgs) -> Result<Folder, CompareError>,
+    say: &mut dyn Write,
+) -> Result<Made, CompareError> {
+    let mut pair = Vec::new();
+    for (side, name) in turns.sides.iter().zip(["a", "b"]) {
+        let out = turns.out.join(format!("{name}-{made:02}"));
+        let folder = run(&args_of(turns, side, made, &out))?;
+        let value = turns.by.of(&folder).map_or("–".to_owned(), number);
+        let ending = folder.summary.ending.name();
+        let what = turns.by.words();
+        let line = format!("pair {made}, {}: {what} {value}, {ending}", name.to_uppercase());
+        tell(say, &line);
+        if folder.summary.ending == Ending::Faults {
+            return Err(CompareError::Faults(out, folder.summary.reasons.join("; ")));
+        }
+        if let Some(why) = void_because(&folder, turns.by) {
+            return Ok(Made::Void(why));
+        }
+        pair.push((out, folder));
+    }
+    let pair = <[(PathBuf, Folder); 2]>::try_from(pair).expect("there are two sides");
+    Ok(Made::Whole(Box::new(pair)))
 }
 
 fn args_of(turns: &Turns, side: &Side, made: usize, out: &Path) -> RunArgs {
@@ -290,6 +329,42 @@ mod tests {
         assert!(matches!(error, CompareError::Faults(..)), "{error}");
         let few = in_turn(&turns(5), wrong, &mut Vec::new()).unwrap_err();
         assert!(few.to_string().contains("6 to 100"), "{few}");
+    }
+
+    #[test]
+    fn pairs_that_are_whole_when_a_signal_comes_are_compared_and_say_so() {
+        let mut calls = 0;
+        let mut server = server(1.0, 3);
+        let mut run = |args: &RunArgs| {
+            calls += 1;
+            if calls == 16 { Err(CompareError::Stopped) } else { server(args) }
+        };
+        let mut said = Vec::new();
+        let it = in_turn(&turns(12), &mut run, &mut said).unwrap();
+        assert_eq!((it.runs.len(), it.decided().pairs), (7, 7));
+        assert!(it.words().starts_with("Cut short after 7 pairs, fewer than were wanted: stopped"));
+        assert_eq!(it.json()["cut"], "stopped by a signal");
+        // Canonical lasts a minute.
+        let said = String::from_utf8(said).unwrap();
+        assert!(
+            said.starts_with("12 pairs in turn, A B A B …: 1,440 s of load in all\n"),
+            "{said}"
+        );
+        let first = &mut |_: &RunArgs| Err(CompareError::Stopped);
+        assert!(in_turn(&turns(6), first, &mut Vec::new()).is_err(), "nothing was compared");
+    }
+
+    #[test]
+    fn a_side_that_cannot_be_run_is_found_before_the_other_is() {
+        let mut runs = 0;
+        let mut run = |_: &RunArgs| {
+            runs += 1;
+            Ok(folder(8.0, Ending::Pass))
+        };
+        let wrong = Side { settings: vec!["users.cuont=1".into()], ..Side::default() };
+        let turns = Turns { sides: [Side::default(), wrong], ..turns(6) };
+        let error = in_turn(&turns, &mut run, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("cuont") && runs == 0, "{error}, after {runs} runs");
     }
 
     #[test]

@@ -64,8 +64,11 @@ impl Capacity {
         let path = found.write().map_err(|error| failure(&error))?;
         write!(io::stdout(), "\n{}{}\n", found.words(), path.display())
             .map_err(|error| Failure::other(&error))?;
+        if let Some(cut) = &found.cut {
+            return Err(failure(cut));
+        }
         match found.end {
-            End::Found { .. } | End::AtLeast { .. } => Ok(()),
+            End::Found { .. } | End::AtLeast { .. } | End::Cut => Ok(()),
             End::Nothing => Err(Failure::new(Code::Faults, "not even the smallest size held")),
             End::Unsteady => Err(Failure::new(Code::Invalid, "no size held three times in a row")),
         }
@@ -100,6 +103,7 @@ impl Capacity {
             slo: self.slo,
             on: self.on,
             shortened,
+            seconds: scenario.seconds,
             out: self.out.clone().unwrap_or_else(default),
         };
         let mut run = |size: f64, out: &Path| {
@@ -114,10 +118,12 @@ impl Capacity {
                 command: std::env::args().collect::<Vec<_>>().join(" "),
                 ..RunArgs::default()
             };
-            run::run(&args, &mut io::sink())?;
+            let done = run::run(&args, &mut io::sink());
+            // Also where it came before there was any load, which is no run.
             if stop.load(Ordering::Relaxed) {
                 return Err(CapacityError::Stopped);
             }
+            done?;
             Ok(Folder::read(out)?)
         };
         capacity::find(wanted, &mut run, &mut io::stdout())

@@ -82,7 +82,8 @@ impl Compare {
         let flames = comparison.write_flames(&out).map_err(|error| failure(&error))?;
         let mut said = vec![comparison.words()];
         said.extend([Some(path), flames].into_iter().flatten().map(|it| it.display().to_string()));
-        writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::other(&error))
+        writeln!(io::stdout(), "{}", said.join("\n")).map_err(|error| Failure::other(&error))?;
+        comparison.cut.as_ref().map_or(Ok(()), |cut| Err(failure(cut)))
     }
 
     fn of_folders(&self, a: &str, b: &str) -> Result<(Comparison, PathBuf), CompareError> {
@@ -138,10 +139,12 @@ impl Compare {
             seed: self.seed,
         };
         let mut run = |args: &RunArgs| {
-            run::run(args, &mut io::sink())?;
+            let done = run::run(args, &mut io::sink());
+            // Also where it came before there was any load, which is no run.
             if stop.load(Ordering::Relaxed) {
                 return Err(CompareError::Stopped);
             }
+            done?;
             Ok(Folder::read(args.out.as_ref().expect("each run has a folder"))?)
         };
         Ok((compare::in_turn(&turns, &mut run, &mut io::stdout())?, out))
