@@ -77,10 +77,8 @@ impl Rows {
             }
             first_room += rooms;
         }
-        let client = |place: u32| {
-            let messages = (place + 1) * row.messages_step;
-            (row.first + place, first_room + place % count, messages)
-        };
+        let client =
+            |place: u32| (row.first + place, first_room + place % count, row.messages(place));
         self.waiting = match row.order {
             Order::Rising => (0..row.count).map(client).collect(),
             Order::Falling => (0..row.count).rev().map(client).collect(),

@@ -240,8 +240,11 @@ impl Scenario {
         within(&key("first"), f64::from(row.first), 0.0, users - 1.0)?;
         within(&key("count"), f64::from(row.count), 1.0, users - f64::from(row.first))?;
         within(&key("messages_step"), f64::from(row.messages_step), 1.0, 10_000.0)?;
-        let most = f64::from(row.count) * f64::from(row.messages_step);
-        within(&key("messages_step"), most, 1.0, ACTIONS_MAX)?;
+        if let Some(most) = row.messages_max {
+            within(&key("messages_max"), f64::from(most), 1.0, ACTIONS_MAX)?;
+        }
+        let last = row.messages(row.count - 1);
+        within(&key("messages_step"), f64::from(last), 1.0, ACTIONS_MAX)?;
         within(&key("in_flight_max"), f64::from(row.in_flight_max), 1.0, f64::from(USERS_MAX))?;
         self.kind_of(&row.rooms, &key("rooms")).map(|_| ())
     }

@@ -115,8 +115,19 @@ pub struct Row {
     pub rooms: String,
     /// User *i* (from 1) sends *i* times so many messages.
     pub messages_step: u32,
+    /// But not more than this; as many as it comes to if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_max: Option<u32>,
     /// Which begins first.
     pub order: Order,
     /// So many of them at once.
     pub in_flight_max: u32,
+}
+
+impl Row {
+    /// What its user at this place (from 0) sends.
+    pub fn messages(&self, place: u32) -> u32 {
+        let most = self.messages_max.unwrap_or(u32::MAX);
+        (place + 1).saturating_mul(self.messages_step).min(most)
+    }
 }

@@ -25,6 +25,7 @@ pub use abuse::{Abuse, Abusers};
 pub use changes::Changes;
 pub use life::{Life, Login, Order, Row};
 pub use scale::Measure;
+pub use settings::Shorthand;
 pub use shape::{Phase, Profile, Ramp, Shape, Spike};
 pub use threshold::{Figure, Threshold};
 pub use whole::{KnownSetting, check};
@@ -84,7 +85,7 @@ pub struct Scenario {
     pub server: BTreeMap<String, String>,
     /// Short names of keys that are often changed, for `--set`.
     #[serde(default, skip_serializing)]
-    pub shorthands: BTreeMap<String, String>,
+    pub shorthands: BTreeMap<String, Shorthand>,
     /// Stretches of the load with a name; one without if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<Phase>,

@@ -4,13 +4,36 @@
 
 use std::collections::BTreeMap;
 
-/// Each `key=value` with its key in full, where the scenario has a short name for it.
-pub fn in_full(settings: &[String], shorthands: &BTreeMap<String, String>) -> Vec<String> {
-    let full = |setting: &String| {
+use serde::Deserialize;
+
+/// What a short name stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Shorthand {
+    /// A key.
+    One(String),
+    /// Keys that get the same value.
+    Several(Vec<String>),
+}
+
+impl Shorthand {
+    fn keys(&self) -> &[String] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Several(keys) => keys,
+        }
+    }
+}
+
+/// Each `key=value` with its key in full, where the scenario has a short name for it: as many as it stands
+/// for.
+pub fn in_full(settings: &[String], shorthands: &BTreeMap<String, Shorthand>) -> Vec<String> {
+    let full = |setting: &String| -> Option<Vec<String>> {
         let (key, value) = setting.split_once('=')?;
-        Some(format!("{}={value}", shorthands.get(key)?))
+        let keys = shorthands.get(key)?.keys();
+        Some(keys.iter().map(|key| format!("{key}={value}")).collect())
     };
-    settings.iter().map(|setting| full(setting).unwrap_or_else(|| setting.clone())).collect()
+    settings.iter().flat_map(|it| full(it).unwrap_or_else(|| vec![it.clone()])).collect()
 }
 
 /// Puts one value at a dotted key. Where tables stand in a row, a part of the key is a table's

@@ -189,11 +189,31 @@ fn a_short_name_stands_for_its_key_and_is_told_in_full() {
     let error = load("logins=never").unwrap_err().to_string();
     assert!(error.starts_with("--set lives.people.login=never: unknown variant"), "{error}");
     for scenario in Scenario::built_in() {
-        for (short, key) in &scenario.shorthands {
-            let known = scenario.lives.iter().map(|life| format!("lives.{}.login", life.name));
-            assert!(known.into_iter().any(|it| it == *key), "{}: {short} = {key}", scenario.name);
+        for short in scenario.shorthands.keys() {
+            // A key that there is not would be told as unknown, and not as a value that does not fit.
+            let wrong = vec![format!("{short}=[[7]]")];
+            let error = Scenario::load(&scenario.name, &wrong).unwrap_err().to_string();
+            let known = !error.contains("unknown field") && !error.contains(" has no ");
+            assert!(known, "{}: {short}: {error}", scenario.name);
         }
     }
+}
+
+/// As many as open files allow; those beyond the 249th send no more than it.
+#[test]
+fn the_number_of_clients_is_one_setting_and_none_sends_more_than_the_seeds_last() {
+    let rows = Scenario::load("scale-up-down", &["clients=1000".to_owned()]).unwrap();
+    assert_eq!((rows.users.count, rows.rooms[0].count), (1_000, 1_000));
+    for row in &rows.rows {
+        assert_eq!((row.count, row.in_flight_max), (1_000, 250));
+        let sends = [0, 1, 248, 249, 999].map(|place| row.messages(place));
+        assert_eq!(sends, [10, 20, 2_490, 2_490, 2_490]);
+    }
+    let error = Scenario::load("scale-up-down", &["clients=0".to_owned()]).unwrap_err().to_string();
+    assert!(error.starts_with("--set users.count=0: "), "{error}");
+    let none = ["rows.up.messages_max=0".to_owned()];
+    let error = Scenario::load("scale-up-down", &none).unwrap_err().to_string();
+    assert!(error.starts_with("--set rows.up.messages_max=0: "), "{error}");
 }
 
 #[test]

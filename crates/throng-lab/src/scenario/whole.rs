@@ -24,9 +24,11 @@ pub fn check(name: &str, set: &[String], known: Option<KnownSetting>) -> Result<
         known(key, value).map_err(wrong)?;
     }
     let of_server = |setting: &str| {
-        let full = settings::in_full(&[setting.to_owned()], &plain.shorthands).remove(0);
-        let (key, value) = full.split_once('=')?;
-        known(key.strip_prefix("server.")?, value).err()
+        let full = settings::in_full(&[setting.to_owned()], &plain.shorthands);
+        full.iter().find_map(|it| {
+            let (key, value) = it.split_once('=')?;
+            known(key.strip_prefix("server.")?, value).err()
+        })
     };
     for (what, list) in [("preset", &plain.presets), ("arm", &plain.arms)] {
         for Variant { name, set } in list {
