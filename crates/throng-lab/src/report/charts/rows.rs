@@ -3,7 +3,7 @@
 //!
 //! Neighbours: the runner wrote `analysis.csv`; `charts` puts these first.
 
-use crate::report::chart::{Chart, Group, Kind};
+use crate::report::chart::{Chart, Group, Kind, POINTS_MAX};
 use crate::report::folder::{Client, Folder};
 use crate::stats::line;
 
@@ -35,15 +35,14 @@ pub fn of(run: &Folder) -> Vec<Chart> {
         .iter()
         .map(|it| format!("{} {:+.3}", it.name, it.rtt_slope_us_per_client))
         .collect();
-    let title =
-        format!("Median round trip of each client; slope, \u{b5}s a client: {}", slopes.join(", "));
+    let of_each = match drawn_together(&run.clients) {
+        1 => "of each client".to_owned(),
+        some => format!("of the slowest of each {some} clients"),
+    };
+    let slopes = slopes.join(", ");
+    let title = format!("Median round trip {of_each}; slope, \u{b5}s a client: {slopes}");
     vec![
-        chart(
-            "connect",
-            format!("Connect time of each client; {refused}"),
-            |it| it.connect_us,
-            false,
-        ),
+        chart("connect", format!("Connect time {of_each}; {refused}"), |it| it.connect_us, false),
         chart("rtt", title, |it| it.median_rtt_us, true),
     ]
 }
@@ -59,10 +58,32 @@ fn by_row(clients: &[Client], value: fn(&Client) -> f64, fit: bool) -> Vec<Group
             }
         }
     }
-    for group in groups.iter_mut().filter(|it| fit && it.points.len() >= FIT_MIN) {
-        group.fit = nearest(&group.points);
+    let together = drawn_together(clients);
+    for group in &mut groups {
+        if fit && group.points.len() >= FIT_MIN {
+            group.fit = nearest(&group.points);
+        }
+        if together > 1 {
+            group.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let slowest =
+                |some: &[(f64, f64)]| some.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+            group.points = group.points.chunks(together).filter_map(slowest).collect();
+        }
     }
     groups
+}
+
+/// So many clients of a row have a point together, so that a page stays as small as it is to be.
+fn drawn_together(clients: &[Client]) -> usize {
+    let mut rows: Vec<(&str, usize)> = Vec::new();
+    for client in clients {
+        match rows.iter_mut().find(|it| it.0 == client.phase) {
+            Some((_, count)) => *count += 1,
+            None => rows.push((&client.phase, 1)),
+        }
+    }
+    let largest = rows.iter().map(|it| it.1).max().unwrap_or_default();
+    largest.div_ceil(POINTS_MAX).max(1)
 }
 
 fn nearest(points: &[(f64, f64)]) -> Option<[(f64, f64); 2]> {
@@ -91,5 +112,23 @@ mod tests {
         let [from, to] = groups[0].fit.unwrap();
         assert!((from.1 - 51.0).abs() < 1e-6 && (to.1 - 59.0).abs() < 1e-6, "{from:?} {to:?}");
         assert_eq!(groups[1].fit, None);
+    }
+
+    /// A spike among many thousands is still seen.
+    #[test]
+    fn of_very_many_clients_the_slowest_of_some_are_drawn_together() {
+        let client = |id: u32| Client {
+            id,
+            connect_us: if id == 7_777 { 90_000.0 } else { 50.0 },
+            phase: "up".into(),
+            ..Client::default()
+        };
+        let clients: Vec<Client> = (1..=10_000).rev().map(client).collect();
+        let groups = by_row(&clients, |it| it.connect_us, true);
+        assert!(groups[0].points.len() <= POINTS_MAX, "{}", groups[0].points.len());
+        assert!(groups[0].points.contains(&(7_777.0, 90_000.0)));
+        let [from, to] = groups[0].fit.unwrap();
+        assert!(from.0 < 1.5 && to.0 > 9_999.5, "the line is through all of them");
+        assert_eq!(drawn_together(&clients[..600]), 1);
     }
 }
