@@ -63,6 +63,9 @@ pub struct FloorPair {
     pub frames_per_write: f64,
     /// Mean bytes of a frame.
     pub frame_bytes: f64,
+    /// From the intended time to the floor's ack, p50 and p99, milliseconds: what the lab's own clients and the kernel
+    /// take, with a server that does nothing. It is in every latency and subtracted from none.
+    pub floor_ack_ms: [f64; 2],
 }
 
 impl FloorPair {
@@ -137,6 +140,7 @@ fn work(scenario: &Scenario, summary: &Summary) -> Option<(Work, FloorPair)> {
         floor_us: 0.0,
         frames_per_write: it.frames_per_write?.max(1.0),
         frame_bytes: it.bytes_per_frame?,
+        floor_ack_ms: [0.0; 2],
     };
     let rooms = plan::rooms(scenario);
     let members = |it: &plan::PlannedRoom| it.members.iter().map(|it| *it as usize).collect();
@@ -189,7 +193,8 @@ fn measure(
         if apart(&before, &after) > FLOORS_APART_MAX {
             done.void += 1;
         } else {
-            done.pairs.push(FloorPair { floor_us: after.cpu_us_per_delivery, ..pair });
+            let (floor_us, floor_ack_ms) = (after.cpu_us_per_delivery, after.ack_ms);
+            done.pairs.push(FloorPair { floor_us, floor_ack_ms, ..pair });
         }
         before = after;
     }
@@ -230,9 +235,17 @@ impl FloorRatio {
         let of = |figure: fn(&FloorPair) -> f64| {
             stats::median(&self.pairs.iter().map(figure).collect::<Vec<_>>()).unwrap_or_default()
         };
+        let acks = [of(|it| it.floor_ack_ms[0]), of(|it| it.floor_ack_ms[1])];
+        // Runs of before have none.
+        let own = if acks[0] > 0.0 {
+            let [p50, p99] = acks;
+            format!("; the lab's own latency, to the floor's ack: p50 {p50:.2} p99 {p99:.2} ms")
+        } else {
+            String::new()
+        };
         format!(
             "{ratio:.2} of the bare floor ({least:.2}–{most:.2}, {} pairs in turn): {:.2} µs CPU a \
-             delivery beside {:.2}, {} sockets, {:.2} frames a write, {:.0} bytes a frame",
+             delivery beside {:.2}, {} sockets, {:.2} frames a write, {:.0} bytes a frame{own}",
             self.pairs.len(),
             of(|it| it.server_us),
             of(|it| it.floor_us),
@@ -248,7 +261,13 @@ mod tests {
     use super::*;
 
     fn pair(server_us: f64, floor_us: f64) -> FloorPair {
-        FloorPair { server_us, floor_us, frames_per_write: 1.5, frame_bytes: 300.0 }
+        FloorPair {
+            server_us,
+            floor_us,
+            frames_per_write: 1.5,
+            frame_bytes: 300.0,
+            ..FloorPair::default()
+        }
     }
 
     #[test]
@@ -257,6 +276,18 @@ mod tests {
         let done = FloorRatio { pairs, sockets: 9, ..FloorRatio::default() }.closed();
         assert_eq!((done.ratio, done.range), (Some(0.75), Some([0.5, 1.0])));
         assert!(done.words().starts_with("0.75 of the bare floor (0.50–1.00, 3 pairs"));
+        assert!(
+            !done.words().contains("own latency"),
+            "it was not measured then: {}",
+            done.words()
+        );
+        let pairs =
+            [0.125, 0.25, 0.5].map(|p50| FloorPair { floor_ack_ms: [p50, 4.0], ..pair(4.0, 2.0) });
+        let done = FloorRatio { pairs: pairs.into(), ..FloorRatio::default() }.closed().words();
+        assert!(
+            done.ends_with("the lab's own latency, to the floor's ack: p50 0.25 p99 4.00 ms"),
+            "{done}"
+        );
     }
 
     #[test]

@@ -452,6 +452,7 @@ fn a_bare_floor_does_what_the_run_did_and_its_price_stands_beside_the_servers() 
 
 #[test]
 fn where_the_floor_cannot_follow_it_says_so_and_the_run_stands() {
+    assert!(pair["floor_ack_ms"][0].as_f64().unwrap() > 0.0, "the lab's own latency: {floor}");
     let done = short("spammers", &["--floor"]);
     let why = done.summary["floor"]["unmeasured"].as_str().unwrap();
     let no_run = why == "the run itself says nothing of the server";

@@ -13,6 +13,7 @@ use throng_wire::native::Form;
 use super::load::{self, Next, Plan};
 use super::pairs::SEND_BUFFER_BYTES;
 use super::process::Programs;
+use super::rows::quantiles_ms;
 use super::scene::Scene;
 use super::tally::Tally;
 use super::text::{Text, mix};
@@ -54,6 +55,8 @@ pub struct FloorSlice {
     pub cpu_us_per_write: f64,
     /// As it came out.
     pub frames_per_write: f64,
+    /// From the intended time to the floor's ack, p50 and p99, milliseconds.
+    pub ack_ms: [f64; 2],
 }
 
 /// Runs a floor as a child process (`own` is this program) and loads it.
@@ -112,5 +115,6 @@ pub fn floor_slice(own: &Path, work: &Work) -> io::Result<FloorSlice> {
         cpu_us_per_delivery: cpu / marks.delivered as f64,
         cpu_us_per_write: cpu / writes.max(1.0),
         frames_per_write: seen.grew("floor_frames_total")? / writes.max(1.0),
+        ack_ms: quantiles_ms(&tally.acks),
     })
 }

@@ -116,7 +116,7 @@ pub struct Book {
     ack_bytes: (u64, u64),
 }
 
-fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Histogram<u64> {
     // A nanosecond to a minute, 0.1 %.
     Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("bounds are in order")
 }
@@ -355,7 +355,7 @@ impl Hears for Book {
 }
 
 impl Account for Book {
-    fn sends(&mut self, sent: Sent) -> usize {
+    fn sends(&mut self, _: usize, sent: Sent) -> usize {
         self.sends.push(sent);
         self.sends.len() - 1
     }

@@ -46,8 +46,8 @@ pub struct Plan {
 
 /// What hears the sockets and is told of the sends.
 pub trait Account: Hears {
-    /// Takes a send; its index, from which its request's id is made.
-    fn sends(&mut self, sent: Sent) -> usize;
+    /// Takes a send over this link; its index, from which its request's id is made.
+    fn sends(&mut self, link: usize, sent: Sent) -> usize;
     /// Only latencies of sends intended in this span count.
     fn span(&mut self, from: u64, to: u64);
     /// Acks and deliveries so far.
@@ -174,14 +174,9 @@ impl Pace {
                 return Ok(at);
             }
             let next = choose(self.sent);
-            let index = book.sends(Sent {
-                intended,
-                room: next.room,
-                number: next.number,
-                acked: 0,
-                heard: 0,
-                repeat: next.repeat,
-            });
+            let Next { link, room, number, repeat } = next;
+            let sent = Sent { intended, room, number, acked: 0, heard: 0, repeat };
+            let index = book.sends(link, sent);
             let post = v1::Post {
                 room: next.room,
                 body: text.body(next.number, index),

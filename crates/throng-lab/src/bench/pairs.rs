@@ -75,6 +75,9 @@ pub struct FloorRun {
     pub deliveries_per_second: f64,
     pub frames_per_write: f64,
     pub sends_per_sync: f64,
+    /// From the intended time to its ack, p50 and p99: the clients' own, the kernel's, and that of holding frames
+    /// back.
+    pub ack_ms: [f64; 2],
     pub odd_frames: u64,
 }
 
@@ -331,6 +334,7 @@ pub fn floor_run(
         } else {
             0.0
         },
+        ack_ms: quantiles_ms(&tally.acks),
         odd_frames: tally.odd,
     })
 }

@@ -95,8 +95,9 @@ fn judge(bench: &Bench, pairs: &[Pair], bars: Bars, rest: bool) -> io::Result<Ou
     let of = |value: fn(&Pair) -> f64| median_range(pairs, value);
     let measured = format!(
         "{} of bare, {} of durable; {} µs CPU a delivery; {:.0} sends/s, {:.0} deliveries/s; {} \
-         frames a write; ack p50 {:.2} p99 {:.2} ms, delivery p50 {:.2} p99 {:.2} ms; fsync p50 \
-         {:.0} p99 {:.0} µs before, {:.0} and {:.0} after{}",
+         frames a write; ack p50 {:.2} p99 {:.2} ms, delivery p50 {:.2} p99 {:.2} ms; the bare \
+         floor's ack, by the same clients, p50 {:.2} p99 {:.2} ms; fsync p50 {:.0} p99 {:.0} µs \
+         before, {:.0} and {:.0} after{}",
         of(Pair::of_bare),
         of(Pair::of_durable),
         of(|pair| pair.server.cpu_us_per_delivery),
@@ -107,6 +108,8 @@ fn judge(bench: &Bench, pairs: &[Pair], bars: Bars, rest: bool) -> io::Result<Ou
         median(pairs, |pair| pair.server.ack_ms[1]),
         median(pairs, |pair| pair.server.delivery_ms[0]),
         median(pairs, |pair| pair.server.delivery_ms[1]),
+        median(pairs, |pair| pair.bare.ack_ms[0]),
+        median(pairs, |pair| pair.bare.ack_ms[1]),
         median(pairs, |pair| pair.server.fsync_before.p50_us),
         median(pairs, |pair| pair.server.fsync_before.p99_us),
         median(pairs, |pair| pair.server.fsync_after.p50_us),
