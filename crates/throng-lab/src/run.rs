@@ -30,6 +30,7 @@ use crate::monitor::{self, Steal};
 use crate::profile::{Index, Sampler, Span};
 use crate::recorder::Sample;
 use crate::report::folder::day;
+use crate::report::words::number;
 use crate::runner::{self, RunError, Watch};
 use crate::scenario::{self, Figure, KnownSetting, Scenario, ScenarioError};
 use crate::summary::{Ending, Evidence, Summary};
@@ -388,7 +389,11 @@ fn announce(scenario: &Scenario, ours: bool, say: &mut dyn Write) -> io::Result<
     for (name, value) in scenario.server.iter().filter(|_| ours) {
         writeln!(say, "server setting {name} = {value}")?;
     }
-    Ok(())
+    // Passwords of thousands, and their connections, take a while in which nothing else is said.
+    let count = scenario.users.count + scenario.abusers_count();
+    let made = if ours { "made and " } else { "" };
+    let seconds = number((scenario.seconds * 10.0).round() / 10.0);
+    writeln!(say, "{count} accounts are {made}connected, then {seconds} s of load")
 }
 
 /// Some fifty hashes.

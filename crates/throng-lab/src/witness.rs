@@ -229,7 +229,8 @@ impl Witness {
         self.stages = self.began.stages();
         write!(
             self.series,
-            "at,seconds,phase,users,offered,accepted,committed,delivered,lag,in_flight,backlog,\
+            "at,seconds,phase,users,offered,accepted,committed,delivered,lag,offered_total,\
+             committed_total,in_flight,backlog,\
              fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
              probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us"
         )?;
@@ -262,10 +263,12 @@ impl Witness {
         let (flight, backlog, cpu) = (sample.in_flight, sample.backlog, sample.server_cpu);
         write!(
             self.series,
-            "{at:.3},{seconds:.3},{phase},{users},{intended},{acked},{},{deliveries},{},{flight:.2},\
-             {backlog},{},{cpu:.3},{}",
+            "{at:.3},{seconds:.3},{phase},{users},{intended},{acked},{},{deliveries},{},{},{},\
+             {flight:.2},{backlog},{},{cpu:.3},{}",
             told(committed),
             told(lag),
+            self.offered,
+            told(committed.map(|_| self.committed)),
             told(fsyncs),
             sample.listen_overflows
         )?;

@@ -87,6 +87,7 @@ impl Done {
 fn people_of_the_ramp_log_in_by_password_and_the_probe_is_heard_each_second() {
     let done = short("ramp-with-logins", &[]);
     assert_eq!(done.phases(), ["ramp", "plateau", "tail"]);
+    assert!(done.said.contains("\n13 accounts are made and connected, then 2.6"));
     let latency = &done.summary["latency"];
     assert_eq!(latency["arrive"]["count"], 12, "{}", done.said);
     // A password takes its time, whatever the machine: 19 MiB twice.
@@ -237,6 +238,12 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     let us = |row: &[&str], at: usize| row[at].parse::<f64>().unwrap();
     let sums = |row: &&Vec<&str>| us(row, commit) + us(row, fanout) <= us(row, whole) + 0.2;
     assert!(told.clone().count() > 0 && told.clone().all(|row| sums(&row)), "{series}");
+    // Since the load began: queued is what was to be processed and is not.
+    let number = |row: &[&str], name: &str| row[at(name)].parse::<f64>().unwrap();
+    let told = rows[1..].iter().rev().find(|row| !row[at("committed_total")].is_empty()).unwrap();
+    let queued = number(told, "offered_total") - number(told, "committed_total");
+    assert!((queued.max(0.0) - number(told, "lag")).abs() < 0.5, "{series}");
+    assert!((number(rows.last().unwrap(), "offered_total") - all("offered")).abs() < 0.5);
     // What was asked for in the last moment may be counted after it.
     let offered = all("offered");
     let dropped = done.summary["generator"]["dropped"].as_u64().unwrap();
@@ -253,13 +260,6 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     short("spammers", &["--arm", "parallel", "--set", "rooms.chat.sends_per_second=50"]);
 }
 
-/// A server hangs up who has asked for nothing for a while.
-#[test]
-fn a_connection_that_is_hung_up_while_idle_is_no_farewell_and_the_next_no_resume() {
-    let seldom =
-        ["seconds=4", "rooms.chat.sends_per_second=4", "server.limits.handshake_timeout_ms=1000"];
-    let sets: Vec<&str> = PATIENT.iter().chain(&seldom).flat_map(|it| ["--set", it]).collect();
-    let done = short("spammers", &sets);
 /// A connection carries one request at a time: what its user was to post meanwhile is not the server's lag.
 #[test]
 fn what_waits_for_a_connection_over_rest_is_the_generators_backlog() {
@@ -272,6 +272,13 @@ fn what_waits_for_a_connection_over_rest_is_the_generators_backlog() {
     assert!(most > sends / 3 && most < sends, "{most} of {sends}: {}", done.said);
 }
 
+/// A server hangs up who has asked for nothing for a while.
+#[test]
+fn a_connection_that_is_hung_up_while_idle_is_no_farewell_and_the_next_no_resume() {
+    let seldom =
+        ["seconds=4", "rooms.chat.sends_per_second=4", "server.limits.handshake_timeout_ms=1000"];
+    let sets: Vec<&str> = PATIENT.iter().chain(&seldom).flat_map(|it| ["--set", it]).collect();
+    let done = short("spammers", &sets);
     // Twenty connections are hung up each second; one of them may just have been asked something.
     let farewells = done.summary["farewells"].as_object().unwrap().values();
     let farewells: u64 = farewells.map(|count| count.as_u64().unwrap()).sum();
@@ -445,6 +452,7 @@ fn a_bare_floor_does_what_the_run_did_and_its_price_stands_beside_the_servers() 
     assert!((0.01..1.5).contains(&ratio), "{floor}");
     assert!(figure("frames_per_write") >= 1.0 && figure("frame_bytes") > 60.0, "{floor}");
     assert_eq!(floor["sockets"], 60);
+    assert!(pair["floor_ack_ms"][0].as_f64().unwrap() > 0.0, "the lab's own latency: {floor}");
     run(["lab", "report", done.out.to_str().unwrap(), "--html"]);
     let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
     assert!(page.contains("of the bare floor"), "the page has it");
@@ -452,7 +460,6 @@ fn a_bare_floor_does_what_the_run_did_and_its_price_stands_beside_the_servers() 
 
 #[test]
 fn where_the_floor_cannot_follow_it_says_so_and_the_run_stands() {
-    assert!(pair["floor_ack_ms"][0].as_f64().unwrap() > 0.0, "the lab's own latency: {floor}");
     let done = short("spammers", &["--floor"]);
     let why = done.summary["floor"]["unmeasured"].as_str().unwrap();
     let no_run = why == "the run itself says nothing of the server";
