@@ -489,7 +489,7 @@ fn settings(rng: &mut StdRng) -> Settings {
             .then(|| *pick(rng, &[Visibility::Joining, Visibility::Members, Visibility::All])),
         slow_seconds: (one == 2).then(|| *pick(rng, &[0, 1, 20, 21_600])),
         words: (one == 3).then(|| {
-            let lists: [&[&str]; 3] = [&[], &["a*"], &["edited", "*7*"]];
+            let lists: [&[&str]; 3] = [&[], &["a*", "tea"], &["edited", "*7*"]];
             let list = pick(rng, &lists);
             Words::parse(list.iter().map(ToString::to_string).collect()).expect("short words")
         }),

@@ -127,8 +127,7 @@ impl Model {
     }
 
     fn in_words(&self, room: RoomId, user: UserId, body: &Body) -> Result<(), Rejection> {
-        let exempt = self.standing(room, user).role() >= Some(Role::Moderator);
-        let refused = !exempt && self.words(room).refuse(body.as_str());
+        let refused = !self.keeps_order(room, user) && self.words(room).refuse(body.as_str());
         if refused { Err(Rejection::WordRefused) } else { Ok(()) }
     }
 
@@ -453,9 +452,19 @@ impl Model {
             return Err(Rejection::NoSuchMessage);
         }
         let mut users = self.given(room, of).remove(reaction).unwrap_or_default();
+        let given = !users.is_empty();
         let changed = if on { users.insert(who.id) } else { users.remove(&who.id) };
         if !changed {
             return self.already(room);
+        }
+        if on && !self.keeps_order(room, who.id) {
+            let (text, delay) = (reaction.as_str(), self.policy(room).delay_seconds);
+            if self.words(room).refuse(text) {
+                return Err(Rejection::WordRefused);
+            }
+            if delay > 0 && !given && text.chars().any(char::is_alphanumeric) {
+                return Err(Rejection::Forbidden);
+            }
         }
         let (by, reaction, count) = (who.clone(), reaction.clone(), users.len() as u32);
         self.applied(room, EventKind::Reacted { by, of, reaction, on, count })

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::direct::consented;
-use super::moderation::{in_sight, is_deleted, message};
+use super::moderation::{in_reactions, in_sight, is_deleted, message};
 use super::{Facts, Shard, Turn, Want};
 use crate::command::{Command, Reply, Request};
 use crate::event::{Author, Event, EventKind};
@@ -76,10 +76,13 @@ impl Shard {
         if tally.is_some_and(|tally| tally.mine) == on {
             return Ok(Reply::Applied { seq: state.head, at: turn.at, already: true });
         }
+        let given = tally.map_or(0, |tally| tally.count);
+        if on {
+            in_reactions(state, who.id, reaction, given > 0)?;
+        }
         if tally.is_none() && tallies.len() >= REACTIONS_MAX {
             return Err(Rejection::LimitReached);
         }
-        let given = tally.map_or(0, |tally| tally.count);
         let count = if on { given + 1 } else { given - 1 };
         let (by, reaction) = (who.clone(), reaction.clone());
         self.applied(slot, EventKind::Reacted { by, of, reaction, on, count }, turn)

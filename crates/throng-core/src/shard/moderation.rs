@@ -15,7 +15,7 @@ use crate::id::{RoomId, Seq, Timestamp, UserId};
 use crate::rejection::Rejection;
 use crate::rights::{Act, Operation, Role, Settings, Standing, outranks, permit};
 use crate::room::Room;
-use crate::text::Body;
+use crate::text::{Body, Reaction};
 
 /// Whether an account keeps order in a room.
 pub(super) fn keeps_order(room: &Room, user: UserId) -> bool {
@@ -53,6 +53,28 @@ pub(super) fn in_words(
     let names = extras.into_iter().flat_map(|extras| extras.files.iter());
     let mut said = names.map(|file| file.name.as_str()).chain([body.as_str()]);
     if said.any(|text| room.words.refuse(text)) { Err(Rejection::WordRefused) } else { Ok(()) }
+}
+
+/// Refuses a reaction that would say what a message may not: a word of the filter; and in a room with a delay
+/// letters or digits that nobody has given the message yet, for they are seen at once. Those who keep order
+/// are exempt.
+pub(super) fn in_reactions(
+    room: &Room,
+    user: UserId,
+    reaction: &Reaction,
+    given: bool,
+) -> Result<(), Rejection> {
+    if keeps_order(room, user) {
+        return Ok(());
+    }
+    if room.words.refuse(reaction.as_str()) {
+        return Err(Rejection::WordRefused);
+    }
+    let says = reaction.as_str().chars().any(char::is_alphanumeric);
+    if says && !given && room.policy.delay_seconds > 0 {
+        return Err(Rejection::Forbidden);
+    }
+    Ok(())
 }
 
 /// Refuses a place that this account may not see, or that is not there yet.

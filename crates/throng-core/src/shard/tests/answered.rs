@@ -228,3 +228,39 @@ fn all_of_one_sender_takes_its_pins_with_it_and_leaves_those_of_others() {
     kept.shard.wants(&[moderate(3, 1, Act::DeleteAll, 2)], NOW, &mut wants);
     assert_eq!(wants, [], "nothing is looked up for one who may not");
 }
+
+#[test]
+fn a_reaction_says_no_filtered_word_but_of_those_who_keep_order() {
+    let mut kept = three();
+    let words = Words::parse(vec!["*spam*".into()]).unwrap();
+    let filter = Settings { words: Some(words), ..Settings::default() };
+    kept.turn(&[set(1, 1, filter), react(2, 5, "tea", true)]);
+    let refused = Err(Rejection::WordRefused);
+    for text in ["spam", "buy-\u{ff33}pam"] {
+        assert_eq!(kept.turn(&[react(2, 5, text, true)]), [refused], "{text}");
+    }
+    assert_eq!(kept.turn(&[react(2, 5, "+1", true), react(1, 5, "spam", true)]).len(), 2);
+    // Also where it was given: it is said again.
+    assert_eq!(kept.turn(&[react(2, 5, "spam", true)]), [refused]);
+    assert_eq!(kept.turn(&[react(2, 5, "spam", false)]), [applied(9, true)], "it takes none back");
+}
+
+#[test]
+fn where_what_is_said_is_delayed_a_reaction_says_nothing_that_was_not_there() {
+    let mut kept = three();
+    kept.turn(&[react(2, 5, "tea", true)]);
+    let delay = Settings { delay_seconds: Some(10), ..Settings::default() };
+    kept.turn(&[set(1, 1, delay)]);
+    let refused = Err(Rejection::Forbidden);
+    for text in ["no", "+1", "\u{8336}"] {
+        assert_eq!(kept.turn(&[react(2, 5, text, true)]), [refused], "{text}");
+    }
+    let outcomes = kept.turn(&[
+        react(2, 5, "\u{1f44d}", true),
+        react(3, 5, "tea", true),
+        react(1, 5, "+1", true),
+        react(2, 5, "+1", true),
+        react(2, 5, "tea", false),
+    ]);
+    assert_eq!(outcomes, [8, 9, 10, 11, 12].map(|seq| applied(seq, false)));
+}
