@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _, to_bytes};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use serde::Serialize;
@@ -36,6 +36,9 @@ where
 
     /// A body has the time that a head has: one that drips holds a socket no longer.
     async fn from_request(request: Request, state: &S) -> Result<Self, Untaken> {
+        if is_encoded(request.headers()) {
+            return Err(Untaken::Encoded);
+        }
         let body = request.body();
         if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
             return Err(Untaken::Refused(Rejection::BodyTooLong));
@@ -62,9 +65,29 @@ fn unread(error: &axum::Error) -> Untaken {
     Untaken::Refused(if too_long { Rejection::BodyTooLong } else { Rejection::Malformed })
 }
 
+/// Whether a body is sent in another form than its own, as by gzip. None such is taken: what it would come
+/// to is not known before it is unpacked.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+/// What is said of one: 415, with what is taken (RFC 9110 §15.5.16).
+pub fn encoded() -> Response {
+    let text = "the body is encoded; send it as it is, without Content-Encoding";
+    let mut response = Refusal(Rejection::Malformed).saying(text.to_owned());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
 /// A body that is not taken.
 #[derive(Debug)]
 pub enum Untaken {
+    /// It is encoded.
+    Encoded,
     /// By the table.
     Refused(Rejection),
     /// It is `malformed`; the text is for the client's author, and holds nothing of the body.
@@ -74,6 +97,7 @@ pub enum Untaken {
 impl IntoResponse for Untaken {
     fn into_response(self) -> Response {
         match self {
+            Self::Encoded => encoded(),
             Self::Refused(rejection) => Refusal(rejection).into_response(),
             Self::Unread(why) => {
                 Refusal(Rejection::Malformed).saying(format!("the body could not be read: {why}"))

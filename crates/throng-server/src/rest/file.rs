@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use throng_core::{FileId, Rejection};
 
+use super::body::{encoded, is_encoded};
 use super::caller::Caller;
 use super::files::{OFFSET, RESUMABLE, is_part, number, other_version, receive, told};
 use super::refusal::Refusal;
@@ -51,6 +52,9 @@ pub async fn add(
 ) -> Result<Response, Refusal> {
     if let Some(other) = other_version(&headers) {
         return Ok(other);
+    }
+    if is_encoded(&headers) {
+        return Ok(encoded());
     }
     if !is_part(&headers) {
         let refusal = Refusal(Rejection::Malformed).body();

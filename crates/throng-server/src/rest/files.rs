@@ -18,7 +18,7 @@ use serde::Serialize;
 use throng_core::{FileId, FileName, Rejection, UserId};
 use throng_wire::native::v1;
 
-use super::body::Answer;
+use super::body::{Answer, encoded, is_encoded};
 use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::app::App;
@@ -107,6 +107,9 @@ pub async fn create(
 ) -> Result<Response, Refusal> {
     if let Some(other) = other_version(&headers) {
         return Ok(other);
+    }
+    if is_encoded(&headers) {
+        return Ok(encoded());
     }
     let user = caller.user.id;
     if user.is_guest() {

@@ -1,6 +1,7 @@
 //! What HTTP answers to requests that do not say what they must, or name what cannot be read.
 
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::tests::Server;
@@ -114,5 +115,47 @@ async fn what_is_no_text_behind_the_question_mark_is_refused_and_not_looked_for(
             answer.refused(400, "bad_argument");
         }
     }
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_encoded_is_refused_as_that_and_one_that_says_that_it_is_not_is_read() {
+    let server = Server::start(|settings| {
+        settings.limits.requests_burst_anonymous = 3;
+        settings.limits.requests_per_second_anonymous = 1;
+    });
+    let (anna, _, room) = scene(&server).await;
+    let said = json!({"body": "hello"}).to_string();
+    let ask = async |method: Method, path: &str, token: &str, coding: &str| {
+        let request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-encoding", coding);
+        let request = request.header("content-type", "application/offset+octet-stream");
+        server.ask(request.body(Body::from(said.clone())).unwrap()).await
+    };
+    let messages = format!("/rooms/{room}/messages");
+    for (method, path) in [
+        (Method::POST, messages.as_str()),
+        (Method::PATCH, &format!("{messages}/4")),
+        (Method::PUT, "/contacts"),
+        (Method::DELETE, "/account"),
+        (Method::POST, "/files"),
+        (Method::PATCH, "/files/00000000000000000000000000000000"),
+    ] {
+        for coding in ["gzip", "GZIP", "br, identity", "deflate"] {
+            let refused = ask(method.clone(), path, &anna, coding).await;
+            refused.refused(415, "malformed");
+            assert_eq!(refused.headers["accept-encoding"], "identity", "{method} {path}");
+        }
+    }
+    for coding in ["identity", "Identity"] {
+        let taken = ask(Method::POST, &messages, &anna, coding).await;
+        assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.body);
+    }
+    // Of one who is nobody it counts, as whatever came no further than its form.
+    for _ in 0..3 {
+        ask(Method::POST, "/sessions", "", "gzip").await.refused(415, "malformed");
+    }
+    ask(Method::POST, "/sessions", "", "gzip").await.refused(429, "rate_limited");
     server.app.stop().await;
 }

@@ -89,7 +89,10 @@ fn is_door(request: &Request) -> bool {
 fn came_no_further(status: StatusCode) -> bool {
     matches!(
         status,
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE
+        StatusCode::BAD_REQUEST
+            | StatusCode::FORBIDDEN
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
     )
 }
 
