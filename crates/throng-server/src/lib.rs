@@ -38,6 +38,7 @@ mod samples;
 pub mod search;
 pub mod sequencer;
 pub mod sessions;
+mod spread;
 mod sqlite;
 pub mod store;
 pub mod tail;

@@ -19,6 +19,7 @@ use crate::clock::Moment;
 use crate::history::History;
 use crate::operations::seldom::Seldom;
 use crate::pages::{Page, Span};
+use crate::spread::Spread;
 use crate::store::StoreError;
 use crate::tail::event_bytes;
 
@@ -71,7 +72,10 @@ impl Default for Flights {
 
 /// What is being read for whom, up to its limit.
 #[derive(Debug, Default)]
-struct Flying(Mutex<HashMap<Asked, Receiver<Landed>>>);
+struct Flying {
+    reads: Mutex<HashMap<Asked, Receiver<Landed>>>,
+    refused: Spread,
+}
 
 /// Where one who asks waits; the first of them is to see to the read.
 type Seat = (Receiver<Landed>, Option<watch::Sender<Landed>>);
@@ -84,7 +88,7 @@ impl Flying {
             return Ok((landing.clone(), None));
         }
         if flying.len() == FLIGHTS_MAX {
-            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
+            return Err(self.refused.busy(BUSY_MS));
         }
         let (land, landing) = watch::channel(None);
         flying.insert(asked, landing.clone());
@@ -98,7 +102,7 @@ impl Flying {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<Asked, Receiver<Landed>>> {
-        self.0.lock().expect("nothing panics while it holds the flights")
+        self.reads.lock().expect("nothing panics while it holds the flights")
     }
 }
 
@@ -274,7 +278,9 @@ mod tests {
         flying.land(asked(0), land, Ok(nothing()));
         assert!(matches!(&*landing.borrow(), Some(Ok(_))), "and is told with the others");
         assert!(flying.board(asked(FLIGHTS_MAX)).unwrap().1.is_some());
-        assert_eq!(flying.board(asked(0)).err(), Some(busy), "its place is taken");
+        let again = flying.board(asked(0)).err();
+        assert!(matches!(again, Some(Rejection::Busy { .. })), "its place is taken");
+        assert_ne!(again, Some(busy), "and is told another time than the one before");
     }
 
     fn history() -> History {

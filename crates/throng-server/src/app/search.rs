@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::history::History;
 use crate::operations::metrics::Metrics;
 use crate::search::{Found, Index, Indexer, Indexing, READERS, Scope, Search, Sought};
+use crate::spread::Spread;
 use crate::tail::Tail;
 
 /// What one who finds the queue full is told to wait.
@@ -40,6 +41,7 @@ struct Places {
     answered: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_max: usize,
+    refused: Spread,
 }
 
 /// What is opened at start-up: the thread that indexes ends when its half is dropped.
@@ -114,7 +116,8 @@ impl Door {
 impl Places {
     fn new(queue_max: usize) -> Self {
         let answered = Arc::new(Semaphore::new(READERS));
-        Self { answered, waiting: AtomicUsize::new(0), queue_max }
+        let (waiting, refused) = (AtomicUsize::new(0), Spread::default());
+        Self { answered, waiting, queue_max, refused }
     }
 
     /// Looks, when there is a place, where that holds up nobody else.
@@ -122,7 +125,8 @@ impl Places {
         &self,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Rejection> {
-        let waiting = Waiting::enter(&self.waiting, self.queue_max)?;
+        let waiting = Waiting::enter(&self.waiting, self.queue_max);
+        let waiting = waiting.ok_or_else(|| self.refused.busy(BUSY_MS))?;
         let turn = Arc::clone(&self.answered).acquire_owned().await;
         let Ok(turn) = turn else { return Err(Rejection::Unavailable) };
         drop(waiting);
@@ -141,12 +145,9 @@ impl Places {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn enter(waiting: &'a AtomicUsize, max: usize) -> Result<Self, Rejection> {
+    fn enter(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
         let entered = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) >= max {
-            return Err(Rejection::Busy { retry_after_ms: BUSY_MS });
-        }
-        Ok(entered)
+        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(entered)
     }
 }
 
@@ -234,10 +235,9 @@ mod tests {
     #[test]
     fn searches_wait_up_to_their_limit_and_one_more_is_told_to_come_back() {
         let waiting = AtomicUsize::new(0);
-        let busy = Rejection::Busy { retry_after_ms: BUSY_MS };
         let first = Waiting::enter(&waiting, 2).expect("below it");
         let second = Waiting::enter(&waiting, 2).expect("at it");
-        assert_eq!(Waiting::enter(&waiting, 2).err(), Some(busy));
+        assert!(Waiting::enter(&waiting, 2).is_none());
         drop(first);
         let third = Waiting::enter(&waiting, 2).expect("one has gone");
         assert_eq!(waiting.load(Ordering::Relaxed), 2, "one that was refused is not counted");

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::password::{Arena, Password, Phc, Verdict};
 use crate::clock::{Clock, Moment};
 use crate::operations::metrics::Metrics;
+use crate::spread::Spread;
 
 /// How much lower than the chat's threads these stand: at 10 a hashing thread that meets a chat
 /// thread on one core gets about a tenth of it.
@@ -40,6 +41,7 @@ struct Shared {
     threads: usize,
     queue_max: usize,
     wait_max: Duration,
+    refused: Spread,
     metrics: Arc<Metrics>,
 }
 
@@ -122,6 +124,7 @@ impl Hashing {
             threads,
             queue_max: limits.hash_queue_max,
             wait_max: Duration::from_millis(limits.hash_wait_max_ms),
+            refused: Spread::default(),
             metrics,
         });
         let threads = (0..threads)
@@ -141,7 +144,7 @@ impl Hashing {
         let wait = self.shared.wait(&state);
         if state.ended || state.taken >= self.shared.queue_max || wait > self.shared.wait_max {
             self.shared.metrics.hashes_refused.inc();
-            return Err(busy(wait));
+            return Err(self.shared.busy(wait));
         }
         state.taken += 1;
         Ok(Place { shared: Arc::clone(&self.shared), used: false })
@@ -227,6 +230,12 @@ impl Shared {
         each * u32::try_from(ahead / self.threads).unwrap_or(u32::MAX)
     }
 
+    /// Come back when those are done who are before you, and not all of you at once.
+    fn busy(&self, wait: Duration) -> Rejection {
+        let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        self.refused.busy(wait.max(RETRY_AFTER_MS_MIN))
+    }
+
     fn run(&self) {
         lower_priority();
         let mut arena = Arena::default();
@@ -235,7 +244,7 @@ impl Shared {
             let (outcome, answer) = if job.work.asker_has_gone() {
                 (Outcome::PassedOver, None)
             } else if waited > self.wait_max * 2 {
-                (Outcome::Refused, Some(job.work.refuse(busy(wait))))
+                (Outcome::Refused, Some(job.work.refuse(self.busy(wait))))
             } else {
                 let hashed = catch_unwind(AssertUnwindSafe(|| job.work.run(&mut arena))).ok();
                 if hashed.is_none() {
@@ -346,11 +355,6 @@ impl Work {
     }
 }
 
-fn busy(wait: Duration) -> Rejection {
-    let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-    Rejection::Busy { retry_after_ms: wait.max(RETRY_AFTER_MS_MIN) }
-}
-
 fn trouble(attempted: &str, cause: &str) -> Rejection {
     tracing::error!(attempted, cause, "a password could not be worked on");
     Rejection::Unavailable
@@ -403,6 +407,16 @@ mod tests {
         assert!(matches!(pool.place(), Err(Rejection::Busy { retry_after_ms: 250 })));
         drop(places);
         assert!(pool.place().is_ok());
+    }
+
+    #[test]
+    fn those_who_are_refused_at_one_moment_are_not_told_one_moment_to_come_back() {
+        let pool = pool(1, 60_000);
+        let _place = pool.place().unwrap();
+        let told = || pool.place().unwrap_err().retry_after_ms().unwrap();
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| told()).collect();
+        assert!(waits.len() > 90, "{waits:?}");
+        assert!(waits.iter().all(|wait| (250..500).contains(wait)), "{waits:?}");
     }
 
     #[test]

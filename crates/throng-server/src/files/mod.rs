@@ -30,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 use crate::accounts::Numbers;
 use crate::clock::Clock;
 use crate::lifecycle::Fatal;
+use crate::spread::Spread;
 use crate::sqlite::Trouble;
 use blobs::Blobs;
 pub use busy::Holder;
@@ -73,6 +74,8 @@ pub struct Files {
     /// Who sends and fetches.
     pub transfers: Arc<Transfers>,
     pictures: SyncSender<Picture>,
+    /// Those for whose pictures there was no place.
+    refused: Spread,
 }
 
 /// A small picture that is asked for.
@@ -157,6 +160,7 @@ impl Files {
             busy: Busy::default(),
             transfers: Transfers::new(limits),
             pictures,
+            refused: Spread::default(),
         });
         files.settle_parts()?;
         sweep::start(&files, asked, carriers)?;
@@ -324,9 +328,7 @@ impl Files {
         let (reply, answer) = oneshot::channel();
         match self.pictures.try_send(Picture { of: file.clone(), reply }) {
             Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => {
-                Err(Rejection::Busy { retry_after_ms: PICTURE_RETRY_AFTER_MS })
-            }
+            Err(TrySendError::Full(_)) => Err(self.refused.busy(PICTURE_RETRY_AFTER_MS)),
             Err(TrySendError::Disconnected(_)) => Err(Rejection::Unavailable),
         }
     }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use throng_core::{Limits, Rejection, UserId};
 
+use crate::spread::Spread;
+
 /// What one is told to wait when all places are taken.
 const RETRY_AFTER_MS: u32 = 1_000;
 
@@ -17,6 +19,7 @@ pub struct Transfers {
     max: u32,
     max_per_user: u32,
     running: Mutex<Running>,
+    refused: Spread,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ impl Transfers {
     /// None yet.
     pub fn new(limits: &Limits) -> Arc<Self> {
         let (max, max_per_user) = (limits.transfers_max, limits.transfers_per_user_max);
-        Arc::new(Self { max, max_per_user, running: Mutex::default() })
+        Arc::new(Self { max, max_per_user, running: Mutex::default(), refused: Spread::default() })
     }
 
     /// A place for this account, or *busy*.
@@ -45,7 +48,7 @@ impl Transfers {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let own = running.users.get(&user).copied().unwrap_or(0);
         if running.all >= self.max || own >= self.max_per_user {
-            return Err(Rejection::Busy { retry_after_ms: RETRY_AFTER_MS });
+            return Err(self.refused.busy(RETRY_AFTER_MS));
         }
         running.all += 1;
         running.users.insert(user, own + 1);
@@ -78,7 +81,9 @@ mod tests {
         let busy = Rejection::Busy { retry_after_ms: RETRY_AFTER_MS };
         assert_eq!(transfers.begin(user(1)).unwrap_err(), busy, "two of one account");
         let _third = transfers.begin(user(2)).unwrap();
-        assert_eq!(transfers.begin(user(3)).unwrap_err(), busy, "three in all");
+        let full = transfers.begin(user(3)).unwrap_err();
+        assert!(matches!(full, Rejection::Busy { .. }), "three in all");
+        assert_ne!(full, busy, "and is told another time than the one before");
         drop(first);
         let _fourth = transfers.begin(user(3)).unwrap();
         assert_eq!(transfers.running.lock().unwrap().users.len(), 3);
