@@ -1,6 +1,7 @@
 // A room's own dialog: who belongs, what is settled, and what those who keep order need. Asks when it is opened
 // and after each change; who may not is told so by the server, and sees only what is for all.
 
+import { names } from "./files.js";
 import { called } from "./guests.js";
 import { showWaiting } from "./held.js";
 import { element, button, tell } from "./lines.js";
@@ -283,8 +284,7 @@ export class Manage {
     if (room !== this.room || !reports) return;
     const rows = reports.reports.map((one) => {
       const item = element("li");
-      const about = one.body === "" ? `${called(one.about)} sent files, and said nothing` : `${called(one.about)} said: ${one.body}`;
-      item.append(element("span", {}, about), element("small", {}, `${called(one.by)}: ${one.reason}`));
+      item.append(element("span", {}, reported(one)), element("small", {}, `${called(one.by)}: ${one.reason}`));
       const settle = (upheld) => async () => {
         const asked = { settle_report: { room: room.id, report: one.report, upheld } };
         const { done, says } = await this.client.does(asked);
@@ -359,6 +359,12 @@ export class Manage {
   #says(text, well = false) {
     tell(this.$("manage-notice"), text, well);
   }
+}
+
+/** What somebody is reported for, with the names of the files that the message carried. */
+export function reported({ about, body, attachments = [] }) {
+  const files = attachments.length > 0 ? ` (${names(attachments)})` : "";
+  return `${called(about)} ${body === "" ? "sent files and said nothing" : `said: ${body}`}${files}`;
 }
 
 /** A role, and what holds of its bearer besides. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changes, keptChoices, keptFor, moderate, rules, wordsOf } from "../manage.js";
+import { changes, keptChoices, keptFor, moderate, reported, rules, wordsOf } from "../manage.js";
 import { tell } from "../lines.js";
 import { Page, Server, settle } from "./world.mjs";
 
@@ -44,6 +44,14 @@ test("how long a room keeps what was said can be chosen, and what holds is alway
   assert.deepEqual(values(90), [90, 3600, 86400, 604800, 2592000, 31536000, 0]);
   assert.doesNotMatch(rules({}), /Keeps/);
   assert.match(rules({ keep_seconds: 604800 }), /Keeps what was said for a week\.$/);
+});
+
+test("a report shows what was said, and which files were sent", () => {
+  const about = { id: 2, name: "ben" };
+  const attachments = [{ name: "a.png" }, { name: "b.txt" }];
+  assert.equal(reported({ about, body: "hello" }), "ben said: hello");
+  assert.equal(reported({ about, body: "look", attachments }), "ben said: look (a.png, b.txt)");
+  assert.equal(reported({ about, body: "", attachments }), "ben sent files and said nothing (a.png, b.txt)");
 });
 
 test("a word filter is typed one word to a line", () => {

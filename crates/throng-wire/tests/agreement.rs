@@ -400,11 +400,13 @@ fn overseen() -> impl Strategy<Value = Outcome> {
 fn any_report() -> impl Strategy<Value = v1::ReportItem> {
     let numbers = (any::<[u64; 3]>(), any::<Option<u64>>(), any::<bool>());
     let people = (any_user(), any_user(), any_user());
-    (numbers, people, [text(), text(), text()]).prop_map(
+    let attachments = prop::collection::vec(attachment(), 0..3);
+    (numbers, people, [text(), text(), text()], attachments).prop_map(
         |(
             ([report, at, seq], settled_at, upheld),
             (by, about, settled_by),
             [reason, body, note],
+            attachments,
         )| {
             v1::ReportItem {
                 report,
@@ -418,6 +420,7 @@ fn any_report() -> impl Strategy<Value = v1::ReportItem> {
                 settled_by,
                 upheld,
                 note,
+                attachments,
             }
         },
     )

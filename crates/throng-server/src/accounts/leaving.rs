@@ -1,6 +1,7 @@
 //! The end of an account in the tables: its sessions, links and password go. Its name stays, so that it
 //! is never given again; or goes too, and then a hash of it stays by itself, and who it was is kept only
-//! until nothing names it any more.
+//! until nothing names it any more. Who still may stand in a room, or have kept something for itself, is
+//! known until that is cleared up, also by the next start.
 //!
 //! Neighbours: `life.rs` and `app/leaving.rs` ask; `tables.rs`, in whose file these are. It decides
 //! nothing about messages.
@@ -23,6 +24,16 @@ pub(super) const STEP_4: &str = "
     CREATE TABLE gone (name BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
+/// What makes version 5 of version 4: who went, and was not cleared up behind. Those who went before then
+/// are looked at once more.
+pub(super) const STEP_5: &str = "
+    CREATE TABLE going (user INTEGER PRIMARY KEY) STRICT;
+    INSERT INTO going SELECT id FROM users WHERE rank = -1;
+";
+
+/// So many of those who go are cleared up behind at a time.
+const GOING_MAX: i64 = 100;
+
 /// What is kept of a name that is given no more. Who guesses it can see that it was somebody's, as by
 /// asking for it; whose, it does not say.
 fn trace(folded: &str) -> [u8; 32] {
@@ -37,6 +48,18 @@ impl Tables {
             let mut statement = self.connection.prepare_cached(sql)?;
             let rows =
                 statement.query_map([], |row| Ok((author(row, 0)?, Timestamp(number(row, 2)?))))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        find().map_err(|error| explain(&error, &self.path))
+    }
+
+    /// Some of those who went and were not cleared up behind.
+    fn going(&self) -> Result<Vec<Author>, AccountsError> {
+        let find = || {
+            let sql = "SELECT u.id, u.name FROM going g CROSS JOIN users u ON u.id = g.user
+                       WHERE g.user > 0 ORDER BY g.user LIMIT ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map([GOING_MAX], |row| author(row, 0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         find().map_err(|error| explain(&error, &self.path))
@@ -94,6 +117,18 @@ impl Writes<'_> {
         statement.query_map([user.get() as i64], ended)?.collect::<Result<_, _>>().map(Some)
     }
 
+    /// One that was just deleted is to be cleared up behind.
+    pub fn goes(&self, user: UserId) -> rusqlite::Result<()> {
+        let sql = "INSERT OR IGNORE INTO going VALUES (?1)";
+        self.0.prepare_cached(sql)?.execute([user.get() as i64]).map(drop)
+    }
+
+    /// It was.
+    fn is_cleared_up(&self, user: UserId) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM going WHERE user = ?1";
+        self.0.prepare_cached(sql)?.execute([user.get() as i64]).map(drop)
+    }
+
     /// One that was just deleted is named no more: of its name a hash is kept, and the name itself among
     /// those that are being forgotten.
     pub fn take_name(&self, user: UserId, at: Timestamp) -> rusqlite::Result<()> {
@@ -125,6 +160,16 @@ impl Accounts {
     /// Those who were being forgotten when the server started.
     pub fn leaving_before(&self) -> &[(Author, Timestamp)] {
         &self.leaving
+    }
+
+    /// Some of those who went under their names and were not cleared up behind.
+    pub async fn going(&self) -> Result<Vec<Author>, Rejection> {
+        self.look(Tables::going).await
+    }
+
+    /// One of them was.
+    pub async fn is_cleared_up(&self, user: UserId) -> Result<(), Rejection> {
+        self.change(move |writes, _| writes.is_cleared_up(user).map(Ok)).await
     }
 
     /// Who has or had this number, also one that has gone: by the name that is left of it.

@@ -73,7 +73,8 @@ impl Accounts {
     /// Ends an account whose password is still this: it has no session, no password and no link any
     /// more, and is found by nobody. Its name is never given again: it is kept, or, where it is named no
     /// more, a hash of it: then `gone` is told when it was, before anybody hears of the
-    /// end. It hears nothing more when that could not be written after all.
+    /// end. It hears nothing more when that could not be written after all. One that keeps its name is
+    /// among those who are `going` until it `is_cleared_up`.
     pub async fn delete(
         &self,
         user: UserId,
@@ -86,9 +87,12 @@ impl Accounts {
                 return Ok(Err(Rejection::WrongCredentials));
             };
             ended.extend(sessions);
-            if let Some(gone) = gone {
-                writes.take_name(user, now)?;
-                gone(now);
+            match gone {
+                Some(gone) => {
+                    writes.take_name(user, now)?;
+                    gone(now);
+                }
+                None => writes.goes(user)?,
             }
             Ok(Ok(()))
         })

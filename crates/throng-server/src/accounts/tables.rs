@@ -12,7 +12,7 @@ use rusqlite::{
 use throng_core::{Author, SessionId, Timestamp, UserId, Username};
 
 use super::guests::{STEP_3, guest_of_session};
-use super::leaving::STEP_4;
+use super::leaving::{STEP_4, STEP_5};
 use super::life::SessionInfo;
 use super::{AccountsError, Authenticated, FILE, Found, Location};
 use crate::auth::password::Phc;
@@ -20,13 +20,13 @@ use crate::auth::token::{Token, TokenHash};
 use crate::sqlite::{never_checkpoint_again, set_wal};
 
 /// Version of the tables, in `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// Whether each table has a row, which reads the first of each and no more.
 const FIRST_ROWS: &str = "
     SELECT EXISTS (SELECT 1 FROM users), EXISTS (SELECT 1 FROM sessions),
            EXISTS (SELECT 1 FROM links), EXISTS (SELECT 1 FROM guests),
-           EXISTS (SELECT 1 FROM leaving), EXISTS (SELECT 1 FROM gone)";
+           EXISTS (SELECT 1 FROM leaving), EXISTS (SELECT 1 FROM gone), EXISTS (SELECT 1 FROM going)";
 
 /// "ThrA": so that another program's file is not taken for ours. Version 1 did not have it.
 const APPLICATION_ID: i32 = 0x5468_7241;
@@ -506,10 +506,11 @@ fn bring_up_to_date(c: &Connection) -> rusqlite::Result<i64> {
     }
     c.execute_batch("BEGIN IMMEDIATE")?;
     let steps = match version()? {
-        0 => format!("{SCHEMA}{STEP_2}{STEP_3}{STEP_4}"),
-        1 => format!("{STEP_2}{STEP_3}{STEP_4}"),
-        2 => format!("{STEP_3}{STEP_4}"),
-        3 => STEP_4.to_owned(),
+        0 => format!("{SCHEMA}{STEP_2}{STEP_3}{STEP_4}{STEP_5}"),
+        1 => format!("{STEP_2}{STEP_3}{STEP_4}{STEP_5}"),
+        2 => format!("{STEP_3}{STEP_4}{STEP_5}"),
+        3 => format!("{STEP_4}{STEP_5}"),
+        4 => STEP_5.to_owned(),
         _ => String::new(),
     };
     let stamps =

@@ -39,7 +39,8 @@ impl App {
         Ok(page)
     }
 
-    /// Lets one pass, or takes it away.
+    /// Lets one pass, or takes it away. Another's: it is kept first that this is about to be done, so that the
+    /// audit log says so after a kill too.
     pub(super) async fn settle_held(
         &self,
         from: Author,
@@ -47,20 +48,41 @@ impl App {
         number: u64,
         verdict: Verdict,
     ) -> Result<Told, Rejection> {
-        let asked = self.ask(from.clone(), Command::Held { room, number, verdict }).await?;
-        let Reply::Unheld { sender, came, .. } = asked else {
-            unreachable!("what waits is settled, and not {asked:?}")
+        self.sessions.permit_send(from.id, self.clock.now())?;
+        let intent = match self.sender_of(from.id, room, number).await? {
+            Some(about) if about.id != from.id => {
+                let (at, by, act) = (self.clock.wall(), from.clone(), act(verdict));
+                let detail =
+                    format!("waiting message {number}: the server ended in the middle of it");
+                let keep =
+                    move |kept: &Moderation| kept.about_to(room, at, (&by, act), &about, &detail);
+                Some(self.keep(keep).await?)
+            }
+            _ => None,
         };
-        if sender != from.id {
-            let about = self.auth.accounts().known(sender).await?;
-            let at = self.clock.wall();
-            let (act, detail) = (act(verdict), detail(number, came));
-            let note = move |kept: &Moderation| {
-                kept.note_held(room, at, (&from, act), about.as_ref(), detail)
-            };
-            self.keep(note).await?;
+        let settled = self.carry(from, Command::Held { room, number, verdict }).await;
+        let came = match settled {
+            Ok(Reply::Unheld { came, .. }) => Ok(came),
+            Ok(other) => unreachable!("what waits is settled, and not {other:?}"),
+            Err(rejection) => Err(rejection),
+        };
+        if let Some(intent) = intent {
+            let detail = came.ok().map(|came| detail(number, came));
+            self.keep(move |kept| kept.came_of(intent, detail.as_deref())).await?;
         }
-        Ok(Told::Unheld(room, number, came))
+        Ok(Told::Unheld(room, number, came?))
+    }
+
+    /// Whose message waits there, as far as the asker may know.
+    async fn sender_of(
+        &self,
+        asker: UserId,
+        room: RoomId,
+        number: u64,
+    ) -> Result<Option<Author>, Rejection> {
+        let page = self.held(asker, room, number.saturating_sub(1), 1).await?;
+        let found = page.posts.iter().find(|(post, _)| post.number == number);
+        Ok(found.map(|(post, _)| post.author.clone()))
     }
 }
 

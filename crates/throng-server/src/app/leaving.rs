@@ -2,8 +2,9 @@
 //! in their order, and then it is gone.
 //!
 //! Neighbours: connections and REST ask it, `auth` proves who asks, the rooms' shards decide what is
-//! deleted and left; `leavers.rs` knows who is named no more. Nothing is kept about how far it got: who
-//! lost the answer still has an account, and asks again.
+//! deleted and left; `leavers.rs` knows who is named no more. Nothing is kept about how far it got until the
+//! account is gone: who lost the answer still has one, and asks again. From then on the accounts know that it
+//! is to be cleared up behind, so that a start does what a kill left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +68,21 @@ impl App {
             return Err(rejection);
         }
         // The account is gone, whatever comes of this.
-        if let Err(rejection) = self.clear_up(&leaver).await {
-            let (user, code) = (leaver.id.get(), rejection.code());
-            tracing::warn!(user, code, "something is kept of an account that was deleted");
+        let cleared_up = match self.clear_up(&leaver).await {
+            Ok(()) if !named_no_more => self.auth.accounts().is_cleared_up(leaver.id).await,
+            // Looked at once more when it is forgotten.
+            cleared_up => cleared_up,
+        };
+        warn_of(&leaver, cleared_up);
+        Ok(())
+    }
+
+    /// Clears up behind those who went and whom a kill, or trouble, left in their rooms.
+    async fn clear_up_rest(&self) -> Result<(), Rejection> {
+        let accounts = self.auth.accounts();
+        for leaver in accounts.going().await? {
+            self.clear_up(&leaver).await?;
+            accounts.is_cleared_up(leaver.id).await?;
         }
         Ok(())
     }
@@ -140,14 +153,15 @@ impl App {
             loop {
                 ticks.tick().await;
                 let Some(app) = app.upgrade() else { return };
+                if let Err(rejection) = app.clear_up_rest().await {
+                    let code = rejection.code();
+                    tracing::warn!(code, "deleted accounts are in their rooms still, trying again");
+                }
                 let gone = app.directory.leavers().finished();
                 // Where a crash came between its end and this, or what it asked was long on its way.
                 for one in &gone {
                     let leaver = Author { id: one.id, name: Username::gone() };
-                    if let Err(rejection) = app.clear_up(&leaver).await {
-                        let (user, code) = (one.id.get(), rejection.code());
-                        tracing::warn!(user, code, "something of a deleted account is kept");
-                    }
+                    warn_of(&leaver, app.clear_up(&leaver).await);
                 }
                 app.forget_leavers(&gone).await;
             }
@@ -201,6 +215,13 @@ impl App {
                 return Ok(());
             }
         }
+    }
+}
+
+fn warn_of(leaver: &Author, cleared_up: Result<(), Rejection>) {
+    if let Err(rejection) = cleared_up {
+        let (user, code) = (leaver.id.get(), rejection.code());
+        tracing::warn!(user, code, "something is kept of an account that was deleted");
     }
 }
 
@@ -269,6 +290,47 @@ mod tests {
         deleting.await.unwrap().unwrap();
         assert_eq!(app.directory.joined(leaver.user.id, room), None, "it is nobody's");
         assert_eq!(app.directory.members(room).0, 1);
+        app.stop().await;
+    }
+
+    /// A kill between the two: the account's end is written, and nothing behind it is done.
+    #[tokio::test]
+    async fn an_account_that_a_kill_left_in_its_rooms_is_out_of_them_after_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || {
+            let mut settings = Settings { data: folder.path().to_owned(), ..Settings::default() };
+            (settings.shards, settings.limits.hash_threads) = (1, 1);
+            let fatal = Fatal::new(|code, why| panic!("ended with {code}: {why}"));
+            App::start(settings, Clock::manual(), fatal).unwrap()
+        };
+        let app = start();
+        let (host, leaver) = (somebody(&app, "host").await, somebody(&app, "leaver").await);
+        let named = (RoomName::parse("tea").unwrap(), Kind::Public);
+        let made = app.create_room(host.user.clone(), named, RoomDefaults::default()).await;
+        let room = made.unwrap().0;
+        app.ask(leaver.user.clone(), Command::Join { room }).await.unwrap();
+        let here = IpAddr::from([127, 0, 0, 1]).into();
+        let password = app.auth.prove(&leaver, here, "correct horse".to_owned()).await.unwrap();
+        app.auth.accounts().delete(leaver.user.id, password, None).await.unwrap();
+        app.stop().await;
+
+        let app = start();
+        app.clear_up_rest().await.unwrap();
+        assert_eq!(app.directory.joined(leaver.user.id, room), None, "it is nobody's");
+        assert_eq!(app.directory.members(room).0, 1);
+        assert_eq!(app.auth.accounts().going().await, Ok(Vec::new()));
+        app.stop().await;
+    }
+
+    #[tokio::test]
+    async fn behind_an_account_that_goes_nothing_is_left_to_clear_up() {
+        let settings = Settings { memory: true, shards: 1, ..Settings::default() };
+        let fatal = Fatal::new(|code, why| panic!("ended with {code}: {why}"));
+        let app = App::start(settings, Clock::manual(), fatal).unwrap();
+        let leaver = somebody(&app, "leaver").await;
+        let from = IpAddr::from([127, 0, 0, 1]).into();
+        app.delete_account(leaver, from, "correct horse".to_owned(), || {}).await.unwrap();
+        assert_eq!(app.auth.accounts().going().await, Ok(Vec::new()));
         app.stop().await;
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use throng_core::limits::{INVITATION_HOURS, INVITATION_HOURS_MAX, INVITATION_USES_MAX};
 use throng_core::rights::Operation;
-use throng_core::{Author, Command, Rejection, RoomId, Timestamp};
+use throng_core::{Author, Command, Rejection, RoomId, Standing, Timestamp, UserId};
 
 use super::App;
 use crate::auth::token::{Token, TokenHash};
-use crate::moderation::RoomLink;
+use crate::directory::Directory;
+use crate::moderation::{Moderation, RoomLink};
 use crate::protocols::moderation::Told;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -81,26 +82,49 @@ impl App {
             Err(_) => {}
         }
         self.directory.reading(by.id, room, Operation::Invite).map_err(|_| Rejection::BadLink)?;
-        let (app, admit) = (Arc::clone(self), Command::Admit { room, who: who.clone() });
+        let app = Arc::clone(self);
+        let admit = (who.id, Command::Admit { room, who: who.clone() });
         self.whole(async move { app.admit((token, now), by, admit).await }).await?;
         Ok(join)
     }
 
     /// Uses a link once, and has its bearer invited by the one who made it; a use by which nobody was is
-    /// given back.
+    /// given back, by the next start if a kill comes between.
     async fn admit(
         &self,
         (token, now): (TokenHash, Timestamp),
         by: Author,
-        admit: Command,
+        (who, admit): (UserId, Command),
     ) -> Result<(), Rejection> {
-        if !self.keep(move |kept| kept.use_link(token, now)).await? {
-            return Err(Rejection::BadLink);
+        let used = self.keep(move |kept| kept.use_link(token, now, who)).await?;
+        let used = used.ok_or(Rejection::BadLink)?;
+        let admitted = self.carry(by, admit).await;
+        let came_in = admitted.is_ok();
+        if let Err(trouble) = self.keep(move |kept| kept.settle_use(used, came_in)).await {
+            tracing::warn!(
+                ?trouble,
+                came_in,
+                "cannot settle the use of a link; the next start does"
+            );
         }
-        let Err(refusal) = self.carry(by, admit).await else { return Ok(()) };
-        if let Err(trouble) = self.keep(move |kept| kept.give_back(token)).await {
-            tracing::warn!(?trouble, "cannot give back the use of a link");
+        admitted.map(drop).map_err(|refusal| match refusal {
+            Rejection::Unavailable => refusal,
+            _ => Rejection::BadLink,
+        })
+    }
+}
+
+/// Settles what a kill left open: a use of a link let somebody in whom its room knows now.
+pub(super) fn settle_uses(kept: &Moderation, directory: &Directory) {
+    let came_in = |user, room| {
+        let standing = directory.standing(user, room);
+        standing.has(Standing::INVITED) || standing.role().is_some()
+    };
+    match kept.settle_uses(came_in) {
+        Ok(0) => {}
+        Ok(given_back) => tracing::info!(given_back, "uses of links that let nobody in"),
+        Err(trouble) => {
+            tracing::warn!(?trouble, "cannot settle uses of links; the next start does");
         }
-        Err(if refusal == Rejection::Unavailable { refusal } else { Rejection::BadLink })
     }
 }

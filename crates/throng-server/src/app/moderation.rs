@@ -95,7 +95,7 @@ impl App {
         self.whole(setting).await
     }
 
-    /// A message is reported with the text that it has now.
+    /// A message is reported with the text that it has now, and with what it carries.
     async fn report(
         &self,
         by: Author,
@@ -110,15 +110,16 @@ impl App {
         }
         let event = self.read(move |history| history.shown(room, seq)).await?;
         let event = event.ok_or(Rejection::NoSuchMessage)?;
-        let EventKind::Posted { author, body, .. } = &event.kind else {
+        let EventKind::Posted { author, body, extras, .. } = &event.kind else {
             return Err(Rejection::NoSuchMessage);
         };
         if body.is_erased() {
             return Err(Rejection::NoSuchMessage);
         }
         let (about, body) = (author.clone(), body.as_str().to_owned());
+        let files = extras.as_ref().map(|extras| extras.files.clone()).unwrap_or_default();
         let at = self.clock.wall();
-        let report = Report { id: 0, room, seq, at, by, about, reason, body, settled: None };
+        let report = Report { id: 0, room, seq, at, by, about, reason, body, files, settled: None };
         let taken = self.keep(move |kept| kept.report(&report)).await?;
         Ok(Told::Reported(room, taken))
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::export::Exports;
 use super::folder::lock_folder;
 use super::numbers::{self, open_auth};
-use super::{App, ShardDoor, files, search, shard_of};
+use super::{App, ShardDoor, files, links, search, shard_of};
 use crate::accounts::Numbers;
 use crate::auth::{AuthError, Guests};
 use crate::clock::Clock;
@@ -434,9 +434,9 @@ fn open_notes(
     fatal: &Fatal,
 ) -> Result<Notes, StartError> {
     let moderation = open_moderation(settings, directory, fatal)?;
-    let path = settings.data.join(personal::FILE);
-    let path = (!settings.memory).then_some(path.as_path());
-    let personal = Personal::open(path)
+    links::settle_uses(&moderation, directory);
+    let folder = (!settings.memory).then_some(settings.data.as_path());
+    let personal = Personal::open(folder)
         .map_err(|trouble| StartError::Kept { file: personal::FILE, trouble })?;
     let contacts = Contacts::new(Arc::clone(&personal), Arc::clone(directory));
     let blocks = Arc::clone(&moderation);

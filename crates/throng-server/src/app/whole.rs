@@ -140,4 +140,61 @@ mod tests {
         app.ask(ben, Command::Join { room }).await.unwrap();
         app.stop().await;
     }
+
+    /// Until it is answered the next start would settle what a kill leaves: so many uses of links, and so much
+    /// that somebody is about to do.
+    async fn leaves_open_until_it_is_answered<T: std::fmt::Debug + Send + 'static>(
+        (app, log): (&App, &Held),
+        asking: impl Future<Output = Result<T, Rejection>> + Send + 'static,
+        open: (u64, u64),
+    ) {
+        assert_eq!(app.moderation.left_open(), (0, 0));
+        log.hold(true);
+        let asking = app.lifecycle.spawn(Box::pin(asking));
+        while !log.is_waited_for() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(app.moderation.left_open(), open);
+        log.hold(false);
+        asking.await.unwrap().unwrap();
+        assert_eq!(app.moderation.left_open(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_a_kill_would_leave_half_done_is_known_to_the_next_start_until_it_is_answered() {
+        let (app, log) = server();
+        let (owner, ben) = (somebody(&app, "owner").await, somebody(&app, "ben").await);
+        let delayed = RoomDefaults { delay_seconds: Some(60), ..RoomDefaults::default() };
+        let room = made(&app, &owner, Kind::Public, delayed).await;
+        app.ask(ben.clone(), Command::Join { room }).await.unwrap();
+        let body = Body::parse("hello").unwrap();
+        let post = Command::Post { room, origin_id: None, body, extras: None };
+        let Reply::Held { number, .. } = app.ask(ben.clone(), post).await.unwrap() else {
+            panic!("it does not wait")
+        };
+        let (own, by) = (Arc::clone(&app), owner.clone());
+        let asked = Asked::SettleHeld { room, number, verdict: Verdict::Pass };
+        let passing = async move { own.moderation(by, asked).await };
+        leaves_open_until_it_is_answered((&app, &log), passing, (0, 1)).await;
+        let asked = Asked::Audit { room, before: 0, limit: 0 };
+        let told = app.moderation(owner.clone(), asked).await.unwrap();
+        let Told::Audit(_, page) = told else { panic!("{told:?} is no audit log") };
+        let noted = page.entries.iter().filter(|entry| entry.act == "pass_held");
+        let noted: Vec<_> = noted.map(|entry| (&entry.about, entry.detail.as_str())).collect();
+        assert_eq!(noted, [(&Some(ben.clone()), "message 5")]);
+        // What is refused was not done.
+        let asked = Asked::SettleHeld { room, number, verdict: Verdict::Drop };
+        let refused = app.moderation(owner.clone(), asked).await;
+        assert_eq!(refused, Err(Rejection::NoSuchMessage));
+        assert_eq!(app.moderation.left_open(), (0, 0));
+
+        let den = made(&app, &owner, Kind::Private, RoomDefaults::default()).await;
+        let asked = Asked::MakeLink { room: den, uses: 1, hours: 0 };
+        let told = app.moderation(owner, asked).await.unwrap();
+        let Told::Link(token, _) = told else { panic!("{told:?} is no link") };
+        let own = Arc::clone(&app);
+        let coming = async move { own.by_link(&ben, token.reveal()).await };
+        leaves_open_until_it_is_answered((&app, &log), coming, (1, 0)).await;
+        app.stop().await;
+    }
 }

@@ -1,6 +1,6 @@
 //! The audit log: who did what to whom, room by room. What was done in a room's order is folded into
 //! it from the log, so that nothing that was acknowledged is missing; what is done beside the order
-//! (settled reports) is noted when it is done.
+//! (settled reports) is noted when it is done, and what is done to what waits is kept before it is done.
 //!
 //! Neighbours: `mod.rs`, whose file it is; the fold calls `fold` before the store has the events, and
 //! calls it again with the same ones after a crash, which is harmless.
@@ -41,6 +41,24 @@ pub struct AuditPage {
     pub more: bool,
 }
 
+/// What somebody is about to do: until `Moderation::came_of`, or until the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    id: i64,
+    room: RoomId,
+}
+
+/// Notes what was about to be done when the server ended.
+pub(super) fn note_intents(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "BEGIN IMMEDIATE;
+         INSERT INTO audit (room, at, by, by_name, act, about, about_name, detail)
+             SELECT room, at, by, by_name, act, about, about_name, detail FROM verdicts ORDER BY id;
+         DELETE FROM verdicts;
+         COMMIT",
+    )
+}
+
 /// What is noted.
 pub(super) struct Done<'a> {
     pub at: Timestamp,
@@ -74,19 +92,49 @@ impl Moderation {
         written.map(|_| ()).map_err(failed)
     }
 
-    /// Notes what somebody did to another's message that waited, which is no event. Durable when this
-    /// returns `Ok`.
-    pub fn note_held(
+    /// Keeps what somebody is about to do to another's message that waits, which is no event: if the server
+    /// ends before it is known what came of it, the next start notes this. Durable when this returns `Ok`.
+    pub fn about_to(
         &self,
         room: RoomId,
         at: Timestamp,
         (by, act): (&Author, &'static str),
-        about: Option<&Author>,
-        detail: String,
-    ) -> Result<(), Rejection> {
+        about: &Author,
+        detail: &str,
+    ) -> Result<Intent, Rejection> {
         self.change(|connection| {
-            note(connection, room, None, &Done { at, by, act, about, detail })?;
-            forget_old(connection, room)?;
+            let insert =
+                "INSERT INTO verdicts (room, at, by, by_name, act, about, about_name, detail)
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            let row = params![
+                room.get(),
+                at.0 as i64,
+                by.id.get() as i64,
+                by.name.as_str(),
+                act,
+                about.id.get() as i64,
+                about.name.as_str(),
+                detail,
+            ];
+            connection.prepare_cached(insert)?.execute(row)?;
+            Ok(Ok(Intent { id: connection.last_insert_rowid(), room }))
+        })
+    }
+
+    /// Notes what came of it; nothing, where nothing was done. Durable when this returns `Ok`.
+    pub fn came_of(&self, intent: Intent, detail: Option<&str>) -> Result<(), Rejection> {
+        self.change(|connection| {
+            let Intent { id, room } = intent;
+            if let Some(detail) = detail {
+                let insert =
+                    "INSERT INTO audit (room, at, by, by_name, act, about, about_name, detail)
+                              SELECT room, at, by, by_name, act, about, about_name, ?2
+                              FROM verdicts WHERE id = ?1";
+                connection.prepare_cached(insert)?.execute(params![id, detail])?;
+                forget_old(connection, room)?;
+            }
+            let delete = "DELETE FROM verdicts WHERE id = ?1";
+            connection.prepare_cached(delete)?.execute([id])?;
             Ok(Ok(()))
         })
     }

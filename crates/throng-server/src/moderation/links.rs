@@ -5,7 +5,7 @@
 //! room's own order, in the name of the one who made the link. Who may is asked before.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use throng_core::{Author, Rejection, RoomId, Timestamp};
+use throng_core::{Author, Rejection, RoomId, Timestamp, UserId};
 
 use super::{Moderation, audit, author, number};
 use crate::auth::token::TokenHash;
@@ -29,6 +29,10 @@ pub struct RoomLink {
     /// Until when.
     pub expires_at: Timestamp,
 }
+
+/// A use of a link of which it is not known yet whether it let somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use(i64);
 
 fn link(row: &rusqlite::Row<'_>) -> rusqlite::Result<RoomLink> {
     let room = RoomId::new(row.get(1)?).ok_or(rusqlite::Error::IntegralValueOutOfRange(1, 0))?;
@@ -113,25 +117,68 @@ impl Moderation {
         })
     }
 
-    /// Uses a link once; false if it is good no more. One that is used up stays until another is made
-    /// in its room, so that the last use can be given back too.
-    pub fn use_link(&self, token: TokenHash, now: Timestamp) -> Result<bool, Rejection> {
+    /// Uses a link once, for this account; `None` if it is good no more. What comes of the use is not known
+    /// before it is settled, by `settle_use` or by the next start. One that is used up stays until another
+    /// is made in its room, so that the last use can be given back too.
+    pub fn use_link(
+        &self,
+        token: TokenHash,
+        now: Timestamp,
+        user: UserId,
+    ) -> Result<Option<Use>, Rejection> {
         self.change(|connection| {
             let update = "UPDATE links SET uses = uses - 1
-                          WHERE token = ?1 AND expires_at > ?2 AND uses > 0";
+                          WHERE token = ?1 AND expires_at > ?2 AND uses > 0 RETURNING id, room";
             let row = params![token.0.as_slice(), now.0 as i64];
-            Ok(Ok(connection.prepare_cached(update)?.execute(row)? > 0))
+            let used = connection
+                .prepare_cached(update)?
+                .query_row(row, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?)))
+                .optional()?;
+            let Some((link, room)) = used else { return Ok(Ok(None)) };
+            let insert = "INSERT INTO uses (link, room, user) VALUES (?1, ?2, ?3)";
+            let row = params![link, room, user.get() as i64];
+            connection.prepare_cached(insert)?.execute(row)?;
+            Ok(Ok(Some(Use(connection.last_insert_rowid()))))
         })
     }
 
-    /// Nobody came in by a use: it was none. A link that was ended meanwhile stays so.
-    pub fn give_back(&self, token: TokenHash) -> Result<(), Rejection> {
+    /// Somebody came in by a use; or nobody did, and it was none. A link that was ended meanwhile stays so.
+    pub fn settle_use(&self, used: Use, came_in: bool) -> Result<(), Rejection> {
+        self.change(|connection| settle(connection, used, came_in).map(Ok))
+    }
+
+    /// The same for all uses of which it was not known when the server ended; how many were given back.
+    pub fn settle_uses(
+        &self,
+        came_in: impl Fn(UserId, RoomId) -> bool,
+    ) -> Result<usize, Rejection> {
         self.change(|connection| {
-            let update = "UPDATE links SET uses = uses + 1 WHERE token = ?1";
-            connection.prepare_cached(update)?.execute([token.0.as_slice()])?;
-            Ok(Ok(()))
+            let select = "SELECT id, user, room FROM uses WHERE id > 0 ORDER BY id";
+            let mut statement = connection.prepare_cached(select)?;
+            let of = |row: &rusqlite::Row<'_>| {
+                Ok((Use(row.get(0)?), UserId::new(number(row, 1)?), RoomId::new(row.get(2)?)))
+            };
+            let open = statement.query_map([], of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut given_back = 0;
+            for (used, user, room) in open {
+                let is_in = user.zip(room).is_some_and(|(user, room)| came_in(user, room));
+                settle(connection, used, is_in)?;
+                given_back += usize::from(!is_in);
+            }
+            Ok(Ok(given_back))
         })
     }
+}
+
+fn settle(connection: &Connection, Use(id): Use, came_in: bool) -> rusqlite::Result<()> {
+    let delete = "DELETE FROM uses WHERE id = ?1 RETURNING link";
+    let mut delete = connection.prepare_cached(delete)?;
+    let link: Option<i64> = delete.query_row([id], |row| row.get(0)).optional()?;
+    if let Some(link) = link.filter(|_| !came_in) {
+        let update = "UPDATE links SET uses = uses + 1 WHERE id = ?1";
+        connection.prepare_cached(update)?.execute([link])?;
+    }
+    Ok(())
 }
 
 fn note(
@@ -168,9 +215,11 @@ mod tests {
         let at = Timestamp;
         assert_eq!(kept.link_of(token, at(9)), Ok(Some(link.clone())));
         assert_eq!(kept.link_of(token, at(10)), Ok(None), "expired");
-        assert_eq!(kept.use_link(token, at(10)), Ok(false));
+        let bearer = samples::author(2).id;
+        let used = |at| kept.use_link(token, at, bearer).unwrap();
+        assert_eq!(used(at(10)), None);
         assert_eq!(kept.room_links(link.room, at(9)), Ok(vec![link]));
-        let uses: Vec<_> = (0..3).map(|_| kept.use_link(token, at(9)).unwrap()).collect();
+        let uses: Vec<_> = (0..3).map(|_| used(at(9)).is_some()).collect();
         assert_eq!(uses, [true, true, false]);
         assert_eq!(kept.link_of(token, at(9)), Ok(None));
         assert_eq!(kept.room_links(samples::room(1), at(9)), Ok(Vec::new()));
@@ -180,16 +229,40 @@ mod tests {
     fn a_use_that_let_nobody_in_is_given_back_the_last_one_too_but_not_to_a_link_that_was_ended() {
         let kept = memory();
         let (token, link) = made(&kept, 1, 1).unwrap();
-        assert_eq!(kept.use_link(token, Timestamp(9)), Ok(true));
-        assert_eq!(kept.give_back(token), Ok(()));
+        let used = || kept.use_link(token, Timestamp(9), samples::author(2).id).unwrap();
+        assert_eq!(kept.settle_use(used().unwrap(), false), Ok(()));
         assert_eq!(kept.link_of(token, Timestamp(9)), Ok(Some(link.clone())));
-        assert_eq!(kept.use_link(token, Timestamp(9)), Ok(true));
+        let once_more = used().unwrap();
         assert_eq!(
             kept.end_link((link.room, link.id), (Timestamp(9), &samples::author(1))),
             Ok(())
         );
-        assert_eq!(kept.give_back(token), Ok(()));
+        assert_eq!(kept.settle_use(once_more, false), Ok(()));
         assert_eq!(kept.link_of(token, Timestamp(9)), Ok(None));
+    }
+
+    #[test]
+    fn a_start_gives_back_the_uses_that_let_nobody_in_and_no_other_and_each_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Moderation::open(Some(folder.path()), Box::new(|cause| panic!("{cause}")));
+        let (in_, out, known) =
+            (samples::author(2).id, samples::author(3).id, samples::author(4).id);
+        let (kept, now) = (open().unwrap(), Timestamp(9));
+        let (token, link) = made(&kept, 1, 3).unwrap();
+        for (user, settled) in [(in_, false), (out, false), (known, true)] {
+            let used = kept.use_link(token, now, user).unwrap().unwrap();
+            if settled {
+                kept.settle_use(used, true).unwrap();
+            }
+        }
+        assert_eq!(kept.link_of(token, now), Ok(None), "used up");
+        drop(kept);
+        for given_back in [1, 0] {
+            let kept = open().unwrap();
+            let came_in = |user, room| user == in_ && room == link.room;
+            assert_eq!(kept.settle_uses(came_in), Ok(given_back));
+            assert_eq!(kept.link_of(token, now).unwrap().map(|link| link.uses), Some(1));
+        }
     }
 
     #[test]

@@ -22,10 +22,10 @@ use throng_core::{Author, Rejection, UserId, Username};
 use crate::leavers::Leavers;
 use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 use crate::store::StoreError;
-pub use audit::{AuditEntry, AuditPage};
+pub use audit::{AuditEntry, AuditPage, Intent};
 pub use blocks::BlockedPage;
 use blocks::Blocks;
-pub use links::{ROOM_LINKS_MAX, RoomLink};
+pub use links::{ROOM_LINKS_MAX, RoomLink, Use};
 pub use reports::{Report, ReportPage, Reported, Settlement};
 pub use unnaming::Reached;
 
@@ -50,7 +50,7 @@ pub const PAGE_MAX: usize = 100;
 const KIND: Kind = Kind {
     what: "file of moderation",
     application_id: 0x5468_724d, // "ThrM"
-    version: 3,
+    version: 6,
     page_size: 4 * 1024,
     cache_kib: 2 * 1024,
     schema: "CREATE TABLE reports (
@@ -59,7 +59,8 @@ const KIND: Kind = Kind {
                  about INTEGER NOT NULL, about_name TEXT NOT NULL,
                  reason TEXT NOT NULL, body TEXT NOT NULL,
                  settled_at INTEGER, settled_by INTEGER, settled_name TEXT,
-                 upheld INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '');
+                 upheld INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '',
+                 files BLOB);
              CREATE UNIQUE INDEX reports_by_message ON reports (room, seq, by);
              CREATE INDEX reports_by_room ON reports (room, (settled_at IS NOT NULL), id);
              CREATE TABLE audit (
@@ -76,7 +77,14 @@ const KIND: Kind = Kind {
                  id INTEGER PRIMARY KEY AUTOINCREMENT, token BLOB NOT NULL UNIQUE,
                  room INTEGER NOT NULL, by INTEGER NOT NULL, by_name TEXT NOT NULL,
                  at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
-             CREATE INDEX links_by_room ON links (room, id)",
+             CREATE INDEX links_by_room ON links (room, id);
+             CREATE TABLE uses (
+                 id INTEGER PRIMARY KEY, link INTEGER NOT NULL, room INTEGER NOT NULL,
+                 user INTEGER NOT NULL);
+             CREATE TABLE verdicts (
+                 id INTEGER PRIMARY KEY, room INTEGER NOT NULL, at INTEGER NOT NULL,
+                 by INTEGER NOT NULL, by_name TEXT NOT NULL, act TEXT NOT NULL,
+                 about INTEGER, about_name TEXT, detail TEXT NOT NULL)",
     // A step that was released is never changed.
     steps: &[
         "CREATE TABLE links (
@@ -85,6 +93,14 @@ const KIND: Kind = Kind {
                   at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);
               CREATE INDEX links_by_room ON links (room, id)",
         "CREATE INDEX audit_by_time ON audit (room, at, id)",
+        "CREATE TABLE uses (
+                  id INTEGER PRIMARY KEY, link INTEGER NOT NULL, room INTEGER NOT NULL,
+                  user INTEGER NOT NULL)",
+        "CREATE TABLE verdicts (
+                  id INTEGER PRIMARY KEY, room INTEGER NOT NULL, at INTEGER NOT NULL,
+                  by INTEGER NOT NULL, by_name TEXT NOT NULL, act TEXT NOT NULL,
+                  about INTEGER, about_name TEXT, detail TEXT NOT NULL)",
+        "ALTER TABLE reports ADD COLUMN files BLOB",
     ],
     exclusive: false,
     shrinks: false,
@@ -129,6 +145,7 @@ impl Moderation {
         };
         let opened = opened.and_then(|connection| {
             connection.pragma_update(None, "secure_delete", true)?;
+            audit::note_intents(&connection).inspect_err(|_| sqlite::roll_back(&connection))?;
             Ok((Blocks::read(&connection)?, connection))
         });
         let opened = opened.map_err(|trouble| {
@@ -151,6 +168,15 @@ impl Moderation {
     /// Names these no more.
     pub fn without(self, leavers: Arc<Leavers>) -> Self {
         Self { leavers, ..self }
+    }
+
+    /// How many uses of links, and how much that somebody is about to do, the next start would settle.
+    #[cfg(test)]
+    pub fn left_open(&self) -> (u64, u64) {
+        let select = "SELECT (SELECT count(*) FROM uses WHERE id > 0),
+                             (SELECT count(*) FROM verdicts WHERE id > 0)";
+        let row = |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?));
+        self.read(|connection| connection.query_row(select, [], row)).expect("in memory")
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

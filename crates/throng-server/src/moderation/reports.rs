@@ -4,12 +4,13 @@
 //! Neighbours: `mod.rs`, whose file it is; settling is noted in the audit log in the same transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use throng_core::{Author, Rejection, RoomId, Seq, Timestamp, UserId};
+use throng_core::{Attachment, Author, Rejection, RoomId, Seq, Timestamp, UserId};
 
 use super::{
     Moderation, REPORTS_OF_ONE_MAX, REPORTS_OPEN_MAX, REPORTS_SETTLED_MAX, audit, author,
     author_if_any, number, page_len,
 };
+use crate::record::moderation::{decode_files, encode_files};
 
 /// A report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Report {
     pub reason: String,
     /// The text as it was then; empty once the report is settled.
     pub body: String,
+    /// The files that it carried; none once the report is settled.
+    pub files: Box<[Attachment]>,
     /// What came of it.
     pub settled: Option<Settlement>,
 }
@@ -80,8 +83,9 @@ impl Moderation {
                 return Ok(Err(full));
             }
             let insert = "INSERT INTO reports
-                          (room, seq, at, by, by_name, about, about_name, reason, body)
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                          (room, seq, at, by, by_name, about, about_name, reason, body, files)
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            let files = (!report.files.is_empty()).then(|| encode_files(&report.files));
             let row = params![
                 room,
                 report.seq.0 as i64,
@@ -92,6 +96,7 @@ impl Moderation {
                 report.about.name.as_str(),
                 report.reason,
                 report.body,
+                files,
             ];
             connection.prepare_cached(insert)?.execute(row)?;
             Ok(Ok(Reported { id: connection.last_insert_rowid() as u64, already: false }))
@@ -102,7 +107,7 @@ impl Moderation {
     pub fn reported_by(&self, user: UserId, room: RoomId) -> Result<Vec<Report>, Rejection> {
         let mut reports: Vec<Report> = self.read(|connection| {
             let select = "SELECT id, room, seq, at, by, by_name, about, about_name, reason, body,
-                                 settled_at, settled_by, settled_name, upheld, note FROM reports
+                                 settled_at, settled_by, settled_name, upheld, note, files FROM reports
                           WHERE room = ?1 AND by = ?2 ORDER BY seq";
             let mut statement = connection.prepare_cached(select)?;
             let row = params![room.get(), user.get() as i64];
@@ -124,7 +129,7 @@ impl Moderation {
         let limit = page_len(limit);
         let mut reports = self.read(|connection| {
             let select = "SELECT id, room, seq, at, by, by_name, about, about_name, reason, body,
-                                 settled_at, settled_by, settled_name, upheld, note FROM reports
+                                 settled_at, settled_by, settled_name, upheld, note, files FROM reports
                           WHERE room = ?1 AND (settled_at IS NOT NULL) = ?2 AND id > ?3
                           ORDER BY id LIMIT ?4";
             let mut statement = connection.prepare_cached(select)?;
@@ -147,7 +152,7 @@ impl Moderation {
         }
     }
 
-    /// Settles a report that waits in this room. The text it kept goes.
+    /// Settles a report that waits in this room. The text and the files it kept go.
     pub fn settle(
         &self,
         room: RoomId,
@@ -156,7 +161,7 @@ impl Moderation {
     ) -> Result<(), Rejection> {
         self.change(|connection| {
             let update = "UPDATE reports SET settled_at = ?3, settled_by = ?4, settled_name = ?5,
-                                 upheld = ?6, note = ?7, body = ''
+                                 upheld = ?6, note = ?7, body = '', files = NULL
                           WHERE id = ?2 AND room = ?1 AND settled_at IS NULL
                           RETURNING seq, about, about_name";
             let Settlement { at, by, upheld, note } = settlement;
@@ -230,6 +235,16 @@ fn report(row: &Row<'_>, room: RoomId) -> rusqlite::Result<Report> {
         about: author(row, 6)?,
         reason: row.get(8)?,
         body: row.get(9)?,
+        files: files(row, 15)?,
         settled,
+    })
+}
+
+fn files(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<[Attachment]>> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
+    let files = bytes.map_or_else(|| Ok(Box::default()), |bytes| decode_files(&bytes));
+    files.map_err(|error| {
+        let kind = rusqlite::types::Type::Blob;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
     })
 }

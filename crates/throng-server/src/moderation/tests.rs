@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use throng_core::{Act, EventKind, RoomName, Seq, Settings, Timestamp, Topic};
+use throng_core::{
+    Act, Attachment, EventKind, FileHash, FileId, FileKind, FileName, RoomName, Seq, Settings,
+    Timestamp, Topic,
+};
 
 use super::*;
 use crate::samples;
@@ -22,12 +25,42 @@ fn report(room: u32, seq: u64, by: u64) -> Report {
         about: samples::author(7),
         reason: "rude".to_owned(),
         body: "what was said".to_owned(),
+        files: Box::default(),
         settled: None,
     }
 }
 
 fn settlement(by: u64) -> Settlement {
     Settlement { at: Timestamp(9), by: samples::author(by), upheld: true, note: String::new() }
+}
+
+#[test]
+fn a_report_says_which_files_the_message_carried_until_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Moderation::open(Some(folder.path()), Box::new(|cause| panic!("{cause}")));
+    let file = |name: &str| Attachment {
+        id: FileId([1; 16]),
+        hash: FileHash([2; 32]),
+        kind: FileKind::Png,
+        len: 7,
+        size: (4, 3),
+        name: FileName::parse(name).unwrap(),
+    };
+    let files = Box::new([file("cat.png"), file("dog.png")]);
+    let (none, of_files) = (report(1, 4, 2), Report { files, ..report(1, 5, 2) });
+    let kept = open().unwrap();
+    let taken = [&none, &of_files].map(|one| kept.report(one).unwrap().id);
+    drop(kept);
+    let kept = open().unwrap();
+    let told = |settled| {
+        let page = kept.reports(samples::room(1), 0, 0, settled).unwrap();
+        page.reports.into_iter().map(|report| report.files).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false), [none.files.clone(), of_files.files.clone()]);
+    kept.settle(samples::room(1), taken[1], &settlement(1)).unwrap();
+    assert_eq!((told(false), told(true)), (vec![none.files.clone()], vec![Box::default()]));
+    let own = kept.reported_by(samples::author(2).id, samples::room(1)).unwrap();
+    assert_eq!(own.len(), 2, "{own:?}");
 }
 
 #[test]
@@ -161,7 +194,9 @@ fn the_audit_log_is_by_time_whenever_its_entries_were_noted_and_pages_tell_each_
     let (room, by) = (samples::room(1), samples::author(1));
     let beside = |at, detail: &str| {
         let detail = detail.to_owned();
-        kept.note_held(room, Timestamp(at), (&by, "drop_held"), None, detail).unwrap();
+        let about = samples::author(7);
+        let intent = kept.about_to(room, Timestamp(at), (&by, "drop_held"), &about, "unknown");
+        kept.came_of(intent.unwrap(), Some(&detail)).unwrap();
     };
     let who = samples::author(7);
     let act = EventKind::Moderated { by: by.clone(), who, act: Act::Mute };
@@ -261,4 +296,29 @@ fn whom_one_blocks_is_told_from_memory_while_the_disk_keeps_another_change_waiti
         assert_eq!(blocking.join().unwrap(), Ok(()));
     });
     assert!(kept.blocks(anna.id, bert.id));
+}
+
+#[test]
+fn what_was_about_to_be_done_is_noted_once_by_the_next_start_and_what_came_to_nothing_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Moderation::open(Some(folder.path()), Box::new(|cause| panic!("{cause}")));
+    let (room, by, about) = (samples::room(1), samples::author(1), samples::author(7));
+    let kept = open().unwrap();
+    let about_to =
+        |act, detail| kept.about_to(room, Timestamp(5), (&by, act), &about, detail).unwrap();
+    let (done, refused) = (about_to("pass_held", "a"), about_to("drop_held", "b"));
+    about_to("drop_held", "c");
+    kept.came_of(done, Some("message 5")).unwrap();
+    kept.came_of(refused, None).unwrap();
+    let told = |kept: &Moderation| -> Vec<_> {
+        let entries = kept.audit(room, 0, 0).unwrap().entries;
+        entries.into_iter().map(|entry| (entry.act, entry.about, entry.detail)).collect()
+    };
+    let line = |act: &str, detail: &str| (act.into(), Some(about.clone()), detail.into());
+    assert_eq!(told(&kept), [line("pass_held", "message 5")]);
+    drop(kept);
+    for _ in 0..2 {
+        let kept = open().unwrap();
+        assert_eq!(told(&kept), [line("drop_held", "c"), line("pass_held", "message 5")]);
+    }
 }

@@ -303,6 +303,24 @@ pub(super) fn read_extras(reader: &mut Reader<'_>) -> Result<Option<Box<Extras>>
     Extras::carrying(reply_to, &mentions, files).map_err(|_| RecordError::Field("mentions"))
 }
 
+/// The files of a message by themselves, for what is kept of a message beside the history; at least one.
+pub fn encode_files(files: &[Attachment]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, files.len() as u64);
+    for file in files {
+        put_file(&mut out, file);
+    }
+    out
+}
+
+/// Reads them again.
+pub fn decode_files(bytes: &[u8]) -> Result<Box<[Attachment]>, RecordError> {
+    let mut reader = Reader { rest: bytes };
+    let files = read_files(&mut reader)?;
+    reader.end()?;
+    Ok(files)
+}
+
 fn put_file(out: &mut Vec<u8>, file: &Attachment) {
     let Attachment { id, hash, kind, len, size, name } = file;
     out.extend_from_slice(&id.0);

@@ -243,6 +243,8 @@ fn check(server: &Server, scene: &Scene) {
     let reports = Request::ListReports(v1::ListReports { room, ..v1::ListReports::default() });
     let Outcome::Reports(reports) = ada.ask(reports) else { panic!("no reports") };
     assert_eq!((reports.reports[0].seq, &*reports.reports[0].body), (*first, ""));
+    let carried: Vec<_> = reports.reports[0].attachments.iter().map(|it| &it.id).collect();
+    assert_eq!(carried, [file], "what was reported is files");
     let Outcome::Unread(unread) = ada.ask(Request::Unread(v1::Unread::default())) else { panic!() };
     assert_eq!(unread.rooms[0].mentions, 1);
     server.app().index_now();

@@ -1526,7 +1526,7 @@ pub struct Reports {
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportItem {
     #[prost(uint64, tag = "1")]
     pub report: u64,
@@ -1561,6 +1561,10 @@ pub struct ReportItem {
     pub upheld: bool,
     #[prost(string, tag = "11")]
     pub note: ::prost::alloc::string::String,
+    /// The files that it carried; none once the report is settled. Their bytes go with the message.
+    #[prost(message, repeated, tag = "12")]
+    #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
+    pub attachments: ::prost::alloc::vec::Vec<Attachment>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]

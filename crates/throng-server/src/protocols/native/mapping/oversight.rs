@@ -6,7 +6,7 @@ use throng_core::{Rejection, RoomId, Seq, Standing};
 use throng_wire::native::v1::{self, reply::Outcome};
 
 use super::moderation::target;
-use super::{held, links, room_id, user};
+use super::{attachment, held, links, room_id, user};
 use crate::moderation::{AuditEntry, AuditPage, BlockedPage, Report, ReportPage, Reported};
 use crate::moderation::{Settlement, explanation};
 use crate::pages::Marked;
@@ -95,7 +95,7 @@ pub fn report_page(room: RoomId, page: &ReportPage) -> v1::Reports {
 
 /// A report.
 pub fn item(report: &Report) -> v1::ReportItem {
-    let Report { id, room: _, seq, at, by, about, reason, body, settled } = report;
+    let Report { id, room: _, seq, at, by, about, reason, body, files, settled } = report;
     let (settled_at, settled_by, upheld, note) = match settled {
         None => (None, None, false, String::new()),
         Some(Settlement { at, by, upheld, note }) => {
@@ -114,6 +114,7 @@ pub fn item(report: &Report) -> v1::ReportItem {
         settled_by,
         upheld,
         note,
+        attachments: files.iter().map(attachment).collect(),
     }
 }
 
