@@ -1,15 +1,18 @@
 //! `cargo xtask powercut --seeds N [--first S]`: more power cuts than the suite makes.
 //!
-//! Runs the suite's own tests, of the rooms and of the accounts, with other seeds, in as many processes as there are cores; a seed that
+//! Runs the suite's own tests, of the rooms, of what they erase, of the accounts, of what moderation keeps and of files, with other seeds, in as many processes as there are cores; a seed that
 //! fails is printed by the test with the line that repeats it. Neighbours:
-//! `crates/throng-server/tests/power/{cuts,accounts}.rs`.
+//! `crates/throng-server/tests/power/{cuts,erasing,accounts,notes,files}.rs`.
 
 use std::process::{Child, Command, ExitCode};
 
 use crate::{root, say};
 
-const TESTS: [&str; 2] = [
+const TESTS: [&str; 5] = [
     "power::cuts::what_was_acked_before_a_power_cut_is_in_history_after_it",
+    "power::erasing::what_is_kept_outlives_a_cut_amid_erasing_and_what_is_not_is_in_no_file",
+    "power::notes::what_was_reported_noted_blocked_linked_and_set_is_there_after_a_power_cut",
+    "power::files::a_file_that_was_told_to_have_come_is_there_after_a_power_cut_and_goes_on_from_there",
     "power::accounts::an_account_or_a_session_that_was_answered_is_there_after_a_power_cut_and_an_ended_one_is_not",
 ];
 
@@ -53,7 +56,8 @@ fn cut(seeds: u64, first: u64) -> std::io::Result<bool> {
     let mut children: Vec<Child> = Vec::new();
     for from in (first..first + seeds).step_by(each as usize) {
         let count = each.min(first + seeds - from);
-        let child = test(&["--", "--exact", TESTS[0], TESTS[1], "--nocapture"])
+        let child = test(&["--", "--exact", "--nocapture"])
+            .args(TESTS)
             .env("THRONG_POWERCUT_FIRST", from.to_string())
             .env("THRONG_POWERCUT_SEEDS", count.to_string())
             .spawn()?;

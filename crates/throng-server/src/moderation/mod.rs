@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use rusqlite::{Connection, Row};
 use throng_core::{Author, Rejection, UserId, Username};
 
+use crate::accounts::Location;
 use crate::leavers::Leavers;
 use crate::sqlite::{self, Checkpoints, Kind, Trouble};
 use crate::store::StoreError;
@@ -138,9 +139,19 @@ impl Moderation {
         folder: Option<&Path>,
         on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Self, StoreError> {
-        let path = folder.map(|folder| folder.join(FILE));
-        let opened = match &path {
-            Some(path) => sqlite::open(path, None, &KIND, "FULL"),
+        Self::open_at(folder.map(Location::from), on_sync_failed)
+    }
+
+    /// The same, on the disk that is named.
+    pub fn open_at(
+        location: Option<Location<'_>>,
+        on_sync_failed: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        let opened = match location {
+            Some(Location { folder, vfs, fault_no_sync }) => {
+                let synchronous = if fault_no_sync { "OFF" } else { "FULL" };
+                sqlite::open(&folder.join(FILE), vfs, &KIND, synchronous)
+            }
             None => sqlite::open_in_memory(&KIND),
         };
         let opened = opened.and_then(|connection| {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use throng_core::{Rejection, RoomDefaults, RoomId, Seq, UserId};
 use tokio::sync::oneshot;
 
-use crate::accounts::Numbers;
+use crate::accounts::{Location, Numbers};
 use crate::lifecycle::Fatal;
 pub use crate::sqlite::Trouble;
 use tables::Tables;
@@ -139,9 +139,14 @@ pub struct Personal {
 }
 
 impl Personal {
-    /// Opens the file, or makes it; without one nothing outlives the process.
-    pub fn open(path: Option<&Path>) -> Result<Arc<Self>, Trouble> {
-        let tables = Tables::open(path)?;
+    /// Opens the file in this folder, or makes it; without one nothing outlives the process.
+    pub fn open(folder: Option<&Path>) -> Result<Arc<Self>, Trouble> {
+        Self::open_at(folder.map(Location::from))
+    }
+
+    /// The same, on the disk that is named.
+    pub fn open_at(location: Option<Location<'_>>) -> Result<Arc<Self>, Trouble> {
+        let tables = Tables::open(location)?;
         let settled = RwLock::new(tables.settled()?);
         Ok(Arc::new(Self {
             waiting: Mutex::default(),
@@ -510,10 +515,9 @@ mod tests {
     #[tokio::test]
     async fn of_a_guest_who_is_forgotten_nothing_is_kept_also_of_what_was_being_written() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("personal.db");
         let guest = user(7);
         {
-            let personal = Personal::open(Some(&path)).unwrap();
+            let personal = Personal::open(Some(folder.path())).unwrap();
             personal.mark(guest, room(1), marker(5)).unwrap();
             personal.mark(user(8), room(1), marker(5)).unwrap();
             let Taken { batch, .. } = personal.take();
@@ -529,7 +533,7 @@ mod tests {
             };
             tokio::join!(async { forgotten.await.unwrap() }, written);
         }
-        let personal = Personal::open(Some(&path)).unwrap();
+        let personal = Personal::open(Some(folder.path())).unwrap();
         let kept = |who, number| personal.kept(who, room(number)).unwrap().read;
         assert_eq!([kept(guest, 1), kept(guest, 2)], [None, None]);
         assert_eq!(kept(user(8), 1), Some(marker(5)));
@@ -538,9 +542,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_set_and_read_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("personal.db");
         {
-            let personal = Personal::open(Some(&path)).unwrap();
+            let personal = Personal::open(Some(folder.path())).unwrap();
             let thread = personal.start(fatal()).unwrap();
             personal.set_level(user(1), room(1), Level::Mentions).await.unwrap();
             personal.set_writers(user(2), Writers::Shared).await.unwrap();
@@ -556,7 +559,7 @@ mod tests {
             personal.stop();
             thread.join().unwrap();
         }
-        let personal = Personal::open(Some(&path)).unwrap();
+        let personal = Personal::open(Some(folder.path())).unwrap();
         let rooms = [1, 2, 3, 4, 5].map(|number| personal.room_defaults(user(number)));
         let none = RoomDefaults::default();
         assert_eq!(rooms, [none, slow(30), none, ALL, none]);

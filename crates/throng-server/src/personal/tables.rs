@@ -3,13 +3,13 @@
 //! Neighbours: `mod.rs` alone, which gathers what is written and asks for what is read.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use throng_core::id::GUESTS_FROM;
 use throng_core::{RoomDefaults, RoomId, Seq, Speak, UserId, Visibility};
 
-use super::{Batch, Kept, Level, Marker, Settled, Writers};
+use super::{Batch, FILE, Kept, Level, Marker, Settled, Writers};
+use crate::accounts::Location;
 use crate::sqlite::{self, Kind, Trouble};
 
 const KIND: Kind = Kind {
@@ -82,10 +82,11 @@ fn begin_so(
 pub(super) struct Tables(Connection);
 
 impl Tables {
-    /// Opens the file or makes it; without a path it is kept nowhere.
-    pub fn open(path: Option<&Path>) -> Result<Self, Trouble> {
-        if let Some(path) = path {
-            return Ok(Self(sqlite::open(path, None, &KIND, "FULL")?));
+    /// Opens the file or makes it; without a folder it is kept nowhere.
+    pub fn open(location: Option<Location<'_>>) -> Result<Self, Trouble> {
+        if let Some(Location { folder, vfs, fault_no_sync }) = location {
+            let synchronous = if fault_no_sync { "OFF" } else { "FULL" };
+            return Ok(Self(sqlite::open(&folder.join(FILE), vfs, &KIND, synchronous)?));
         }
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(KIND.schema)?;

@@ -2,7 +2,7 @@
 //!
 //! `disk` is a disk that keeps what was not synced apart and can lose it; `vfs` puts it under
 //! SQLite; `workload` is a server without its sockets, `erased` what its history may lose; `cuts`, `erasing`,
-//! `faults`, `accounts` and `files` are the claims.
+//! `faults`, `accounts`, `notes` and `files` are the claims.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -14,5 +14,6 @@ mod erasing;
 mod faults;
 mod files;
 mod lying;
+mod notes;
 mod vfs;
 mod workload;
