@@ -29,14 +29,14 @@ const ENDS: u32 = 4401;
 
 /// A field as the schema has it.
 #[derive(Clone, Copy, Debug)]
-struct Field {
-    of_type: &'static str,
-    name: &'static str,
+pub struct Field {
+    pub of_type: &'static str,
+    pub name: &'static str,
     number: u64,
 }
 
 /// The messages of the schema, and what they hold.
-fn schema() -> BTreeMap<&'static str, Vec<Field>> {
+pub fn schema() -> BTreeMap<&'static str, Vec<Field>> {
     let mut messages: BTreeMap<&str, Vec<Field>> = BTreeMap::new();
     let mut inside = "";
     for line in SCHEMA.lines().map(str::trim) {

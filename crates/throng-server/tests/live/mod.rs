@@ -39,6 +39,7 @@ mod standings;
 mod stopping;
 mod timings;
 mod traces;
+mod unseen;
 mod upgrade;
 mod uploads;
 
