@@ -16,10 +16,10 @@ use super::super::client::{Speak, post, refused};
 use super::super::moderation::moderate;
 use super::{ALL, Asker, REST, Row, SOCKETS, Way};
 
-const TAKEN: usize = 0;
+pub const TAKEN: usize = 0;
 const PASSWORD: &str = "correct horse";
 
-const fn row(
+pub const fn row(
     limit: &'static str,
     at: usize,
     ask: fn(&mut Asker, usize) -> usize,
@@ -281,7 +281,7 @@ fn keep(asker: &mut Asker, seconds: usize) -> usize {
     settle_and_begin(asker, v1::SetRoom { keep_seconds, ..v1::SetRoom::default() }, &body)
 }
 
-fn count(told: Result<Value, usize>, of: &str) -> usize {
+pub fn count(told: Result<Value, usize>, of: &str) -> usize {
     told.unwrap()[of].as_array().unwrap().len()
 }
 
