@@ -307,6 +307,54 @@ fn every_document_is_linked_and_every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_heading_that_a_link_names_is_there() {
+    let mut broken = Vec::new();
+    for (name, text) in files(&["md"]) {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let Some((target, heading)) = link.split_once('#') else { continue };
+            if target.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let of = if target.is_empty() { root().join(&name) } else { beside(&name, target) };
+            // One that is not there is told of above.
+            let Ok(of) = fs::read_to_string(of) else { continue };
+            if !headings(&of).any(|one| one == heading) {
+                broken.push(format!("{name}: there is no heading {link}"));
+            }
+        }
+    }
+    none(&broken);
+    let text = "# One\n```sh\n# none\n```\n## 2. `Two`, *and* [three](4.md)!\n";
+    assert_eq!(headings(text).collect::<Vec<_>>(), ["one", "2-two-and-three"]);
+}
+
+fn beside(document: &str, target: &str) -> PathBuf {
+    root().join(document).parent().expect("a document is in a folder").join(target)
+}
+
+/// The headings of a document, as links name them: letters, digits and dashes of what is shown.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let mut shown = true;
+    text.lines().filter_map(move |line| {
+        shown ^= line.starts_with("```");
+        let heading = line.strip_prefix('#').filter(|_| shown)?.trim_start_matches('#');
+        let mut named = String::new();
+        let mut of_link = false;
+        for letter in heading.trim().to_lowercase().chars() {
+            of_link = (of_link || (letter == '(' && named.ends_with(']'))) && letter != ')';
+            match letter {
+                _ if of_link => {}
+                ']' => named.push(letter),
+                ' ' => named.push('-'),
+                letter if letter.is_alphanumeric() || "-_".contains(letter) => named.push(letter),
+                _ => {}
+            }
+        }
+        Some(named.replace(']', ""))
+    })
+}
+
+#[test]
 fn every_source_file_that_a_document_names_is_there() {
     let sources: Vec<String> = files(&["rs"]).into_iter().map(|(name, _)| name).collect();
     let mut broken = Vec::new();
