@@ -55,20 +55,21 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Those of another part of the same run as well.
-    pub fn add(&mut self, more: &Self) {
-        let Self { lost, duplicated, reordered, foreign, refused, unacked, repeats_wrong } = more;
-        self.lost += lost;
-        self.duplicated += duplicated;
-        self.reordered += reordered;
-        self.foreign += foreign;
-        self.refused += refused;
-        self.unacked += unacked;
-        self.repeats_wrong += repeats_wrong;
-    }
-
     pub fn any(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Those of two runs together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            foreign: self.foreign + other.foreign,
+            refused: self.refused + other.refused,
+            unacked: self.unacked + other.unacked,
+            repeats_wrong: self.repeats_wrong + other.repeats_wrong,
+        }
     }
 }
 
@@ -439,6 +440,15 @@ mod tests {
             book.sends.push(sent);
         }
         book
+    }
+
+    #[test]
+    fn a_fault_of_either_run_is_one_of_both() {
+        let refused = Faults { refused: 1, ..Faults::default() };
+        let both = Faults { lost: 2, ..Faults::default() }.and(refused);
+        assert!(both.any() && Faults::default().and(refused).any());
+        assert_eq!(both, Faults { lost: 2, refused: 1, ..Faults::default() });
+        assert!(!Faults::default().and(Faults::default()).any());
     }
 
     #[test]

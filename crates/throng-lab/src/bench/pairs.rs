@@ -20,6 +20,8 @@ use crate::floor::{self, FsyncTimes, Stalls};
 
 /// Floors of one pair that differ by more than this were not on the same machine.
 const FLOORS_APART_MAX: f64 = 0.15;
+/// A floor that had other frames per write, or told less, by more than this did not do the server's work.
+const FLOOR_OFF_MAX: f64 = 0.05;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
 /// The server's cap of `SO_SNDBUF`, by its default.
@@ -81,6 +83,21 @@ pub struct FloorRun {
     pub odd_frames: u64,
 }
 
+impl FloorRun {
+    /// How it did less, or otherwise, than what it is to be held against, if it did.
+    fn fell_short(&self, server: &ServerRun) -> Option<String> {
+        let (is, asked) = (self.frames_per_write, server.frames_per_write.max(1.0));
+        if (is - asked).abs() > FLOOR_OFF_MAX * asked {
+            return Some(format!("had {is:.2} frames a write, not {asked:.2}"));
+        }
+        let (told, due) = (self.deliveries_per_second, server.deliveries_per_second);
+        if told < (1.0 - FLOOR_OFF_MAX) * due {
+            return Some(format!("told {told:.0} deliveries/s of {due:.0}"));
+        }
+        (self.odd_frames > 0).then(|| format!("wrote {} frames of another size", self.odd_frames))
+    }
+}
+
 /// One pair.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pair {
@@ -112,7 +129,10 @@ impl Pair {
             let (a, b) = (before.p50_us, after.p50_us);
             return Some(format!("fsync p50 was {a:.0} µs before and {b:.0} µs after"));
         }
-        None
+        let floors = [("bare", &self.bare), ("durable", &self.durable)];
+        floors.into_iter().find_map(|(which, floor)| {
+            floor.fell_short(&self.server).map(|how| format!("its {which} floor {how}"))
+        })
     }
 }
 
@@ -205,7 +225,7 @@ fn server(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Se
     let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
     let stalls_before = floor::probe_stalls(bench.probe_time())?;
     let tokens = bench.programs.users(&data, "u", shape.rooms * shape.members)?;
-    let process = bench.programs.serve(&data, settings)?;
+    let process = bench.serve(&data, settings)?;
     let form = bench.options.form;
     let mut scene = Scene::open(process.address, form, &tokens, shape.rooms, shape.members)?;
     let text = Text::new(BODY_BYTES);
@@ -337,4 +357,38 @@ pub fn floor_run(
         ack_ms: quantiles_ms(&tally.acks),
         odd_frames: tally.odd,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floor(frames_per_write: f64, deliveries_per_second: f64) -> FloorRun {
+        let cpu_us_per_write = 5.0;
+        FloorRun { cpu_us_per_write, frames_per_write, deliveries_per_second, ..Default::default() }
+    }
+
+    #[test]
+    fn a_pair_whose_floor_did_other_work_than_the_server_is_void() {
+        let server = ServerRun {
+            frames_per_write: 4.0,
+            deliveries_per_second: 1_000.0,
+            ..Default::default()
+        };
+        let good = floor(4.1, 990.0);
+        let pair = Pair { server, bare_before: good.clone(), bare: good.clone(), durable: good };
+        assert_eq!(pair.void(), None);
+        let odd = FloorRun { odd_frames: 1, ..floor(4.0, 1_000.0) };
+        for (wrong, says) in [
+            (floor(3.5, 1_000.0), "had 3.50 frames a write, not 4.00"),
+            (floor(4.5, 1_000.0), "had 4.50 frames a write, not 4.00"),
+            (floor(4.0, 940.0), "told 940 deliveries/s of 1000"),
+            (odd, "wrote 1 frames of another size"),
+        ] {
+            let bare = Pair { bare: wrong.clone(), ..pair.clone() };
+            assert_eq!(bare.void(), Some(format!("its bare floor {says}")));
+            let durable = Pair { durable: wrong, ..pair.clone() };
+            assert_eq!(durable.void(), Some(format!("its durable floor {says}")));
+        }
+    }
 }

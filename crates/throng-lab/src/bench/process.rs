@@ -1,7 +1,7 @@
 //! Processes: the server, the floor and the spinners, and what the system says of them.
 //!
-//! Neighbours: the rows start them through here. CPU is that of the one process, by its
-//! own clock, in nanoseconds; by thread it is from `/proc/PID/task/*/schedstat`.
+//! Neighbours: the rows start them through here. CPU is that of the one process, by its own clock, in
+//! nanoseconds; what each thread used comes from `/proc/PID/task/*/schedstat`.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -19,9 +19,7 @@ use thread_priority::unix::{
 };
 
 use crate::clock::now;
-use crate::floor;
-use crate::monitor;
-use crate::target;
+use crate::{floor, monitor, target};
 
 /// A drain may take this long; then the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -186,14 +184,12 @@ impl Process {
         Ok(Self { child, address, ended })
     }
 
-    /// CPU nanoseconds so far, by the process's own clock: what ended threads took is in it.
+    /// CPU nanoseconds so far, user and system, of threads that have ended too.
     pub fn cpu_nanos(&self) -> io::Result<u64> {
-        let (cpu, _) = monitor::process(self.child.id())
-            .ok_or_else(|| io::Error::other(format!("no process {} any more", self.child.id())))?;
-        Ok(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX))
+        cpu_of(self.child.id())
     }
 
-    /// CPU nanoseconds of its threads, by thread name.
+    /// CPU nanoseconds of its living threads, by thread name.
     pub fn cpu_by_thread(&self) -> io::Result<BTreeMap<String, u64>> {
         let mut threads = BTreeMap::new();
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -252,6 +248,14 @@ impl Drop for Process {
     }
 }
 
+/// A sum over the threads that live would lose what one used that ended in between, as those do on which a
+/// server's runtime lets others wait.
+fn cpu_of(pid: u32) -> io::Result<u64> {
+    let gone = || io::Error::other(format!("there is no clock of the process {pid}"));
+    let (cpu, _) = monitor::process(pid).ok_or_else(gone)?;
+    Ok(cpu.as_nanos() as u64)
+}
+
 /// Counters by name, labels summed over.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
@@ -303,6 +307,21 @@ fn got(address: SocketAddr, path: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::thread_cpu;
+
+    #[test]
+    fn what_a_thread_used_that_has_ended_is_still_in_the_cpu_of_its_process() {
+        let own = std::process::id();
+        let before = cpu_of(own).unwrap();
+        let work = Duration::from_millis(30);
+        std::thread::spawn(move || {
+            let begun = thread_cpu();
+            while thread_cpu() < begun + work {}
+        })
+        .join()
+        .unwrap();
+        assert!(cpu_of(own).unwrap() >= before + work.as_nanos() as u64);
+    }
 
     #[test]
     fn counters_are_summed_over_their_labels() {

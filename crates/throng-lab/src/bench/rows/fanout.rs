@@ -10,7 +10,7 @@ use crate::bench::table::{median, median_range};
 
 pub fn room_100(bench: &mut Bench) -> io::Result<Outcome> {
     let shape = Shape { rooms: 1, members: 100, sends_per_second: 400.0 };
-    let settings = address_limit(bench, 100)?;
+    let settings = address_limit(100);
     let pairs = pairs::run(bench, shape, &settings)?;
     let fsync = median(&pairs, |pair| pair.server.fsync_before.p50_us / 1e3);
     let p50 = median(&pairs, |pair| pair.server.ack_ms[0].max(pair.server.delivery_ms[0]));
@@ -19,17 +19,16 @@ pub fn room_100(bench: &mut Bench) -> io::Result<Outcome> {
 
 pub fn room_1000(bench: &mut Bench) -> io::Result<Outcome> {
     let shape = Shape { rooms: 1, members: 1_000, sends_per_second: 100.0 };
-    let settings = address_limit(bench, 1_000)?;
+    let settings = address_limit(1_000);
     let pairs = pairs::run(bench, shape, &settings)?;
     judge(bench, &pairs, Bars { bare: 0.8, durable: 0.0 }, true)
 }
 
 pub fn room_100_fast(bench: &mut Bench) -> io::Result<Outcome> {
     let shape = Shape { rooms: 1, members: 100, sends_per_second: 3_000.0 };
-    let mut settings = address_limit(bench, 100)?;
+    let mut settings = address_limit(100);
     // Each member sends 30 a second, three times what one account may by default.
     settings.push("limits.sends_per_second=40".into());
-    bench.say("  raised: limits.sends_per_second=40")?;
     let pairs = pairs::run(bench, shape, &settings)?;
     let held = median(&pairs, |pair| pair.server.sends_per_second) >= 0.99 * 3_000.0;
     let gathered = median(&pairs, |pair| pair.server.frames_per_write) >= 3.0;
@@ -39,7 +38,7 @@ pub fn room_100_fast(bench: &mut Bench) -> io::Result<Outcome> {
 
 pub fn rooms_20x50(bench: &mut Bench) -> io::Result<Outcome> {
     let shape = Shape { rooms: 20, members: 50, sends_per_second: 100.0 };
-    let settings = address_limit(bench, 1_000)?;
+    let settings = address_limit(1_000);
     let pairs = pairs::run(bench, shape, &settings)?;
     judge(bench, &pairs, Bars { bare: 0.55, durable: 0.8 }, true)
 }
@@ -56,12 +55,10 @@ pub fn shape(bench: &mut Bench, text: &str) -> io::Result<serde_json::Value> {
         sends_per_second: sends.parse().map_err(|_| wrong())?,
     };
     let members = shape.rooms * shape.members;
-    let mut settings = address_limit(bench, members)?;
+    let mut settings = address_limit(members);
     let each = shape.sends_per_second / members as f64;
     if each > 9.0 {
-        let setting = format!("limits.sends_per_second={:.0}", each * 1.3);
-        bench.say(&format!("  raised: {setting}"))?;
-        settings.push(setting);
+        settings.push(format!("limits.sends_per_second={:.0}", each * 1.3));
     }
     let pairs = pairs::run(bench, shape, &settings)?;
     for pair in &pairs {
@@ -71,10 +68,8 @@ pub fn shape(bench: &mut Bench, text: &str) -> io::Result<serde_json::Value> {
 }
 
 /// All clients come from one address here; the default allows it a hundred connections.
-pub fn address_limit(bench: &mut Bench, connections: usize) -> io::Result<Vec<String>> {
-    let setting = format!("limits.connections_per_address={}", connections + 50);
-    bench.say(&format!("  raised: {setting}"))?;
-    Ok(vec![setting])
+pub fn address_limit(connections: usize) -> Vec<String> {
+    vec![format!("limits.connections_per_address={}", connections + 50)]
 }
 
 #[derive(Clone, Copy)]

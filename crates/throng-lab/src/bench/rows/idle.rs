@@ -31,9 +31,9 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
 /// KiB of the server's memory for each connection.
 fn each(bench: &mut Bench, connections: usize, rooms: usize, members: usize) -> io::Result<f64> {
     let data = bench.fresh_folder("idle")?;
-    let settings = address_limit(bench, connections)?;
+    let settings = address_limit(connections);
     let tokens = bench.programs.users(&data, "u", connections)?;
-    let process = bench.programs.serve(&data, &settings)?;
+    let process = bench.serve(&data, &settings)?;
     Scene::nobody(bench.options.form)?.rest(Duration::from_secs(2))?;
     let before = process.memory_bytes()?;
     let mut scene = Scene::open(process.address, bench.options.form, &tokens, rooms, members)?;

@@ -27,11 +27,12 @@ const OTHER_SENDS_PER_SECOND: f64 = 50.0;
 pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let (members, seconds) = if bench.options.quick { (1_000, 4) } else { (MEMBERS, 60) };
     let data = bench.fresh_folder("lobby")?;
-    let settings = address_limit(bench, members + OTHER_MEMBERS)?;
+    let settings = address_limit(members + OTHER_MEMBERS);
+    let fsync_before = bench.probe_disk()?;
     let stalls = floor::probe_stalls(bench.probe_time())?;
     let tokens = bench.programs.users(&data, "u", members)?;
     let others = bench.programs.users(&data, "o", OTHER_MEMBERS)?;
-    let process = bench.programs.serve(&data, &settings)?;
+    let process = bench.serve(&data, &settings)?;
     let form = bench.options.form;
     let mut lobby = Scene::open(process.address, form, &tokens, 1, members)?;
     let window = Duration::from_secs(seconds);
@@ -61,12 +62,12 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let beside = joined(other)?;
     drop(lobby);
     process.stop()?;
+    let fsync_after = bench.probe_disk()?;
     std::fs::remove_dir_all(&data)?;
-    let last = quantiles_ms(&book.last_deliveries);
-    let all = quantiles_ms(&book.deliveries);
-    let late = quantiles_ms(&late);
+    let [last, all, late] = [&book.last_deliveries, &book.deliveries, &late].map(quantiles_ms);
     let ratio = beside.delivery[1] / alone.delivery[1];
-    let faultless = !book.faults.any() && !alone.faults.any() && !beside.faults.any();
+    let faults = book.faults.and(alone.faults).and(beside.faults);
+    let faultless = !faults.any();
     let measured = format!(
         "last recipient p50 {:.0} p99 {:.0} ms, all p50 {:.0} p99 {:.0} ms; {:.0} deliveries/s, {:.2} \
          µs CPU a delivery; another room's p99 {:.2} ms beside, {:.2} ms alone ({ratio:.2}×), p50 \
@@ -84,14 +85,15 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         alone.delivery[0],
         late[0],
         late[1],
-        if faultless { "no faults".into() } else { format!("{:?}", book.faults) },
+        if faultless { "no faults".into() } else { format!("{faults:?}") },
     );
     let json = json!({
         "last_recipient_ms": last, "delivery_ms": all, "other_alone_ms": alone.delivery,
-        "other_beside_ms": beside.delivery, "generator_late_ms": late, "stalls_before": stalls, "faults": book.faults,
+        "other_beside_ms": beside.delivery, "generator_late_ms": late, "stalls_before": stalls, "faults": faults,
     });
     let reached = last[1] <= 300.0 && ratio <= 1.5 && faultless;
-    Ok(Outcome { measured, reached: Some(reached), notes: Vec::new(), json })
+    let outcome = Outcome { measured, reached: Some(reached), notes: Vec::new(), json };
+    Ok(outcome.on_disk(fsync_before, fsync_after))
 }
 
 fn plan(sends_per_second: f64, window: Duration) -> Plan {

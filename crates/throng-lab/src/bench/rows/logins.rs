@@ -29,23 +29,27 @@ const PASSWORD: &str = "correct horse battery";
 const CLIENTS: usize = 128;
 const MEMBERS: usize = 100;
 const SENDS_PER_SECOND: f64 = 100.0;
+/// How the threads of the server's pool are called, but for their numbers.
+const HASHES: &str = "hash-";
+/// Who is refused hears it within this.
+const REFUSED_WITHIN_MS: f64 = 50.0;
 
 pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let window = Duration::from_secs(if bench.options.quick { 3 } else { 30 });
     let data = bench.fresh_folder("logins")?;
-    let mut settings = address_limit(bench, MEMBERS + CLIENTS)?;
+    let mut settings = address_limit(MEMBERS + CLIENTS);
     for key in ["logins_per_minute_address", "logins_per_minute_account"] {
-        let setting = format!("limits.{key}=1000000");
-        bench.say(&format!("  raised: {setting}"))?;
-        settings.push(setting);
+        settings.push(format!("limits.{key}=1000000"));
     }
+    let fsync_before = bench.probe_disk()?;
     let tokens = bench.programs.users(&data, "u", MEMBERS)?;
-    let process = bench.programs.serve(&data, &settings)?;
+    let process = bench.serve(&data, &settings)?;
+    let threads = process.cpu_by_thread()?;
+    let threads = threads.keys().filter(|name| name.starts_with(HASHES)).count();
     let mut scene = Scene::open(process.address, bench.options.form, &tokens, 1, MEMBERS)?;
     register(process.address)?;
-    let threads = hash_threads();
     let alone_before = bench.programs.hash_alone(threads, window / 3)?;
-    let (quiet, mut faults) = chat(bench, &mut scene, 0, window)?;
+    let (quiet, faults) = chat(bench, &mut scene, 0, window)?;
     let to = process.address;
     let storm = std::thread::spawn(move || storm(to, window));
     let (loud, more) = chat(bench, &mut scene, 1_000_000, window)?;
@@ -53,16 +57,18 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let alone_after = bench.programs.hash_alone(threads, window / 3)?;
     drop(scene);
     process.stop()?;
+    let fsync_after = bench.probe_disk()?;
     std::fs::remove_dir_all(&data)?;
-    faults.add(&more);
+    let faults = faults.and(more);
     let alone = f64::midpoint(alone_before, alone_after);
     let hashed = storm.sessions as f64 / window.as_secs_f64();
     let refused = quantiles_ms(&storm.refused);
-    let slowest = storm.refused.max() as f64 / 1e6;
+    let slowest = storm.slowest_refusal_ms();
     let measured = format!(
-        "{hashed:.1} logins/s, {:.2} of argon2 alone ({alone:.1}/s: {alone_before:.1} before, \
-         {alone_after:.1} after); {} refused within p50 {:.1} p99 {:.1} max {slowest:.1} ms, {} other \
-         answers; chat p99 {:.2} ms beside, {:.2} ms without (p50 {:.2}, {:.2})",
+        "{hashed:.1} logins/s, {:.2} of argon2 alone ({alone:.1}/s on {threads} threads: \
+         {alone_before:.1} before, {alone_after:.1} after); {} refused within p50 {:.1} p99 {:.1} max \
+         {slowest:.1} ms, {} other answers; chat p99 {:.2} ms beside, {:.2} ms without (p50 {:.2}, \
+         {:.2})",
         hashed / alone,
         storm.refused.len(),
         refused[0],
@@ -73,9 +79,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         loud[0],
         quiet[0],
     );
-    let reached = hashed / alone >= 0.9
-        && slowest <= 50.0
-        && storm.others == 0
+    let reached = storm.is_held(hashed / alone)
         && loud[1] <= (1.5 * quiet[1]).max(quiet[1] + 3.0)
         && !faults.any();
     let json = json!({
@@ -84,12 +88,8 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         "others": storm.others, "late_ms": quantiles_ms(&storm.late), "chat_ms": loud,
         "chat_without_ms": quiet, "faults": faults,
     });
-    Ok(Outcome { measured, reached: Some(reached), notes: Vec::new(), json })
-}
-
-/// Threads of the server's pool, by its default: half of the cores.
-fn hash_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+    let outcome = Outcome { measured, reached: Some(reached), notes: Vec::new(), json };
+    Ok(outcome.on_disk(fsync_before, fsync_after))
 }
 
 /// The room talks; delivery p50 and p99.
@@ -134,6 +134,15 @@ impl Storm {
         let histogram = || Histogram::new_with_bounds(1_000, 60_000_000_000, 3);
         let histogram = || histogram().expect("bounds are in order");
         Self { sessions: 0, refused: histogram(), late: histogram(), others: 0 }
+    }
+
+    fn slowest_refusal_ms(&self) -> f64 {
+        self.refused.max() as f64 / 1e6
+    }
+
+    /// Hashing had its share of what it does alone, and all the others heard soon that they were refused.
+    fn is_held(&self, share: f64) -> bool {
+        share >= 0.9 && self.slowest_refusal_ms() <= REFUSED_WITHIN_MS && self.others == 0
     }
 }
 
@@ -242,4 +251,21 @@ fn open(to: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     Ok(BufReader::new(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_refusal_in_a_thousand_that_comes_too_late_is_a_storm_that_was_not_held() {
+        let mut storm = Storm::new();
+        for _ in 0..999 {
+            storm.refused.record(2_000_000).unwrap();
+        }
+        assert!(storm.is_held(0.9) && !storm.is_held(0.89));
+        storm.refused.record(60_000_000).unwrap();
+        assert!(quantiles_ms(&storm.refused)[1] < REFUSED_WITHIN_MS);
+        assert!(!storm.is_held(0.9));
+    }
 }

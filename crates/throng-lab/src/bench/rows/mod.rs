@@ -20,8 +20,9 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use throng_wire::native::Form;
 
-use super::process::Programs;
+use super::process::{Process, Programs};
 use super::table;
+use crate::floor::{FsyncTimes, probe_fsync};
 
 /// What `cargo xtask bench` was asked.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Bench<'a> {
     pub options: Options,
     pub programs: Programs,
     pub scratch: PathBuf,
+    /// What the row's server was given, as it was said last.
+    raised: Vec<String>,
     out: &'a mut dyn Write,
 }
 
@@ -147,8 +150,7 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
     }
     std::fs::create_dir_all(&options.scratch)?;
     let _alone = alone(&options.scratch)?;
-    let scratch = options.scratch.clone();
-    let mut bench = Bench { options, programs, scratch, out };
+    let mut bench = Bench::new(options, programs, out);
     let asleep = bench.options.asleep;
     let _spinners = if asleep { None } else { Some(bench.programs.spinners()?) };
     if let Some(shape) = bench.options.shape.clone() {
@@ -162,6 +164,7 @@ pub fn run(options: Options, programs: Programs, out: &mut dyn Write) -> io::Res
             continue;
         }
         bench.say(&format!("{}: {}", row.name, row.work))?;
+        bench.raised.clear();
         let outcome = (row.run)(&mut bench).unwrap_or_else(|error| Outcome {
             measured: format!("failed: {error}"),
             reached: Some(false),
@@ -201,11 +204,46 @@ fn alone(scratch: &Path) -> io::Result<File> {
 /// Tells what the machine itself can do.
 pub fn machine(options: Options, programs: Programs, out: &mut dyn Write) -> io::Result<()> {
     std::fs::create_dir_all(&options.scratch)?;
-    let scratch = options.scratch.clone();
-    super::machine::report(&mut Bench { options, programs, scratch, out })
+    super::machine::report(&mut Bench::new(options, programs, out))
 }
 
-impl Bench<'_> {
+impl Outcome {
+    /// With what the disk was before and after; between two that differ threefold it is void.
+    pub fn on_disk(mut self, before: FsyncTimes, after: FsyncTimes) -> Self {
+        let said = format!(
+            "; fsync p50 {:.0} p99 {:.0} µs before, {:.0} and {:.0} after",
+            before.p50_us, before.p99_us, after.p50_us, after.p99_us
+        );
+        self.measured.push_str(&said);
+        self.json["fsync"] = json!([before, after]);
+        if before.differs_threefold(&after) {
+            self.reached = None;
+            self.notes.push("void: the disk was another one afterwards".into());
+        }
+        self
+    }
+}
+
+impl<'a> Bench<'a> {
+    fn new(options: Options, programs: Programs, out: &'a mut dyn Write) -> Self {
+        let (scratch, raised) = (options.scratch.clone(), Vec::new());
+        Self { options, programs, scratch, raised, out }
+    }
+
+    /// The server on this folder, with these settings above its defaults, which are said.
+    pub fn serve(&mut self, data: &Path, settings: &[String]) -> io::Result<Process> {
+        if self.raised != settings {
+            self.say(&format!("  raised: {}", settings.join(", ")))?;
+            self.raised = settings.to_vec();
+        }
+        self.programs.serve(data, settings)
+    }
+
+    /// What an append and its sync take on the disk that matters, now.
+    pub fn probe_disk(&self) -> io::Result<FsyncTimes> {
+        probe_fsync(&self.scratch, self.probe_time())
+    }
+
     /// Tells the one who waits.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")?;
@@ -253,6 +291,36 @@ pub fn thread_shares(threads: &[(String, f64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_row_raises_is_said_once_and_again_when_it_is_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        // A program that says no address: what it was to be given is said all the same.
+        let programs = Programs { throng: "true".into(), own: ("true".into(), Vec::new()) };
+        let mut said = Vec::new();
+        let mut bench = Bench::new(Options::new(folder.path().into()), programs, &mut said);
+        let data = folder.path().join("data");
+        for settings in [vec![], vec!["a=1", "b=2"], vec!["a=1", "b=2"], vec!["a=3"]] {
+            let settings: Vec<String> = settings.into_iter().map(str::to_owned).collect();
+            assert!(bench.serve(&data, &settings).is_err());
+        }
+        assert_eq!(String::from_utf8(said).unwrap(), "  raised: a=1, b=2\n  raised: a=3\n");
+    }
+
+    #[test]
+    fn a_row_between_two_disks_is_void() {
+        let disk = |p50_us| FsyncTimes { p50_us, p99_us: 500.0, count: 10 };
+        for (after, reached) in [(300.0, Some(true)), (301.0, None), (33.0, None)] {
+            let notes = Vec::new();
+            let row =
+                Outcome { measured: "it".into(), reached: Some(true), notes, json: json!({}) };
+            let row = row.on_disk(disk(100.0), disk(after));
+            assert_eq!((row.reached, row.notes.len()), (reached, usize::from(reached.is_none())));
+            let said = format!("it; fsync p50 100 p99 500 µs before, {after} and 500 after");
+            assert_eq!(row.measured, said);
+            assert_eq!(row.json["fsync"][1]["p50_us"], after);
+        }
+    }
 
     #[test]
     fn two_benches_do_not_measure_in_one_folder() {

@@ -94,8 +94,7 @@ fn measure(bench: &mut Bench) -> io::Result<Run> {
     worn.copy(&data)?;
     let fsync_before = floor::probe_fsync(&bench.scratch, bench.probe_time())?;
     let stalls_before = floor::probe_stalls(bench.probe_time())?;
-    bench.say(&format!("  raised: {}", SETTINGS.join(", ")))?;
-    let process = bench.programs.serve(&data, &SETTINGS.map(str::to_owned))?;
+    let process = bench.serve(&data, &SETTINGS.map(str::to_owned))?;
     let mut scene = worn::scene(bench, process.address, &worn.tokens, Some(&worn.rooms))?;
     let text = Text::new(BODY_BYTES);
     let mut book = worn::book(bench, &scene, &text);

@@ -31,6 +31,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     bench.say(&format!("  raised: {}", SETTINGS.join(", ")))?;
     let data = bench.fresh_folder("restart")?;
     worn.copy(&data)?;
+    let fsync_before = bench.probe_disk()?;
     let mut stopped = Vec::new();
     let mut killed = Vec::new();
     for time in 0..TIMES {
@@ -43,6 +44,7 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         killed.push(millis);
         process.stop()?;
     }
+    let fsync_after = bench.probe_disk()?;
     std::fs::remove_dir_all(&data)?;
     let worst = stopped.iter().chain(&killed).copied().fold(0.0, f64::max);
     let measured = format!(
@@ -51,13 +53,15 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
         table::median_range(&killed, |x| *x),
     );
     let json = json!({ "posts": posts, "stopped_ms": stopped, "killed_ms": killed });
-    Ok(Outcome { measured, reached: Some(worst <= 2_000.0), notes: Vec::new(), json })
+    let reached = Some(worst <= 2_000.0);
+    let outcome = Outcome { measured, reached, notes: Vec::new(), json };
+    Ok(outcome.on_disk(fsync_before, fsync_after))
 }
 
 /// Starts the server; milliseconds from then to the first durable ack.
-fn first_ack(bench: &Bench, data: &Path, worn: &Worn) -> io::Result<(Process, f64)> {
+fn first_ack(bench: &mut Bench, data: &Path, worn: &Worn) -> io::Result<(Process, f64)> {
     let start = now().0;
-    let process = bench.programs.serve(data, &SETTINGS.map(str::to_owned))?;
+    let process = bench.serve(data, &SETTINGS.map(str::to_owned))?;
     let mut scene = Scene::nobody(bench.options.form)?;
     let links = scene.enter(process.address, &worn.tokens[..1])?;
     let post = v1::Post {

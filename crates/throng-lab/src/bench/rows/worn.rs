@@ -140,7 +140,7 @@ fn fill(bench: &mut Bench, home: &Path, posts: u64) -> io::Result<()> {
     let data = home.join("data");
     std::fs::create_dir(&data)?;
     let tokens = bench.programs.users(&data, "u", LINKS)?;
-    let process = bench.programs.serve(&data, &SETTINGS.map(str::to_owned))?;
+    let process = bench.serve(&data, &SETTINGS.map(str::to_owned))?;
     let mut scene = scene(bench, process.address, &tokens, None)?;
     let text = Text::new(BODY_BYTES);
     let mut book = book(bench, &scene, &text);
