@@ -14,6 +14,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("auth_timeout_ms", "core/src/session.rs", "the_deadline_is_for_strangers_only"),
     ("ping_interval_ms", "server/src/connection/mod.rs", "a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away"),
     ("ping_timeout_ms", "server/src/connection/mod.rs", "a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away"),
+    ("write_timeout_ms", "server/src/connection/mod.rs", "one_that_takes_nothing_is_cut_when_its_time_is_over_and_not_before"),
     ("sends_per_second", "core/src/session.rs", "a_rate_holds_over_time_whoever_hurries"),
     ("sends_burst", "core/src/session.rs", "sends_are_taken_up_to_the_burst_and_the_next_is_told_when"),
     ("requests_per_second", "core/src/session.rs", "a_rate_holds_over_time_whoever_hurries"),
@@ -75,6 +76,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("tail_bytes_max", "server/src/app/start.rs", "a_full_tail_makes_its_sequencers_wait_until_the_fold_has_made_room"),
 ];
 
+/// Of a grammar or a number's width, not of what somebody may do; and what a thread takes at a time.
+const NO_LIMITS: &[&str] = &["ROOM_ID_MAX", "SEQ_MAX", "ASKS_MAX", "SECONDS_MAX"];
+
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
 }
@@ -122,4 +126,24 @@ fn every_limit_is_read_where_its_row_says_and_its_test_is_there() {
         assert!(read.iter().any(|read| text.contains(read)), "{place} does not read {limit}");
         assert!(tests.contains(&format!("fn {test}()")), "{limit}: no test is named {test}");
     }
+}
+
+/// What more than one file must know of a limit is what a client meets: it stands with the others.
+#[test]
+fn a_limit_that_others_know_stands_in_the_one_file() {
+    let mut sources_of_all = String::new();
+    for name in ["throng-core", "throng-server"] {
+        sources(&crates().join(name).join("src"), &mut sources_of_all);
+    }
+    let limits = fs::read_to_string(crates().join("throng-core/src/limits.rs")).unwrap();
+    let names = |text: &str| -> Vec<String> {
+        let constants = text.lines().filter_map(|line| line.strip_prefix("pub const "));
+        let named = constants.filter_map(|rest| Some(rest.split_once(':')?.0.to_owned()));
+        named.filter(|name| name.ends_with("_MAX")).collect()
+    };
+    let there = names(&limits);
+    assert!(there.len() > 30, "{there:?}");
+    let elsewhere = names(&sources_of_all).into_iter().filter(|name| !there.contains(name));
+    let elsewhere: Vec<_> = elsewhere.filter(|name| !NO_LIMITS.contains(&&**name)).collect();
+    assert_eq!(elsewhere, Vec::<String>::new(), "limits outside of throng-core/src/limits.rs");
 }

@@ -89,6 +89,32 @@ pub const SEARCH_PREFIX_CHARS_MIN: usize = 2;
 pub const SEARCH_HITS_MAX: usize = 50;
 /// Hits that are ranked, the newest of all rooms searched: each is read from the index.
 pub const SEARCH_RANKED_MAX: usize = 1_000;
+/// A body over REST, in bytes: the longest message, escaped as wastefully as JSON allows (`\u0000`, six for
+/// one), fits; nothing much longer is ever held.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Sessions of one list, those used last.
+pub const SESSIONS_LISTED_MAX: usize = 100;
+/// Invitations to the server that stand at once: one who is an administrator and broken does not fill the
+/// disk.
+pub const INVITATIONS_MAX: u64 = 1_000;
+/// Links that stand at once in one room: they are read as one list.
+pub const ROOM_LINKS_MAX: usize = 20;
+/// People who are known to type in one room; further ones are not noted.
+pub const TYPING_MAX: usize = 100;
+/// Reports that wait to be settled in one room; beyond it nobody looks at them anyway.
+pub const REPORTS_OPEN_MAX: usize = 1_000;
+/// Of one reporter in one room.
+pub const REPORTS_OF_ONE_MAX: usize = 20;
+/// Settled reports that are kept for one room, the newest.
+pub const REPORTS_SETTLED_MAX: usize = 1_000;
+/// Entries of the audit log that are kept for one room, the newest.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+/// Accounts that one account may block: whoever says something to it is looked for among them.
+pub const BLOCKED_MAX: usize = 1_000;
+/// A reason or a note, in bytes: some lines, said by one to another.
+pub const REASON_LEN_MAX: usize = 500;
+/// One page of what those who keep order look at, or of blocked accounts.
+pub const OVERSIGHT_LIST_MAX: usize = 100;
 /// What a client is told to wait after `unavailable`.
 pub const UNAVAILABLE_RETRY_AFTER_MS: u32 = 1_000;
 
@@ -153,6 +179,9 @@ settable_limits! {
     ping_interval_ms: u64 = 25_000, 100..=600_000;
     /// Silence after a ping that ends the connection.
     ping_timeout_ms: u64 = 20_000, 100..=600_000;
+    /// Time for which one may take nothing of what waits for it, before its connection is cut: one that
+    /// pauses for less is served when it goes on, one that is gone holds its socket no longer.
+    write_timeout_ms: u64 = 10_000, 100..=600_000;
     /// Sends of one account a second, sustained.
     sends_per_second: u32 = 10, 1..=1_000_000;
     /// Sends of one account in a burst.

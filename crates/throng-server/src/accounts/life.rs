@@ -4,6 +4,7 @@
 //! Neighbours: `auth` asks, `thread.rs` carries it out among its other writes, so that sessions that
 //! end here are told to the watch before the one who asked is answered. It hashes no password.
 
+use throng_core::limits::SESSIONS_LISTED_MAX;
 use throng_core::{Rejection, SessionId, Timestamp, UserId};
 
 use super::links::{LinkKind, NewLink, Used};
@@ -12,9 +13,6 @@ use super::thread::{Job, after_commit};
 use super::{Accounts, AccountsError, Authenticated};
 use crate::auth::password::Phc;
 use crate::auth::token::TokenHash;
-
-/// Sessions of one list, those used last.
-pub const SESSIONS_LISTED_MAX: usize = 100;
 
 /// Told when one went who is named no more.
 pub type Gone = Box<dyn FnOnce(Timestamp) + Send>;

@@ -6,15 +6,13 @@
 //! in the same transaction that uses it up. It makes no token and reads no clock.
 
 use rusqlite::{OptionalExtension as _, params};
+use throng_core::limits::INVITATIONS_MAX;
 use throng_core::{Author, Rejection, Timestamp, UserId};
 
 use super::AccountsError;
 use super::tables::{Ended, Tables, Writes, author, ended, explain, number};
 use crate::auth::password::Phc;
 use crate::auth::token::TokenHash;
-
-/// Invitations that stand at once: one who is an administrator and broken does not fill the disk.
-pub const INVITATIONS_MAX: u64 = 1_000;
 
 /// What a link is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use throng_core::limits::SESSIONS_LISTED_MAX;
+
 use super::*;
 use crate::address::AddressKey;
 use crate::auth::token::Token;
@@ -112,6 +114,25 @@ fn the_session_used_longest_ago_makes_place_for_a_new_one() {
             alive.push(accounts.authenticate(token.hash()).await.is_ok());
         }
         assert_eq!(alive, [false, true, true, true]);
+    });
+}
+
+#[test]
+fn a_list_has_so_many_sessions_those_used_last_and_no_more() {
+    let limits = Limits { sessions_per_user_max: 1_000, ..Limits::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let accounts = Accounts::open(Form::Memory, &limits, Clock::manual()).unwrap();
+    runtime.block_on(async {
+        let (first, _) = register(&accounts, "anna").await;
+        for count in 1..=SESSIONS_LISTED_MAX + 1 {
+            let listed = accounts.sessions_of(first.user.id).await.unwrap();
+            assert_eq!(listed.len(), count.min(SESSIONS_LISTED_MAX));
+            let oldest = listed.iter().any(|session| session.session == first.session);
+            assert_eq!(oldest, count <= SESSIONS_LISTED_MAX, "{count}");
+            accounts.clock.advance(Duration::from_hours(2));
+            let token = Token::generate().unwrap();
+            accounts.begin_session(first.user.clone(), token.hash()).await.unwrap();
+        }
     });
 }
 

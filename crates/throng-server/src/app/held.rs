@@ -3,13 +3,14 @@
 //! Neighbours: `moderation.rs` asks for connections and REST; the room's sequencer says what waits and its
 //! shard decides what comes of it. What one who keeps order does to another's is noted in the audit log.
 
+use throng_core::limits::OVERSIGHT_LIST_MAX;
 use throng_core::rights::Operation;
 use throng_core::shard::HeldPage;
 use throng_core::{Author, Came, Command, Rejection, Reply, RoomId, UserId, Verdict};
 use tokio::sync::oneshot;
 
 use super::App;
-use crate::moderation::{Moderation, PAGE_MAX};
+use crate::moderation::Moderation;
 use crate::protocols::moderation::Told;
 use crate::sequencer::{Item, Look, LookAt};
 
@@ -24,7 +25,8 @@ impl App {
     ) -> Result<HeldPage, Rejection> {
         let may = || self.directory.reading(asker, room, Operation::Held).map(drop);
         may()?;
-        let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
+        let limit =
+            if limit == 0 { OVERSIGHT_LIST_MAX } else { OVERSIGHT_LIST_MAX.min(limit as usize) };
         let (done, told) = oneshot::channel();
         let look = Look { room, asker, after, limit, at: LookAt::Held(done) };
         if self.queue_of(room).send(Item::Look(look)).await.is_err() {

@@ -4,12 +4,12 @@
 //! Neighbours: `moderation.rs` asks for connections and REST; the room's sequencer knows, as of what it has
 //! decided last; `accounts` has the names.
 
+use throng_core::limits::OVERSIGHT_LIST_MAX;
 use throng_core::rights::Operation;
 use throng_core::{Author, Rejection, RoomId, Standing, UserId, Username};
 use tokio::sync::oneshot;
 
 use super::App;
-use crate::moderation::PAGE_MAX;
 use crate::pages::Marked;
 use crate::protocols::moderation::Told;
 use crate::sequencer::{Item, Look, LookAt};
@@ -25,7 +25,8 @@ impl App {
     ) -> Result<Told, Rejection> {
         let may = || self.directory.reading(asker, room, Operation::Standings).map(drop);
         may()?;
-        let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
+        let limit =
+            if limit == 0 { OVERSIGHT_LIST_MAX } else { OVERSIGHT_LIST_MAX.min(limit as usize) };
         let (done, told) = oneshot::channel();
         let look = Look { room, asker, after, limit, at: LookAt::Standings(mark, done) };
         if self.queue_of(room).send(Item::Look(look)).await.is_err() {

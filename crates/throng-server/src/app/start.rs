@@ -241,6 +241,7 @@ impl App {
             limits.ping_interval_ms,
             limits.ping_timeout_ms,
             limits.handshake_timeout_ms,
+            limits.write_timeout_ms,
         ];
         let shortest = Duration::from_millis(shortest.into_iter().min().unwrap_or(1_000));
         let mut ticks = tokio::time::interval((shortest / 8).clamp(SWEEP_MIN, SWEEP_MAX));

@@ -39,8 +39,6 @@ use serve::Slow;
 const READ_LEN: usize = 32 * 1024;
 /// Bytes waiting for the peer above which nobody serves it further requests.
 const UNREAD_MAX: usize = 64 * 1024;
-/// A peer that takes nothing for this long is cut.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that said farewell waits for the peer to read it and close.
 const LINGER: Duration = Duration::from_secs(5);
 /// What a peer that was told farewell may still send: what was on its way, and no flood.
@@ -455,7 +453,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             at = at.min(self.deaf_until);
         }
         if let Some(blocked) = self.blocked {
-            at = at.min(blocked.plus(WRITE_TIMEOUT));
+            at = at.min(blocked.plus(ms(limits.write_timeout_ms)));
         }
         if let Some(stopping) = self.stopping {
             at = at.min(stopping.since.plus(DRAIN));
@@ -469,7 +467,8 @@ impl<P: Protocol + Unpin> Connection<P> {
         }
         self.listen_again(now);
         let limits = &self.app.limits;
-        if self.blocked.is_some_and(|since| now.since(since) >= WRITE_TIMEOUT) {
+        let takes_within = Duration::from_millis(limits.write_timeout_ms);
+        if self.blocked.is_some_and(|since| now.since(since) >= takes_within) {
             self.app.metrics.slow_disconnects.inc();
             return self.outbox.close();
         }

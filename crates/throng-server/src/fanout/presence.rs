@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use throng_core::limits::TYPING_MAX;
 use throng_core::{RoomId, UserId};
 
 use crate::clock::Moment;
@@ -17,8 +18,6 @@ use crate::protocols::{FORMS, Form};
 
 /// Who said that it types is taken to type for so long.
 pub const TYPING_FOR: Duration = Duration::from_secs(6);
-/// People who are known to type in one room; further ones are not noted.
-pub const TYPING_MAX: usize = 100;
 
 /// One telling on its way to the listeners of a room.
 #[derive(Debug)]

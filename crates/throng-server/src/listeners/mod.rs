@@ -20,7 +20,7 @@ use crate::app::App;
 pub use gate::{Gate, Pass};
 
 /// Connections that may wait to be accepted: a thousand users that come back at once and more.
-const BACKLOG: i32 = 4_096;
+pub const BACKLOG: i32 = 4_096;
 /// How long accepting rests when descriptors are used up and none was given back.
 const PAUSE: Duration = Duration::from_millis(100);
 

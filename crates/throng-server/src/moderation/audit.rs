@@ -6,11 +6,12 @@
 //! calls it again with the same ones after a crash, which is harmless.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use throng_core::limits::AUDIT_ENTRIES_MAX;
 use throng_core::{
     Act, Author, Avatar, Event, EventKind, Rejection, RoomId, Seq, Settings, Timestamp,
 };
 
-use super::{AUDIT_ENTRIES_MAX, Moderation, author, author_if_any, number, page_len};
+use super::{Moderation, author, author_if_any, number, page_len};
 use crate::store::{RoomBatch, StoreError};
 
 /// One thing that was done.

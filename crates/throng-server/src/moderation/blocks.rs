@@ -7,9 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::{Connection, params};
+use throng_core::limits::BLOCKED_MAX;
 use throng_core::{Author, Rejection, UserId};
 
-use super::{BLOCKED_MAX, Moderation, author, page_len};
+use super::{Moderation, author, page_len};
 
 /// By the one who blocks, ascending.
 #[derive(Debug, Default)]

@@ -5,13 +5,11 @@
 //! room's own order, in the name of the one who made the link. Who may is asked before.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use throng_core::limits::ROOM_LINKS_MAX;
 use throng_core::{Author, Rejection, RoomId, Timestamp, UserId};
 
 use super::{Moderation, audit, author, number};
 use crate::auth::token::TokenHash;
-
-/// Links that stand at once in one room: they are read as one list.
-pub const ROOM_LINKS_MAX: usize = 20;
 
 /// A link, without what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]

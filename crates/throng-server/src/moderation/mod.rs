@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, Row};
+use throng_core::limits::{OVERSIGHT_LIST_MAX, REASON_LEN_MAX};
 use throng_core::{Author, Rejection, UserId, Username};
 
 use crate::accounts::Location;
@@ -26,27 +27,12 @@ use crate::store::StoreError;
 pub use audit::{AuditEntry, AuditPage, Intent};
 pub use blocks::BlockedPage;
 use blocks::Blocks;
-pub use links::{ROOM_LINKS_MAX, RoomLink, Use};
+pub use links::{RoomLink, Use};
 pub use reports::{Report, ReportPage, Reported, Settlement};
 pub use unnaming::Reached;
 
 /// The file in the data folder.
 pub const FILE: &str = "moderation.db";
-
-/// Reports that wait to be settled in one room; beyond it nobody looks at them anyway.
-pub const REPORTS_OPEN_MAX: usize = 1_000;
-/// Of one reporter in one room.
-pub const REPORTS_OF_ONE_MAX: usize = 20;
-/// Settled reports that are kept for one room, the newest.
-pub const REPORTS_SETTLED_MAX: usize = 1_000;
-/// Entries of the audit log that are kept for one room, the newest.
-pub const AUDIT_ENTRIES_MAX: usize = 10_000;
-/// Accounts that one account may block.
-pub const BLOCKED_MAX: usize = 1_000;
-/// A reason or a note, in bytes.
-pub const REASON_LEN_MAX: usize = 500;
-/// One page of reports, entries or blocked accounts.
-pub const PAGE_MAX: usize = 100;
 
 const KIND: Kind = Kind {
     what: "file of moderation",
@@ -255,8 +241,8 @@ pub fn explanation(text: &str, may_be_empty: bool) -> Result<&str, Rejection> {
 /// At most this many; 0 for the page's own size.
 fn page_len(asked: u32) -> usize {
     match asked as usize {
-        0 => PAGE_MAX,
-        asked => asked.min(PAGE_MAX),
+        0 => OVERSIGHT_LIST_MAX,
+        asked => asked.min(OVERSIGHT_LIST_MAX),
     }
 }
 

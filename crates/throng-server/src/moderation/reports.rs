@@ -4,12 +4,10 @@
 //! Neighbours: `mod.rs`, whose file it is; settling is noted in the audit log in the same transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use throng_core::limits::{REPORTS_OF_ONE_MAX, REPORTS_OPEN_MAX, REPORTS_SETTLED_MAX};
 use throng_core::{Attachment, Author, Rejection, RoomId, Seq, Timestamp, UserId};
 
-use super::{
-    Moderation, REPORTS_OF_ONE_MAX, REPORTS_OPEN_MAX, REPORTS_SETTLED_MAX, audit, author,
-    author_if_any, number, page_len,
-};
+use super::{Moderation, audit, author, author_if_any, number, page_len};
 use crate::record::moderation::{decode_files, encode_files};
 
 /// A report.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use throng_core::limits::{
+    AUDIT_ENTRIES_MAX, BLOCKED_MAX, REPORTS_OF_ONE_MAX, REPORTS_OPEN_MAX, REPORTS_SETTLED_MAX,
+};
 use throng_core::{
     Act, Attachment, EventKind, FileHash, FileId, FileKind, FileName, RoomName, Seq, Settings,
     Timestamp, Topic,

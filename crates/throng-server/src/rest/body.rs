@@ -14,14 +14,11 @@ use http_body_util::LengthLimitError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use throng_core::Rejection;
+use throng_core::limits::BODY_BYTES_MAX;
 use throng_wire::native::json;
 
 use super::refusal::Refusal;
 use crate::app::App;
-
-/// The longest message, escaped as wastefully as JSON allows (`\u0000`, six for one), fits; nothing
-/// much longer is ever held.
-pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 
 /// What a client sent. Its content type is not looked at: what is not JSON is refused, and no cookie
 /// makes a foreign page's request ours.

@@ -25,8 +25,6 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::accounts::life::SESSIONS_LISTED_MAX;
-    use crate::moderation::{PAGE_MAX, REASON_LEN_MAX, ROOM_LINKS_MAX};
     use crate::rest::tests::Server;
 
     const ROUTES: &str = include_str!("mod.rs");
@@ -275,25 +273,25 @@ mod tests {
                 "/SetRoomDefaults/properties/keep_seconds/maximum",
                 u64::from(limits::KEEP_SECONDS_MAX),
             ),
-            ("/HeldPosts/properties/posts/maxItems", PAGE_MAX as u64),
+            ("/HeldPosts/properties/posts/maxItems", limits::OVERSIGHT_LIST_MAX as u64),
             ("/Unheld/properties/seq/maximum", id::SEQ_MAX),
             ("/SetRoom/properties/keep_seconds/maximum", u64::from(limits::KEEP_SECONDS_MAX)),
             ("/Reaction/properties/reaction/maxLength", limits::REACTION_LEN_MAX as u64),
             ("/Message/properties/reactions/maxItems", limits::REACTIONS_MAX as u64),
             ("/Words/properties/list/maxItems", limits::FILTER_WORDS_MAX as u64),
             ("/Words/properties/list/items/maxLength", limits::FILTER_WORD_LEN_MAX as u64),
-            ("/Report/properties/reason/maxLength", REASON_LEN_MAX as u64),
-            ("/SettleReport/properties/note/maxLength", REASON_LEN_MAX as u64),
-            ("/Reports/properties/reports/maxItems", PAGE_MAX as u64),
-            ("/Audit/properties/entries/maxItems", PAGE_MAX as u64),
-            ("/Blocked/properties/users/maxItems", PAGE_MAX as u64),
-            ("/Standings/properties/users/maxItems", PAGE_MAX as u64),
+            ("/Report/properties/reason/maxLength", limits::REASON_LEN_MAX as u64),
+            ("/SettleReport/properties/note/maxLength", limits::REASON_LEN_MAX as u64),
+            ("/Reports/properties/reports/maxItems", limits::OVERSIGHT_LIST_MAX as u64),
+            ("/Audit/properties/entries/maxItems", limits::OVERSIGHT_LIST_MAX as u64),
+            ("/Blocked/properties/users/maxItems", limits::OVERSIGHT_LIST_MAX as u64),
+            ("/Standings/properties/users/maxItems", limits::OVERSIGHT_LIST_MAX as u64),
             ("/InvitePeople/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
             ("/InvitePeople/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
             ("/MakeRoomLink/properties/uses/maximum", u64::from(limits::INVITATION_USES_MAX)),
             ("/MakeRoomLink/properties/hours/maximum", u64::from(limits::INVITATION_HOURS_MAX)),
-            ("/RoomLinks/properties/links/maxItems", ROOM_LINKS_MAX as u64),
-            ("/Sessions/properties/sessions/maxItems", SESSIONS_LISTED_MAX as u64),
+            ("/RoomLinks/properties/links/maxItems", limits::ROOM_LINKS_MAX as u64),
+            ("/Sessions/properties/sessions/maxItems", limits::SESSIONS_LISTED_MAX as u64),
             ("/Rooms/properties/rooms/maxItems", limits::ROOM_LIST_MAX as u64),
             ("/Found/properties/hits/maxItems", limits::SEARCH_HITS_MAX as u64),
             ("/Page/properties/events/maxItems", limits::PAGE_EVENTS_MAX as u64),

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
+use throng_core::limits::BODY_BYTES_MAX;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -228,9 +229,9 @@ async fn a_body_is_read_up_to_its_bound_and_not_one_byte_further() {
     let server = Server::start(|_| {});
     let anna = server.sign_up("anna").await;
     for (len, name) in [
-        (body::BODY_BYTES_MAX - 1, "bad_room_name"),
-        (body::BODY_BYTES_MAX, "bad_room_name"),
-        (body::BODY_BYTES_MAX + 1, "body_too_long"),
+        (BODY_BYTES_MAX - 1, "bad_room_name"),
+        (BODY_BYTES_MAX, "bad_room_name"),
+        (BODY_BYTES_MAX + 1, "body_too_long"),
     ] {
         let asked = json!({"name": ""}).to_string();
         let padded = asked.clone() + &" ".repeat(len - asked.len());
@@ -267,7 +268,7 @@ impl HttpBody for Announced {
 async fn a_body_that_is_announced_too_long_is_not_waited_for_and_a_broken_one_is_malformed() {
     let server = Server::start(|_| {});
     let anna = server.sign_up("anna").await;
-    let bound = body::BODY_BYTES_MAX as u64;
+    let bound = BODY_BYTES_MAX as u64;
     let broken = || Some(std::io::Error::other("no length of a chunk"));
     for (body, status, name) in [
         (Announced(bound + 1, None), 413, "body_too_long"),

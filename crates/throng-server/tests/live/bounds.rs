@@ -1,12 +1,10 @@
 //! Every limit one below, at and one above it, by every way of asking. The rows are in `bounds/rows.rs` and
-//! `bounds/kept.rs`, what no asking meets in `bounds/inside.rs`: a limit of `limits.rs`, or one that stands
-//! with what it bounds, that is in neither, or that is not met by some way and does not say why, fails.
+//! `bounds/kept.rs`, what no asking meets in `bounds/inside.rs`: a limit of `limits.rs` that is in neither, or that is
+//! not met by some way and does not say why, fails.
 
 mod inside;
 mod kept;
 mod rows;
-
-use std::path::Path;
 
 use serde_json::{Value, json};
 use throng_server::clock::Clock;
@@ -265,34 +263,12 @@ fn every_limit_holds_one_below_at_and_one_above_over_rest() {
     meet_all(Way::Rest);
 }
 
-/// The names of all limits, as they are written: those of one table, and those that stand with what they
-/// bound.
+/// The names of all limits, as they are written.
 fn limits() -> Vec<&'static str> {
-    let beside = beside(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    assert!(beside.len() > 10, "{beside:?}");
     let text = include_str!("../../../throng-core/src/limits.rs");
     let constant = |line: &'static str| Some(line.strip_prefix("pub const ")?.split_once(':')?.0);
     let constants = text.lines().filter_map(constant).filter(|name| *name != "SETTABLE");
-    let settable = throng_core::limits::SETTABLE.iter().map(|limit| limit.name);
-    constants.chain(settable).chain(beside).collect()
-}
-
-/// Limits in the server's own sources: what more than one file knows by a name that ends so.
-fn beside(folder: &Path) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(beside(&path));
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let names =
-            text.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(':'));
-        let names = names.map(|(name, _)| name).filter(|name| name.ends_with("_MAX"));
-        found.extend(names.map(|name| &*name.to_owned().leak()));
-    }
-    found
+    constants.chain(throng_core::limits::SETTABLE.iter().map(|limit| limit.name)).collect()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use throng_wire::ws;
 
 use super::Server;
 
-use super::client::{Client, Speak, body, post, refused};
+use super::client::{Came, Client, Frame, Speak, body, post, refused};
 
 const BAD_ROOM: u32 = 9_999;
 
@@ -89,7 +89,7 @@ fn an_address_has_as_many_connections_as_it_may_and_not_one_more() {
     let mut close = Vec::new();
     ws::encode_frame(ws::Opcode::Close, &1000_u16.to_be_bytes(), Some([1; 4]), &mut close);
     leaving.stream.write_all(&close).unwrap();
-    assert!(matches!(leaving.next(), super::client::Came::End));
+    assert!(matches!(leaving.next(), Came::End));
     assert_eq!(leaving.closed, Some(1000));
     drop(leaving);
     // Its place is given back before its task has ended.
@@ -123,6 +123,45 @@ fn a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away() {
     clock.advance(Duration::from_secs(2));
     let goodbye = client.farewell();
     assert_eq!((goodbye.code, goodbye.reconnect), (4001, true));
+}
+
+/// Who takes nothing cannot be told either: its connection is closed without a word.
+#[test]
+fn one_that_takes_nothing_is_cut_when_its_time_is_over_and_not_before() {
+    const TIME: Duration = Duration::from_millis(200);
+    const MILLI: Duration = Duration::from_millis(1);
+    let clock = Clock::manual();
+    let server = Server::at(clock.clone(), |settings| {
+        settings.limits.write_timeout_ms = TIME.as_millis() as u64;
+        settings.limits.auth_timeout_ms = (TIME - MILLI).as_millis() as u64;
+        settings.limits.sends_burst = 1_000_000;
+        settings.limits.requests_burst = 1_000_000;
+        settings.limits.send_buffer_bytes = 4_096;
+    });
+    let mut poster = server.join_in(Speak::Raw, "poster");
+    let room = poster.create("tea");
+    let mut stalled = server.join_in(Speak::Json, "stalled");
+    socket2::SockRef::from(&stalled.stream).set_recv_buffer_size(4_096).unwrap();
+    stalled.join(room);
+    // Far more than both sockets hold, and less than may wait for it.
+    for _ in 0..60 {
+        poster.post(room, &"x".repeat(8_000));
+        poster.events.clear();
+    }
+    let cut = || server.app().metrics.slow_disconnects.get();
+    let mut nobody = server.connect(Speak::Raw);
+    clock.advance(TIME - MILLI);
+    // Whose deadline this is, too: they have been looked at.
+    assert_eq!(nobody.farewell().code, 4400);
+    poster.ask(Request::Ping(v1::Ping {}));
+    assert_eq!(cut(), 0, "its time is not over");
+    while cut() == 0 {
+        clock.advance(MILLI);
+        poster.ask(Request::Ping(v1::Ping {}));
+    }
+    while let Came::Frame(frame) = stalled.next() {
+        assert!(!matches!(frame, Frame::Goodbye(_)), "{frame:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use throng_core::Limits;
 
 use super::{Finding, Grade};
 use crate::config::Settings;
+use crate::listeners::BACKLOG;
 use crate::operations::descriptors::{FILES_MIN, OWN_FILES};
 
 /// What an idle connection may take, as promised.
@@ -82,16 +83,19 @@ fn shown(limit: Option<u64>) -> String {
 
 pub fn backlog() -> Finding {
     match read("/proc/sys/net/core/somaxconn").map(|text| text.parse::<u64>()) {
-        Ok(Ok(most)) => {
-            let grade = if most < BACKLOG_ENOUGH { Grade::Poor } else { Grade::Good };
-            let means = format!(
-                "{most} clients may wait to be accepted at one moment; more are made to retry"
-            );
-            Finding::new("accept backlog", grade, format!("somaxconn {most}"), means)
-        }
+        Ok(Ok(most)) => backlog_of(most),
         Ok(Err(error)) => Finding::unknown("accept backlog", &error),
         Err(error) => Finding::unknown("accept backlog", &error),
     }
+}
+
+/// A listener has the backlog that it asked for, where the system allows so much.
+fn backlog_of(somaxconn: u64) -> Finding {
+    let waiting = somaxconn.min(BACKLOG.unsigned_abs().into());
+    let grade = if waiting < BACKLOG_ENOUGH { Grade::Poor } else { Grade::Good };
+    let means =
+        format!("{waiting} clients may wait to be accepted at one moment; more are made to retry");
+    Finding::new("accept backlog", grade, format!("somaxconn {somaxconn}"), means)
 }
 
 pub fn overflows() -> Finding {
@@ -178,6 +182,21 @@ mod tests {
         assert_eq!(counter(text, "TcpExt:", "ListenDrops"), Some(333));
         assert_eq!(counter(text, "TcpExt:", "Nothing"), None);
         assert_eq!(counter("", "TcpExt:", "ListenDrops"), None);
+    }
+
+    #[test]
+    fn so_many_wait_as_the_system_allows_and_the_server_asks_for() {
+        let asked = BACKLOG.unsigned_abs().into();
+        for (somaxconn, waiting, grade) in [
+            (128, 128, Grade::Poor),
+            (asked - 1, asked - 1, Grade::Good),
+            (asked, asked, Grade::Good),
+            (65_535, asked, Grade::Good),
+        ] {
+            let finding = backlog_of(somaxconn);
+            assert!(finding.means.starts_with(&format!("{waiting} clients")), "{finding}");
+            assert_eq!(finding.grade, grade);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rows of what is kept beside the rooms' orders: reports, links, and the pages of them.
 
 use serde_json::{Value, json};
-use throng_server::moderation::{PAGE_MAX, REASON_LEN_MAX, REPORTS_OF_ONE_MAX, ROOM_LINKS_MAX};
+use throng_core::limits::{OVERSIGHT_LIST_MAX, REASON_LEN_MAX, REPORTS_OF_ONE_MAX, ROOM_LINKS_MAX};
 use throng_wire::native::v1;
 use throng_wire::native::v1::client_frame::Request;
 
@@ -14,7 +14,7 @@ pub const KEPT: &[Row] = &[
     row("REASON_LEN_MAX, of a note", REASON_LEN_MAX, note, [TAKEN, TAKEN, 108]),
     row("REPORTS_OF_ONE_MAX", REPORTS_OF_ONE_MAX, reports, [TAKEN, TAKEN, 208]),
     row("ROOM_LINKS_MAX", ROOM_LINKS_MAX, links, [TAKEN, TAKEN, 208]),
-    row("PAGE_MAX", PAGE_MAX, page, [99, 100, 100]),
+    row("OVERSIGHT_LIST_MAX", OVERSIGHT_LIST_MAX, page, [99, 100, 100]),
 ];
 
 /// Reports a new message of the asker's own.
@@ -59,7 +59,7 @@ fn links(asker: &mut Asker, count: usize) -> usize {
 }
 
 fn page(asker: &mut Asker, limit: usize) -> usize {
-    asker.until(PAGE_MAX + 1, |asker| settle(asker, String::new()));
+    asker.until(OVERSIGHT_LIST_MAX + 1, |asker| settle(asker, String::new()));
     let room = asker.room();
     let limited = v1::ListReports { room, limit: limit as u32, ..v1::ListReports::default() };
     let asked = v1::ListReports { settled: true, ..limited };

@@ -79,7 +79,7 @@ pub const ROWS: &[Row] = &[
     row("SEARCH_RANKED_MAX", constants::SEARCH_RANKED_MAX, skip, [TAKEN, TAKEN, 108]),
     only(row("frame_len_max_anonymous", 4_096, frame_of_nobody, [202, 202, 1009]), SOCKETS, FRAMES),
     only(set(row("frame_len_max", 16_384, frame, [209, 209, 1009]), |it| it.limits.frame_len_max = 16_384), SOCKETS, FRAMES),
-    only(row("BODY_BYTES_MAX", 65_536, rest_body, [104, 104, 106]), REST, "frames have limits of their own, above"),
+    only(row("BODY_BYTES_MAX", constants::BODY_BYTES_MAX, rest_body, [104, 104, 106]), REST, "frames have limits of their own, above"),
     // Milliseconds until the next of ten a second.
     set(row("sends_per_second", 100, send_again, [300, TAKEN, TAKEN]), |it| it.limits.sends_burst = 1),
     set(row("sends_burst", 3, sends, [TAKEN, TAKEN, 300]), |it| it.limits.sends_burst = 3),

@@ -149,8 +149,9 @@ pub fn blocked(page: &BlockedPage) -> v1::Blocked {
 
 #[cfg(test)]
 mod tests {
+    use throng_core::limits::REASON_LEN_MAX;
+
     use super::*;
-    use crate::moderation::REASON_LEN_MAX;
 
     #[test]
     fn a_reason_is_there_and_fits_and_a_note_only_fits() {
