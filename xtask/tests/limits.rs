@@ -46,6 +46,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("members_max", "core/src/shard.rs", "a_full_room_takes_nobody_until_someone_leaves"),
     ("marked_max", "core/src/shard.rs", "a_mute_outlasts_leaving_and_counts_among_the_marks_that_a_room_may_keep"),
     ("rooms_per_user_max", "server/src/directory.rs", "joins_under_way_count_against_an_accounts_rooms"),
+    ("rooms_made_per_hour", "core/src/session.rs", "an_account_makes_rooms_up_to_its_burst_and_then_at_its_rate"),
+    ("rooms_made_burst", "core/src/session.rs", "an_account_makes_rooms_up_to_its_burst_and_then_at_its_rate"),
     ("shard_queue_max", "server/src/app/start.rs", "a_full_shard_makes_its_connections_read_no_more_and_not_one_command_sooner"),
     ("turn_max", "server/src/sequencer.rs", "what_waits_is_decided_in_turns_of_at_most_so_many_commands"),
     ("turn_wait_ms", "server/src/sequencer.rs", "a_turn_that_is_not_full_waits_for_its_time_and_no_longer"),

@@ -227,6 +227,11 @@ settable_limits! {
     marked_max: usize = 10_000, 1..=1_000_000;
     /// Rooms of one account.
     rooms_per_user_max: usize = 1_000, 1..=1_000_000;
+    /// Rooms that one account makes in an hour, sustained. A room outlasts those who leave it, so that one
+    /// who makes rooms and leaves them without end would soon have left none for others.
+    rooms_made_per_hour: u32 = 100, 1..=1_000_000;
+    /// The same, in a burst: as many as it may belong to.
+    rooms_made_burst: u32 = 1_000, 1..=1_000_000;
     /// Commands waiting for a shard; then its connections stop reading.
     shard_queue_max: usize = 4_096, 1..=1_048_576;
     /// Commands decided in one turn.

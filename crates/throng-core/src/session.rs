@@ -45,6 +45,11 @@ impl Rate {
         Self::new(limits.requests_per_second_anonymous, 1_000, limits.requests_burst_anonymous)
     }
 
+    /// Rooms that one account makes.
+    pub fn rooms(limits: &Limits) -> Self {
+        Self::new(limits.rooms_made_per_hour, 3_600_000, limits.rooms_made_burst)
+    }
+
     /// Refusals of one connection.
     pub fn refusals(limits: &Limits) -> Self {
         Self::new(limits.refusals_per_second, 1_000, limits.refusals_burst)

@@ -210,6 +210,7 @@ impl App {
         let own = self.personal.room_defaults(by);
         let settings = asked.or(own).or(self.settings.rooms).settings();
         let (room, held) = self.directory.reserve(&name, kind)?;
+        self.auth.may_make_room(by)?;
         let command = Command::Create { room, name, kind, settings };
         Ok(Prepared { command, held: vec![held] })
     }

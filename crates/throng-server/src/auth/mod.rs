@@ -14,7 +14,7 @@ pub mod token;
 
 use std::sync::Arc;
 
-use throng_core::{Author, Limits, Rejection, SessionId, Username};
+use throng_core::{Author, Limits, Rejection, SessionId, UserId, Username};
 
 use crate::accounts::links::LinkKind;
 use crate::accounts::{Accounts, AccountsError, Authenticated, Form};
@@ -231,6 +231,11 @@ impl Auth {
     /// Whether another one would be refused; counts nothing.
     pub fn may_ask_anonymously(&self, from: AddressKey) -> Result<(), Rejection> {
         self.throttles.look_anonymous(from, self.clock.now())
+    }
+
+    /// One room more that an account makes, within its rate of those.
+    pub fn may_make_room(&self, by: UserId) -> Result<(), Rejection> {
+        self.throttles.room(by, self.clock.now())
     }
 
     /// Ends a session. When this returns, its token is refused and its connections are closed.

@@ -1,8 +1,8 @@
-//! How often one account may be tried, one address may try, one account may ask over HTTP, one address
-//! may ask that is nobody there, and connections of it may be sent away that are nobody.
+//! How often one account may be tried, one address may try, one account may ask over HTTP and make a
+//! room, one address may ask that is nobody there, and connections of it may be sent away that are nobody.
 //!
 //! Neighbours: `auth` asks before it spends anything on a password; REST asks for each request,
-//! where a connection has a rate of its own. The memory is six fixed tables
+//! where a connection has a rate of its own; `app` asks for each room. The memory is seven fixed tables
 //! of eight-byte slots, found by a secret hash of the key: nothing grows, nothing must be swept. Two
 //! keys that meet in a slot share its rate, which an attacker cannot arrange without the secret.
 
@@ -25,6 +25,7 @@ pub struct Throttles {
     addresses: Table,
     guests: Table,
     requests: Table,
+    rooms: Table,
     anonymous: Table,
     abuses: Table,
 }
@@ -37,6 +38,7 @@ impl Throttles {
             addresses: Table::new(Rate::per_minute(limits.logins_per_minute_address)),
             guests: Table::new(Rate::per_minute(limits.guests_per_minute_address)),
             requests: Table::new(Rate::requests(limits)),
+            rooms: Table::new(Rate::rooms(limits)),
             anonymous: Table::new(Rate::anonymous(limits)),
             abuses: Table::new(Rate::per_minute(limits.abuses_per_minute_address)),
         }
@@ -61,6 +63,11 @@ impl Throttles {
     /// One request over HTTP.
     pub fn request(&self, user: UserId, now: Moment) -> Result<(), Rejection> {
         self.requests.take(&user, now)
+    }
+
+    /// One room more that an account makes.
+    pub fn room(&self, by: UserId, now: Moment) -> Result<(), Rejection> {
+        self.rooms.take(&by, now)
     }
 
     /// One request over HTTP of somebody who is nobody.
@@ -204,6 +211,25 @@ mod tests {
         assert_eq!(throttles.look_abuse(address(1), now), refused, "no longer for that");
         assert_eq!(throttles.look_abuse(address(2), now), Ok(()), "another address is another");
         assert_eq!(throttles.look_abuse(address(1), now.plus(Duration::from_secs(20))), Ok(()));
+    }
+
+    #[test]
+    fn an_account_makes_rooms_up_to_its_burst_and_then_at_its_rate() {
+        let limits = Limits { rooms_made_burst: 3, rooms_made_per_hour: 10, ..Limits::default() };
+        let throttles = Throttles::new(&limits);
+        let (user, other) = (UserId::new(7).unwrap(), UserId::new(8).unwrap());
+        let now = Moment::default().plus(Duration::from_secs(100));
+        for _ in 0..3 {
+            assert_eq!(throttles.room(user, now), Ok(()));
+        }
+        let refused = Err(Rejection::RateLimited { retry_after_ms: 360_000 });
+        assert_eq!(throttles.room(user, now), refused);
+        assert_eq!(throttles.room(other, now), Ok(()), "another account is another");
+        let before = now.plus(Duration::from_millis(359_999));
+        assert!(throttles.room(user, before).is_err());
+        let after = now.plus(Duration::from_mins(6));
+        assert_eq!(throttles.room(user, after), Ok(()));
+        assert!(throttles.room(user, after).is_err());
     }
 
     #[test]

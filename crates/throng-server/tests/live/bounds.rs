@@ -4,6 +4,7 @@
 
 mod inside;
 mod kept;
+mod making;
 mod rows;
 
 use serde_json::{Value, json};

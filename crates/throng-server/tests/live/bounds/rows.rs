@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::super::client::{Speak, post, refused};
 use super::super::moderation::moderate;
-use super::{ALL, Asker, REST, Row, SOCKETS, Way};
+use super::{ALL, Asker, REST, Row, SOCKETS, Way, making};
 
 pub const TAKEN: usize = 0;
 const PASSWORD: &str = "correct horse";
@@ -94,6 +94,9 @@ pub const ROWS: &[Row] = &[
     only(set(row("resume_events_max", 3, resume, [TAKEN, TAKEN, 207]), |it| it.limits.resume_events_max = 3), SOCKETS, CONNECTION),
     set(row("rooms_max", 3, more_rooms, [TAKEN, TAKEN, 208]), |it| it.limits.rooms_max = 3),
     set(row("rooms_per_user_max", 3, more_rooms, [TAKEN, TAKEN, 208]), |it| it.limits.rooms_per_user_max = 3),
+    // Milliseconds until the next of one a second.
+    set(row("rooms_made_per_hour", 1_000, making::again, [300, TAKEN, TAKEN]), |it| (it.limits.rooms_made_burst, it.limits.rooms_made_per_hour) = (1, 3_600)),
+    set(row("rooms_made_burst", 3, making::many, [TAKEN, TAKEN, 300]), |it| it.limits.rooms_made_burst = 3),
     set(row("members_max", 3, members, [TAKEN, TAKEN, 208]), |it| it.limits.members_max = 3),
     set(row("marked_max", 3, bans, [TAKEN, TAKEN, 208]), |it| it.limits.marked_max = 3),
     set(row("logins_per_minute_account", 3, logins, [201, 201, 300]), |it| it.limits.logins_per_minute_account = 3),
@@ -122,7 +125,7 @@ fn password(asker: &mut Asker, len: usize) -> usize {
     asker.code_of_nobody(request, rest)
 }
 
-fn create(asker: &mut Asker, name: String) -> usize {
+pub fn create(asker: &mut Asker, name: String) -> usize {
     let body = json!({"name": name});
     let request = Request::CreateRoom(v1::CreateRoom { name, ..Default::default() });
     asker.code(request, ("POST", "/rooms".into(), body))
