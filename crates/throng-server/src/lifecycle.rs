@@ -186,6 +186,12 @@ impl Fatal {
         (self.0)(EXIT_SYNC_FAILED, &error.to_string());
     }
 
+    /// A sync of this file failed, of which the error does not speak.
+    pub fn sync_of_failed(&self, file: &str, cause: &str) {
+        let ending = "ending, so that recovery trusts only what is on disk";
+        self.sync_failed(&format!("cannot sync {file}: {cause}; {ending}"));
+    }
+
     /// Does the work of a thread that others wait for, so that its panic is not the end of it alone.
     pub fn guard(&self, what: &str, work: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -242,6 +248,17 @@ mod tests {
         let told = told.lock().unwrap();
         assert_eq!(told.len(), 1);
         assert!(told[0].0 == EXIT_BUG && told[0].1.starts_with("the second;"), "{told:?}");
+    }
+
+    #[test]
+    fn the_last_word_names_the_file_that_could_not_be_synced() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let fatal = Fatal::new(move |code, why| tell.lock().unwrap().push((code, why.to_owned())));
+        fatal.sync_of_failed("kept.db", "disk I/O error");
+        let told = told.lock().unwrap();
+        let says = "cannot sync kept.db: disk I/O error; ending, so that recovery trusts only what is on disk";
+        assert_eq!(*told, [(EXIT_SYNC_FAILED, says.to_owned())]);
     }
 
     /// What a future gives when it is polled once.

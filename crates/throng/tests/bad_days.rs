@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::json;
+use throng_server::clock::Clock;
 
 use crate::process::{Server, run, said};
 
@@ -167,10 +168,49 @@ fn accepting_goes_on_when_descriptors_return() {
     let script = "ulimit -n 60; exec \"$0\" serve --listen 127.0.0.1:0 --data \"$1\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_throng")]).arg(folder.path().join("data"));
     let server = Server::spawn(&mut command, &log);
-    let held: Vec<_> =
-        (0..80).map(|_| std::net::TcpStream::connect(server.address()).unwrap()).collect();
+    let held: Vec<_> = (0..80).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     drop(held);
     assert_eq!(server.ask("GET", "/healthz", "", "").0, 200, "{}", server.log());
+}
+
+/// How often accepting has paused, by one connection that stays open.
+fn pauses(inside: &mut TcpStream) -> u64 {
+    inside.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = BufReader::new(inside);
+    let mut length = 0;
+    for line in (&mut answer).lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+        let line = line.to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    let counted = body.lines().find_map(|line| line.strip_prefix("throng_accept_pauses_total "));
+    counted.unwrap().parse().unwrap()
+}
+
+/// Whoever holds all descriptors must not fill the disk by what is said of it.
+#[test]
+fn want_of_descriptors_is_said_once_and_not_at_each_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("stderr");
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 60; exec \"$0\" serve --listen 127.0.0.1:0 --data \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_throng")]).arg(folder.path().join("data"));
+    let server = Server::spawn(&mut command, &log);
+    let mut inside = TcpStream::connect(server.address()).unwrap();
+    assert_eq!(pauses(&mut inside), 0);
+    let clock = Clock::system();
+    let begun = clock.now();
+    let held: Vec<_> = (0..80).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    while pauses(&mut inside) < 10 {}
+    let said = server.log().matches("cannot accept").count() as u64;
+    // As fast as this machine is: once, and again every ten seconds.
+    let most = 1 + clock.now().since(begun).as_secs() / 10;
+    assert!((1..=most).contains(&said), "{said} times\n{}", server.log());
+    drop(held);
 }
 
 /// Else a file that cannot be opened would look damaged, or the server would go on without one.
@@ -194,7 +234,7 @@ fn one_that_drips_its_request_holds_its_socket_no_longer() {
     let server = Server::start(folder.path(), &["--set", "limits.handshake_timeout_ms=200"]);
     let head = "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n";
     for begun in [head.to_owned(), format!("{head}Content-Length: 9\r\n\r\n{{")] {
-        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         // Who was slow to say even that is told that its socket is gone.
         let mut answer = String::new();

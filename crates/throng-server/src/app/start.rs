@@ -31,7 +31,7 @@ use crate::fold::{Eraser, FOLD_EVENTS, Fold, FoldEnded, Folder, Unnamer};
 use crate::history::History;
 use crate::lifecycle::{Fatal, Lifecycle};
 use crate::log::{Log, LogError, LogOptions, MemoryLog, SqliteLog, SyncObserver};
-use crate::moderation::Moderation;
+use crate::moderation::{self, Moderation};
 use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::personal::{self, Personal};
@@ -419,7 +419,7 @@ fn open_moderation(
 ) -> Result<Arc<Moderation>, StartError> {
     let folder = (!settings.memory).then_some(settings.data.as_path());
     let fatal = fatal.clone();
-    let sync_failed = move |cause: &str| fatal.sync_failed(&StoreError::SyncFailed(cause.into()));
+    let sync_failed = move |cause: &str| fatal.sync_of_failed(moderation::FILE, cause);
     let moderation = Moderation::open(folder, Box::new(sync_failed))?;
     Ok(Arc::new(moderation.without(Arc::clone(directory.leavers()))))
 }

@@ -413,7 +413,7 @@ impl Files {
     fn refusal(&self, trouble: &Trouble) -> Rejection {
         match trouble {
             Trouble::Full => return Rejection::DiskFull,
-            Trouble::SyncFailed(cause) => self.fatal.sync_failed(&format!("files.db: {cause}")),
+            Trouble::SyncFailed(cause) => self.fatal.sync_of_failed(FILE, cause),
             Trouble::Corrupt(cause) | Trouble::Io(cause) => {
                 tracing::error!(cause, "cannot use the table of files");
             }

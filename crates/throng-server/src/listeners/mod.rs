@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
+use crate::operations::seldom::Seldom;
 pub use gate::{Gate, Pass};
 
 /// Connections that may wait to be accepted: a thousand users that come back at once and more.
@@ -108,6 +109,7 @@ impl Door {
     async fn accept(self, listener: TcpListener) {
         let draining = self.app.lifecycle.draining();
         tokio::pin!(draining);
+        let mut exhausted = Seldom::default();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -117,7 +119,9 @@ impl Door {
                 Ok((stream, peer)) => self.admit(stream, peer.ip()),
                 Err(error) if is_exhausted(&error) => {
                     self.app.metrics.accept_pauses.inc();
-                    tracing::warn!(%error, "cannot accept, waiting until descriptors return");
+                    if let Some(others) = exhausted.may(self.app.clock.now()) {
+                        tracing::warn!(%error, others, "cannot accept, waiting until descriptors return");
+                    }
                     tokio::select! {
                         () = self.gate.freed() => {}
                         () = tokio::time::sleep(PAUSE) => {}

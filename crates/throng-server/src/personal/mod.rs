@@ -334,7 +334,7 @@ impl Personal {
                 }
                 Err(Trouble::SyncFailed(cause)) => {
                     self.failed.store(true, Ordering::Relaxed);
-                    return fatal.sync_failed(cause);
+                    return fatal.sync_of_failed(FILE, cause);
                 }
                 Err(trouble) => {
                     tracing::error!(?trouble, "cannot write the accounts' notes, trying again");
