@@ -13,6 +13,7 @@ use serde_json::json;
 use throng_server::clock::Clock;
 
 use crate::process::{Server, run, said};
+use crate::raw_client::Client;
 
 fn serve(data: &Path, arguments: &[&str]) -> std::process::Output {
     let data = data.to_str().unwrap();
@@ -118,6 +119,26 @@ fn a_server_that_is_asked_to_stop_ends_well_and_the_next_one_has_everything() {
         assert_eq!(server.wait(), Some(0), "{}", server.log());
         let again = Server::start(&data, &[]);
         assert_eq!(heard(&again, &token, &messages), ["still here"]);
+    }
+}
+
+/// Both signals are there before the server goes on, so that it takes the second one however quickly it drains;
+/// one who is told and does not close its connection would hold that up besides.
+#[test]
+fn a_second_signal_ends_a_server_at_once_that_has_not_drained() {
+    let folder = tempfile::tempdir().unwrap();
+    for [first, second] in [[Signal::TERM, Signal::INT], [Signal::INT, Signal::TERM]] {
+        let data = folder.path().join(format!("{first:?}"));
+        let mut server = Server::start(&data, &["--raw-listen", "127.0.0.1:0"]);
+        let (token, messages) = talk(&server);
+        let stays = Client::open(server.raw.unwrap(), &token).unwrap();
+        for signal in [Signal::STOP, first, second, Signal::CONT] {
+            server.signal(signal);
+        }
+        assert_eq!(server.wait(), Some(130), "{}", server.log());
+        drop(stays);
+        let again = Server::start(&data, &[]);
+        assert_eq!(heard(&again, &token, &messages), ["still here"], "what was acked stays");
     }
 }
 
