@@ -3,8 +3,8 @@
 //!
 //! Covered, by their published numbers: 1.1.1–1.2.8, 2.1–2.11, 3.1–3.7, 4.1.1–4.2.5, 5.1–5.20,
 //! 6.1.1–6.4.4 and 6.5.1–6.23.7, 7.1.1–7.13.2, 9.1.1–9.8.6, 10.1.1: 301 cases, which is all of these
-//! sections, with the sizes as published. Not covered: 12 and 13, compression, which Throng does not
-//! offer. Where a case allows several outcomes we hold ourselves to the strict one; 7.13 (codes that the
+//! sections, with the sizes as published. Not covered: 12 and 13, compression, which has tests of its own
+//! (`src/ws/deflate.rs`). Where a case allows several outcomes we hold ourselves to the strict one; 7.13 (codes that the
 //! RFC leaves open) must fail.
 //!
 //! Each case runs in its own pieces, in both roles (as a server with masked input, as a client with
