@@ -306,44 +306,6 @@ fn every_document_is_linked_and_every_link_leads_somewhere() {
     none(&broken);
 }
 
-/// The headings of a document as those call them who show it: what links lead to.
-fn anchors(text: &str) -> Vec<String> {
-    let mut code = false;
-    let headings = text.lines().filter(|line| {
-        code ^= line.starts_with("```");
-        !code && line.starts_with('#')
-    });
-    let sign = |sign: char| match sign {
-        ' ' | '-' => Some('-'),
-        '_' => Some('_'),
-        sign => sign.is_alphanumeric().then(|| sign.to_ascii_lowercase()),
-    };
-    headings
-        .map(|line| line.trim_start_matches('#').trim().chars().filter_map(sign).collect())
-        .collect()
-}
-
-#[test]
-fn every_link_to_a_heading_leads_to_one() {
-    let documents = files(&["md"]);
-    let mut broken = Vec::new();
-    for (name, text) in &documents {
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let Some((target, heading)) = link.split_once('#') else { continue };
-            if target.contains("://") || link.contains(' ') {
-                continue;
-            }
-            let folder = root().join(name).parent().unwrap().to_path_buf();
-            let path = if target.is_empty() { root().join(name) } else { folder.join(target) };
-            let text = fs::read_to_string(path).unwrap_or_default();
-            if !anchors(&text).iter().any(|anchor| anchor == heading) {
-                broken.push(format!("{name}: {link} leads to no heading"));
-            }
-        }
-    }
-    none(&broken);
-}
-
 #[test]
 fn every_heading_that_a_link_names_is_there() {
     let mut broken = Vec::new();

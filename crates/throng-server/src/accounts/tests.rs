@@ -432,22 +432,3 @@ fn sign_ups_that_wait_together_are_committed_together() {
     let pages = (frames() - before) / 4_120;
     assert!(pages < 100, "{pages} pages for 100 accounts");
 }
-
-#[test]
-fn of_many_sessions_so_many_are_listed_and_those_used_last_first() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let limits = Limits { sessions_per_user_max: 1_000, ..Limits::default() };
-    let clock = Clock::manual();
-    let accounts = Accounts::open(Form::Memory, &limits, clock.clone()).unwrap();
-    let (anna, _) = runtime.block_on(register(&accounts, "anna"));
-    let mut newest = vec![anna.session];
-    for _ in 1..=life::SESSIONS_LISTED_MAX {
-        clock.advance(Duration::from_secs(1));
-        let token = Token::generate().unwrap().hash();
-        let begun = runtime.block_on(accounts.begin_session(anna.user.clone(), token)).unwrap();
-        newest.insert(0, begun.session);
-    }
-    let listed = runtime.block_on(accounts.sessions_of(anna.user.id)).unwrap();
-    let listed: Vec<_> = listed.into_iter().map(|one| one.session).collect();
-    assert_eq!(listed, newest[..life::SESSIONS_LISTED_MAX]);
-}
