@@ -149,3 +149,21 @@ fn a_setting_of_the_server_that_there_is_not_is_told_by_its_line() {
         assert!(!out.exists());
     }
 }
+
+/// Its kernel takes the connections, and nobody accepts them.
+#[test]
+fn a_server_without_open_files_left_is_told_of_in_words() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server");
+    let program = env!("CARGO_BIN_EXE_throng");
+    std::fs::write(&script, format!("#!/bin/sh\nulimit -n 90\nexec '{program}' \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let out = folder.path().join("run");
+    let done = lab(&out, &["reconnect-all", "--short", "--server", script.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    let words = " of 100 connections were asked for and the server said nothing over them";
+    assert!(said(&done).contains(words) && said(&done).contains("open files"), "{}", said(&done));
+    let log = std::fs::read_to_string(out.join("server.log")).unwrap();
+    assert!(log.contains("Too many open files"), "{log}");
+}

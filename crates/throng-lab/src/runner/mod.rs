@@ -459,7 +459,9 @@ impl Runner<'_> {
         }
         let seconds = PATIENCE.as_secs();
         let why = format!("{:?} did not get on for {seconds} s", self.phase).to_lowercase();
-        self.give_up(why, sockets, now);
+        let users = &self.crowd.users;
+        let waits = users.iter().filter(|it| it.link == Link::Opening).count();
+        self.give_up(why + &trouble::unheard(waits, users.len()), sockets, now);
         true
     }
 

@@ -35,6 +35,17 @@ pub fn not_taken(to: SocketAddr, why: Option<Closed>) -> String {
     }
 }
 
+/// So many connections were asked for, and the server has not said a word over them.
+pub fn unheard(waits: usize, all: usize) -> String {
+    if waits == 0 {
+        return String::new();
+    }
+    format!(
+        ": {waits} of {all} connections were asked for and the server said nothing over them (is it at its limit of \
+         connections, or of open files? its log says so)"
+    )
+}
+
 /// A run that ended before any load, with what was counted until then.
 pub fn no_load(
     why: &str,
@@ -75,6 +86,16 @@ mod tests {
         assert!(ports.contains("ip_local_port_range") && !ports.contains("ulimit"), "{ports}");
         let files = of(24);
         assert!(files.contains("ulimit -n") && !files.contains("port_range"), "{files}");
+    }
+
+    #[test]
+    fn who_says_nothing_is_asked_about_its_limits() {
+        let said = unheard(12, 249);
+        assert!(
+            said.starts_with(": 12 of 249 connections") && said.contains("open files"),
+            "{said}"
+        );
+        assert_eq!(unheard(0, 249), "", "it is something else that does not get on");
     }
 
     #[test]
