@@ -36,11 +36,9 @@ pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let form = bench.options.form;
     let mut lobby = Scene::open(process.address, form, &tokens, 1, members)?;
     let window = Duration::from_secs(seconds);
-    let alone = {
-        let other = other_room(process.address, form, others.clone(), "alone", window);
-        lobby.rest(window + Duration::from_secs(2))?;
-        joined(other)?
-    };
+    let other = other_room(process.address, form, others.clone(), "alone", window);
+    lobby.rest(window + Duration::from_secs(2))?;
+    let alone = joined(other)?;
     let other = other_room(process.address, form, others, "beside", window);
     let text = Text::new(BODY_BYTES);
     let mut book = Book::new(form, text.clone());
