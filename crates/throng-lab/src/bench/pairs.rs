@@ -20,7 +20,8 @@ use crate::floor::{self, FsyncTimes, Stalls};
 
 /// Floors of one pair that differ by more than this were not on the same machine.
 const FLOORS_APART_MAX: f64 = 0.15;
-/// A floor that had other frames per write, or told less, by more than this did not do the server's work.
+/// A floor that had other frames per write, synced more or less often, or told more or less, by more than this
+/// did not do the server's work.
 const FLOOR_OFF_MAX: f64 = 0.05;
 /// Pairs repeated before the row is given up.
 const REPEATS_MAX: usize = 10;
@@ -86,13 +87,19 @@ pub struct FloorRun {
 impl FloorRun {
     /// How it did less, or otherwise, than what it is to be held against, if it did.
     fn fell_short(&self, server: &ServerRun) -> Option<String> {
+        let off = |is: f64, asked: f64| (is - asked).abs() > FLOOR_OFF_MAX * asked;
         let (is, asked) = (self.frames_per_write, server.frames_per_write.max(1.0));
-        if (is - asked).abs() > FLOOR_OFF_MAX * asked {
+        if off(is, asked) {
             return Some(format!("had {is:.2} frames a write, not {asked:.2}"));
         }
+        // The bare one syncs nothing.
+        let (is, asked) = (self.sends_per_sync, server.sends_per_sync.max(1.0));
+        if is > 0.0 && off(is, asked) {
+            return Some(format!("had {is:.2} sends a sync, not {asked:.2}"));
+        }
         let (told, due) = (self.deliveries_per_second, server.deliveries_per_second);
-        if told < (1.0 - FLOOR_OFF_MAX) * due {
-            return Some(format!("told {told:.0} deliveries/s of {due:.0}"));
+        if off(told, due) {
+            return Some(format!("told {told:.0} deliveries/s, not {due:.0}"));
         }
         (self.odd_frames > 0).then(|| format!("wrote {} frames of another size", self.odd_frames))
     }
@@ -370,19 +377,24 @@ mod tests {
 
     #[test]
     fn a_pair_whose_floor_did_other_work_than_the_server_is_void() {
+        let (frames_per_write, sends_per_sync, deliveries_per_second) = (4.0, 3.0, 1_000.0);
         let server = ServerRun {
-            frames_per_write: 4.0,
-            deliveries_per_second: 1_000.0,
+            frames_per_write,
+            sends_per_sync,
+            deliveries_per_second,
             ..Default::default()
         };
         let good = floor(4.1, 990.0);
         let pair = Pair { server, bare_before: good.clone(), bare: good.clone(), durable: good };
         assert_eq!(pair.void(), None);
         let odd = FloorRun { odd_frames: 1, ..floor(4.0, 1_000.0) };
+        let eager = FloorRun { sends_per_sync: 2.4, ..floor(4.0, 1_000.0) };
         for (wrong, says) in [
             (floor(3.5, 1_000.0), "had 3.50 frames a write, not 4.00"),
             (floor(4.5, 1_000.0), "had 4.50 frames a write, not 4.00"),
-            (floor(4.0, 940.0), "told 940 deliveries/s of 1000"),
+            (floor(4.0, 940.0), "told 940 deliveries/s, not 1000"),
+            (floor(4.0, 1_060.0), "told 1060 deliveries/s, not 1000"),
+            (eager, "had 2.40 sends a sync, not 3.00"),
             (odd, "wrote 1 frames of another size"),
         ] {
             let bare = Pair { bare: wrong.clone(), ..pair.clone() };
