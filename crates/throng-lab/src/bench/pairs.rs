@@ -372,16 +372,16 @@ mod tests {
 
     fn floor(frames_per_write: f64, deliveries_per_second: f64) -> FloorRun {
         let cpu_us_per_write = 5.0;
-        FloorRun { cpu_us_per_write, frames_per_write, deliveries_per_second, ..Default::default() }
+        FloorRun { cpu_us_per_write, deliveries_per_second, frames_per_write, ..Default::default() }
     }
 
     #[test]
     fn a_pair_whose_floor_did_other_work_than_the_server_is_void() {
         let (frames_per_write, sends_per_sync, deliveries_per_second) = (4.0, 3.0, 1_000.0);
         let server = ServerRun {
+            deliveries_per_second,
             frames_per_write,
             sends_per_sync,
-            deliveries_per_second,
             ..Default::default()
         };
         let good = floor(4.1, 990.0);

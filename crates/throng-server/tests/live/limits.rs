@@ -128,12 +128,12 @@ fn a_silent_peer_is_probed_and_one_that_does_not_answer_is_sent_away() {
 /// Who takes nothing cannot be told either: its connection is closed without a word.
 #[test]
 fn one_that_takes_nothing_is_cut_when_its_time_is_over_and_not_before() {
-    const TIME: Duration = Duration::from_millis(200);
+    const TIME_MS: u64 = 200;
     const MILLI: Duration = Duration::from_millis(1);
     let clock = Clock::manual();
     let server = Server::at(clock.clone(), |settings| {
-        settings.limits.write_timeout_ms = TIME.as_millis() as u64;
-        settings.limits.auth_timeout_ms = (TIME - MILLI).as_millis() as u64;
+        settings.limits.write_timeout_ms = TIME_MS;
+        settings.limits.auth_timeout_ms = TIME_MS - 1;
         settings.limits.sends_burst = 1_000_000;
         settings.limits.requests_burst = 1_000_000;
         settings.limits.send_buffer_bytes = 4_096;
@@ -150,7 +150,7 @@ fn one_that_takes_nothing_is_cut_when_its_time_is_over_and_not_before() {
     }
     let cut = || server.app().metrics.slow_disconnects.get();
     let mut nobody = server.connect(Speak::Raw);
-    clock.advance(TIME - MILLI);
+    clock.advance(Duration::from_millis(TIME_MS - 1));
     // Whose deadline this is, too: they have been looked at.
     assert_eq!(nobody.farewell().code, 4400);
     poster.ask(Request::Ping(v1::Ping {}));
