@@ -28,7 +28,6 @@ const SENDS_PER_SECOND: f64 = 20_000.0;
 pub fn run(bench: &mut Bench) -> io::Result<Outcome> {
     let posts = if bench.options.quick { POSTS / 100 } else { POSTS };
     let worn = Worn::of(bench, posts)?;
-    bench.say(&format!("  raised: {}", SETTINGS.join(", ")))?;
     let data = bench.fresh_folder("restart")?;
     worn.copy(&data)?;
     let fsync_before = bench.probe_disk()?;
