@@ -284,4 +284,10 @@ fn the_doctor_says_what_stops_a_server() {
     let ill = run(["doctor", "--listen", &address, "--data", data]);
     assert_eq!(ill.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ill.stdout).contains("STOPS"));
+    // Beside the server that runs there neither its port nor its folder is an obstacle.
+    let server = Server::start(folder.path(), &[]);
+    let beside = run(["doctor", "--listen", server.address(), "--data", data]);
+    let text = String::from_utf8_lossy(&beside.stdout).into_owned();
+    assert!(beside.status.success(), "{text}{}", said(&beside));
+    assert!(text.contains(" is taken") && text.contains("by a running server"), "{text}");
 }

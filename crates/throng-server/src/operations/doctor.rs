@@ -1,12 +1,14 @@
 //! What this machine allows: looked up and measured before a server runs, and said in plain words.
 //!
 //! Neighbours: `throng doctor` prints it. Only the folder's disk is written to (a small file, taken
-//! away again) and only the port to listen on is tried; nothing is changed.
+//! away again) and only the port to listen on is tried; nothing is changed. Beside a server that runs on the
+//! folder, what that server holds stops nothing.
 
 mod disk;
 mod kernel;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 use crate::clock::Clock;
@@ -65,14 +67,15 @@ impl fmt::Display for Finding {
 
 /// Looks at everything. Takes about a second, most of it syncs.
 pub fn examine(settings: &Settings, clock: &Clock) -> Vec<Finding> {
+    let served = !settings.memory && disk::is_served(&settings.data);
     let mut findings = vec![
         kernel::version(),
         kernel::cores(settings),
         kernel::memory(),
         kernel::open_files(&settings.limits),
-        port("port", settings.listen),
+        port("port", settings.listen, served),
     ];
-    findings.extend(settings.raw_listen.map(|address| port("raw port", address)));
+    findings.extend(settings.raw_listen.map(|address| port("raw port", address, served)));
     findings.extend([
         kernel::backlog(),
         kernel::overflows(),
@@ -88,11 +91,16 @@ pub fn examine(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     findings
 }
 
-/// Whether the server could listen there.
-fn port(what: &'static str, address: SocketAddr) -> Finding {
+/// Whether the server could listen there, or does: where one runs on the folder a port that is taken is taken to be
+/// its own.
+fn port(what: &'static str, address: SocketAddr, served: bool) -> Finding {
     let found = address.to_string();
     match TcpListener::bind(address) {
         Ok(_) => Finding::good(what, format!("{found} is free"), "the server can listen".into()),
+        Err(error) if served && error.kind() == ErrorKind::AddrInUse => {
+            let means = "by the server that runs on the folder, as it seems".to_owned();
+            Finding::good(what, format!("{found} is taken"), means)
+        }
         Err(error) => {
             let means = "stop what holds it, or choose another with --listen".to_owned();
             Finding::new(what, Grade::Stops, format!("{found}: {error}"), means)
@@ -124,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_stops_the_server() {
+    fn a_port_that_is_taken_stops_a_server_but_the_one_that_runs_on_the_folder() {
         let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let finding = port("port", holder.local_addr().unwrap());
-        assert_eq!(finding.grade, Grade::Stops);
+        let taken = |served| port("port", holder.local_addr().unwrap(), served).grade;
+        assert_eq!([taken(false), taken(true)], [Grade::Stops, Grade::Good]);
     }
 }

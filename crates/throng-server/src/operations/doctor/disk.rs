@@ -54,13 +54,17 @@ fn writable(folder: &Path, there: &Path) -> Finding {
     }
 }
 
-/// A running server holds the lock; that stops another one, not this look.
+/// Whether a server runs on the folder: it holds the lock.
+pub fn is_served(folder: &Path) -> bool {
+    File::open(folder.join("lock"))
+        .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Who holds the folder stops another server, not this look beside it.
 fn in_use(folder: &Path) -> Finding {
-    let held = File::open(folder.join("lock"))
-        .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)));
-    if held {
-        let means = "one server at a time: stop it before another is started".to_owned();
-        Finding::new("folder in use", Grade::Stops, "by a running server".to_owned(), means)
+    if is_served(folder) {
+        let means = "one server at a time: stop it before another is started there".to_owned();
+        Finding::good("folder in use", "by a running server".to_owned(), means)
     } else {
         Finding::good("folder in use", "no".to_owned(), "a server can take it".to_owned())
     }
@@ -159,10 +163,11 @@ mod tests {
     #[test]
     fn a_folder_that_a_server_holds_is_said_to_be_in_use() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(in_use(folder.path()).grade, Grade::Good);
+        let said = || (is_served(folder.path()), in_use(folder.path()).found);
+        assert_eq!(said(), (false, "no".to_owned()));
         let lock = File::create(folder.path().join("lock")).unwrap();
-        assert_eq!(in_use(folder.path()).grade, Grade::Good);
+        assert_eq!(said(), (false, "no".to_owned()));
         lock.lock().unwrap();
-        assert_eq!(in_use(folder.path()).grade, Grade::Stops);
+        assert_eq!(said(), (true, "by a running server".to_owned()));
     }
 }
