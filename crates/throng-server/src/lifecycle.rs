@@ -4,6 +4,7 @@
 //! on. The first signal drains: nothing new is taken, what is under way is answered, every client is
 //! told to come back. The second ends the process at once. It never decides what is durable.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -106,6 +107,9 @@ impl Lifecycle {
     }
 }
 
+/// The name of a thread of the runtime on which others wait: it ends ten seconds after its last use.
+pub const BLOCKING: &str = "blocking";
+
 /// The runtime of a server: half of the cores read and decode; the shards, the log's syncs and the
 /// fold have threads of their own, and a second worker on a small machine is only another thread to
 /// be woken. When the server is loud a worker that has nothing to do rests a little before it looks
@@ -116,8 +120,11 @@ pub fn runtime(clock: &Clock, offered: &Offered) -> io::Result<Runtime> {
     let pace = Mutex::new(Pace::new(offered.clone()));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads((cores / 2).max(1))
+        // Which of its threads are workers it does not tell; only those park.
+        .thread_name(BLOCKING)
         .enable_all()
         .on_thread_park(move || {
+            name_worker();
             // Of several workers one rests at a time; the others go on.
             let Ok(mut pace) = pace.try_lock() else { return };
             let rest = pace.gather(clock.now()) / 2;
@@ -126,6 +133,14 @@ pub fn runtime(clock: &Clock, offered: &Offered) -> io::Result<Runtime> {
             }
         })
         .build()
+}
+
+/// Gives a worker its name, once. Nothing depends on it but who reads a list of threads, or a profile.
+fn name_worker() {
+    thread_local!(static NAMED: Cell<bool> = const { Cell::new(false) });
+    if !NAMED.replace(true) {
+        let _ = rustix::thread::set_name(c"runtime");
+    }
 }
 
 /// A task and its entry among those that run.
