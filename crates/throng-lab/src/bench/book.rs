@@ -104,6 +104,8 @@ pub struct Book {
     pub acks: Histogram<u64>,
     pub deliveries: Histogram<u64>,
     pub last_deliveries: Histogram<u64>,
+    /// When the first and the last ack of this span's sends were read.
+    pub ack_times: Option<(u64, u64)>,
     pub faults: Faults,
     pub refusals: BTreeMap<String, u64>,
     /// First acks of old posts by their number: what a repeat must get again. With `keep_firsts`,
@@ -134,6 +136,7 @@ impl Book {
             acks: histogram(),
             deliveries: histogram(),
             last_deliveries: histogram(),
+            ack_times: None,
             faults: Faults::default(),
             refusals: BTreeMap::new(),
             firsts: Vec::new(),
@@ -311,6 +314,8 @@ impl Book {
                 let intended = sent.intended;
                 if self.in_span(intended) {
                     self.acks.saturating_record(at.saturating_sub(intended));
+                    let first = self.ack_times.map_or(at, |(first, _)| first);
+                    self.ack_times = Some((first, at));
                 }
             }
             Some(Outcome::Rejected(rejected)) => {
@@ -363,6 +368,7 @@ impl Account for Book {
 
     fn span(&mut self, from: u64, to: u64) {
         self.span = (from, to);
+        self.ack_times = None;
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -466,9 +472,12 @@ mod tests {
                 let outcome = Some(Outcome::Posted(posted));
                 let reply = v1::Reply { re: send as u32 + 1, outcome };
                 let frame = v1::ServerFrame { frame: Some(Frame::Reply(reply)) };
-                book.frame(0, &payload(form, &frame), 9);
+                book.frame(0, &payload(form, &frame), 9 + send);
             }
             assert!(book.settled());
+            assert_eq!(book.ack_times, Some((9, 12)));
+            book.span(13, 20);
+            assert_eq!(book.ack_times, None, "none of the next span has come");
             book.close();
             assert_eq!(book.faults, Faults::default());
             assert_eq!((book.delivered, book.acked), (12, 4));

@@ -44,6 +44,28 @@ pub struct Plan {
     pub unacked_max: Option<u64>,
 }
 
+impl Plan {
+    /// Sends that are due before its end.
+    pub fn sends(&self) -> u64 {
+        let span = (self.warmup + self.window).as_nanos() as u64;
+        let mut sends = (span as f64 / period(self.sends_per_second)) as u64;
+        while after(sends, period(self.sends_per_second)) < span {
+            sends += 1;
+        }
+        sends
+    }
+}
+
+/// Nanoseconds from one send to the next.
+fn period(sends_per_second: f64) -> f64 {
+    1e9 / sends_per_second
+}
+
+/// When that send is due, nanoseconds after the first.
+fn after(sends: u64, period: f64) -> u64 {
+    (sends as f64 * period) as u64
+}
+
 /// What hears the sockets and is told of the sends.
 pub trait Account: Hears {
     /// Takes a send over this link; its index, from which its request's id is made.
@@ -78,7 +100,7 @@ pub fn run(
     let start = now().0 + 20_000_000;
     let mut pace = Pace {
         start,
-        period: 1e9 / plan.sends_per_second,
+        period: period(plan.sends_per_second),
         sent: 0,
         unacked_max: plan.unacked_max,
         end: start + (plan.warmup + plan.window).as_nanos() as u64,
@@ -150,7 +172,7 @@ struct Pace {
 
 impl Pace {
     fn due(&self) -> u64 {
-        self.start + (self.sent as f64 * self.period) as u64
+        self.start + after(self.sent, self.period)
     }
 
     /// Sends what is due; when the next one is.
@@ -191,5 +213,31 @@ impl Pace {
             self.late.saturating_record(at - intended);
         }
         Ok(self.due())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sends_of_a_plan_are_those_that_are_due_before_its_end() {
+        for (sends_per_second, millis, sends) in
+            [(100.0, 1_000, 100), (400.0, 500, 200), (3_000.0, 0, 0), (0.5, 1_000, 1), (7.0, 500, 4)]
+        {
+            let (warmup, window) = (Duration::ZERO, Duration::from_millis(millis));
+            let settle = Duration::ZERO;
+            let plan = Plan { sends_per_second, warmup, window, settle, unacked_max: None };
+            assert_eq!(plan.sends(), sends, "{sends_per_second} a second, {millis} ms");
+        }
+        // Periods that are no whole number of nanoseconds: as the pace itself counts them.
+        for sends_per_second in [3_000.0, 7_777.7, 33.3] {
+            let (warmup, window) = (Duration::from_millis(300), Duration::from_millis(700));
+            let settle = Duration::ZERO;
+            let plan = Plan { sends_per_second, warmup, window, settle, unacked_max: None };
+            let period = period(sends_per_second);
+            let due = (0..).take_while(|&sends| after(sends, period) < 1_000_000_000).count();
+            assert_eq!(plan.sends(), due as u64, "{sends_per_second} a second");
+        }
     }
 }

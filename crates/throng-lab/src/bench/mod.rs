@@ -1,10 +1,10 @@
-//! The bench: the table, measured by its method. Server and floor run in turn as processes
-//! of their own; clients are one thread here.
+//! The bench: the table, measured by its method. Server and floors are processes of their own
+//! and are loaded in turn, a second at a time; clients are one thread here.
 //!
 //! - [`process`]: child processes, and what the system says of them.
 //! - `crowd`, `load`, `book`, `tally`, `text`, `scene`, `window`: the clients, what they send, and the account.
 //! - `beside`: the floor with the sockets of a lab's run.
-//! - `rows`: one file a kind of row; `pairs` alternates server and floor; `table` prints.
+//! - `rows`: one file a kind of row; `pairs` judges server beside floors, `slices` takes them in turn; `table` prints.
 //!
 //! Neighbours: `floor` is the other side of each ratio; `cargo xtask bench` is the command.
 //! It never links the server, and nothing here decides whether a test passes.
@@ -18,6 +18,7 @@ mod pairs;
 pub mod process;
 mod rows;
 mod scene;
+mod slices;
 mod syncs;
 mod table;
 mod tally;
@@ -27,12 +28,13 @@ mod window;
 pub use beside::{FloorSlice, Work, floor_slice};
 pub use rows::{Options, machine, run};
 
-/// A floor in a thread, one room of `members`, so many posts: what it says it did.
+/// A floor in a thread, one room of `members`, so many posts in each slice, before which it may be told how to
+/// hold back: what it says it did.
 #[cfg(test)]
 pub fn floor_once(
     plan: &crate::floor::Plan,
     members: usize,
-    posts: u64,
+    slices: &[(Option<crate::floor::Hold>, u64)],
 ) -> std::io::Result<crate::floor::Done> {
     use std::io::{BufRead, BufReader, Error};
     use std::os::fd::AsFd as _;
@@ -51,19 +53,24 @@ pub fn floor_once(
     let mut scene = scene::Scene::open(to, form, &vec![String::new(); members], 1, members)?;
     let (room, links) = scene.rooms[0].clone();
     let mut tally = tally::Tally::new(members as u64);
-    let plan = load::Plan {
-        sends_per_second: 1_000.0,
-        warmup: Duration::ZERO,
-        window: Duration::from_nanos(posts * 1_000_000),
-        settle: Duration::from_secs(10),
-        unacked_max: None,
-    };
     let mut choose = |number: u64| {
         let link = links[number as usize % members];
         load::Next { link, room, number, repeat: false }
     };
     let text = text::Text::new(200);
-    load::run(&mut scene.crowd, &mut tally, &text, &plan, &mut choose, &mut |_| Ok(()))?;
+    for (hold, posts) in slices {
+        if let Some(hold) = hold {
+            process::get(to, &hold.target())?;
+        }
+        let plan = load::Plan {
+            sends_per_second: 1_000.0,
+            warmup: Duration::ZERO,
+            window: Duration::from_nanos(posts * 1_000_000),
+            settle: Duration::from_secs(10),
+            unacked_max: None,
+        };
+        load::run(&mut scene.crowd, &mut tally, &text, &plan, &mut choose, &mut |_| Ok(()))?;
+    }
     drop((ends, scene));
     line.clear();
     lines.read_line(&mut line)?;

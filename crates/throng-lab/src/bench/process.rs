@@ -282,8 +282,12 @@ impl Metrics {
 
 /// Reads `/metrics`.
 pub fn scrape(address: SocketAddr) -> io::Result<Metrics> {
-    let body = get(address, "/metrics")?;
-    Ok(Metrics::parse(&body))
+    counters(address, "/metrics")
+}
+
+/// The counters that this is answered with.
+pub fn counters(address: SocketAddr, target: &str) -> io::Result<Metrics> {
+    Ok(Metrics::parse(&get(address, target)?))
 }
 
 /// The body of a GET.

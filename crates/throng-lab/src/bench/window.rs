@@ -49,14 +49,7 @@ impl<'a> Window<'a> {
             <[_; 2]>::try_from(self.threads).map_err(|_| missing())?,
         );
         let cpu = last.saturating_sub(first);
-        let mut threads: Vec<_> = after
-            .into_iter()
-            .map(|(name, nanos): (String, u64)| {
-                let used = nanos.saturating_sub(before.get(&name).copied().unwrap_or(0));
-                (name, used as f64 / cpu.max(1) as f64)
-            })
-            .collect();
-        threads.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let threads = shares(&before, after, cpu);
         let scrapes = self
             .scrapes
             .into_iter()
@@ -65,6 +58,23 @@ impl<'a> Window<'a> {
         let metrics = metrics.try_into().map_err(|_| missing())?;
         Ok(Seen { cpu, threads, metrics })
     }
+}
+
+/// What each thread used between the two as a share of `cpu` nanoseconds, the greatest first.
+pub fn shares(
+    before: &BTreeMap<String, u64>,
+    after: BTreeMap<String, u64>,
+    cpu: u64,
+) -> Vec<(String, f64)> {
+    let mut shares: Vec<_> = after
+        .into_iter()
+        .map(|(name, nanos)| {
+            let used = nanos.saturating_sub(before.get(&name).copied().unwrap_or(0));
+            (name, used as f64 / cpu.max(1) as f64)
+        })
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
 }
 
 impl Seen {

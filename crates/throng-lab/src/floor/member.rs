@@ -51,6 +51,14 @@ fn text_frame(letter: u8, len: usize) -> Vec<u8> {
     frame
 }
 
+/// What a sum of shares is off by at most.
+const ROUNDING: f64 = 1e-6;
+
+/// Enough was told, or read, for one more of what is held back.
+pub fn is_due(due: f64) -> bool {
+    due >= -ROUNDING
+}
+
 /// One connected socket.
 #[derive(Debug)]
 pub struct Member {
@@ -60,8 +68,8 @@ pub struct Member {
     pub upgraded: bool,
     acks: usize,
     events: usize,
-    frames: u64,
-    writes: u64,
+    /// Writes that the frames told so far are worth, less those made.
+    due: f64,
     /// What the socket refused, and how much of it has left since.
     backlog: Vec<u8>,
     left: usize,
@@ -75,20 +83,20 @@ impl Member {
             upgraded: false,
             acks: 0,
             events: 0,
-            frames: 0,
-            writes: 0,
+            due: 0.0,
             backlog: Vec::new(),
             left: 0,
         }
     }
 
-    /// Takes frames for this member; true when it is time to write by `frames_per_write`.
+    /// Takes frames for this member; true when it is time to write by `frames_per_write`, which may be
+    /// another from frame to frame: what was written too early or too late is made up for.
     pub fn told(&mut self, acks: usize, events: usize, frames_per_write: f64) -> bool {
         self.acks += acks;
         self.events += events;
-        self.frames += (acks + events) as u64;
+        self.due += (acks + events) as f64 / frames_per_write;
         let full = self.acks == ACKS_MAX || self.events == EVENTS_MAX;
-        full || self.frames as f64 >= frames_per_write * self.writes as f64
+        full || is_due(self.due)
     }
 
     /// Writes what was told; the number of frames in the write.
@@ -100,7 +108,7 @@ impl Member {
         let bytes = ink.slice(self.acks, self.events);
         self.acks = 0;
         self.events = 0;
-        self.writes += 1;
+        self.due -= 1.0;
         if !self.backlog.is_empty() {
             self.backlog.extend_from_slice(bytes);
             return self.bounded(frames);

@@ -6,6 +6,7 @@
 //! slowed down nor spared a system call that a minimal program with one thread would make.
 
 mod disk;
+mod hold;
 mod member;
 mod server;
 mod stalls;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use disk::{FsyncTimes, probe_fsync};
+pub use hold::Hold;
 pub use server::serve;
 pub use stalls::{Stalls, probe_stalls};
 

@@ -16,7 +16,8 @@ use throng_wire::native::v1::{self, client_frame::Request, reply::Outcome, serve
 use throng_wire::native::{Form, json, protobuf};
 use throng_wire::ws;
 
-use super::member::{Ink, Member};
+use super::hold::{self, Hold};
+use super::member::{Ink, Member, is_due};
 use super::{Done, Plan};
 use crate::clock::own_cpu;
 
@@ -56,12 +57,16 @@ struct Floor {
     disk: Option<Disk>,
     /// Read, not told yet: (room, sender).
     waiting: Vec<(usize, usize)>,
+    /// At so many posts all that is held goes out.
+    flush_at: Option<u64>,
     done: Done,
 }
 
 struct Disk {
     file: File,
     sends_per_sync: f64,
+    /// Syncs that the posts read so far are worth, less those made.
+    due: f64,
     record: Vec<u8>,
     bytes: Vec<u8>,
 }
@@ -84,6 +89,7 @@ impl Floor {
             Ok::<_, io::Error>(Disk {
                 file: File::create(&durable.file)?,
                 sends_per_sync: durable.sends_per_sync,
+                due: 0.0,
                 record: vec![b'r'; durable.record_bytes],
                 bytes: Vec::new(),
             })
@@ -99,6 +105,7 @@ impl Floor {
             send_buffer_bytes: plan.send_buffer_bytes,
             disk: disk.transpose()?,
             waiting: Vec::new(),
+            flush_at: None,
             done: Done::default(),
         })
     }
@@ -127,6 +134,10 @@ impl Floor {
                 }
             }
             self.commit(false)?;
+            if self.flush_at.is_some_and(|posts| self.done.posts >= posts) {
+                self.flush_at = None;
+                self.flush()?;
+            }
         }
     }
 
@@ -197,7 +208,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Answers a request head: the upgrade, or `/metrics`.
+    /// Answers a request head: the upgrade, or one without.
     fn upgrade(&mut self, index: usize, bytes: &[u8]) -> io::Result<usize> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(0);
@@ -209,16 +220,13 @@ impl Floor {
                 key.eq_ignore_ascii_case(name).then(|| value.trim())
             })
         };
-        let member = self.members[index].as_mut().expect("it was read from");
         let Some(key) = header("sec-websocket-key") else {
-            let body = metrics(&self.done);
-            let text = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            );
+            let text = self.asked(head.split(' ').nth(1).unwrap_or_default());
+            let member = self.members[index].as_mut().expect("it was read from");
             member.answer(text.as_bytes())?;
             return Err(io::Error::other("answered"));
         };
+        let member = self.members[index].as_mut().expect("it was read from");
         let form = header("sec-websocket-protocol").and_then(Form::offered).unwrap_or(Form::Json);
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
@@ -232,6 +240,24 @@ impl Floor {
         let welcome = v1::Welcome { server: "floor".into(), epoch: 1, limits: None };
         self.say(index, Frame::Welcome(welcome))?;
         Ok(end + 4)
+    }
+
+    /// What was asked for is the counters, after `GET /hold?…` has been heeded.
+    fn asked(&mut self, target: &str) -> String {
+        let hold = target.strip_prefix(hold::TARGET).map(Hold::from_query);
+        let (status, body) = match hold {
+            Some(None) => ("400 Bad Request", String::new()),
+            Some(Some(_)) | None => ("200 OK", metrics(&self.done)),
+        };
+        if let Some(hold) = hold.flatten() {
+            self.frames_per_write = hold.frames_per_write;
+            if let Some(disk) = &mut self.disk {
+                disk.sends_per_sync = hold.sends_per_sync;
+            }
+            self.flush_at = Some(self.done.posts + hold.posts);
+        }
+        let len = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}")
     }
 
     /// Goes through whole frames; the bytes they take.
@@ -264,7 +290,8 @@ impl Floor {
         };
         if let Some(room) = room {
             self.done.posts += 1;
-            if self.disk.is_some() {
+            if let Some(disk) = &mut self.disk {
+                disk.due += 1.0 / disk.sends_per_sync;
                 self.waiting.push((room, index));
                 return Ok(());
             }
@@ -329,8 +356,7 @@ impl Floor {
     /// Appends and syncs what waits, when there are as many as the server had, then tells it.
     fn commit(&mut self, all: bool) -> io::Result<()> {
         let Some(disk) = &mut self.disk else { return Ok(()) };
-        let due = disk.sends_per_sync * self.done.syncs as f64;
-        if self.waiting.is_empty() || (!all && (self.done.posts as f64) < due) {
+        if self.waiting.is_empty() || (!all && !is_due(disk.due)) {
             return Ok(());
         }
         disk.bytes.clear();
@@ -339,6 +365,7 @@ impl Floor {
         }
         disk.file.write_all(&disk.bytes)?;
         disk.file.sync_data()?;
+        disk.due -= 1.0;
         self.done.syncs += 1;
         let mut waiting = std::mem::take(&mut self.waiting);
         for (room, sender) in waiting.drain(..) {
@@ -500,12 +527,32 @@ mod tests {
                     record_bytes: 100,
                 }),
             };
-            let done = crate::bench::floor_once(&plan, 4, 45).expect("the floor ran");
+            let done = crate::bench::floor_once(&plan, 4, &[(None, 45)]).expect("the floor ran");
             assert_eq!((done.posts, done.frames), (45, 45 * 5));
             assert!(writes.contains(&done.writes), "{} writes", done.writes);
             let log = std::fs::metadata(folder.path().join("log")).expect("a log");
             assert_eq!(log.len(), 45 * 100);
             assert!(done.syncs <= 45);
+        }
+    }
+
+    #[test]
+    fn a_floor_that_is_told_to_holds_back_otherwise_from_then_on() {
+        let plan = Plan {
+            listen: ([127, 0, 0, 1], 0).into(),
+            frames_per_write: 1.0,
+            event_bytes: 300,
+            ack_bytes: 90,
+            send_buffer_bytes: 32 * 1024,
+            durable: None,
+        };
+        let hold =
+            |frames_per_write| Some(Hold { frames_per_write, sends_per_sync: 1.0, posts: 40 });
+        for (then, writes) in [(1.0, 400..=400), (5.0, 240..=248), (10.0, 220..=228)] {
+            let slices = [(None, 40), (hold(then), 40)];
+            let done = crate::bench::floor_once(&plan, 4, &slices).expect("the floor ran");
+            assert_eq!((done.posts, done.frames), (80, 80 * 5));
+            assert!(writes.contains(&done.writes), "{} writes at {then}", done.writes);
         }
     }
 
