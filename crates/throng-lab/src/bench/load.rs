@@ -222,9 +222,13 @@ mod tests {
 
     #[test]
     fn the_sends_of_a_plan_are_those_that_are_due_before_its_end() {
-        for (sends_per_second, millis, sends) in
-            [(100.0, 1_000, 100), (400.0, 500, 200), (3_000.0, 0, 0), (0.5, 1_000, 1), (7.0, 500, 4)]
-        {
+        for (sends_per_second, millis, sends) in [
+            (100.0, 1_000, 100),
+            (400.0, 500, 200),
+            (3_000.0, 0, 0),
+            (0.5, 1_000, 1),
+            (7.0, 500, 4),
+        ] {
             let (warmup, window) = (Duration::ZERO, Duration::from_millis(millis));
             let settle = Duration::ZERO;
             let plan = Plan { sends_per_second, warmup, window, settle, unacked_max: None };

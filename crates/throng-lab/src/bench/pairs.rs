@@ -267,7 +267,9 @@ fn probe(bench: &mut Bench, shape: Shape, settings: &[String]) -> io::Result<Flo
     let (event, ack) = book.mean_bytes();
     let record = seen.ratio("throng_log_bytes_total", "throng_sends_total")?;
     Ok(FloorPlan {
-        frames_per_write: seen.ratio("throng_frames_written_total", "throng_writes_total")?.max(1.0),
+        frames_per_write: seen
+            .ratio("throng_frames_written_total", "throng_writes_total")?
+            .max(1.0),
         sends_per_sync: seen.ratio("throng_sends_total", "throng_fsyncs_total")?.max(1.0),
         event_bytes: on_the_wire(event),
         ack_bytes: on_the_wire(ack),

@@ -159,9 +159,12 @@ impl<A: Account> Side<A> {
                 "throng_sends_total",
                 "throng_fsyncs_total",
             ],
-            _ => {
-                ["floor_frames_total", "floor_writes_total", "floor_posts_total", "floor_syncs_total"]
-            }
+            _ => [
+                "floor_frames_total",
+                "floor_writes_total",
+                "floor_posts_total",
+                "floor_syncs_total",
+            ],
         };
         Self {
             name,
@@ -189,12 +192,16 @@ impl<A: Account> Side<A> {
 
     /// Loads it for so long and waits until all is told.
     fn slice(&mut self, plan: &Plan) -> io::Result<Slice> {
-        let mut choose = in_turn(&self.scene.rooms, self.sent);
         let (acked, delivered) = self.account.counts();
         let (begun, cpu) = (now(), self.process.cpu_nanos()?);
-        let crowd = &mut self.scene.crowd;
-        let (_, late) =
-            load::run(crowd, &mut self.account, &self.text, plan, &mut choose, &mut |_| Ok(()))?;
+        let (_, late) = load::run(
+            &mut self.scene.crowd,
+            &mut self.account,
+            &self.text,
+            plan,
+            &mut in_turn(&self.scene.rooms, self.sent),
+            &mut |_| Ok(()),
+        )?;
         let cpu = self.process.cpu_nanos()?.saturating_sub(cpu);
         let seconds = now().since(begun).as_secs_f64();
         if !self.account.settled() {
@@ -273,12 +280,7 @@ impl Side<Tally> {
         Ok(())
     }
 
-    fn hold(
-        &mut self,
-        frames_per_write: f64,
-        sends_per_sync: f64,
-        plan: &Plan,
-    ) -> io::Result<()> {
+    fn hold(&mut self, frames_per_write: f64, sends_per_sync: f64, plan: &Plan) -> io::Result<()> {
         let hold = Hold { frames_per_write, sends_per_sync, posts: plan.sends() };
         self.ask(&hold.target())
     }

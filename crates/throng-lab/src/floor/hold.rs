@@ -28,9 +28,8 @@ impl Hold {
 
     /// From what stands behind `TARGET`; `None` where something is missing or is no such figure.
     pub fn from_query(query: &str) -> Option<Self> {
-        let value = |key: &str| {
-            query.split('&').find_map(|part| part.strip_prefix(key)?.strip_prefix('='))
-        };
+        let value =
+            |key: &str| query.split('&').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
         let at_least_one = |key| {
             let figure: f64 = value(key)?.parse().ok()?;
             (figure.is_finite() && figure >= 1.0).then_some(figure)

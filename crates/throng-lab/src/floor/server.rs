@@ -196,11 +196,14 @@ impl Floor {
             return Err(io::Error::other("a frame too long"));
         }
         let mut rest = std::mem::take(&mut member.rest);
-        let mut taken = 0;
-        if !member.upgraded {
+        let (mut taken, upgraded) = (0, member.upgraded);
+        if !upgraded {
             taken = self.upgrade(index, &rest)?;
         }
-        taken += self.frames(index, &mut rest[taken..])?;
+        // A head that has not wholly come is no frame.
+        if taken > 0 || upgraded {
+            taken += self.frames(index, &mut rest[taken..])?;
+        }
         rest.drain(..taken);
         if let Some(member) = &mut self.members[index] {
             member.rest = rest;
