@@ -21,7 +21,7 @@ use throng_server::auth::token::{Token, TokenHash};
 use throng_server::clock::Clock;
 
 use super::cuts::hold;
-use super::disk::{Disk, Fault};
+use super::lives::{each_call_fails, some_steps, until_cut};
 use super::vfs::{self, Mounted};
 use super::workload::lock;
 
@@ -80,12 +80,13 @@ struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    fn start(mounted: &'a Mounted, fault_no_sync: bool) -> Result<Self, AccountsError> {
+    fn start(mounted: &'a Mounted, fault_no_sync: bool) -> Result<Self, String> {
         let limits = Limits { sessions_per_user_max: SESSIONS_MAX, ..Limits::default() };
         let folder = mounted.path("");
         let location = Location { folder: &folder, vfs: Some(vfs::NAME), fault_no_sync };
         let clock = Clock::manual();
-        let accounts = Accounts::open(Form::Folder(location), &limits, clock.clone())?;
+        let accounts = Accounts::open(Form::Folder(location), &limits, clock.clone());
+        let accounts = accounts.map_err(|error| error.to_string())?;
         let heard = Arc::new(Heard::default());
         accounts.watch(heard.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -419,52 +420,21 @@ fn accounts_that_are_not_synced_are_caught() {
 fn run(seed: u64, fault_no_sync: bool) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let mut truth = Truth::default();
-    let mut disk = Disk::new();
-    let mut cuts = 0;
-    for _ in 0..chance.random_range(1..=4) {
-        let mounted = Mounted::new(disk);
-        let most = if chance.random_ratio(1, 5) { 40 } else { 600 };
-        mounted.disk.cut_at(chance.random_range(1..=most));
-        let lived = live(&mounted, &mut truth, &mut chance, seed, fault_no_sync);
-        if let Err(violation) = lived
-            && !mounted.disk.is_off()
-        {
-            return Err(violation);
-        }
-        mounted.disk.cut();
-        cuts += 1;
-        disk = mounted.disk.after_cut(&mut chance);
-    }
-    let mounted = Mounted::new(disk);
-    let life = Life::start(&mounted, fault_no_sync).map_err(|error| error.to_string())?;
+    let (mounted, cuts) = until_cut(&mut chance, (40, 600), |mounted, chance| {
+        let mut life = Life::start(mounted, fault_no_sync)?;
+        life.together = seed % 4 == 3;
+        life.check(&mut truth)?;
+        some_steps(mounted, chance, |chance| life.step(&mut truth, chance))
+    })?;
+    let life = Life::start(&mounted, fault_no_sync)?;
     life.check(&mut truth)?;
     Ok((cuts, truth.users.len() + truth.sessions.len()))
 }
 
-fn live(
-    mounted: &Mounted,
-    truth: &mut Truth,
-    chance: &mut SmallRng,
-    seed: u64,
-    fault_no_sync: bool,
-) -> Result<(), String> {
-    let mut life = Life::start(mounted, fault_no_sync).map_err(|error| error.to_string())?;
-    life.together = seed % 4 == 3;
-    life.check(truth)?;
-    for _ in 0..chance.random_range(5..60) {
-        life.step(truth, chance)?;
-        if mounted.disk.is_off() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Every call to the disk fails once, in every way; then the process dies, or the power goes.
 #[test]
 fn a_fault_at_any_call_loses_no_answer_and_leaves_nothing_refused() {
     const STEPS: u32 = 25;
-    let script = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
+    let live = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
         let mut chance = SmallRng::seed_from_u64(1);
         let Ok(life) = Life::start(mounted, false) else { return Ok(false) };
         (0..STEPS).try_for_each(|_| life.step(truth, &mut chance))?;
@@ -474,32 +444,5 @@ fn a_fault_at_any_call_loses_no_answer_and_leaves_nothing_refused() {
         }
         Ok(true)
     };
-    let whole = Mounted::new(Disk::new());
-    assert_eq!(script(&whole, &mut Truth::default()), Ok(true));
-    let (mut runs, mut started) = (0, 0);
-    for fault in [Fault::Eio, Fault::Enospc, Fault::Short, Fault::Sync] {
-        for call in whole.disk.met_by(fault) {
-            let mounted = Mounted::new(Disk::new());
-            mounted.disk.fail_at(call, fault);
-            let mut truth = Truth::default();
-            let outcome = script(&mounted, &mut truth).and_then(|began| {
-                started += u32::from(began);
-                mounted.disk.cut();
-                let found = if call.is_multiple_of(2) {
-                    mounted.disk.after_kill()
-                } else {
-                    mounted.disk.after_cut(&mut SmallRng::seed_from_u64(call))
-                };
-                let again = Mounted::new(found);
-                let life = Life::start(&again, false).map_err(|error| error.to_string())?;
-                life.check(&mut truth)
-            });
-            runs += 1;
-            if let Err(violation) = outcome {
-                panic!("{fault:?} at call {call}: {violation:.400}");
-            }
-        }
-    }
-    println!("{runs} runs, {started} of them started");
-    assert!(runs > 200 && started > runs / 2, "{runs} runs, {started} started");
+    each_call_fails(200, live, |mounted, truth| Life::start(mounted, false)?.check(truth));
 }

@@ -8,7 +8,7 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::disk::Disk;
+use super::lives::until_cut;
 use super::vfs::Mounted;
 use super::workload::{Planted, SHARDS, Server, Truth, batch};
 
@@ -45,8 +45,7 @@ pub fn hold(claim: &str, what: &str, run: impl Fn(u64) -> Result<(u64, usize), S
 
 #[test]
 fn what_was_acked_before_a_power_cut_is_in_history_after_it() {
-    let run = |seed| run(seed, Planted::Nothing).map(|it| (it.cuts, it.promised));
-    println!("{}", hold("cuts", "acked events", run));
+    println!("{}", hold("cuts", "acked events", |seed| run(seed, Planted::Nothing)));
 }
 
 #[test]
@@ -61,32 +60,17 @@ fn a_log_that_is_trimmed_behind_an_unsynced_fold_is_caught() {
     assert!(caught.is_some(), "50 seeds did not notice that folds are not synced");
 }
 
-struct Ran {
-    cuts: u64,
-    promised: usize,
-}
-
-fn run(seed: u64, planted: Planted) -> Result<Ran, String> {
+fn run(seed: u64, planted: Planted) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let truth = Truth::default();
     let threads = seed % 4 == 3;
-    let mut disk = Disk::new();
-    let mut cuts = 0;
-    for _ in 0..chance.random_range(1..=4) {
-        let mounted = Mounted::new(disk);
-        // A fifth of the cuts come while the server starts.
-        let most = if chance.random_ratio(1, 5) { 80 } else { 1_500 };
-        mounted.disk.cut_at(chance.random_range(1..=most));
-        live(&mounted, &truth, &mut chance, planted, threads)?;
-        mounted.disk.cut();
-        cuts += 1;
-        disk = mounted.disk.after_cut(&mut chance);
-    }
-    let mounted = Mounted::new(disk);
+    let (mounted, cuts) = until_cut(&mut chance, (80, 1_500), |mounted, chance| {
+        live(mounted, &truth, chance, planted, threads)
+    })?;
     let server = Server::start(&mounted, planted)?;
     truth.check(&server)?;
     truth.check_goes_on(&server, &mut chance)?;
-    Ok(Ran { cuts, promised: truth.promised() })
+    Ok((cuts, truth.promised()))
 }
 
 /// One life: a start, a check of all promises, work until the power goes or the work is done.

@@ -20,6 +20,7 @@ use throng_server::store::{Erasing, RoomBatch, SqliteStore, Store, StoreOptions}
 
 use super::cuts::{FIRST_VARIABLE, SEEDS_VARIABLE, seeds};
 use super::disk::Disk;
+use super::lives::until_cut;
 use super::vfs::{self, Mounted};
 
 const ROOMS: u32 = 3;
@@ -276,22 +277,12 @@ impl Life<'_> {
 
 fn run(seed: u64, erases: bool) -> Result<(), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
-    let (mut said, mut now, mut disk) = (BTreeMap::new(), 0, Disk::new());
+    let (mut said, mut now) = (BTreeMap::new(), 0);
     let packs = seed.is_multiple_of(2);
-    let lives = chance.random_range(1..=4);
-    for _ in 0..lives {
-        let mounted = Mounted::new(disk);
-        let most = if chance.random_ratio(1, 5) { 60 } else { 600 };
-        mounted.disk.cut_at(chance.random_range(1..=most));
-        let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases, packs };
-        let lived = live(&mut life, &mut chance);
-        if !mounted.disk.is_off() {
-            lived?;
-        }
-        mounted.disk.cut();
-        disk = mounted.disk.after_cut(&mut chance);
-    }
-    let mounted = Mounted::new(disk);
+    let (mounted, _) = until_cut(&mut chance, (60, 600), |mounted, chance| {
+        let mut life = Life { mounted, said: &mut said, now: &mut now, erases, packs };
+        live(&mut life, chance)
+    })?;
     let mut life = Life { mounted: &mounted, said: &mut said, now: &mut now, erases, packs };
     let store = life.open()?;
     life.check(&store)?;

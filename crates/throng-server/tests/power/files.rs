@@ -20,7 +20,8 @@ use throng_server::files::{Carriers, Files, Place, Turn};
 use throng_server::lifecycle::Fatal;
 
 use super::cuts::hold;
-use super::disk::{Code, Disk, Fault, InodeId};
+use super::disk::{Code, Disk, InodeId};
+use super::lives::{each_call_fails, some_steps, until_cut};
 use super::vfs::{self, Mounted};
 use super::workload::lock;
 
@@ -420,53 +421,23 @@ fn files_that_are_not_synced_are_caught() {
 fn run(seed: u64, fault_no_sync: bool) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let mut truth = Truth::default();
-    let mut disk = Disk::new();
-    let mut cuts = 0;
-    for _ in 0..chance.random_range(1..=4) {
-        let mounted = Mounted::new(disk);
-        let most = if chance.random_ratio(1, 5) { 40 } else { 400 };
-        mounted.disk.cut_at(chance.random_range(1..=most));
-        let lived = live(&mounted, &mut truth, &mut chance, fault_no_sync);
-        if let Err(violation) = lived
-            && !mounted.disk.is_off()
-        {
-            return Err(violation);
-        }
-        mounted.disk.cut();
-        cuts += 1;
-        disk = mounted.disk.after_cut(&mut chance);
-    }
-    let mounted = Mounted::new(disk);
+    let (mounted, cuts) = until_cut(&mut chance, (40, 400), |mounted, chance| {
+        let life = Life::start(mounted, &truth, fault_no_sync)?;
+        life.check(&mut truth)?;
+        some_steps(mounted, chance, |chance| life.step(&mut truth, chance))
+    })?;
     let life = Life::start(&mounted, &truth, fault_no_sync)?;
     life.check(&mut truth)?;
     life.end_all(&mut truth)?;
     Ok((cuts, truth.0.iter().filter(|(_, known)| known.whole && !known.may_go).count()))
 }
 
-fn live(
-    mounted: &Mounted,
-    truth: &mut Truth,
-    chance: &mut SmallRng,
-    fault_no_sync: bool,
-) -> Result<(), String> {
-    let life = Life::start(mounted, truth, fault_no_sync)?;
-    life.check(truth)?;
-    for _ in 0..chance.random_range(5..60) {
-        life.step(truth, chance)?;
-        if mounted.disk.is_off() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Every call to the disk fails once, in every way: a full disk and a failed sync among them. The server
-/// goes on where it may, what was told to have come goes on to its end in the same life; then the power
-/// goes, or the process dies.
+/// A full disk and a failed sync are among the faults. The server goes on where it may, and what was told to
+/// have come goes on to its end in the same life.
 #[test]
 fn a_fault_at_any_call_loses_nothing_that_was_told_to_have_come() {
     const STEPS: u32 = 25;
-    let script = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
+    let live = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
         let mut chance = SmallRng::seed_from_u64(3);
         let Ok(life) = Life::start(mounted, truth, false) else { return Ok(false) };
         (0..STEPS).try_for_each(|_| life.step(truth, &mut chance))?;
@@ -475,33 +446,9 @@ fn a_fault_at_any_call_loses_nothing_that_was_told_to_have_come() {
         }
         Ok(true)
     };
-    let whole = Mounted::new(Disk::new());
-    assert_eq!(script(&whole, &mut Truth::default()), Ok(true));
-    let (mut runs, mut started) = (0, 0);
-    for fault in [Fault::Eio, Fault::Enospc, Fault::Short, Fault::Sync] {
-        for call in whole.disk.met_by(fault) {
-            let mounted = Mounted::new(Disk::new());
-            mounted.disk.fail_at(call, fault);
-            let mut truth = Truth::default();
-            let outcome = script(&mounted, &mut truth).and_then(|began| {
-                started += u32::from(began);
-                mounted.disk.cut();
-                let found = if call.is_multiple_of(2) {
-                    mounted.disk.after_kill()
-                } else {
-                    mounted.disk.after_cut(&mut SmallRng::seed_from_u64(call))
-                };
-                let again = Mounted::new(found);
-                let life = Life::start(&again, &truth, false)?;
-                life.check(&mut truth)?;
-                life.end_all(&mut truth)
-            });
-            runs += 1;
-            if let Err(violation) = outcome {
-                panic!("{fault:?} at call {call}: {violation:.400}");
-            }
-        }
-    }
-    println!("{runs} runs, {started} of them started");
-    assert!(runs > 100 && started > runs / 2, "{runs} runs, {started} started");
+    each_call_fails(100, live, |mounted, truth| {
+        let life = Life::start(mounted, truth, false)?;
+        life.check(truth)?;
+        life.end_all(truth)
+    });
 }

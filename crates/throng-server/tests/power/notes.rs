@@ -23,7 +23,7 @@ use throng_server::personal::{Level, Personal, Writers};
 use throng_server::store::RoomBatch;
 
 use super::cuts::hold;
-use super::disk::{Disk, Fault};
+use super::lives::{each_call_fails, some_steps, until_cut};
 use super::vfs::{self, Mounted};
 
 const PEOPLE: u64 = 4;
@@ -452,50 +452,20 @@ fn notes_that_are_not_synced_are_caught() {
 fn run(seed: u64, fault_no_sync: bool) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let mut truth = Truth::default();
-    let mut disk = Disk::new();
-    let mut cuts = 0;
-    for _ in 0..chance.random_range(1..=4) {
-        let mounted = Mounted::new(disk);
-        let most = if chance.random_ratio(1, 5) { 40 } else { 600 };
-        mounted.disk.cut_at(chance.random_range(1..=most));
-        let lived = live(&mounted, &mut truth, &mut chance, fault_no_sync);
-        if let Err(violation) = lived
-            && !mounted.disk.is_off()
-        {
-            return Err(violation);
-        }
-        mounted.disk.cut();
-        cuts += 1;
-        disk = mounted.disk.after_cut(&mut chance);
-    }
-    let mounted = Mounted::new(disk);
+    let (mounted, cuts) = until_cut(&mut chance, (40, 600), |mounted, chance| {
+        let life = Life::start(mounted, &mut truth, fault_no_sync)?;
+        life.check(&mut truth, true)?;
+        some_steps(mounted, chance, |chance| life.step(&mut truth, chance))
+    })?;
     let life = Life::start(&mounted, &mut truth, fault_no_sync)?;
     life.check(&mut truth, true)?;
     Ok((cuts, truth.facts.values().filter(|is| **is != [0]).count()))
 }
 
-fn live(
-    mounted: &Mounted,
-    truth: &mut Truth,
-    chance: &mut SmallRng,
-    fault_no_sync: bool,
-) -> Result<(), String> {
-    let life = Life::start(mounted, truth, fault_no_sync)?;
-    life.check(truth, true)?;
-    for _ in 0..chance.random_range(5..60) {
-        life.step(truth, chance)?;
-        if mounted.disk.is_off() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Every call to the disk fails once, in every way; then the process dies, or the power goes.
 #[test]
 fn a_fault_at_any_call_loses_no_note_and_leaves_nothing_refused() {
     const STEPS: u32 = 40;
-    let script = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
+    let live = |mounted: &Mounted, truth: &mut Truth| -> Result<bool, String> {
         let mut chance = SmallRng::seed_from_u64(2);
         let Ok(life) = Life::start(mounted, truth, false) else { return Ok(false) };
         (0..STEPS).try_for_each(|_| life.step(truth, &mut chance))?;
@@ -504,32 +474,8 @@ fn a_fault_at_any_call_loses_no_note_and_leaves_nothing_refused() {
         }
         Ok(true)
     };
-    let whole = Mounted::new(Disk::new());
-    assert_eq!(script(&whole, &mut Truth::default()), Ok(true));
-    let (mut runs, mut started) = (0, 0);
-    for fault in [Fault::Eio, Fault::Enospc, Fault::Short, Fault::Sync] {
-        for call in whole.disk.met_by(fault) {
-            let mounted = Mounted::new(Disk::new());
-            mounted.disk.fail_at(call, fault);
-            let mut truth = Truth::default();
-            let outcome = script(&mounted, &mut truth).and_then(|began| {
-                started += u32::from(began);
-                mounted.disk.cut();
-                let found = if call.is_multiple_of(2) {
-                    mounted.disk.after_kill()
-                } else {
-                    mounted.disk.after_cut(&mut SmallRng::seed_from_u64(call))
-                };
-                let again = Mounted::new(found);
-                let life = Life::start(&again, &mut truth, false)?;
-                life.check(&mut truth, true)
-            });
-            runs += 1;
-            if let Err(violation) = outcome {
-                panic!("{fault:?} at call {call}: {violation:.400}");
-            }
-        }
-    }
-    println!("{runs} runs, {started} of them started");
-    assert!(runs > 200 && started > runs / 2, "{runs} runs, {started} started");
+    each_call_fails(200, live, |mounted, truth| {
+        let life = Life::start(mounted, truth, false)?;
+        life.check(truth, true)
+    });
 }
