@@ -19,7 +19,16 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn release(arguments: &[String]) -> io::Result<ExitCode> {
     // One after the other: what an example's tests need is no part of the server that is measured.
     let server = ["--package", "throng"].as_slice();
-    let bench = ["--package", "xtask", "--features", "measure", "--example", "bench"].as_slice();
+    let bench = [
+        "--package",
+        "xtask",
+        "--no-default-features",
+        "--features",
+        "measure",
+        "--example",
+        "bench",
+    ]
+    .as_slice();
     // What the bench takes can be told without a server.
     let asks = arguments.iter().any(|it| matches!(it.as_str(), "help" | "--help" | "-h"));
     let what = if asks { vec![bench] } else { vec![server, bench] };

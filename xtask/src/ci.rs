@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: the checks around the test command. Each step says what it ran; the first that
 //! fails ends it. The same on a laptop as in CI.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::schemathesis::{self, Trouble};
@@ -33,29 +34,35 @@ const STEPS: &[Step] = &[
 
 /// Runs every step. No arguments.
 pub fn run(_arguments: &[String]) -> ExitCode {
-    for (name, line) in STEPS {
-        if let Err(error) = step(name, line) {
-            say(&format!("ci: {name} failed: {error}"));
-            return ExitCode::FAILURE;
+    match checked() {
+        Ok(()) => {
+            say("ci: all steps passed");
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            say(&format!("ci: {failed}"));
+            ExitCode::FAILURE
         }
     }
-    if let Err(error) = web() {
-        say(&format!("ci: web failed: {error}"));
-        return ExitCode::FAILURE;
-    }
+}
+
+fn checked() -> Result<(), String> {
+    let program = std::thread::scope(|scope| {
+        // It waits for the network: beside what computes.
+        let installing = scope.spawn(schemathesis::installed);
+        for (name, line) in STEPS {
+            step(name, line).map_err(|error| format!("{name} failed: {error}"))?;
+        }
+        web().map_err(|error| format!("web failed: {error}"))?;
+        installing.join().map_err(|_| "installing Schemathesis panicked".to_owned())
+    })?;
     // Both go by the clock, and the one mostly waits: side by side.
     let (described, fuzzed) = std::thread::scope(|scope| {
         let fuzz = scope.spawn(|| crate::fuzz::all(crate::fuzz::SECONDS));
-        (described(), fuzz.join().unwrap_or_else(|_| Err("it panicked".into())))
+        (described(program), fuzz.join().unwrap_or_else(|_| Err("it panicked".into())))
     });
-    for (name, outcome) in [("schemathesis", described), ("fuzz", fuzzed)] {
-        if let Err(error) = outcome {
-            say(&format!("ci: {name} failed: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    say("ci: all steps passed");
-    ExitCode::SUCCESS
+    described.map_err(|error| format!("schemathesis failed: {error}"))?;
+    fuzzed.map_err(|error| format!("fuzz failed: {error}"))
 }
 
 fn step(name: &str, line: &[&str]) -> Result<(), String> {
@@ -71,8 +78,8 @@ fn step(name: &str, line: &[&str]) -> Result<(), String> {
 
 /// A live server against its own description; where Schemathesis cannot be installed it is skipped,
 /// loudly.
-fn described() -> Result<(), String> {
-    match schemathesis::all(schemathesis::SECONDS) {
+fn described(program: Result<PathBuf, Trouble>) -> Result<(), String> {
+    match program.and_then(|program| schemathesis::ask(&program, schemathesis::SECONDS)) {
         Ok(()) => Ok(()),
         Err(Trouble::Missing(what)) => {
             say(&format!("ci: schemathesis: SKIPPED: {what}; REST was not asked for conformance"));

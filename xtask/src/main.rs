@@ -7,7 +7,7 @@
 mod bench;
 mod ci;
 mod fuzz;
-mod gen_wire;
+mod generate;
 mod kill;
 mod longer;
 mod powercut;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "ci" => ci::run(&rest),
         "fuzz" => fuzz::run(&rest),
-        "gen" => gen_wire::write(),
+        "gen" => generate::run(&rest),
         "half-open" => longer::HALF_OPEN.run(&rest),
         "kill" => kill::run(&rest),
         "powercut" => powercut::run(&rest),

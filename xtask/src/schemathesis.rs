@@ -47,7 +47,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         say("usage: cargo xtask schemathesis [SECONDS]");
         return ExitCode::FAILURE;
     };
-    match all(seconds) {
+    match installed().and_then(|program| ask(&program, seconds)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Missing(what) | Trouble::Failed(what)) => {
             say(&format!("schemathesis: {what}"));
@@ -56,9 +56,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Installs, starts a server in memory, and asks for so long.
-pub fn all(seconds: u64) -> Result<(), Trouble> {
-    let program = installed()?;
+/// Starts a server in memory, and asks for so long.
+pub fn ask(program: &Path, seconds: u64) -> Result<(), Trouble> {
     build().map_err(Trouble::Failed)?;
     let server = Server::start().map_err(|error| Trouble::Failed(format!("no server: {error}")))?;
     server.prepare().map_err(|error| Trouble::Failed(format!("the server: {error}")))?;
@@ -67,7 +66,7 @@ pub fn all(seconds: u64) -> Result<(), Trouble> {
         [("--exclude-operation-id", "ada", seconds), ("--include-operation-id", "cleo", 10)]
     {
         let token = server.token(name).map_err(|error| Trouble::Failed(error.to_string()))?;
-        let status = Command::new(&program)
+        let status = Command::new(program)
             .arg("--config-file")
             .arg(root().join("xtask/schemathesis.toml"))
             .args(["run", &format!("{}/openapi.json", server.api()), choice, "logout"])
@@ -90,7 +89,7 @@ pub fn all(seconds: u64) -> Result<(), Trouble> {
 }
 
 /// The program, put into `target/` when it is not there.
-fn installed() -> Result<PathBuf, Trouble> {
+pub fn installed() -> Result<PathBuf, Trouble> {
     let folder = root().join("target/schemathesis");
     let program = folder.join("bin/schemathesis");
     let known = folder.join("version");

@@ -1,12 +1,15 @@
-//! `cargo xtask gen`: the published `.proto` to the Rust types of `throng-wire`, without protoc.
+//! What `cargo xtask gen` starts: the published `.proto` to the Rust types of `throng-wire`, without protoc.
 //! The result is committed; a test compares it with what the `.proto` says.
+//!
+//! Neighbours: `xtask/src/generate.rs` builds this and starts it. It is a program of its own, so that no other
+//! chore waits for what it needs; and no example, which would wait for the crates that it writes a part of.
+#![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use protox::prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use protox::prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
-
-use crate::{root, say};
 
 /// Fields of requests whose default does something that one who left them out, or misspelt them, did not
 /// ask for. In the JSON form they must be there; Protobuf cannot tell a default from nothing.
@@ -23,8 +26,33 @@ const DECISIVE: [(&str, &str); 8] = [
 /// Fields of answers that are written at their default too: they are what was asked for.
 const TOLD_ALWAYS: [(&str, &str); 2] = [("ContactsAre", "writers"), ("UnreadRoom", "level")];
 
-/// What `crates/throng-wire/src/native/v1.rs` must hold.
-pub fn generated() -> Result<String, Box<dyn std::error::Error>> {
+/// The committed file.
+const TYPES: &str = "crates/throng-wire/src/native/v1.rs";
+
+/// Refreshes the committed file.
+fn main() -> ExitCode {
+    let path = root().join(TYPES);
+    match generated().and_then(|code| Ok(std::fs::write(&path, code)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("cannot generate {}: {error}", path.display()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a chore speaks to the one who runs it")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
+}
+
+/// What the committed file must hold.
+fn generated() -> Result<String, Box<dyn std::error::Error>> {
     let proto = root().join("crates/throng-wire/proto");
     let files = protox::compile([proto.join("throng.proto")], [&proto])?;
     let mut config = prost_build::Config::new();
@@ -139,28 +167,16 @@ fn snake(type_name: &str) -> String {
     name
 }
 
-/// Refreshes the committed file.
-pub fn write() -> ExitCode {
-    let path = root().join("crates/throng-wire/src/native/v1.rs");
-    match generated().and_then(|code| Ok(std::fs::write(&path, code)?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("cannot generate {}: {error}", path.display()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_committed_types_are_what_the_proto_says() {
-        let committed = std::fs::read_to_string(root().join("crates/throng-wire/src/native/v1.rs"));
+        let committed = std::fs::read_to_string(root().join(TYPES));
         assert!(
             committed.unwrap() == generated().unwrap(),
-            "crates/throng-wire/src/native/v1.rs is stale: run `cargo xtask gen`"
+            "{TYPES} is stale: run `cargo xtask gen`"
         );
     }
 }
