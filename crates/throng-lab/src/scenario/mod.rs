@@ -317,7 +317,7 @@ pub struct SelfCheck {
 
 impl Default for SelfCheck {
     fn default() -> Self {
-        Self { cpu_max: 0.9, lag_p50_ms: 1.0, lag_p99_ms: 50.0, dropped_max: 0, late_ms: 1_000.0 }
+        Self { cpu_max: 0.9, lag_p50_ms: 0.2, lag_p99_ms: 50.0, dropped_max: 0, late_ms: 1_000.0 }
     }
 }
 

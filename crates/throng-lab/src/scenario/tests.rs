@@ -77,6 +77,15 @@ fn a_self_check_and_a_grade_that_nothing_could_miss_are_refused() {
     }
 }
 
+/// What is measured in tenths of a millisecond is not sent later than that.
+#[test]
+fn half_of_all_sends_leave_within_a_fifth_of_a_millisecond_in_every_scenario() {
+    for (name, _) in BUILT_IN {
+        let bounds = Scenario::load(name, &[]).unwrap().self_check;
+        assert!(bounds.lag_p50_ms <= 0.2, "{name}: {bounds:?}");
+    }
+}
+
 #[test]
 fn a_setting_reaches_what_it_names() {
     let scenario = canonical(&[
