@@ -1,7 +1,11 @@
 //! The whole search against synthetic servers whose limit is known.
 
 use super::*;
+use crate::recorder::Sample;
 use crate::report::folder::{Cost, Manifest, Second, Summary};
+use crate::runner::Outcome;
+use crate::scenario::Scenario;
+use crate::summary;
 
 /// A server with two cores whose latency is that of one queue, full at `knee`.
 fn server(size: f64, knee: f64) -> Folder {
@@ -86,6 +90,33 @@ fn a_generator_that_ends_first_gives_at_least() {
     assert!(matches!(it.end, End::AtLeast { generator: true, .. }), "{:?}", it.end);
     let sentence = it.sentence();
     assert!(sentence.starts_with("At least ") && sentence.contains("limited by generator"));
+}
+
+/// By its mean over ten steps it would not be full below twice as many.
+#[test]
+fn a_generator_that_is_full_in_the_last_of_ten_steps_alone_is_what_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = Scenario::load("spammers", &[]).unwrap();
+    let mut run = |size: f64, _: &Path| {
+        let second = |at: u32| {
+            let step = f64::from(at / 10 + 1) / 10.0;
+            let generator_cpu = (size / 1_000.0 * step).min(1.0);
+            Sample { seconds: 1.0, generator_cpu, ..Sample::default() }
+        };
+        let samples = (0..100).map(second).collect();
+        let outcome = Outcome { samples, ..Outcome::of_nothing(&scenario) };
+        let judged = summary::Summary::new(&scenario, outcome, None);
+        let judged: Summary = serde_json::from_value(json!(judged)).unwrap();
+        let mut folder = server(size, 100_000.0);
+        (folder.summary.ending, folder.summary.reasons) = (judged.ending, judged.reasons);
+        Ok(folder)
+    };
+    let it = find(wanted(folder.path()), &mut run, &mut Vec::new()).unwrap();
+    let End::AtLeast { holds, generator: true } = it.end else { panic!("{:?}", it.end) };
+    assert!((850.0..=900.0).contains(&holds), "{holds}");
+    let sentence = it.sentence();
+    let why = "limited by generator: the generator's share of a core in its busiest 3 s was 0.9";
+    assert!(sentence.contains(why), "{sentence}");
 }
 
 #[test]

@@ -461,7 +461,9 @@ fn costs(run: &Folder) -> Table {
         rows.push(("grade reached", grade.clone()));
     }
     let it = &run.summary.generator;
-    rows.push(("generator: CPU", format!("{} of its one core", percent(it.cpu_share))));
+    let busiest = it.cpu_share_3s_max.map(|it| format!(", {} in its busiest 3 s", percent(it)));
+    let busiest = busiest.unwrap_or_default();
+    rows.push(("generator: CPU", format!("{} of its one core{busiest}", percent(it.cpu_share))));
     rows.push(("generator: sends given up", number(it.dropped as f64)));
     rows.push((
         "generator: deliveries checked a CPU-second",

@@ -303,7 +303,7 @@ pub struct Churn {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfCheck {
-    /// Share of one core that the generator may use.
+    /// Share of one core that the generator may use in its busiest three seconds.
     pub cpu_max: f64,
     /// How late the median send may start.
     pub lag_p50_ms: f64,

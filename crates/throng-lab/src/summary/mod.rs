@@ -5,6 +5,7 @@
 
 mod counted;
 mod grades;
+mod judge;
 mod phases;
 mod prices;
 mod slopes;
@@ -246,6 +247,8 @@ pub struct Cost {
 pub struct Generator {
     /// Of one core; it has one thread.
     pub cpu_share: f64,
+    /// The same in its busiest three seconds in a row, which is what it is judged by.
+    pub cpu_share_3s_max: f64,
     /// How late sends started.
     pub lag: Percentiles,
     /// Sends given up because they could not be started in time.
@@ -333,9 +336,6 @@ impl From<&FsyncTimes> for Fsync {
 /// With fewer sends the folder's size says nothing of them: its files are laid out ahead.
 const SENDS_OF_A_FOLDER: u64 = 10_000;
 
-/// More refusals than this share of the sends, and the load was not what was planned.
-const REFUSED_SHARE_MAX: f64 = 0.001;
-
 impl Cost {
     /// Of a server whose process can be looked at, over so many seconds of load.
     fn of(outcome: &Outcome, seconds: f64) -> Option<Self> {
@@ -360,6 +360,7 @@ impl Summary {
         let [reads, _, hits, misses] = outcome.work;
         let generator = Generator {
             cpu_share: own / seconds,
+            cpu_share_3s_max: judge::busiest(&outcome.samples).unwrap_or(own / seconds),
             lag: outcome.recorder.lag.percentiles(),
             dropped: outcome.dropped,
             deliveries_per_cpu_second: deliveries as f64 / own.max(1e-9),
@@ -368,7 +369,7 @@ impl Summary {
         };
         let bytes: u64 = outcome.samples.iter().map(|it| it.bytes_read).sum();
         let bytes_per_delivery = bytes as f64 / deliveries.max(1) as f64;
-        let (ending, reasons) = judge(scenario, &outcome, &generator);
+        let (ending, reasons) = judge::judge(scenario, &outcome, &generator);
         let recorder = &outcome.recorder;
         let latency = Latencies::of(recorder);
         let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
@@ -522,57 +523,4 @@ fn in_flight(samples: &[Sample]) -> InFlight {
     let waited = samples.iter().map(|it| it.ack.count as f64 * it.ack.mean_ms / 1e3).sum::<f64>();
     let seconds = seconds.max(1e-9);
     InFlight { measured: weighed / seconds, by_littles_law: waited / seconds }
-}
-
-/// Faults weigh most: they are true however tired the generator was.
-fn judge(scenario: &Scenario, outcome: &Outcome, generator: &Generator) -> (Ending, Vec<String>) {
-    let mut reasons = Vec::new();
-    let verdict = &outcome.verdict;
-    let faults = verdict.send_faults.sum() + verdict.delivery_faults.sum();
-    if faults > 0 {
-        reasons.push(format!("{faults} faults, the first of them below"));
-        return (Ending::Faults, reasons);
-    }
-    if let Some(wrong) = outcome.pictures.map(|it| it.not_as_named).filter(|it| *it > 0) {
-        reasons.push(format!("{wrong} pictures are not what their names say"));
-        return (Ending::Faults, reasons);
-    }
-    if let Some(why) = &outcome.incomplete {
-        reasons.push(why.clone());
-        return (Ending::Incomplete, reasons);
-    }
-    if verdict.refused as f64 > verdict.sends as f64 * REFUSED_SHARE_MAX {
-        reasons.push(format!("{} of {} sends were refused", verdict.refused, verdict.sends));
-    }
-    let unproved = verdict.unproved;
-    let read = verdict.rooms_read + unproved.map_or(0, |it| it.rooms) == verdict.rooms;
-    if verdict.unanswered + verdict.away > 0 || !read {
-        reasons.push(format!(
-            "{} sends unanswered, {} places in rooms not taken again, {} of {} rooms read back",
-            verdict.unanswered, verdict.away, verdict.rooms_read, verdict.rooms
-        ));
-        reasons.extend(outcome.missing.iter().cloned());
-    }
-    if !reasons.is_empty() {
-        return (Ending::Faults, reasons);
-    }
-    let limits = &scenario.self_check;
-    let mut over = |what: &str, is: f64, max: f64| {
-        if is > max {
-            reasons.push(format!("{what} was {is:.3}, above {max}"));
-        }
-    };
-    over("the generator's share of a core", generator.cpu_share, limits.cpu_max);
-    for agent in &outcome.agents {
-        let what = format!("the share of a core of the agent at {}", agent.address);
-        over(&what, agent.cpu_share_max, limits.cpu_max);
-    }
-    over("the median lag in ms", generator.lag.p50_ms, limits.lag_p50_ms);
-    over("the p99 lag in ms", generator.lag.p99_ms, limits.lag_p99_ms);
-    over("the number of dropped sends", outcome.dropped as f64, limits.dropped_max as f64);
-    match unproved {
-        _ if !reasons.is_empty() => (Ending::Invalid, reasons),
-        Some(unproved) => (Ending::Unproved, vec![unproved.words()]),
-        None => (Ending::Pass, reasons),
-    }
 }

@@ -180,9 +180,10 @@ impl Summary {
         let it = &self.generator;
         writeln!(
             to,
-            "generator   {:.0} % of a core, lag p50 {:.3} ms p99 {:.2} ms, {} dropped; {:.0} k deliveries \
-             a CPU-second at {:.1} frames a read",
+            "generator   {:.0} % of a core ({:.0} % in its busiest 3 s), lag p50 {:.3} ms p99 {:.2} ms, {} \
+             dropped; {:.0} k deliveries a CPU-second at {:.1} frames a read",
             it.cpu_share * 100.0,
+            it.cpu_share_3s_max * 100.0,
             it.lag.p50_ms,
             it.lag.p99_ms,
             it.dropped,

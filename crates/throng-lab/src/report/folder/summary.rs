@@ -428,10 +428,19 @@ pub struct Cost {
 #[expect(missing_docs, reason = "the fields are those of `summary::Generator`")]
 pub struct Generator {
     pub cpu_share: f64,
+    /// Folders of before did not say: they were judged by the mean.
+    pub cpu_share_3s_max: Option<f64>,
     pub lag: Percentiles,
     pub dropped: u64,
     pub deliveries_per_cpu_second: f64,
     pub frames_per_read: f64,
+}
+
+impl Generator {
+    /// The share of a core that it was judged by.
+    pub fn cpu_share_judged(&self) -> f64 {
+        self.cpu_share_3s_max.unwrap_or(self.cpu_share)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
