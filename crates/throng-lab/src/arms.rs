@@ -46,18 +46,22 @@ pub fn run(
 /// One column: its name in the table, its name in the file, and its figure.
 type Column = (&'static str, &'static str, fn(&Summary) -> Option<f64>);
 
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 18] = [
     ("sends/s", "sends_per_second", |it| Some(it.rates.sends)),
     ("acked/s", "acked_per_second", |it| Some(it.rates.acked)),
     ("deliveries/s", "deliveries_per_second", |it| Some(it.rates.deliveries)),
     ("syncs/k", "fsyncs_per_1000_sends", |it| Some(it.believed()?.fsyncs_per_1000_sends)),
     ("reads/k", "reads_per_1000_sends", |it| Some(it.believed()?.reads_per_1000_sends)),
     ("writes/k", "writes_per_1000_sends", |it| Some(it.believed()?.writes_per_1000_sends)),
+    ("frames/write", "frames_per_write", |it| it.believed()?.frames_per_write),
     ("proc r/k", "proc_reads_per_1000_sends", |it| it.believed()?.proc_reads_per_1000_sends),
     ("proc w/k", "proc_writes_per_1000_sends", |it| it.believed()?.proc_writes_per_1000_sends),
     ("MiB", "memory_max_mib", |it| Some(it.cost?.rss_max_bytes as f64 / f64::from(1 << 20))),
     ("CPU %", "server_cpu_percent", |it| Some(it.cost?.cpu_share * 100.0)),
     ("±", "server_cpu_deviation_percent", |it| Some(it.cost?.cpu_share_deviation * 100.0)),
+    ("lab % (3 s)", "generator_cpu_3s_max_percent", |it| {
+        Some(it.generator.cpu_share_3s_max * 100.0)
+    }),
     ("µs/delivery", "cpu_us_per_delivery", |it| Some(it.cost?.cpu_us_per_delivery)),
     ("B/delivery", "bytes_per_delivery", |it| Some(it.wire.bytes_per_delivery)),
     ("µs/join", "cpu_us_per_join", |it| Some(it.prices.as_ref()?.join?.cpu_us)),

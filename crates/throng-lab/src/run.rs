@@ -173,6 +173,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     summary.abused(abused);
     let others = others(args, &scenario);
     summary.counted(witnessed.work, witnessed.whole, &samples, others);
+    summary.frames_by_phase(&witnessed.frames_per_write);
     let hashing_alone = hashing.zip(after).map(|(before, after)| f64::midpoint(before, after));
     summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone });
     summary.server_stopped(stopped);

@@ -53,6 +53,8 @@ pub struct Witnessed {
     /// What it counted from before anybody came until all was said; absent where it counts nothing, or the
     /// run broke off.
     pub whole: Option<Whole>,
+    /// Frames in a write of its, by phase, where it counts them.
+    pub frames_per_write: BTreeMap<String, f64>,
     /// What it held on to at each second's end, with that second's place in the load.
     pub held: Vec<(f64, Holds)>,
 }
@@ -126,6 +128,8 @@ pub struct Witness {
     drained: Option<Counters>,
     offered: u64,
     committed: f64,
+    /// Frames and writes of each phase.
+    written: BTreeMap<String, [f64; 2]>,
     seconds: f64,
     /// The kind of room whose latency has columns of its own.
     probe: Option<String>,
@@ -180,6 +184,7 @@ impl Witness {
             drained: None,
             offered: 0,
             committed: 0.0,
+            written: BTreeMap::new(),
             seconds: 0.0,
             probe,
             volume: Ema::new(VOLUME_HALF_LIFE),
@@ -219,7 +224,12 @@ impl Witness {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
         }
-        let witnessed = Witnessed { work: self.work(), whole: self.whole(), held: self.held };
+        let witnessed = Witnessed {
+            work: self.work(),
+            whole: self.whole(),
+            frames_per_write: self.frames_per_write(),
+            held: self.held,
+        };
         Watched { witnessed, samples: self.samples, series: self.series }
     }
 
@@ -231,7 +241,7 @@ impl Witness {
             self.series,
             "at,seconds,phase,users,offered,accepted,committed,delivered,lag,offered_total,\
              committed_total,in_flight,backlog,\
-             fsyncs,server_cpu,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
+             fsyncs,server_cpu,generator_cpu,frames_per_write,listen_overflows,memory_bytes,volume,volume_ema,probe_p50_ms,\
              probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us"
         )?;
         for core in 0..self.cores.shares().len() {
@@ -259,17 +269,20 @@ impl Witness {
         let told = |value: Option<f64>| value.map_or(String::new(), |it| it.to_string());
         let lag = committed.map(|_| (self.offered as f64 - self.committed).max(0.0));
         let fsyncs = now.since(&self.last, "fsyncs_total");
+        let frames = self.frames(&sample.phase, &now);
         let Sample { at, seconds, phase, users, intended, acked, deliveries, .. } = sample;
         let (flight, backlog, cpu) = (sample.in_flight, sample.backlog, sample.server_cpu);
         write!(
             self.series,
             "{at:.3},{seconds:.3},{phase},{users},{intended},{acked},{},{deliveries},{},{},{},\
-             {flight:.2},{backlog},{},{cpu:.3},{}",
+             {flight:.2},{backlog},{},{cpu:.3},{:.3},{},{}",
             told(committed),
             told(lag),
             self.offered,
             told(committed.map(|_| self.committed)),
             told(fsyncs),
+            sample.generator_cpu,
+            frames.map_or(String::new(), |it| format!("{it:.2}")),
             sample.listen_overflows
         )?;
         self.monitor(sample)?;
@@ -299,6 +312,21 @@ impl Witness {
         }
         self.seconds += seconds;
         Ok(())
+    }
+
+    /// Frames in a write since the last answer, which are also the phase's.
+    fn frames(&mut self, phase: &str, now: &Counters) -> Option<f64> {
+        let grown = |name: &str| now.since(&self.last, name);
+        let (frames, writes) = (grown("frames_written_total")?, grown("writes_total")?);
+        let [all_frames, all_writes] = self.written.entry(phase.to_owned()).or_default();
+        (*all_frames, *all_writes) = (*all_frames + frames, *all_writes + writes);
+        (writes > 0.0).then(|| frames / writes)
+    }
+
+    /// The same of each phase, where it wrote.
+    fn frames_per_write(&self) -> BTreeMap<String, f64> {
+        let some = self.written.iter().filter(|(_, [_, writes])| *writes > 0.0);
+        some.map(|(phase, [frames, writes])| (phase.clone(), frames / writes)).collect()
     }
 
     /// What somebody who watches the server once a second would see.
@@ -467,6 +495,31 @@ mod tests {
         assert_eq!(witness.whole(), Some(whole));
         witness.drained = Some(Counters::default());
         assert_eq!(witness.whole(), None, "it did not answer");
+    }
+
+    #[test]
+    fn frames_a_write_are_those_of_their_phase_and_of_their_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut witness = witness(folder.path());
+        let text = |frames: u32, writes: u32| {
+            Counters::of_text(&format!(
+                "throng_frames_written_total {frames}\nthrong_writes_total {writes}\n"
+            ))
+        };
+        witness.last = text(50, 50);
+        let mut told = Vec::new();
+        for (phase, frames, writes) in
+            [("calm", 60, 60), ("calm", 60, 60), ("storm", 100, 70), ("storm", 190, 90)]
+        {
+            let now = text(frames, writes);
+            told.push(witness.frames(phase, &now));
+            witness.last = now;
+        }
+        assert_eq!(told, [Some(1.0), None, Some(4.0), Some(4.5)]);
+        // Means are of all writes, and not of the seconds.
+        let phases = [("calm".to_owned(), 1.0), ("storm".to_owned(), 130.0 / 30.0)];
+        assert_eq!(witness.frames_per_write(), phases.into());
+        assert_eq!(witness.frames("calm", &Counters::default()), None, "it does not answer");
     }
 
     #[test]

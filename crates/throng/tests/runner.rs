@@ -18,3 +18,4 @@ mod record;
 mod scenarios;
 mod secrets;
 mod slow;
+mod storms;

@@ -12,15 +12,16 @@ use serde_json::Value;
 use crate::process::{Server, run, said};
 
 /// A run that was made: its folder, its summary, what it said.
-struct Done {
+pub struct Done {
     _folder: tempfile::TempDir,
-    out: PathBuf,
-    summary: Value,
-    said: String,
+    pub out: PathBuf,
+    pub summary: Value,
+    pub said: String,
 }
 
+/// Runs a scenario in its short form; it may be invalid, or miss a goal, and breaks no promise.
 #[track_caller]
-fn short(scenario: &str, more: &[&str]) -> Done {
+pub fn short(scenario: &str, more: &[&str]) -> Done {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
@@ -60,13 +61,13 @@ fn short(scenario: &str, more: &[&str]) -> Done {
     done
 }
 
-fn read(out: &Path, file: &str) -> Vec<u8> {
+pub fn read(out: &Path, file: &str) -> Vec<u8> {
     std::fs::read(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 impl Done {
     /// What came of a threshold.
-    fn came(&self, threshold: &str) -> &str {
+    pub fn came(&self, threshold: &str) -> &str {
         let all = self.summary["thresholds"].as_array().unwrap();
         let it = all.iter().find(|it| it["name"] == threshold);
         it.and_then(|it| it["came"].as_str()).unwrap()
@@ -248,6 +249,11 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     let offered = all("offered");
     let dropped = done.summary["generator"]["dropped"].as_u64().unwrap();
     assert!((offered - (sends + dropped) as f64).abs() < 1.0);
+    // Of each phase and each second; a step is so short that one of them may have had nothing.
+    for key in ["generator_cpu", "frames_per_write"] {
+        assert!(phases.iter().filter_map(|it| it[key].as_f64()).sum::<f64>() > 0.0, "{key}");
+        assert!(all(key) > 0.0, "{key}: {series}");
+    }
     // What was not acked before the last sample may not be committed yet either.
     let (acked, committed) = (all("accepted"), all("committed"));
     assert!(acked > 0.0 && committed > acked * 0.8 && committed <= offered + 0.5, "{series}");
@@ -381,48 +387,6 @@ fn clients_that_scale_up_and_down_leave_a_line_each() {
     assert_eq!(done.summary["rows"][1]["name"], "down");
 }
 
-#[test]
-fn everybody_who_loses_the_connection_at_once_resumes() {
-    let done = short("reconnect-all", &[]);
-    assert!(done.summary["ledger"]["resumed"].as_u64().unwrap() >= 100, "{}", done.said);
-    assert_eq!(done.came("all-resumed"), "met", "{}", done.said);
-    assert_eq!(done.came("by-token"), "met", "{}", done.said);
-}
-
-#[test]
-fn a_hot_room_is_joined_by_all_who_come_with_its_history() {
-    let done = short("join-hot-room", &[]);
-    assert_eq!(done.summary["latency"]["arrive"]["count"], 50);
-    assert_eq!(done.came("all-entered"), "met", "{}", done.said);
-}
-
-#[test]
-fn readers_that_stall_and_passwords_that_wait_hold_nobody_up_for_good() {
-    let slow = short("slow-readers", &[]);
-    assert!(slow.summary["latency"]["catch_up"]["count"].as_u64().unwrap() > 100);
-    let login = short("login-storm", &[]);
-    assert_eq!(login.summary["latency"]["arrive"]["count"], 20, "{}", login.said);
-}
-
-#[test]
-fn a_soak_looks_at_descriptors_and_files_and_two_seconds_of_it_have_no_slope() {
-    let done = short("soak", &[]);
-    assert_eq!(done.came("memory-slope"), "unmeasured", "{}", done.said);
-    assert_eq!(done.came("descriptor-slope"), "unmeasured", "{}", done.said);
-    let why = done.summary["slopes"]["descriptors"]["unmeasured"].as_str().unwrap();
-    assert!(why.contains("a slope needs 240"), "{why}");
-    let series = String::from_utf8(read(&done.out, "series.csv")).unwrap();
-    let mut lines = series.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let names = lines.next().unwrap();
-    let line = lines.next().unwrap();
-    let number = |name: &str| -> u64 {
-        line[names.iter().position(|it| *it == name).unwrap()].parse().unwrap()
-    };
-    // Forty users' sockets; a log whose first turns were committed.
-    assert!(number("descriptors") > 40, "{line:?}");
-    assert!(number("log_bytes") > 0 && number("folder_bytes") > number("log_bytes"), "{line:?}");
-}
-
 /// A generator that may be as late as it likes: the figures are of a machine that compiles.
 const PATIENT: [&str; 5] = [
     "self_check.cpu_max=100",
@@ -516,30 +480,6 @@ fn a_goal_that_is_missed_has_an_exit_code_and_a_case_of_its_own() {
     let report: Value = serde_json::from_slice(&read(&out, "report.json")).unwrap();
     let verdict = report["verdict"].as_str().unwrap();
     assert!(verdict.starts_with("Goal missed: delivery p90 of probe"), "{verdict}");
-}
-
-#[test]
-fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
-    let done = short("hostile-mix", &[]);
-    let ill = &done.summary["abused"];
-    assert_eq!(ill["leaks"], 0, "{}", done.said);
-    let count = |kind: &str, what: &str| ill["answers"][kind][what].as_u64().unwrap_or_default();
-    assert!(count("oversize", "body_too_long") > 0, "{}", done.said);
-    assert!(
-        count("malformed", "refused to speak") + count("malformed", "cut") > 0,
-        "{}",
-        done.said
-    );
-    assert!(count("flap", "left") > 0, "{}", done.said);
-    assert!(count("probe", "not_member") > 0, "{}", done.said);
-    assert!(count("guess", "wrong_credentials") > 0, "{}", done.said);
-    // An ack may be cut with its connection; what it stands for was told to the others.
-    let posted = count("flood", "posted") + count("flood", "event");
-    assert!(posted > 0 && count("flood", "rate_limited") > 0, "{}", done.said);
-    assert!(count("typing", "done") > 0 && count("typing", "not_member") > 0, "{}", done.said);
-    let flood = short("flood", &[]);
-    let answers = &flood.summary["abused"]["answers"]["flood"];
-    assert!(answers["rate_limited"].as_u64().unwrap() > 0, "{}", flood.said);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! Neighbours: the witness asked the server, before anybody came and when all was said; the ledger knows what
 //! came. Both know the same sends exactly, so they can be held against each other.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Summary;
@@ -74,6 +76,15 @@ impl Summary {
             }
             ServerWork { differs, ..work }
         });
+    }
+
+    /// How many frames each of the server's writes had, phase by phase: by its own count, so only where that is
+    /// believed.
+    pub fn frames_by_phase(&mut self, frames: &BTreeMap<String, f64>) {
+        let believed = self.believed().is_some();
+        for phase in &mut self.phases {
+            phase.frames_per_write = frames.get(&phase.name).copied().filter(|_| believed);
+        }
     }
 
     /// What the server counted of itself, where that is what its clients saw.

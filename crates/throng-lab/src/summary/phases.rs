@@ -27,6 +27,12 @@ pub struct PhaseSummary {
     pub server_cpu_mean: f64,
     /// Its standard deviation.
     pub server_cpu_deviation: f64,
+    /// CPU of the generator, of its one core: the mean likewise.
+    pub generator_cpu: f64,
+    /// Frames in a write of the server, on average, by its own count; absent where it does not count them, or counts
+    /// otherwise than was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_write: Option<f64>,
     /// Users who came later than a second after they should have.
     pub late: u64,
     /// Send to durable ack.
@@ -75,6 +81,8 @@ fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
         deliveries: samples.iter().map(|it| it.deliveries).sum(),
         server_cpu_mean: mean,
         server_cpu_deviation: deviation,
+        generator_cpu: samples.iter().map(|it| it.generator_cpu).sum::<f64>() / seconds.max(1e-9),
+        frames_per_write: None,
         late: samples.iter().map(|it| it.late_arrivals).sum(),
         ack: of.ack.percentiles(),
         delivery: of.delivery.percentiles(),
@@ -139,22 +147,33 @@ pub fn write(phases: &[PhaseSummary], rows: &[RowSummary], to: &mut String) -> s
     if !phases.is_empty() {
         writeln!(
             to,
-            "\n{:14} {:>7} {:>9} {:>11} {:>12} {:>10} {:>10} {:>6}",
-            "phase", "seconds", "sends/s", "deliveries/s", "CPU %", "ack p99", "deliv. p99", "late"
+            "\n{:14} {:>7} {:>9} {:>11} {:>12} {:>6} {:>7} {:>10} {:>10} {:>6}",
+            "phase",
+            "seconds",
+            "sends/s",
+            "deliveries/s",
+            "CPU %",
+            "lab %",
+            "frames",
+            "ack p99",
+            "deliv. p99",
+            "late"
         )?;
     }
     for it in phases {
         let each = |count: u64| count as f64 / it.seconds.max(1e-9);
         let cpu =
             format!("{:.1} ± {:.1}", it.server_cpu_mean * 100.0, it.server_cpu_deviation * 100.0);
+        let frames = it.frames_per_write.map_or("\u{2013}".to_owned(), |it| format!("{it:.1}"));
         writeln!(
             to,
-            "{:14} {:>7.1} {:>9.1} {:>12.1} {:>12} {:>10.2} {:>10.2} {:>6}",
+            "{:14} {:>7.1} {:>9.1} {:>12.1} {:>12} {:>6.1} {frames:>7} {:>10.2} {:>10.2} {:>6}",
             it.name,
             it.seconds,
             each(it.sends),
             each(it.deliveries),
             cpu,
+            it.generator_cpu * 100.0,
             it.ack.p99_ms,
             it.delivery.p99_ms,
             it.late
@@ -189,6 +208,7 @@ mod tests {
             at,
             seconds: 1.0,
             server_cpu: cpu,
+            generator_cpu: cpu / 2.0,
             sent: 5,
             ..Sample::default()
         };
@@ -198,6 +218,7 @@ mod tests {
         assert_eq!((&*phases[0].name, &*phases[1].name), ("a", "b"), "by their beginning");
         assert!((phases[1].server_cpu_mean - 0.3).abs() < 1e-9);
         assert!((phases[1].server_cpu_deviation - 0.1).abs() < 1e-9);
+        assert!((phases[1].generator_cpu - 0.15).abs() < 1e-9);
         assert_eq!((phases[0].sends, phases[1].sends), (5, 10));
     }
 

@@ -295,6 +295,9 @@ pub struct Phase {
     pub deliveries: u64,
     pub server_cpu_mean: f64,
     pub server_cpu_deviation: f64,
+    /// Folders of before did not say.
+    pub generator_cpu: Option<f64>,
+    pub frames_per_write: Option<f64>,
     pub late: u64,
     pub ack: Percentiles,
     pub delivery: Percentiles,
