@@ -20,6 +20,9 @@ const LONGEST_US: u64 = 600_000_000;
 /// Who comes so much later than planned is counted: what is said of a phase may not hold for him.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Of so many who entered it is kept when each did.
+const ENTRIES_MAX: usize = 100_000;
+
 /// Microseconds to three digits.
 #[derive(Clone, Debug)]
 pub struct Latency(Histogram<u64>);
@@ -241,6 +244,8 @@ pub struct Recorder {
     pub arrive: Latency,
     /// From then to having joined and read the history asked for.
     pub enter: Latency,
+    /// When each of those should have come, and when it had entered; of the first so many.
+    pub entries: Vec<[Nanos; 2]>,
     /// From when a file should have been sent to the server's word that it has it.
     pub upload: Latency,
     /// From asking for a file to its last byte.
@@ -342,6 +347,14 @@ impl Recorder {
         self.now.counts.arrivals += 1;
         self.now.counts.late_arrivals += u64::from(took > LATE);
         self.arrive.record(took);
+    }
+
+    /// Somebody who should have come then has joined and read the history asked for.
+    pub fn entered(&mut self, intended: Nanos, now: Nanos) {
+        self.enter.record(now.since(intended));
+        if self.entries.len() < ENTRIES_MAX {
+            self.entries.push([intended, now]);
+        }
     }
 
     /// A send was acknowledged. `live`: its sender was there all the time.

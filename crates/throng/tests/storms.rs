@@ -15,6 +15,15 @@ fn a_hot_room_is_joined_by_all_who_come_with_its_history() {
     let done = short("join-hot-room", &[]);
     assert_eq!(done.summary["latency"]["arrive"]["count"], 50);
     assert_eq!(done.came("all-entered"), "met", "{}", done.said);
+    // A machine that stalls in the second half may miss the bound; that both halves are told is of all machines.
+    let entries = &done.summary["entries"];
+    let of = |key: &str| entries[key].as_f64().unwrap();
+    let all = of("first_half_seconds") + of("second_half_seconds");
+    let slowest = done.summary["latency"]["enter"]["max_ms"].as_f64().unwrap() / 1e3;
+    assert_eq!(entries["count"], 50, "{}", done.said);
+    assert!(entries["halves"].is_number() && slowest * 0.99 <= all, "{entries}: {}", done.said);
+    assert_eq!(done.came("linear") == "met", of("halves") <= 1.5, "{}", done.said);
+    assert!(done.said.contains("\nentries     50 came in: the first half in "), "{}", done.said);
 }
 
 #[test]

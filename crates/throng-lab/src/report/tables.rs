@@ -10,6 +10,7 @@ use super::folder::{Agent, Came, Folder, Ledger, Percentiles, StageWork, Thresho
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
+use crate::summary::Entries;
 use crate::traces::STAGES;
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
@@ -274,8 +275,14 @@ fn counts(run: &Folder) -> Table {
                 ),
             ),
             ("pictures of people", pictures(run)),
+            ("whether the time to enter grows with their number", entries(run)),
         ],
     )
+}
+
+fn entries(run: &Folder) -> String {
+    let none = || "no crowd of one kind came and read its history".to_owned();
+    run.summary.entries.as_ref().map_or_else(none, Entries::words)
 }
 
 fn files(it: &Ledger) -> String {

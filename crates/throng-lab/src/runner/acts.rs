@@ -184,7 +184,7 @@ impl Crowd {
     /// It has read the history it came for.
     pub(super) fn looked(&mut self, user: u32, now: Nanos) {
         if let Some(intended) = self.users[user as usize].entering.take() {
-            self.recorder.enter.record(now.since(intended));
+            self.recorder.entered(intended, now);
         }
     }
 

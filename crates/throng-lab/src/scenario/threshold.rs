@@ -56,6 +56,9 @@ pub enum Figure {
     Entries,
     /// The slowest of them, from when it should have come.
     EntryMaxMs,
+    /// The time that the second half of a crowd took to enter, over that of its first half: 1 where it grows with
+    /// their number, 3 where it grows with its square.
+    EntryHalves,
     /// Most memory of the server's process and of its sockets in the kernel, together.
     MemoryMib,
     /// Passwords that the server hashed, by its own count.
@@ -110,6 +113,7 @@ impl Figure {
             Self::ResumeMaxMs => ("the slowest resume", "ms"),
             Self::Entries => ("users who entered and read", ""),
             Self::EntryMaxMs => ("the slowest entry, history read", "ms"),
+            Self::EntryHalves => ("time of the second half to enter over the first half's", "×"),
             Self::MemoryMib => ("memory of server and its sockets", "MiB"),
             Self::PasswordsHashed => ("passwords hashed", ""),
             Self::LoginsOfHashingAlone => ("logins over hashing alone", "×"),

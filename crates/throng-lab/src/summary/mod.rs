@@ -4,6 +4,7 @@
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
 mod counted;
+mod entries;
 mod grades;
 mod judge;
 mod phases;
@@ -29,6 +30,7 @@ use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
 pub use counted::Differs;
+pub use entries::Entries;
 use grades::Reached;
 pub use phases::{PhaseSummary, RowSummary};
 pub use prices::Prices;
@@ -121,6 +123,9 @@ pub struct Summary {
     /// What a join, a delivery and the features of a join cost, where phases did one thing alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
+    /// Of the one crowd that came and read its history: whether the time to enter grows with their number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Entries>,
     /// The generator.
     pub generator: Generator,
     /// Who held the sockets, where that was not the lab itself.
@@ -411,6 +416,7 @@ impl Summary {
             disk_bytes_per_send: None,
             slopes: None,
             prices: Prices::of(scenario, &outcome.samples),
+            entries: Entries::of(scenario, &recorder.entries),
             generator,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,

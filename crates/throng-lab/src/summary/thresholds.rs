@@ -173,6 +173,12 @@ fn is(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>) -> Is {
         Figure::ResumeMaxMs => slowest(&latency.resume),
         Figure::Entries => counted(&latency.enter),
         Figure::EntryMaxMs => slowest(&latency.enter),
+        Figure::EntryHalves => match summary.entries {
+            Some(entries) => Some(entries.halves),
+            None => {
+                return Is::not("fewer than 20 came and read their history, or several crowds did");
+            }
+        },
         Figure::LoginRefusalP99Ms if latency.login_refused.count == 0 => {
             return Is::not("no login was refused");
         }

@@ -101,6 +101,9 @@ impl Summary {
         for line in self.prices.iter().flat_map(Prices::words) {
             writeln!(to, "price       {line}")?;
         }
+        if let Some(entries) = &self.entries {
+            writeln!(to, "entries     {}", entries.words())?;
+        }
         self.write_costs(to)
     }
 

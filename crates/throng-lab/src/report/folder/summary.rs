@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{Ending, Percentiles};
 use crate::beside::FloorRatio;
+use crate::summary::Entries;
 
 /// `summary.json`; described in `docs/reference/lab-run.md`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,6 +49,7 @@ pub struct Summary {
     pub agents: Vec<Agent>,
     pub slopes: Option<Slopes>,
     pub prices: Option<Prices>,
+    pub entries: Option<Entries>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
