@@ -27,6 +27,9 @@ pub const SCHEMA: u32 = 1;
 /// Of what differs in two runs, as many are told on a screen.
 const UNLIKE_TOLD: usize = 8;
 
+/// What a feature is paid with: told together, whatever decides.
+const PRICES: [Metric; 4] = [Metric::Cpu, Metric::Join, Metric::Bytes, Metric::Memory];
+
 /// What two runs are compared by. Of all of them less is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -203,10 +206,6 @@ impl Comparison {
     pub fn sentence(&self) -> String {
         let it = self.decided();
         let what = self.by.words().split(',').next().unwrap_or_default();
-        let change = |ratio: f64| {
-            let share = (ratio - 1.0) * 100.0;
-            format!("{:.1} % {}", share.abs(), if share < 0.0 { "less" } else { "more" })
-        };
         let Some(([low, high], floor)) = it.interval.zip(it.noise_floor) else {
             let (ratio, pairs) = (change(it.ratio), it.pairs);
             return format!(
@@ -236,11 +235,30 @@ impl Comparison {
         }
     }
 
+    /// What B takes more or less than A of all that is paid for: CPU a delivery and a join, bytes, memory. What does
+    /// not decide is not judged; what equal things would show is called so.
+    pub fn prices(&self) -> String {
+        let price = |metric: Metric| {
+            let (what, unit) = metric.words().split_once(", ").unwrap_or((metric.words(), ""));
+            let Some((_, it)) = self.metrics.iter().find(|(of, _)| *of == metric) else {
+                return format!("{what} not measured");
+            };
+            let apart = it.b.median - it.a.median;
+            let sign = if apart < 0.0 { "\u{2212}" } else { "+" };
+            let apart = format!("{sign}{} {unit}", number(apart.abs()));
+            let noise = it.verdict == Verdict::NoDifference;
+            let noise = if noise { ", no more than noise" } else { "" };
+            format!("{what} {} ({}{noise})", apart.trim_end(), change(it.ratio))
+        };
+        format!("B beside A: {}.", PRICES.map(price).join("; "))
+    }
+
     /// For a person.
     pub fn words(&self) -> String {
         let mut lines: Vec<String> = self.cut_short().into_iter().collect();
         lines.extend([
             self.sentence(),
+            self.prices(),
             String::new(),
             format!("A  {}", self.sides[0]),
             format!("B  {}", self.sides[1]),
@@ -311,6 +329,7 @@ impl Comparison {
             "by": self.by.name(),
             "verdict": self.decided().verdict,
             "sentence": self.sentence(),
+            "prices": self.prices(),
             "a": self.sides[0],
             "b": self.sides[1],
             "metrics": metrics,
@@ -400,6 +419,12 @@ fn side(text: &str) -> Result<Vec<(PathBuf, Folder)>, CompareError> {
         }
     }
     paths.into_iter().map(|path| Ok((path.to_owned(), Folder::read(path)?))).collect()
+}
+
+/// By how much B takes more or less.
+fn change(ratio: f64) -> String {
+    let share = (ratio - 1.0) * 100.0;
+    format!("{:.1} % {}", share.abs(), if share < 0.0 { "less" } else { "more" })
 }
 
 /// Says a line of progress where somebody listens; one who does not must not end an hour's work.

@@ -282,9 +282,51 @@ mod tests {
         let it = in_turn(&by_join, &mut run, &mut Vec::new()).unwrap();
         assert_eq!(it.decided().verdict, Verdict::Slower, "{}", it.words());
         assert!(it.sentence().contains("more CPU a join"), "{}", it.sentence());
+        assert!(
+            it.prices().starts_with("B beside A: CPU a delivery not measured; CPU a join +"),
+            "{}",
+            it.prices()
+        );
         // Runs in which nobody joined alone have none.
         let error = in_turn(&by_join, &mut server(1.0, 1), &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("no pair of runs has a value for join"), "{error}");
+    }
+
+    /// What decides is one thing; what it is paid with is told of both arms all the same.
+    #[test]
+    fn a_feature_is_priced_in_cpu_a_delivery_and_a_join_in_bytes_and_in_memory() {
+        use crate::report::folder::{Price, Prices, Wire};
+        let mut run = |args: &RunArgs| {
+            let b = !args.settings.is_empty();
+            let (cpu, join, bytes, memory) =
+                if b { (8.4, 540.0, 210.0, 66) } else { (8.0, 500.0, 200.0, 64) };
+            let mut folder = folder(cpu, Ending::Pass);
+            let cost = folder.summary.cost.as_mut().unwrap();
+            cost.rss_max_bytes = memory << 20;
+            let join = Some(Price { count: 100, cpu_us: join, ..Price::default() });
+            folder.summary.prices = Some(Prices { join, ..Prices::default() });
+            folder.summary.wire = Some(Wire { bytes: 1, bytes_per_delivery: bytes });
+            Ok(folder)
+        };
+        let by_join = Turns { by: Metric::Join, ..turns(6) };
+        let it = in_turn(&by_join, &mut run, &mut Vec::new()).unwrap();
+        let prices = "B beside A: CPU a delivery +0.4 µs (5.0 % more); CPU a join +40 µs (8.0 % more); bytes a \
+                      delivery +10 (5.0 % more); memory +2 MiB (3.1 % more).";
+        assert_eq!(it.prices(), prices);
+        let words = it.words();
+        assert!(words.starts_with("B is slower: it takes 8.0 % more CPU a join"), "{words}");
+        assert!(words.contains(prices) && it.json()["prices"] == prices, "{words}");
+        for (metric, a, b) in [
+            ("CPU a delivery, µs", "8 (8–8)", "8.4 (8.4–8.4)"),
+            ("CPU a join, µs", "500 (500–500)", "540 (540–540)"),
+            ("bytes a delivery", "200 (200–200)", "210 (210–210)"),
+            ("memory, MiB", "64 (64–64)", "66 (66–66)"),
+        ] {
+            let line = words.lines().find(|line| line.starts_with(metric));
+            let line = line.unwrap_or_else(|| panic!("no {metric} in {words}"));
+            assert!(line.contains(a) && line.contains(b), "{line}");
+            assert_eq!(line.ends_with("  decides"), metric.starts_with("CPU a join"), "{line}");
+        }
     }
 
     #[test]
