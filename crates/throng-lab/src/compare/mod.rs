@@ -49,13 +49,15 @@ pub enum Metric {
     Bytes,
     /// Most resident memory of the server.
     Memory,
+    /// Bytes of a frame on the wire, on average, by the server's own count.
+    Frame,
     /// Microseconds of the server's CPU for one who joins, in phases in which nothing else happens.
     Join,
 }
 
 impl Metric {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cpu,
         Self::AckP50,
         Self::AckP99,
@@ -63,6 +65,7 @@ impl Metric {
         Self::DeliveryP99,
         Self::Bytes,
         Self::Memory,
+        Self::Frame,
         Self::Join,
     ];
 
@@ -76,6 +79,7 @@ impl Metric {
             Self::DeliveryP99 => "delivery-p99",
             Self::Bytes => "bytes",
             Self::Memory => "memory",
+            Self::Frame => "frame",
             Self::Join => "join",
         }
     }
@@ -97,6 +101,7 @@ impl Metric {
             Self::DeliveryP99 => "delivery p99, ms",
             Self::Bytes => "bytes a delivery",
             Self::Memory => "memory, MiB",
+            Self::Frame => "bytes a frame",
             Self::Join => "CPU a join, µs",
         }
     }
@@ -115,6 +120,7 @@ impl Metric {
                 let cost = run.summary.cost;
                 cost.map(|it| it.rss_max_bytes as f64 / f64::from(1 << 20))
             }
+            Self::Frame => run.summary.believed()?.bytes_per_frame,
             // Of what is lost in the idle server's noise there is no ratio.
             Self::Join => {
                 let join = run.summary.prices.as_ref()?.join;
@@ -124,7 +130,7 @@ impl Metric {
     }
 
     fn is_latency(self) -> bool {
-        !matches!(self, Self::Cpu | Self::Bytes | Self::Memory | Self::Join)
+        !matches!(self, Self::Cpu | Self::Bytes | Self::Memory | Self::Frame | Self::Join)
     }
 }
 

@@ -295,7 +295,7 @@ mod tests {
     /// What decides is one thing; what it is paid with is told of both arms all the same.
     #[test]
     fn a_feature_is_priced_in_cpu_a_delivery_and_a_join_in_bytes_and_in_memory() {
-        use crate::report::folder::{Price, Prices, Wire};
+        use crate::report::folder::{Price, Prices, ServerWork, Wire};
         let mut run = |args: &RunArgs| {
             let b = !args.settings.is_empty();
             let (cpu, join, bytes, memory) =
@@ -306,6 +306,9 @@ mod tests {
             let join = Some(Price { count: 100, cpu_us: join, ..Price::default() });
             folder.summary.prices = Some(Prices { join, ..Prices::default() });
             folder.summary.wire = Some(Wire { bytes: 1, bytes_per_delivery: bytes });
+            let bytes_per_frame = Some(bytes - 50.0);
+            let work = ServerWork { bytes_per_frame, ..ServerWork::default() };
+            folder.summary.server_work = Some(work);
             Ok(folder)
         };
         let by_join = Turns { by: Metric::Join, ..turns(6) };
@@ -321,6 +324,7 @@ mod tests {
             ("CPU a join, µs", "500 (500–500)", "540 (540–540)"),
             ("bytes a delivery", "200 (200–200)", "210 (210–210)"),
             ("memory, MiB", "64 (64–64)", "66 (66–66)"),
+            ("bytes a frame", "150 (150–150)", "160 (160–160)"),
         ] {
             let line = words.lines().find(|line| line.starts_with(metric));
             let line = line.unwrap_or_else(|| panic!("no {metric} in {words}"));

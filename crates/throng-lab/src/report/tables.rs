@@ -323,6 +323,10 @@ fn costs(run: &Folder) -> Table {
         let each = |count: f64| format!("{count:.1}");
         rows.push(("syncs for 1,000 sends", each(it.fsyncs_per_1000_sends)));
         rows.push(("turns for 1,000 sends", each(it.turns_per_1000_sends)));
+        if let Some((frames, bytes)) = it.frames_per_write.zip(it.bytes_per_frame) {
+            rows.push(("frames in a write", each(frames)));
+            rows.push(("bytes of a frame", each(bytes)));
+        }
         let calls = [
             ("reads for 1,000 sends", it.reads_per_1000_sends, it.proc_reads_per_1000_sends),
             ("writes for 1,000 sends", it.writes_per_1000_sends, it.proc_writes_per_1000_sends),

@@ -227,9 +227,13 @@ impl Summary {
             if !work.differs.is_empty() {
                 return writeln!(to, "            what it counts of itself is not shown");
             }
+            let frames = work.frames_per_write.zip(work.bytes_per_frame);
+            let frames = frames.map_or(String::new(), |(frames, bytes)| {
+                format!("; {frames:.1} frames a write of {bytes:.0} bytes each")
+            });
             writeln!(
                 to,
-                "counted     {:.1} syncs, {:.1} turns, {:.0} reads, {:.0} writes for 1,000 sends",
+                "counted     {:.1} syncs, {:.1} turns, {:.0} reads, {:.0} writes for 1,000 sends{frames}",
                 work.fsyncs_per_1000_sends,
                 work.turns_per_1000_sends,
                 work.reads_per_1000_sends,

@@ -51,7 +51,7 @@ pub struct Compare {
     /// One of its sizes by name, for both.
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// What decides: cpu, ack-p50, ack-p99, delivery-p50, delivery-p99, bytes, memory, join.
+    /// What decides: cpu, ack-p50, ack-p99, delivery-p50, delivery-p99, bytes, memory, frame, join.
     #[arg(long, value_name = "METRIC", default_value = "cpu", value_parser = Metric::named)]
     by: Metric,
     /// How many pairs are run.

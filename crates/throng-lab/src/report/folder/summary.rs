@@ -336,6 +336,8 @@ pub struct ServerWork {
     pub turns_per_1000_sends: f64,
     pub reads_per_1000_sends: f64,
     pub writes_per_1000_sends: f64,
+    pub frames_per_write: Option<f64>,
+    pub bytes_per_frame: Option<f64>,
     pub proc_reads_per_1000_sends: Option<f64>,
     pub proc_writes_per_1000_sends: Option<f64>,
     pub passwords_hashed: Option<u64>,
