@@ -87,7 +87,11 @@ impl Live {
                 "{name:12} p50 {p50_ms:>8.2}  p95 {p95_ms:>8.2}  p99 {p99_ms:>8.2}  max {max_ms:>8.2} ms"
             )
         };
-        vec![
+        let beside = it.beside_cpu.map(|cpu| {
+            let cpu = share(cpu.max(0.0));
+            format!("beside       CPU {cpu:>5.0} % of a core, by programs that are neither")
+        });
+        let mut lines = vec![
             format!("{}: {phase}, {over:.0} of {:.0} s", self.name, self.seconds),
             format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full)),
             format!(
@@ -120,11 +124,13 @@ impl Live {
                 it.lag.p99_ms,
                 it.steal * 100.0
             ),
-            format!(
-                "errors       {} refused, {} connections ended, {} given up, {} by the kernel",
-                self.refused, self.ended, self.dropped, self.overflows
-            ),
-        ]
+        ];
+        lines.extend(beside);
+        lines.push(format!(
+            "errors       {} refused, {} connections ended, {} given up, {} by the kernel",
+            self.refused, self.ended, self.dropped, self.overflows
+        ));
+        lines
     }
 }
 
@@ -167,6 +173,10 @@ mod tests {
         let second = live.draw(&sample);
         let away = format!("\u{1b}[{}A\u{1b}[J", first.lines().count());
         assert!(second.starts_with(&away) && second.contains("2 given up"), "{second}");
+        assert!(!second.contains("beside"), "nobody could tell");
+        let busy = live.draw(&Sample { beside_cpu: Some(1.59), ..sample });
+        assert!(busy.contains("\nbeside       CPU   159 % of a core"), "{busy}");
+        assert!(busy.lines().skip(1).all(|line| line.chars().count() <= WIDTH));
     }
 
     #[test]

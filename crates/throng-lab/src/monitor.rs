@@ -1,12 +1,15 @@
 //! What the system says: of the server's process, of the machine, of its disk.
 //!
 //! Neighbours: `run` describes the machine by it and hands it to the runner as its watch; `holds` is what
-//! the server holds on to, `family` who belongs to it, `trees` are further processes to look at, `allowed` what a run may take. Reads
+//! the server holds on to, `family` who belongs to it, `trees` are further processes to look at, `allowed` what a run may take, `others` and
+//! `programs` what else this machine does. Reads
 //! `/proc` only; it never asks the server about itself.
 
 pub mod allowed;
 pub mod family;
 pub mod holds;
+pub mod others;
+pub mod programs;
 pub mod trees;
 
 use std::fs::read_to_string;

@@ -154,6 +154,11 @@ pub struct Sample {
     pub kernel_bytes: Option<u64>,
     /// CPU of the generator, of one core.
     pub generator_cpu: f64,
+    /// CPU seconds of the machine's other programs, what `--monitor` names included: what neither the server nor
+    /// the lab took of the cores that these may use. A little below nothing where they took none; absent where
+    /// nobody can tell them from the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside_cpu: Option<f64>,
     /// Share of all cores' time that the hypervisor gave to others.
     pub steal: f64,
     /// Users who were there at its end.

@@ -1,11 +1,13 @@
 //! `lab run`: a scenario, a target, a folder that holds all that came of it.
 //!
 //! Neighbours: puts `scenario`, `target`, `monitor`, `runner` and `summary` in their order; in this
-//! folder, `before` looks whether it can be done at all, `about` describes it, `keep` writes. The run's folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second) and
+//! folder, `before` looks whether it can be done at all, `about` describes it, `alone` looks for other programs, `keep`
+//! writes. The run's folder: `manifest.json` (what was run, where, how), `samples.jsonl` (a line a second) and
 //! `series.csv` by the witness, `summary.json`, `server.log`. It is written as the run goes, so that a run which is cut short
 //! leaves what it had.
 
 mod about;
+mod alone;
 mod before;
 pub(crate) mod keep;
 
@@ -38,6 +40,7 @@ use crate::target::{self, Start, Target, TargetError};
 use crate::witness::{Told, Watched, Witness, Witnessed};
 use crate::{abuse, hashing, kernel};
 use about::Manifest;
+use alone::Alone;
 pub(crate) use keep::write_json;
 use keep::{Reserve, write_whole};
 
@@ -129,11 +132,10 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let scratch = out.join("data");
     let baseline = since_baseline(args, &out, say)?;
     let Started { mut target, accounts, fsync } = start(args, &scenario, &out, &scratch)?;
-    let at = Some(target.door.address);
-    let described = Manifest::new(args, &scenario, started, at, (baseline, fsync));
+    let (address, pid) = (target.door.address, target.pid());
+    let described = Manifest::new(args, &scenario, started, Some(address), (baseline, fsync));
     write_json(&out.join("manifest.json"), &described).map_err(failed)?;
     let probe = scenario.rooms.iter().find(|kind| kind.steady).map(|kind| kind.name.clone());
-    let (address, pid) = (target.door.address, target.pid());
     let holder = Holder { pid, folder: args.target.is_none().then(|| scratch.clone()) };
     let witness =
         Witness::new(&out, address, holder, probe, trees, scenario.seed).map_err(failed)?;
@@ -142,11 +144,13 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
     let begun = Arc::new(AtomicU64::new(0));
     let sampler = sampler(args, pid, &out, scenario.seconds)?;
+    let mut alone = Alone::of(args, address, pid);
     let watcher = Watcher {
         begun: Arc::clone(&begun),
         target: &mut target,
         family: pid.map(Family::of),
         steal: Steal::default(),
+        alone: &mut alone,
         stop: &args.stop,
         tell: None,
         kernel_of: asks,
@@ -169,6 +173,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let profiled = kept.file("profile", profiled).flatten();
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, fsync);
+    alone.judge(&scenario, &witnessed.others, &mut summary);
     summary.slopes_of(&scenario, &samples, &witnessed.held);
     summary.abused(abused);
     let others = others(args, &scenario);
@@ -478,6 +483,7 @@ struct Watcher<'a> {
     /// The server's processes, where they are ours to see.
     family: Option<Family>,
     steal: Steal,
+    alone: &'a mut Alone,
     tell: Option<SyncSender<Told>>,
     stop: &'a AtomicBool,
     /// The server's port, where the memory of its sockets is asked for.
@@ -501,6 +507,10 @@ impl Watch for Watcher<'_> {
 
     fn steal(&mut self) -> f64 {
         self.steal.share()
+    }
+
+    fn others(&mut self, own: Duration) -> Option<f64> {
+        self.alone.since_last(own)
     }
 
     fn load_begins(&mut self) {
@@ -537,9 +547,11 @@ impl Watch for Watcher<'_> {
 }
 
 fn line_of(sample: &Sample, seconds: f64) -> String {
+    let beside = sample.beside_cpu.map(|it| format!("  beside {:>3.0} %", it.max(0.0) * 100.0));
+    let beside = beside.unwrap_or_default();
     format!(
         "{:>4} of {seconds:.0} s  {:>6} sent {:>6} acked {:>8} delivered  ack p50 {:>6.2} p99 {:>7.2} ms  \
-         delivery p99 {:>7.2} ms  server {:>3.0} %  lab {:>3.0} %",
+         delivery p99 {:>7.2} ms  server {:>3.0} %  lab {:>3.0} %{beside}",
         sample.second + 1,
         sample.sent,
         sample.acked,

@@ -4,10 +4,11 @@
 //! Neighbours: `run` starts it as a thread of its own, so that neither a disk that stalls nor a
 //! server that answers slowly holds the generator up. A server without `/metrics` is measured all
 //! the same; its columns stay empty. `counters.rs` reads what the server says, `inside.rs` what is in its
-//! stages.
+//! stages, `others.rs` what other programs took.
 
 mod counters;
 mod inside;
+mod others;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,6 +31,8 @@ use counters::ack_path;
 pub(crate) use counters::metrics;
 pub use counters::{Counters, Whole};
 use inside::Inside;
+use others::Others;
+pub use others::{OthersSecond, OthersSeen};
 
 /// Of the smoothed volume, in seconds.
 const VOLUME_HALF_LIFE: f64 = 2.0;
@@ -57,6 +60,8 @@ pub struct Witnessed {
     pub frames_per_write: BTreeMap<String, f64>,
     /// What it held on to at each second's end, with that second's place in the load.
     pub held: Vec<(f64, Holds)>,
+    /// What other programs took.
+    pub others: OthersSeen,
 }
 
 /// What the server counted while load was offered. The counters are its own; calls are also from
@@ -136,6 +141,7 @@ pub struct Witness {
     volume: Ema,
     cores: Cores,
     inside: Inside,
+    others: Others,
     /// What else is looked at.
     trees: Vec<Tree>,
 }
@@ -171,6 +177,7 @@ impl Witness {
         trees: Vec<Tree>,
         seed: u64,
     ) -> io::Result<Self> {
+        let server = holder.pid;
         Ok(Self {
             samples: Lines::new(File::create(out.join("samples.jsonl"))?),
             series: Lines::new(File::create(out.join("series.csv"))?),
@@ -190,6 +197,7 @@ impl Witness {
             volume: Ema::new(VOLUME_HALF_LIFE),
             cores: Cores::default(),
             inside: Inside::new(seed),
+            others: Others::beside(server, &trees),
             trees,
         })
     }
@@ -229,6 +237,7 @@ impl Witness {
             whole: self.whole(),
             frames_per_write: self.frames_per_write(),
             held: self.held,
+            others: self.others.seen(),
         };
         Watched { witnessed, samples: self.samples, series: self.series }
     }
@@ -247,11 +256,13 @@ impl Witness {
         for core in 0..self.cores.shares().len() {
             write!(self.series, ",core_{core}")?;
         }
+        write!(self.series, ",others_cpu")?;
         for stage in &self.stages {
             write!(self.series, ",work_{stage}")?;
         }
         // From here on.
-        trees::look(&mut self.trees);
+        self.others.begin();
+        trees::look(&mut self.trees, &[]);
         for tree in &self.trees {
             write!(self.series, ",cpu_of_{0},memory_of_{0}", tree.name())?;
         }
@@ -295,11 +306,15 @@ impl Witness {
         for share in self.cores.shares() {
             write!(self.series, ",{share:.3}")?;
         }
+        let own = self.holder.pid.as_slice();
+        let (looked, monitored) = trees::look(&mut self.trees, own);
+        let others = self.others.second(sample, monitored);
+        write!(self.series, ",{}", others.map_or(String::new(), |it| format!("{it:.3}")))?;
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;
         }
-        for looked in trees::look(&mut self.trees) {
+        for looked in looked {
             match looked {
                 Some(it) => write!(self.series, ",{:.3},{}", it.cpu.as_secs_f64(), it.resident)?,
                 None => write!(self.series, ",,")?,

@@ -262,6 +262,34 @@ fn two_runs_are_compared_and_their_one_pair_gives_no_verdict() {
 }
 
 #[test]
+fn a_run_that_was_not_alone_says_so_in_each_report_and_in_a_comparison() {
+    let folder = tempfile::tempdir().unwrap();
+    let b = folder.path().join("b");
+    std::fs::create_dir(&b).unwrap();
+    let others = r#""other_programs": {"cores": 2, "mean_cores": 1.59, "worst_second_cores": 1.9,
+        "programs": [{"name": "perf", "cores": 1.58}], "disturbed": "they took the machine"}, "fsync": ["#;
+    let run = changed(&b, "summary.json", r#""fsync": ["#, others);
+    let said = "other programs took 1.59 of 2 cores meanwhile (perf 1.58)";
+    let json: serde_json::Value = serde_json::from_str(&text(Form::Json, &run)).unwrap();
+    let verdict = json["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("Pass") && verdict.ends_with(&format!(" Not alone: {said}.")));
+    assert!(json["causes"][0].as_str().unwrap().starts_with("This machine was not the run's own"));
+    let page = text(Form::Html, &run);
+    assert!(page.contains("<h1><b>Pass</b>") && page.contains(said), "{page}");
+    let junit = text(Form::Junit, &run);
+    assert!(junit.contains(r#"failures="0" errors="0" skipped="1""#), "{junit}");
+    let (a, b) = (old_run().display().to_string(), b.display().to_string());
+    let it = compare::of_folders(&a, &b, Metric::Cpu, 1).unwrap();
+    let beside = format!(
+        "NOT ALONE: beside 1 of 2 runs other programs took more than a little; most of it where {said}."
+    );
+    assert!(it.words().starts_with(&format!("{beside}\nNo verdict: ")), "{}", it.words());
+    assert_eq!(it.json()["not_alone"], beside);
+    let quiet = compare::of_folders(&a, &a, Metric::Cpu, 1).unwrap();
+    assert!(quiet.json()["not_alone"].is_null() && quiet.words().starts_with("No verdict: "));
+}
+
+#[test]
 fn runs_of_two_scenarios_are_not_compared_and_what_else_differs_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let a = old_run().display().to_string();

@@ -1,6 +1,7 @@
 //! The executable from outside: started as a process, spoken to over sockets, killed.
 
 mod agents;
+mod alone;
 mod bad_days;
 mod commits;
 mod endings;

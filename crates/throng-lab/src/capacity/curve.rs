@@ -98,6 +98,7 @@ mod tests {
             measured: [1.0; 5],
             deliveries: *deliveries,
             limit: (Limit::Other, String::new()),
+            others: None,
             run: "x".into(),
         };
         points.iter().map(step).collect()

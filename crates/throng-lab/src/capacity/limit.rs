@@ -1,4 +1,5 @@
-//! What ran out first: CPU, the disk's sync, memory, the logins' hashing, or the generator itself.
+//! What ran out first: CPU, the disk's sync, memory, the logins' hashing, or the generator itself; or whether other
+//! programs had the cores.
 //!
 //! Neighbours: `capacity` asks of the step that gave way, and says which latency is bound and which of its
 //! percentiles was furthest beyond its bound; the figures are those of the step's folder. A cause is one only if
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::On;
 use crate::report::Folder;
 use crate::report::folder::{Ending, Percentiles, Second};
+use crate::report::others;
 use crate::report::words::{bytes, ms, percent};
 use crate::stats::quantile;
 
@@ -21,6 +23,8 @@ const MEMORY_FULL: f64 = 0.8;
 const PART: f64 = 0.25;
 /// Where the acks took less than this share of a slow delivery, it waited for something else than the commit.
 const OF_ACK: f64 = 0.5;
+/// Of a core: where other programs took less than this, they are not worth a word.
+const OTHERS_TOLD: f64 = 0.1;
 /// The seconds that are looked at: the busiest tenth begins here.
 const BUSIEST: f64 = 0.9;
 
@@ -33,6 +37,8 @@ type Bound = (&'static str, f64, f64);
 pub enum Limit {
     /// The cores, server and generator together.
     Cpu,
+    /// The cores too, but only with what other programs took of them: nothing is known of the server above.
+    Others,
     /// The disk's sync.
     Fsync,
     /// Memory.
@@ -51,6 +57,7 @@ impl Limit {
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "CPU",
+            Self::Others => "other programs",
             Self::Fsync => "fsync",
             Self::Memory => "memory",
             Self::Logins => "logins",
@@ -63,10 +70,13 @@ impl Limit {
 /// What ran out in a run, and why it is taken to be that.
 pub fn of(run: &Folder, on: On, bound: Bound) -> (Limit, String) {
     let summary = &run.summary;
-    let (all, shares) = cores(run);
+    let ([own, all], shares) = cores(run);
+    let by_others = all >= CPU_FULL && own < CPU_FULL;
     if summary.ending == Ending::Invalid {
-        let full = if all >= CPU_FULL { "; server and generator share full cores" } else { "" };
-        return (Limit::Generator, format!("{}; {shares}{full}", summary.reasons.join("; ")));
+        let full = if own >= CPU_FULL { "; server and generator share full cores" } else { "" };
+        let others = by_others || others::spoilt(run);
+        let limit = if others { Limit::Others } else { Limit::Generator };
+        return (limit, format!("{}; {shares}{full}", summary.reasons.join("; ")));
     }
     let memory = summary.cost.map_or(0.0, |it| it.rss_max_bytes as f64);
     let has = run.manifest.machine.memory_bytes.max(1) as f64;
@@ -76,7 +86,8 @@ pub fn of(run: &Folder, on: On, bound: Bound) -> (Limit, String) {
     let logins = logins(run, on, bound);
     if all >= CPU_FULL {
         let beside = logins.map_or(String::new(), |logins| format!("; {logins}"));
-        return (Limit::Cpu, format!("{shares}{beside}"));
+        let limit = if by_others { Limit::Others } else { Limit::Cpu };
+        return (limit, format!("{shares}{beside}"));
     }
     if let Some(logins) = logins {
         return (Limit::Logins, format!("{logins}; {shares}"));
@@ -99,8 +110,9 @@ pub fn of(run: &Folder, on: On, bound: Bound) -> (Limit, String) {
     (Limit::Other, format!("{shares}; {beside}{and_slow}"))
 }
 
-/// The share of all cores that was used in the busiest seconds, and the same in words.
-fn cores(run: &Folder) -> (f64, String) {
+/// The share of all cores that was used in the busiest seconds, without other programs and with them, and the same
+/// in words.
+fn cores(run: &Folder) -> ([f64; 2], String) {
     let cores = run.manifest.machine.cores.max(1) as f64;
     let busy = |cpu: fn(&Second) -> f64| -> f64 {
         let whole = run.seconds.iter().filter(|it| it.seconds > 0.5);
@@ -108,15 +120,24 @@ fn cores(run: &Folder) -> (f64, String) {
         quantile(&shares, BUSIEST).unwrap_or_default()
     };
     let (server, generator) = (busy(|it| it.server_cpu), busy(|it| it.generator_cpu));
-    let all = busy(|it| it.server_cpu + it.generator_cpu + it.steal) / cores;
+    let own = busy(|it| it.server_cpu + it.generator_cpu + it.steal) / cores;
+    let with_others = |it: &Second| {
+        it.server_cpu + it.generator_cpu + it.steal + it.counted.others.unwrap_or_default()
+    };
+    let all = busy(with_others) / cores;
+    let others = busy(|it| it.counted.others.unwrap_or_default());
+    let others = match others {
+        few if few < OTHERS_TOLD => String::new(),
+        others => format!(", other programs {}", percent(others)),
+    };
     let words = format!(
-        "in the busiest tenth of its seconds the server used {} of a core and the generator {}, {} of \
-         {cores} cores",
+        "in the busiest tenth of its seconds the server used {} of a core and the generator {}{others}, \
+         {} of {cores} cores",
         percent(server),
         percent(generator),
         percent(all)
     );
-    (all, words)
+    ([own, all], words)
 }
 
 /// In words, where the logins queued and their wait is a part of the slow latency that counts. More under way at
@@ -210,6 +231,28 @@ mod tests {
         tired.summary.reasons = vec!["the p99 lag was 80".into()];
         let (limit, why) = of_acks(&tired);
         assert!(limit == Limit::Generator && why.contains("lag") && why.contains("share full"));
+    }
+
+    #[test]
+    fn cores_that_others_had_are_not_the_servers_doing() {
+        let mut run = run(0.12, 0.01);
+        assert_eq!(of_acks(&run).0, Limit::Other);
+        run.seconds.iter_mut().for_each(|it| it.counted.others = Some(1.59));
+        let (limit, why) = of_acks(&run);
+        assert_eq!(limit, Limit::Others, "{why}");
+        assert!(why.contains("the generator 1.00 %, other programs 159 %, 86.0 % of 2"), "{why}");
+        // A generator that was late because of them.
+        run.summary.ending = Ending::Invalid;
+        run.summary.reasons = vec!["the p99 lag was 80".into()];
+        assert_eq!(of_acks(&run).0, Limit::Others);
+        // A server that fills the cores by itself is full, whoever takes the rest.
+        run.summary.ending = Ending::Pass;
+        run.seconds.iter_mut().for_each(|it| (it.server_cpu, it.counted.others) = (1.7, Some(0.3)));
+        let (limit, why) = of_acks(&run);
+        assert!(limit == Limit::Cpu && why.contains("other programs 30.0 %"), "{why}");
+        // And where there was room, they were not what ran out.
+        run.seconds.iter_mut().for_each(|it| (it.server_cpu, it.counted.others) = (0.4, Some(0.5)));
+        assert_eq!(of_acks(&run).0, Limit::Other);
     }
 
     #[test]

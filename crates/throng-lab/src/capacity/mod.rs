@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::report::folder::{Ending, Percentiles};
+use crate::report::others;
 use crate::report::words::{ms, number};
 use crate::report::{Folder, FolderError};
 use crate::run::LabError;
+use crate::summary::OtherPrograms;
 pub use curve::Curve;
 pub use limit::Limit;
 pub use search::{CONFIRMATIONS, End, Next, Search, Step};
@@ -109,6 +111,8 @@ pub struct Tried {
     pub deliveries: f64,
     /// What had least left.
     pub limit: (Limit, String),
+    /// What other programs took meanwhile, where that is known.
+    pub others: Option<OtherPrograms>,
     /// Its folder.
     pub run: PathBuf,
 }
@@ -214,7 +218,8 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
     };
     let deliveries = summary.rates.deliveries;
     let limit = limit::of(run, wanted.on, wanted.slo.nearest(&measured));
-    Tried { size, says, came, why, measured, deliveries, limit, run: out }
+    let others = summary.other_programs.clone();
+    Tried { size, says, came, why, measured, deliveries, limit, others, run: out }
 }
 
 impl Tried {
@@ -225,8 +230,10 @@ impl Tried {
             Step::GeneratorBound => "generator-bound",
         };
         let why = self.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        let disturbed = self.others.as_ref().and_then(|it| it.disturbed.as_ref());
+        let beside = disturbed.map_or(String::new(), |it| format!("; NOT ALONE: {it}"));
         format!(
-            "{:>9} {unit} ({}): {word}, {} deliveries/s, p50 {} p99 {}{why}",
+            "{:>9} {unit} ({}): {word}, {} deliveries/s, p50 {} p99 {}{why}{beside}",
             number(self.size),
             self.says,
             number(self.deliveries.round()),
@@ -312,9 +319,15 @@ impl Capacity {
         format!("Cut short after {steps} steps{why}, so nothing is confirmed: {held}, {gave_way}.")
     }
 
+    /// That the machine was busy with something else beside some steps.
+    fn not_alone(&self) -> Option<String> {
+        others::of_many("steps", self.tried.iter().map(|it| it.others.as_ref()))
+    }
+
     /// The sentence, what was shortened, the curve and where it all is.
     pub fn words(&self) -> String {
         let mut lines = vec![self.sentence()];
+        lines.extend(self.not_alone());
         lines.extend(self.wanted.shortened.clone());
         lines.extend(self.fit.iter().flat_map(Curve::words));
         lines.join("\n") + "\n"
@@ -344,7 +357,7 @@ impl Capacity {
                 "size": it.size, "says": it.says, "came": came, "why": it.why,
                 "p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99, "p999_ms": p999,
                 "deliveries_per_second": it.deliveries, "limit": it.limit.0, "limit_why": it.limit.1,
-                "run": it.run,
+                "other_programs": it.others, "run": it.run,
             })
         };
         json!({
@@ -355,6 +368,7 @@ impl Capacity {
             "on": self.wanted.on.name(),
             "sentence": self.sentence(),
             "shortened": self.wanted.shortened,
+            "not_alone": self.not_alone(),
             "end": end,
             "limit": self.at_its_limit().map(|it| it.limit.0),
             "fit": self.fit.map(|it| it.json()),

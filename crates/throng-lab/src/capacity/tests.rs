@@ -133,6 +133,41 @@ fn a_server_that_breaks_promises_at_any_size_holds_nothing() {
     assert!(it.sentence().contains("faults: 3 faults"), "{}", it.sentence());
 }
 
+/// From 500 users on a neighbour takes a core and a half.
+#[test]
+fn a_size_that_gave_way_beside_other_programs_is_not_the_servers_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |size: f64, _: &Path| {
+        if size < 500.0 {
+            return Ok(server(size, 4_000.0));
+        }
+        let mut folder = server(size, 500.0);
+        for second in &mut folder.seconds {
+            (second.server_cpu, second.counted.others) = (0.3, Some(1.5));
+        }
+        let disturbed = Some("they took the machine".to_owned());
+        let (cores, mean_cores) = (2, Some(1.5));
+        let others = OtherPrograms { cores, mean_cores, disturbed, ..OtherPrograms::default() };
+        folder.summary.other_programs = Some(others);
+        Ok(folder)
+    };
+    let mut said = Vec::new();
+    let it = find(wanted(folder.path()), &mut run, &mut said).unwrap();
+    let End::Found { holds, .. } = it.end else { panic!("{:?}", it.end) };
+    assert!((470.0..500.0).contains(&holds), "{holds}");
+    let sentence = it.sentence();
+    assert!(sentence.contains(", limited by other programs: in the busiest tenth"), "{sentence}");
+    let words = it.words();
+    let second = words.lines().nth(1).unwrap();
+    assert!(second.starts_with("NOT ALONE: beside "), "{words}");
+    assert!(second.ends_with("other programs took 1.50 of 2 cores meanwhile."), "{words}");
+    let json = it.json();
+    assert_eq!((&json["limit"], &json["not_alone"]), (&"others".into(), &second.into()));
+    assert_eq!(json["steps"][0]["other_programs"], Value::Null);
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("; NOT ALONE: they took the machine\n"), "{said}");
+}
+
 #[test]
 fn what_was_not_measured_is_not_taken_for_quick() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::report::folder::Ending;
+use crate::report::others;
 use crate::report::words::number;
 use crate::report::{Folder, FolderError, runs_in};
 use crate::run::LabError;
@@ -173,6 +174,8 @@ pub struct Comparison {
     pub runs: Vec<[PathBuf; 2]>,
     /// In what runs that were made before differ, in words.
     pub unlike: Vec<String>,
+    /// That the machine was busy with something else beside some of them, in words.
+    pub not_alone: Option<String>,
     /// Why there are fewer pairs than were wanted, if there are: a signal, or a run that could not be made.
     pub cut: Option<CompareError>,
 }
@@ -199,7 +202,9 @@ impl Comparison {
             return Err(CompareError::Arguments(why));
         }
         let runs = pairs.iter().map(|[a, b]| [a.0.clone(), b.0.clone()]).collect();
-        Ok(Self { by, sides, metrics, runs, unlike: Vec::new(), cut: None })
+        let beside = pairs.iter().flatten().map(|(_, run)| run.summary.other_programs.as_ref());
+        let not_alone = others::of_many("runs", beside);
+        Ok(Self { by, sides, metrics, runs, unlike: Vec::new(), not_alone, cut: None })
     }
 
     /// What the metric that decides says.
@@ -262,6 +267,7 @@ impl Comparison {
     /// For a person.
     pub fn words(&self) -> String {
         let mut lines: Vec<String> = self.cut_short().into_iter().collect();
+        lines.extend(self.not_alone.clone());
         lines.extend([
             self.sentence(),
             self.prices(),
@@ -341,6 +347,7 @@ impl Comparison {
             "metrics": metrics,
             "runs": self.runs,
             "unlike": self.unlike,
+            "not_alone": self.not_alone,
             "cut": self.cut.as_ref().map(ToString::to_string),
         })
     }

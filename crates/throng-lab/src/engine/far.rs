@@ -15,6 +15,7 @@ use crate::agents::skew::Skew;
 use crate::agents::wire::{self, Frame};
 use crate::agents::{AgentAt, nonce};
 use crate::clock::{self, Nanos};
+use crate::monitor::others;
 
 /// A link that is asked for and answered by nobody.
 const LINK_WITHIN: Duration = Duration::from_secs(5);
@@ -32,10 +33,14 @@ pub const LINK_OUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Link {
     /// Where it listens.
     pub address: SocketAddr,
+    /// On this machine.
+    pub here: bool,
     /// What time it is there.
     pub skew: Skew,
     /// Its CPU so far in nanoseconds, its reads, its writes.
     pub worked: [u64; 3],
+    /// Its CPU since its first word of that.
+    pub cpu: Duration,
     /// Of one core, between its last two words of that.
     pub cpu_share: f64,
     /// The most that this has been.
@@ -53,6 +58,7 @@ impl Link {
         // The first word has no other before it.
         if self.worked[0] > 0 {
             self.cpu_share_max = self.cpu_share_max.max(self.cpu_share);
+            self.cpu += Duration::from_secs_f64(cpu);
         }
         (self.worked, self.heard) = (counts, now);
     }
@@ -105,8 +111,10 @@ impl Engine {
         let now = clock::now();
         self.sockets.links.push(Link {
             address: agent.address,
+            here: others::is_here(agent.address.ip()),
             skew,
             worked: [0; 3],
+            cpu: Duration::ZERO,
             cpu_share: 0.0,
             cpu_share_max: 0.0,
             heard: now,

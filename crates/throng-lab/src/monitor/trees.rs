@@ -45,16 +45,16 @@ impl FromStr for TreeAt {
 
 /// One process as `/proc` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Process {
-    parent: u32,
+pub(super) struct Process {
+    pub(super) parent: u32,
     /// In ticks since the machine started: with the number, which process it is.
-    born: u64,
-    cpu: Duration,
-    resident: u64,
+    pub(super) born: u64,
+    pub(super) cpu: Duration,
+    pub(super) resident: u64,
 }
 
 /// All processes of a moment, by their numbers.
-type Processes = BTreeMap<u32, Process>;
+pub(super) type Processes = BTreeMap<u32, Process>;
 
 /// A tree that is watched.
 #[derive(Clone, Debug)]
@@ -93,10 +93,24 @@ pub fn find(asked: &[TreeAt]) -> Result<Vec<Tree>, String> {
     asked.iter().map(find).collect()
 }
 
-/// Looks at each; nothing of one that has ended.
-pub fn look(trees: &mut [Tree]) -> Vec<Option<Looked>> {
+/// Looks at each; nothing of one that has ended. And what all of them took together, where a process that is in
+/// several of them is one, and the run's own (this process, and those with all that descend from them) are none.
+pub fn look(trees: &mut [Tree], own: &[u32]) -> (Vec<Option<Looked>>, Duration) {
     let all = if trees.is_empty() { Processes::new() } else { processes() };
-    trees.iter_mut().map(|tree| tree.since_last(&all)).collect()
+    look_at(trees, own, &all)
+}
+
+fn look_at(trees: &mut [Tree], own: &[u32], all: &Processes) -> (Vec<Option<Looked>>, Duration) {
+    let mut took = BTreeMap::new();
+    let looked = trees.iter_mut().map(|tree| tree.since_last(all, &mut took)).collect();
+    let own = runs_own(own, all);
+    (looked, took.iter().filter(|(pid, _)| !own.contains(*pid)).map(|(_, took)| *took).sum())
+}
+
+/// This very process, and those with all that descend from them.
+pub(super) fn runs_own(pids: &[u32], all: &Processes) -> BTreeSet<u32> {
+    let of = |pid: &u32| descendants(*pid, all).into_keys();
+    pids.iter().flat_map(of).chain([std::process::id()]).collect()
 }
 
 impl Tree {
@@ -105,7 +119,17 @@ impl Tree {
         &self.at.name
     }
 
-    fn since_last(&mut self, all: &Processes) -> Option<Looked> {
+    /// The process from which all others of it descend.
+    pub fn pid(&self) -> u32 {
+        self.at.pid
+    }
+
+    /// Puts what each of its processes took into `took`, by their numbers.
+    fn since_last(
+        &mut self,
+        all: &Processes,
+        took: &mut BTreeMap<u32, Duration>,
+    ) -> Option<Looked> {
         let there = all.get(&self.at.pid).is_some_and(|root| root.born == self.root.born);
         if !there {
             return None;
@@ -114,7 +138,10 @@ impl Tree {
         let cpu = now.iter().map(|(pid, process)| {
             let before = self.before.get(pid).filter(|before| before.born == process.born);
             // One that was not there has been born since.
-            process.cpu.saturating_sub(before.map_or(Duration::ZERO, |before| before.cpu))
+            let before = before.map_or(Duration::ZERO, |before| before.cpu);
+            let cpu = process.cpu.saturating_sub(before);
+            took.insert(*pid, cpu);
+            cpu
         });
         let looked =
             Looked { cpu: cpu.sum(), resident: now.values().map(|process| process.resident).sum() };
@@ -146,7 +173,7 @@ fn processes() -> Processes {
 }
 
 /// Fields 4, 14, 15, 22 and 24 of proc_pid_stat(5).
-fn of_stat(stat: &str) -> Option<Process> {
+pub(super) fn of_stat(stat: &str) -> Option<Process> {
     // The name, in brackets, may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |at: usize| fields.get(at - 3)?.parse::<u64>().ok();
@@ -192,7 +219,7 @@ mod tests {
         assert!(find(&[at("a", own), at("a", own)]).unwrap_err().contains("name of its own"));
         let gone = find(&[at("gone", u32::MAX)]).unwrap_err();
         assert!(gone.starts_with("--monitor gone=4294967295: there is no process"), "{gone}");
-        assert_eq!(look(&mut []).len(), 0);
+        assert_eq!(look(&mut [], &[]), (Vec::new(), Duration::ZERO));
     }
 
     #[test]
@@ -204,17 +231,17 @@ mod tests {
         // Its child comes when it has begun.
         let mut tries = 0;
         while trees[0].before.len() < 2 {
-            assert!(look(&mut trees)[0].is_some());
+            assert!(look(&mut trees, &[]).0[0].is_some());
             tries += 1;
             assert!(tries < 100_000, "no child came");
         }
-        assert!(look(&mut trees)[0].unwrap().resident > alone);
+        assert!(look(&mut trees, &[]).0[0].unwrap().resident > alone);
         let other =
             at("other", trees[0].before.keys().copied().find(|it| *it != shell.id()).unwrap());
         assert_eq!(find(&[other]).unwrap()[0].before.len(), 1, "a child by itself is a tree too");
         drop(shell.stdin.take());
         shell.wait().unwrap();
-        assert_eq!(look(&mut trees), [None]);
+        assert_eq!(look(&mut trees, &[]).0, [None]);
     }
 
     #[test]
@@ -225,6 +252,7 @@ mod tests {
             cpu: Duration::from_millis(ticks * 10),
             resident: 100,
         };
+        let ms = |(pid, ms): (u32, u64)| (pid, Duration::from_millis(ms));
         let first = Processes::from([
             (7, process(1, 5, 100)),
             (8, process(7, 6, 50)),
@@ -239,11 +267,42 @@ mod tests {
             (9, process(1, 6, 99)),
             (10, process(8, 9, 2)),
         ]);
-        let looked = tree.since_last(&second).unwrap();
+        let mut took = BTreeMap::new();
+        let looked = tree.since_last(&second, &mut took).unwrap();
         assert_eq!((looked.cpu, looked.resident), (Duration::from_millis(90), 300));
-        assert_eq!(tree.since_last(&second).unwrap().cpu, Duration::ZERO);
+        assert_eq!(took, [(7, 30), (8, 40), (10, 20)].map(ms).into());
+        assert_eq!(tree.since_last(&second, &mut took).unwrap().cpu, Duration::ZERO);
         let another = Processes::from([(7, process(1, 99, 0))]);
-        assert_eq!(tree.since_last(&another), None, "its number is another's now");
+        assert_eq!(tree.since_last(&another, &mut took), None, "its number is another's now");
+    }
+
+    /// As where a shell is watched that has started the run and a database.
+    #[test]
+    fn what_trees_took_together_has_each_process_once_and_none_of_the_runs_own() {
+        let process = |parent: u32, ms: u64| Process {
+            parent,
+            born: 5,
+            cpu: Duration::from_millis(ms),
+            resident: 0,
+        };
+        let own = std::process::id();
+        let [shell, server, hasher, database] = [1, 2, 3, 4].map(|it| (1 << 22) + it);
+        let machine = |took: [u64; 5]| {
+            let parents = [(shell, 1), (own, shell), (server, own), (hasher, server)];
+            let parents = parents.into_iter().chain([(database, shell)]);
+            let one = |((pid, parent), ms): ((u32, u32), u64)| (pid, process(parent, ms));
+            parents.zip(took).map(one).collect::<Processes>()
+        };
+        let first = machine([0; 5]);
+        let tree = |pid: u32| Tree {
+            at: at("it", pid),
+            root: first[&pid],
+            before: descendants(pid, &first),
+        };
+        let mut trees = [tree(shell), tree(database)];
+        let (looked, together) = look_at(&mut trees, &[server], &machine([1, 20, 300, 4_000, 50]));
+        let cpu: Vec<u128> = looked.iter().flatten().map(|it| it.cpu.as_millis()).collect();
+        assert_eq!((cpu, together.as_millis()), (vec![4_371, 50], 51));
     }
 
     #[test]

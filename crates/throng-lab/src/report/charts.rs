@@ -68,11 +68,12 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
     ),
     (
         "cpu",
-        "CPU of the server and of the generator; time given to other guests",
+        "CPU of the server, of the generator and of other programs; time given to other guests",
         "% of one core",
         &[
             ("server", Thin::Mean, |it| share(it, it.server_cpu)),
             ("generator", Thin::Mean, |it| share(it, it.generator_cpu)),
+            ("other programs", Thin::Mean, |it| share(it, it.counted.others?)),
             ("steal", Thin::Mean, |it| Some(it.steal * 100.0)),
         ],
     ),

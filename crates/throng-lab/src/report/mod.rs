@@ -11,6 +11,7 @@ pub mod flame;
 pub mod folder;
 pub(crate) mod html;
 mod list;
+pub(crate) mod others;
 mod paper_font;
 mod pdf;
 mod stages;

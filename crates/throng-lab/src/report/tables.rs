@@ -421,6 +421,7 @@ fn machine(run: &Folder) -> Table {
     if let Some(beside) = &run.manifest.baseline {
         rows.push(("beside its baseline", beside.words(&day(beside.made_unix_seconds))));
     }
+    rows.extend(super::others::row(run));
     rows.extend(server_settings(run));
     pairs("Machine, server and lab", rows)
 }

@@ -5,6 +5,7 @@
 //! nearest to its limit.
 
 use super::folder::{Came, Ending, Folder, Second};
+use super::others;
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 
@@ -41,8 +42,12 @@ pub enum Of {
     Lab,
 }
 
-/// The one sentence.
+/// The one sentence, and that the run was not alone, if it was not.
 pub fn sentence(run: &Folder) -> String {
+    came(run) + &others::meanwhile(run)
+}
+
+fn came(run: &Folder) -> String {
     let summary = &run.summary;
     let ledger = &summary.ledger;
     match summary.ending {
@@ -80,6 +85,11 @@ pub fn sentence(run: &Folder) -> String {
         }
         Ending::Invalid if never_began(run) => {
             "Invalid: this machine cannot hold the generator's sockets, so nothing was started."
+                .into()
+        }
+        Ending::Invalid if others::spoilt(run) => {
+            "Invalid: other programs took the machine, so these figures say nothing of the server \
+             alone."
                 .into()
         }
         Ending::Invalid => {
@@ -145,6 +155,7 @@ pub fn causes(run: &Folder) -> Vec<String> {
     if never_began(run) {
         return causes;
     }
+    causes.extend(others::cause(run));
     let differs = summary.differs().iter();
     causes
         .extend(differs.map(|it| {
@@ -187,6 +198,7 @@ fn nearest_limit(run: &Folder) -> String {
         let memory = run.manifest.machine.memory_bytes.max(1) as f64;
         shares.push(("the machine's memory", cost.rss_max_bytes as f64 / memory));
     }
+    shares.extend(others::share(run));
     let (what, share) =
         shares.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("there is one at least");
     let word = if share >= BUSY { "It ran out of" } else { "Nearest to its limit:" };
@@ -234,13 +246,14 @@ fn slowest_second(seconds: &[Second]) -> Option<String> {
     let more = if count > 1 { format!(" ({count} seconds were like it)") } else { String::new() };
     Some(format!(
         "Second {} was the slowest: ack p99 {} beside {} in the median second{more}; in it the server \
-         used {} of a core, the generator {}, others {}, and sends started {} late at p99.",
+         used {} of a core, the generator {}, others {}{}, and sends started {} late at p99.",
         worst.second,
         ms(worst.ack.p99_ms),
         ms(median),
         percent(worst.server_cpu),
         percent(worst.generator_cpu),
         percent(worst.steal),
+        others::in_second(worst),
         ms(worst.lag.p99_ms),
     ))
 }
@@ -311,6 +324,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         let Some(max) = run.scenario_number(&format!("self_check.{key}")) else { continue };
         add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
     }
+    checks.extend(others::check(run));
     checks.extend(goals(run));
     if summary.ending == Ending::Unproved {
         // What it was not seen to break, it is not known to have kept.

@@ -72,7 +72,7 @@ pub struct Figures {
 }
 
 impl Runner<'_> {
-    pub fn begin_load(&mut self, now: Nanos) {
+    pub fn begin_load(&mut self, sockets: &Sockets, now: Nanos) {
         self.enter(Phase::Load, now);
         self.begun = now;
         self.crowd.recorder = self.crowd.recorder.afresh();
@@ -83,6 +83,8 @@ impl Runner<'_> {
         figures.second_begun = now;
         (figures.own_at_start, figures.own_before) = (clock::thread_cpu(), clock::thread_cpu());
         self.watch.steal();
+        let own = self.own_programs(sockets);
+        self.watch.others(own);
         self.watch.load_begins();
         self.wake(now.plus(Duration::from_secs(1)), Wake::Second);
         self.wake(now.plus(self.ends), Wake::Ends);
@@ -163,8 +165,17 @@ impl Runner<'_> {
             sample.kernel_bytes = self.watch.kernel_bytes();
             figures.rss_max = figures.rss_max.max(rss);
         }
+        let own = self.own_programs(sockets);
+        sample.beside_cpu = self.watch.others(own);
         (self.tell)(&sample);
-        figures.samples.push(sample);
+        self.figures.samples.push(sample);
+    }
+
+    /// CPU so far of all that is the run's own on this machine: this process with all its threads, the server as
+    /// it was last seen, agents as they last said.
+    fn own_programs(&self, sockets: &Sockets) -> Duration {
+        let agents: Duration = sockets.links().iter().filter(|it| it.here).map(|it| it.cpu).sum();
+        clock::own_cpu() + self.figures.server_before.unwrap_or_default() + agents
     }
 
     pub fn end_load(&mut self, sockets: &Sockets, now: Nanos) {

@@ -417,7 +417,7 @@ impl Runner<'_> {
             }
             Phase::Settling => {
                 if now.since(self.since) > SETTLE {
-                    self.begin_load(now);
+                    self.begin_load(sockets, now);
                 }
             }
             Phase::Load => {

@@ -10,6 +10,12 @@ pub trait Watch {
     fn server(&mut self) -> Option<(Duration, u64)>;
     /// Share of all cores' time that went to other guests since the last call.
     fn steal(&mut self) -> f64;
+    /// CPU seconds that other programs took since the last call, of the cores that the run may use. `own` is the CPU
+    /// so far of the run's own programs. `None` the first time, and where nobody can tell.
+    fn others(&mut self, own: Duration) -> Option<f64> {
+        let _ = own;
+        None
+    }
     /// Load is offered from now on.
     fn load_begins(&mut self) {}
     /// All that was said has been answered and heard, and nothing more is said.

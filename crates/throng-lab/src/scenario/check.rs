@@ -169,6 +169,7 @@ impl Scenario {
         within("self_check.cpu_max", it.cpu_max, 0.01, 100.0)?;
         within("self_check.lag_p50_ms", it.lag_p50_ms, 0.001, LATE_MS_MAX)?;
         within("self_check.lag_p99_ms", it.lag_p99_ms, 0.001, LATE_MS_MAX)?;
+        within("self_check.others_cores", it.others_cores.unwrap_or(1.0), 0.001, 100.0)?;
         within("self_check.late_ms", it.late_ms, 1.0, LATE_MS_MAX)
     }
 

@@ -63,7 +63,7 @@ fn a_time_that_is_none_is_told_of_itself_and_not_of_the_phases() {
 
 #[test]
 fn a_self_check_and_a_grade_that_nothing_could_miss_are_refused() {
-    for key in ["cpu_max", "lag_p50_ms", "lag_p99_ms", "late_ms"] {
+    for key in ["cpu_max", "lag_p50_ms", "lag_p99_ms", "late_ms", "others_cores"] {
         for bad in ["nan", "-1", "0", "inf"] {
             let setting = format!("self_check.{key}={bad}");
             let error = canonical(&[&setting]).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 //!
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
+mod alone;
 mod counted;
 mod entries;
 mod grades;
@@ -29,6 +30,7 @@ use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
+pub use alone::OtherPrograms;
 pub use counted::Differs;
 pub use entries::Entries;
 use grades::Reached;
@@ -128,6 +130,9 @@ pub struct Summary {
     pub entries: Option<Entries>,
     /// The generator.
     pub generator: Generator,
+    /// What other programs took of the machine; absent of a run that was not begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_programs: Option<OtherPrograms>,
     /// Who held the sockets, where that was not the lab itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<AgentSummary>,
@@ -418,6 +423,7 @@ impl Summary {
             prices: Prices::of(scenario, &outcome.samples),
             entries: Entries::of(scenario, &recorder.entries),
             generator,
+            other_programs: None,
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,
             refusals: outcome.refusals,

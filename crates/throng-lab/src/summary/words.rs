@@ -24,6 +24,9 @@ impl Summary {
             Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
             Ending::Missed => "MISSED: every promise was kept, but a goal was not reached",
             Ending::Faults => "FAULTS: promises were broken",
+            Ending::Invalid if self.spoilt_by_others() => {
+                "INVALID: other programs took the machine"
+            }
             Ending::Invalid => "INVALID: the generator was the bottleneck",
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
             Ending::Unproved => {
@@ -31,6 +34,9 @@ impl Summary {
             }
         };
         writeln!(to, "{}: {verdict}", self.scenario)?;
+        if let Some(not_alone) = self.not_alone() {
+            writeln!(to, "  NOT ALONE: {not_alone}")?;
+        }
         for Judged { says, came, was, .. } in &self.thresholds {
             let word = match came {
                 Came::Met => "met",
@@ -193,6 +199,9 @@ impl Summary {
             it.deliveries_per_cpu_second / 1e3,
             it.frames_per_read
         )?;
+        if let Some(others) = &self.other_programs {
+            writeln!(to, "beside      {}", others.words())?;
+        }
         let Wire { bytes, bytes_per_delivery } = self.wire;
         let mib = bytes as f64 / f64::from(1 << 20);
         writeln!(to, "wire        {mib:.2} MiB read, {bytes_per_delivery:.0} bytes a delivery")?;

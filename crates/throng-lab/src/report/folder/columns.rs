@@ -30,6 +30,8 @@ pub struct Counted {
     pub volume_ema: Option<f64>,
     /// Busy share of each core of the machine.
     pub cores: Vec<f64>,
+    /// CPU seconds that other programs took.
+    pub others: Option<f64>,
     /// Seconds of work a second, by stage.
     pub work: Vec<(String, f64)>,
     /// What else was looked at, by name: CPU seconds taken in the second, and bytes of memory, while it was there.
@@ -101,6 +103,7 @@ pub fn counted(path: &Path, seconds: &mut [Second]) {
             processing: ["commit_us", "fanout_us", "whole_us"].map(number),
             volume_ema: number("volume_ema"),
             cores: columns.starting("core_").map(|(at, _)| value(at)).collect(),
+            others: number("others_cpu"),
             work: columns.starting("work_").map(|(at, it)| (it.to_owned(), value(at))).collect(),
             trees: columns
                 .starting("cpu_of_")
@@ -134,13 +137,14 @@ mod tests {
     fn columns_are_found_by_their_names_and_broken_lines_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("series.csv");
-        let text = "new,committed,lag,core_0,core_1,work_commit,cpu_of_db,memory_of_db,descriptors,folder_bytes,whole_us\n\
-                    1,20,,0.5,0.25,0.125,0.75,4096,31,77,950\n1,2,,,,,,,,,\n1,2\n";
+        let text = "new,committed,lag,core_0,core_1,others_cpu,work_commit,cpu_of_db,memory_of_db,descriptors,folder_bytes,whole_us\n\
+                    1,20,,0.5,0.25,1.59,0.125,0.75,4096,31,77,950\n1,2,,,,,,,,,,\n1,2\n";
         std::fs::write(&path, text).unwrap();
         let mut seconds = vec![Second::default(); 3];
         counted(&path, &mut seconds);
         let one = &seconds[0].counted;
         assert_eq!((one.committed, one.lag, one.fsyncs), (Some(20.0), None, None));
+        assert_eq!((one.others, seconds[1].counted.others), (Some(1.59), None));
         assert_eq!(one.cores, [0.5, 0.25]);
         assert_eq!((one.descriptors, one.files), (Some(31.0), [None, Some(77.0)]));
         assert_eq!(one.processing, [None, None, Some(950.0)]);

@@ -43,6 +43,8 @@ pub struct Summary {
     pub floor: Option<FloorRatio>,
     pub generator: Generator,
     pub fsync: Option<[Fsync; 2]>,
+    /// Folders of before have none.
+    pub other_programs: Option<crate::summary::OtherPrograms>,
     pub farewells: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
     pub pictures: Option<Pictures>,
