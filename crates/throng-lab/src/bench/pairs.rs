@@ -455,7 +455,7 @@ mod tests {
         let rooms = [(7, vec![0, 1, 2]), (8, vec![3, 4, 5])];
         let next = |first, sends: std::ops::Range<u64>| {
             let mut choose = in_turn(&rooms, first);
-            let said = sends.map(|sent| choose(sent));
+            let said = sends.map(&mut choose);
             said.map(|it| (it.number, it.room, it.link)).collect::<Vec<_>>()
         };
         let whole = next(0, 0..12);

@@ -85,6 +85,7 @@ mod tests {
         let of = |runs| Comparison {
             cut: None,
             unlike: Vec::new(),
+            not_alone: None,
             by: Metric::Cpu,
             sides: ["json".into(), "<protobuf>".into()],
             metrics: vec![(Metric::Cpu, crate::stats::paired(&[(1.0, 2.0)], 1).unwrap())],

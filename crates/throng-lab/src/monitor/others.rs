@@ -96,7 +96,8 @@ mod tests {
     fn text(ticks: [[u64; 3]; 3]) -> String {
         let mut text = "cpu  9 9 9 9 9 9 9 9 9 9\n".to_owned();
         for (core, [user, nice, system]) in ticks.iter().enumerate() {
-            text += &format!("cpu{core} {user} {nice} {system} 700 80 90 1000 2000 5 0\n");
+            let line = format!("cpu{core} {user} {nice} {system} 700 80 90 1000 2000 5 0\n");
+            text.push_str(&line);
         }
         text + "intr 5\n"
     }

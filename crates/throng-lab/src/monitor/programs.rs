@@ -53,11 +53,10 @@ impl Programs {
 
     /// Adds what each took since the last look.
     pub fn look(&mut self) {
-        let now = processes();
-        self.add(now);
+        self.add(&processes());
     }
 
-    fn add(&mut self, now: BTreeMap<u32, (String, Process)>) {
+    fn add(&mut self, now: &BTreeMap<u32, (String, Process)>) {
         let all = now.iter().map(|(pid, (_, process))| (*pid, *process)).collect();
         let own = trees::runs_own(&self.not, &all);
         for (pid, (name, process)) in now.iter().filter(|(pid, _)| !own.contains(*pid)) {
@@ -133,14 +132,14 @@ mod tests {
         let [init, server, hasher, perf, one, two, sleep] =
             [1, 2, 3, 4, 5, 6, 7].map(|it| BEYOND + it);
         let mut programs = Programs::beside(vec![server]);
-        programs.add(machine(&[
+        programs.add(&machine(&[
             (init, 0, "init", 900),
             (own, init, "throng", 50),
             (one, init, "rustc", 0),
         ]));
         programs.took.clear();
         // The server and its child, the run, its sampler, two compilers of which one is new, one that rests.
-        programs.add(machine(&[
+        programs.add(&machine(&[
             (init, 0, "init", 905),
             (own, init, "throng", 5_050),
             (server, own, "throng", 900),
@@ -159,7 +158,7 @@ mod tests {
         // Its number is another's now, which took as much as it has.
         let mut later = machine(&[(perf, own, "less", 2_500)]);
         later.get_mut(&perf).unwrap().1.born = 6;
-        programs.add(later);
+        programs.add(&later);
         assert_eq!(told(&programs)[1], ("less".to_owned(), 500));
     }
 
@@ -178,7 +177,7 @@ mod tests {
         let all: Vec<_> =
             names.iter().zip(BEYOND..).map(|(name, pid)| (pid, 1, name.as_str(), 1_000)).collect();
         let mut programs = Programs::default();
-        programs.add(machine(&all));
+        programs.add(&machine(&all));
         assert_eq!((programs.took.len(), programs.most(1.0).len()), (PROGRAMS_MAX, TOLD_MAX));
     }
 

@@ -244,8 +244,8 @@ mod tests {
     fn threads_that_end_by_themselves_are_not_looked_at() {
         let own = std::process::id();
         assert_eq!(whom(own), ["-p".to_owned(), own.to_string()]);
-        let (may_go, goes) = std::sync::mpsc::channel::<()>();
-        let (is_there, waits) = std::sync::mpsc::channel();
+        let (may_go, goes) = std::sync::mpsc::sync_channel::<()>(1);
+        let (is_there, waits) = std::sync::mpsc::sync_channel(1);
         let builder = std::thread::Builder::new().name(BLOCKING.into());
         let thread = builder.spawn(move || {
             // It has named itself before this.

@@ -104,8 +104,9 @@ mod tests {
             others.second(&sample(Some(cpu)), Duration::ZERO);
             others.since
         };
-        assert_eq!([rests(0.05), rests(0.1), rests(0.11), rests(0.0)], [1.0, 2.0, 0.0, 1.0]);
-        let quiet: Vec<f64> = (0..9).map(|_| rests(0.0)).collect();
-        assert_eq!(quiet[7..], [9.0, 0.0]);
+        let whole = |seconds: f64| seconds.round() as u64;
+        assert_eq!([0.05, 0.1, 0.11, 0.0].map(|cpu| whole(rests(cpu))), [1, 2, 0, 1]);
+        let quiet: Vec<u64> = (0..9).map(|_| whole(rests(0.0))).collect();
+        assert_eq!(quiet[7..], [9, 0]);
     }
 }

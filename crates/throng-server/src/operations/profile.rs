@@ -274,8 +274,8 @@ mod tests {
             let name = |tid: &str| fs::read_to_string(format!("/proc/self/task/{tid}/comm"));
             threads.split(',').any(|tid| name(tid).is_ok_and(|name| name.trim() == wanted))
         };
-        let (is_there, waits) = std::sync::mpsc::channel();
-        let (may_go, goes) = std::sync::mpsc::channel::<()>();
+        let (is_there, waits) = std::sync::mpsc::sync_channel(1);
+        let (may_go, goes) = std::sync::mpsc::sync_channel::<()>(1);
         let waiting = runtime.spawn_blocking(move || {
             is_there.send(rustix::thread::gettid().as_raw_nonzero().to_string()).unwrap();
             goes.recv().unwrap();

@@ -51,6 +51,7 @@ pub fn some_steps(
 /// One life again and again: each of its calls to the disk fails once, in every way, then the process dies or
 /// the power goes, and what is left is looked at. A life says whether it started. There must be more than
 /// `least`, and most of them must start.
+#[expect(clippy::print_stdout, reason = "how many there were is told")]
 pub fn each_call_fails<Truth: Default>(
     least: u32,
     live: impl Fn(&Mounted, &mut Truth) -> Result<bool, String>,
