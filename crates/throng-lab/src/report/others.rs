@@ -148,7 +148,7 @@ mod tests {
         let cause = "This machine was not the run's own: other programs took 1.59 of 2 cores (worst second 1.90): \
                      perf 1.58. Latencies";
         assert!(causes[0].starts_with(cause), "{causes:?}");
-        let limit = "It ran out of the machine's cores, server, generator and other programs together, 86.0 %";
+        let limit = "It ran out of the machine's cores, server, generator and other programs together, 86 %";
         assert!(causes[1].starts_with(limit), "{causes:?}");
         let check = check(&run).unwrap();
         assert!(check.failed.is_none() && check.unknown.is_some(), "{check:?}");
