@@ -37,3 +37,19 @@ fn every_test_that_a_chore_names_is_there() {
     assert!(named >= 5, "only {named} were found");
     assert!(tests.contains("mod fuzz;"), "`fuzz::` names nothing");
 }
+
+/// With a second one `cargo run`, the first command of the README, knows no longer which program is meant.
+#[test]
+fn cargo_run_starts_the_server() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let packages = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let defaults: Vec<String> = packages
+        .chain([root.join("xtask")])
+        .filter_map(|package| fs::read_to_string(package.join("Cargo.toml")).ok())
+        .filter_map(|text| {
+            let line = text.lines().find(|line| line.starts_with("default-run"))?;
+            Some(line.to_owned())
+        })
+        .collect();
+    assert_eq!(defaults, ["default-run = \"throng\""]);
+}
