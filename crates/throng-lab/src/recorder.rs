@@ -203,6 +203,8 @@ pub struct RoomSample {
 pub struct OfPhase {
     /// Its name.
     pub name: String,
+    /// When it first began, in seconds of the load.
+    pub at: f64,
     /// Send to durable ack.
     pub ack: Latency,
     /// Send to each recipient that was there and read.
@@ -265,7 +267,7 @@ pub struct Recorder {
     pub connect: Latency,
     /// From asking to be somebody to being it.
     pub login: Latency,
-    /// In the order in which they began.
+    /// In the order in which they last began.
     pub phases: Vec<OfPhase>,
     /// To ack and to each recipient, of the users of each agent, where there are agents.
     pub agents: Vec<[Latency; 2]>,
@@ -323,12 +325,12 @@ impl Recorder {
         }
     }
 
-    /// What comes from now on belongs to this phase; phases of one name are one.
-    pub fn begin_phase(&mut self, name: &str) {
+    /// What comes from now on, so many seconds into the load, belongs to this phase; phases of one name are one.
+    pub fn begin_phase(&mut self, name: &str, at: f64) {
         let known = self.phases.iter().position(|phase| phase.name == name);
         let phase = known.map(|at| self.phases.remove(at));
-        self.phases
-            .push(phase.unwrap_or_else(|| OfPhase { name: name.into(), ..OfPhase::default() }));
+        let new = || OfPhase { name: name.into(), at, ..OfPhase::default() };
+        self.phases.push(phase.unwrap_or_else(new));
     }
 
     /// A picture came, so long after it was wanted.

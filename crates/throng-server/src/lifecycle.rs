@@ -135,7 +135,7 @@ pub fn runtime(clock: &Clock, offered: &Offered) -> io::Result<Runtime> {
         .build()
 }
 
-/// Gives a worker its name, once. Nothing depends on it but who reads a list of threads, or a profile.
+/// Gives a worker its name, once. A profile leaves out the threads that are still called [`BLOCKING`].
 fn name_worker() {
     thread_local!(static NAMED: Cell<bool> = const { Cell::new(false) });
     if !NAMED.replace(true) {

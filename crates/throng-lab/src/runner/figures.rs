@@ -108,7 +108,7 @@ impl Runner<'_> {
             self.end_second(sockets, now);
         }
         name.clone_into(&mut self.figures.phase);
-        self.crowd.recorder.begin_phase(name);
+        self.crowd.recorder.begin_phase(name, now.since(self.begun).as_secs_f64());
     }
 
     /// The generator's own backlog and what is on its way, looked at again and again: an average

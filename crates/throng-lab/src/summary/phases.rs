@@ -75,7 +75,7 @@ fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
     let (mean, deviation) = cpu(&samples);
     PhaseSummary {
         name: of.name.clone(),
-        at: samples.first().map_or(0.0, |it| it.at),
+        at: of.at,
         seconds,
         sends: samples.iter().map(|it| it.sent).sum(),
         deliveries: samples.iter().map(|it| it.deliveries).sum(),
@@ -213,9 +213,15 @@ mod tests {
             ..Sample::default()
         };
         let samples = [sample("a", 0.0, 0.9), sample("b", 1.0, 0.2), sample("b", 2.0, 0.4)];
-        let recorded = ["b", "a"].map(|name| OfPhase { name: name.into(), ..OfPhase::default() });
+        // In phase `late` nothing was looked at: a stall took all of it.
+        let recorded = [("b", 1.0), ("late", 3.0), ("a", 0.0)].map(|(name, at)| OfPhase {
+            name: name.into(),
+            at,
+            ..OfPhase::default()
+        });
         let phases = of(&samples, &recorded);
-        assert_eq!((&*phases[0].name, &*phases[1].name), ("a", "b"), "by their beginning");
+        let names: Vec<&str> = phases.iter().map(|it| &*it.name).collect();
+        assert_eq!(names, ["a", "b", "late"], "by their beginning");
         assert!((phases[1].server_cpu_mean - 0.3).abs() < 1e-9);
         assert!((phases[1].server_cpu_deviation - 0.1).abs() < 1e-9);
         assert!((phases[1].generator_cpu - 0.15).abs() < 1e-9);

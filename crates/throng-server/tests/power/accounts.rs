@@ -21,7 +21,7 @@ use throng_server::auth::token::{Token, TokenHash};
 use throng_server::clock::Clock;
 
 use super::cuts::hold;
-use super::lives::{each_call_fails, some_steps, until_cut};
+use super::lives::{each_call_fails, some_steps, until_cut, while_powered};
 use super::vfs::{self, Mounted};
 use super::workload::lock;
 
@@ -421,10 +421,14 @@ fn run(seed: u64, fault_no_sync: bool) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let mut truth = Truth::default();
     let (mounted, cuts) = until_cut(&mut chance, (40, 600), |mounted, chance| {
-        let mut life = Life::start(mounted, fault_no_sync)?;
+        let mut life = match Life::start(mounted, fault_no_sync) {
+            Ok(life) => life,
+            Err(failed) => return while_powered(mounted, failed),
+        };
         life.together = seed % 4 == 3;
-        life.check(&mut truth)?;
-        some_steps(mounted, chance, |chance| life.step(&mut truth, chance))
+        life.check(&mut truth)
+            .and_then(|()| some_steps(mounted, chance, |chance| life.step(&mut truth, chance)))
+            .or_else(|failed| while_powered(mounted, failed))
     })?;
     let life = Life::start(&mounted, fault_no_sync)?;
     life.check(&mut truth)?;

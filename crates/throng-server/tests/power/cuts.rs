@@ -8,7 +8,7 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::lives::until_cut;
+use super::lives::{until_cut, while_powered};
 use super::vfs::Mounted;
 use super::workload::{Planted, SHARDS, Server, Truth, batch};
 
@@ -81,7 +81,7 @@ fn live(
     planted: Planted,
     threads: bool,
 ) -> Result<(), String> {
-    let cut = |error: String| if mounted.disk.is_off() { Ok(()) } else { Err(error) };
+    let cut = |error: String| while_powered(mounted, error);
     let server = match Server::start(mounted, planted) {
         Ok(server) => server,
         Err(error) => return cut(error),

@@ -20,7 +20,7 @@ use throng_server::store::{Erasing, RoomBatch, SqliteStore, Store, StoreOptions}
 
 use super::cuts::{FIRST_VARIABLE, SEEDS_VARIABLE, seeds};
 use super::disk::Disk;
-use super::lives::until_cut;
+use super::lives::{until_cut, while_powered};
 use super::vfs::{self, Mounted};
 
 const ROOMS: u32 = 3;
@@ -290,7 +290,11 @@ fn run(seed: u64, erases: bool) -> Result<(), String> {
 }
 
 fn live(life: &mut Life<'_>, chance: &mut SmallRng) -> Result<(), String> {
-    let store = life.open()?;
-    life.check(&store)?;
-    (0..chance.random_range(5..40)).try_for_each(|_| life.step(&store, chance))
+    let store = match life.open() {
+        Ok(store) => store,
+        Err(failed) => return while_powered(life.mounted, failed),
+    };
+    life.check(&store)
+        .and_then(|()| (0..chance.random_range(5..40)).try_for_each(|_| life.step(&store, chance)))
+        .or_else(|failed| while_powered(life.mounted, failed))
 }

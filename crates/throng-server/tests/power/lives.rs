@@ -11,7 +11,8 @@ use super::vfs::Mounted;
 
 /// Up to four lives on one disk. A cut ends each at a call that chance draws: of five cuts one from its first
 /// `starts` calls, which are those of a start, the others from its first `works`. Gives the disk that the last
-/// one left, and how many there were. What a life finds wrong counts while there is power.
+/// one left, and how many there were. What a life says is wrong counts: it asks [`while_powered`] itself, as long as
+/// its server stands, for a server that ends may meet the cut.
 pub fn until_cut(
     chance: &mut SmallRng,
     (starts, works): (u64, u64),
@@ -22,15 +23,17 @@ pub fn until_cut(
         let mounted = Mounted::new(disk);
         let most = if chance.random_ratio(1, 5) { starts } else { works };
         mounted.disk.cut_at(chance.random_range(1..=most));
-        let lived = live(&mounted, chance);
-        if !mounted.disk.is_off() {
-            lived?;
-        }
+        live(&mounted, chance)?;
         mounted.disk.cut();
         cuts += 1;
         disk = mounted.disk.after_cut(chance);
     }
     Ok((Mounted::new(disk), cuts))
+}
+
+/// What failed counts while there is power.
+pub fn while_powered(mounted: &Mounted, failed: String) -> Result<(), String> {
+    if mounted.disk.is_off() { Ok(()) } else { Err(failed) }
 }
 
 /// Some steps of a life, as many as chance says or the power lasts.

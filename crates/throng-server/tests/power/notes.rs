@@ -23,7 +23,7 @@ use throng_server::personal::{Level, Personal, Writers};
 use throng_server::store::RoomBatch;
 
 use super::cuts::hold;
-use super::lives::{each_call_fails, some_steps, until_cut};
+use super::lives::{each_call_fails, some_steps, until_cut, while_powered};
 use super::vfs::{self, Mounted};
 
 const PEOPLE: u64 = 4;
@@ -453,9 +453,13 @@ fn run(seed: u64, fault_no_sync: bool) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let mut truth = Truth::default();
     let (mounted, cuts) = until_cut(&mut chance, (40, 600), |mounted, chance| {
-        let life = Life::start(mounted, &mut truth, fault_no_sync)?;
-        life.check(&mut truth, true)?;
-        some_steps(mounted, chance, |chance| life.step(&mut truth, chance))
+        let life = match Life::start(mounted, &mut truth, fault_no_sync) {
+            Ok(life) => life,
+            Err(failed) => return while_powered(mounted, failed),
+        };
+        life.check(&mut truth, true)
+            .and_then(|()| some_steps(mounted, chance, |chance| life.step(&mut truth, chance)))
+            .or_else(|failed| while_powered(mounted, failed))
     })?;
     let life = Life::start(&mounted, &mut truth, fault_no_sync)?;
     life.check(&mut truth, true)?;
