@@ -2,17 +2,17 @@
 //!
 //! Neighbours: a listener hands over a socket with its protocol; the protocol turns bytes into asks,
 //! `serve.rs` carries them out, answers and events leave through the outbox. It reads only while it
-//! can serve: when a shard's queue is full, or the peer does not read its answers, it stops reading
+//! can serve (`intake.rs`): when a shard's queue is full, or the peer does not read its answers, it stops reading
 //! and goes on writing. That is the back-pressure; who is refused too often meets it too (`abuse.rs`).
 
 mod abuse;
+mod intake;
 mod lookup;
 mod personal;
 mod serve;
 mod submit;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::Shutdown;
@@ -23,16 +23,15 @@ use std::time::Duration;
 
 use throng_core::Disconnect;
 use throng_core::session::{Gcra, Identity, Session};
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::address::AddressKey;
 use crate::app::App;
 use crate::clock::Moment;
 use crate::listeners::Pass;
-use crate::operations::metrics;
 use crate::outbox::{Outbox, Signals, Writer};
-use crate::protocols::{Ask, End, Intake, Protocol};
+use crate::protocols::{Intake, Protocol};
+use intake::{Behind, read_once};
 use serve::Slow;
 
 /// One read. Frames of many requests come out of it at once; larger frames take several.
@@ -72,21 +71,24 @@ pub struct Connection<P> {
     protocol: P,
     session: Session,
     address: AddressKey,
-    /// Asked and not served yet: only while something slow is under way.
-    backlog: VecDeque<Ask>,
+    /// Only while something holds the line.
+    behind: Option<Box<Behind>>,
     slow: Option<Pin<Box<dyn Future<Output = Slow> + Send>>>,
     /// When the peer was last heard, and what it said was decoded.
     heard: Moment,
     decoded: Moment,
     /// Whether it was probed since.
     probed: bool,
+    /// Whether the peer is listened to, and since when: before that its silence says nothing.
+    listening: bool,
+    listens_since: Moment,
     blocked: Option<Moment>,
     /// What it was refused lately.
     refusals: Gcra,
     /// Nothing is read or served until then; the clock's beginning for no such time.
     deaf_until: Moment,
     /// No more is read; it ends when what is under way is answered.
-    stopping: Option<Stopping>,
+    stopping: Option<Box<Stopping>>,
     stage: Stage,
     _pass: Pass,
 }
@@ -98,18 +100,19 @@ impl<P> std::fmt::Debug for Connection<P> {
 }
 
 /// Why no more is read, and since when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Stopping {
     since: Moment,
     cause: Cause,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Cause {
     /// The server drains.
     Drain,
-    /// The peer closed its half: it asks no more, and may still listen.
-    Eof,
+    /// The peer asks no more, and may still listen: it closed its half, or said goodbye in its grammar,
+    /// which then owes it these last bytes.
+    Done(Vec<u8>),
 }
 
 /// Buffers that a thread lends to the connection it runs, so that an idle one holds none.
@@ -165,11 +168,13 @@ impl<P: Protocol + Unpin> Connection<P> {
             outbox,
             protocol,
             address,
-            backlog: VecDeque::new(),
+            behind: None,
             slow: None,
             heard: now,
             decoded: now,
             probed: false,
+            listening: true,
+            listens_since: now,
             blocked: None,
             refusals: Gcra::default(),
             deaf_until: Moment::default(),
@@ -241,6 +246,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             Woken::Signals(signals) => self.signalled(signals),
             Woken::Slow(done) => {
                 self.slow = None;
+                self.listen();
                 self.finish(done);
                 self.serve_backlog();
             }
@@ -269,115 +275,6 @@ impl<P: Protocol + Unpin> Connection<P> {
             return Poll::Ready(Woken::Readable);
         }
         Poll::Pending
-    }
-
-    /// Whether what is read now could be served now.
-    fn may_read(&self) -> bool {
-        self.slow.is_none()
-            && self.backlog.is_empty()
-            && !self.is_deaf()
-            && self.stopping.is_none()
-            && (self.blocked.is_none() || self.outbox.unread() < UNREAD_MAX)
-    }
-
-    fn read_socket(&mut self) {
-        let mut buffer = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.read));
-        match read_once(self.outbox.stream(), &mut buffer) {
-            Ok(0) => self.stop(Cause::Eof),
-            Ok(len) => self.read(&mut buffer[..len]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.outbox.close(),
-        }
-        DESK.with_borrow_mut(|desk| desk.read = buffer);
-    }
-
-    /// Bytes of the peer: decodes and serves them.
-    fn read(&mut self, bytes: &mut [u8]) {
-        let begun = self.app.clock.now();
-        (self.heard, self.probed) = (begun, false);
-        self.app.metrics.reads.inc();
-        let mut at = self.take_in(bytes, begun);
-        while at < bytes.len() && self.outbox.ending().is_none() {
-            at += self.take_in(&mut bytes[at..], self.app.clock.now());
-        }
-    }
-
-    /// As much as may be asked at a time; how many bytes that were.
-    fn take_in(&mut self, bytes: &mut [u8], begun: Moment) -> usize {
-        let mut intake = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.intake));
-        let used = self.protocol.read(bytes, &mut intake);
-        let decoded = self.app.clock.now();
-        self.decoded = decoded;
-        let metrics = &self.app.metrics;
-        metrics.stages.observe(metrics::Stage::Decode, decoded.since(begun));
-        metrics.requests.inc_by(intake.asks.len() as u64);
-        if std::mem::take(&mut intake.traced) {
-            let wanted = metrics.stages.are_counted();
-            submit::begin_traces(&mut intake.asks, wanted, (begun, decoded));
-        }
-        self.charge(std::mem::take(&mut intake.scraps), decoded);
-        if !intake.writes.is_empty() && intake.end.is_none() {
-            self.say(std::mem::take(&mut intake.writes), 1);
-        }
-        self.serve_all(&mut intake.asks, decoded);
-        self.backlog.extend(intake.asks.drain(..));
-        match intake.end.take() {
-            None => {}
-            Some(End::Said) => self.outbox.end_with(std::mem::take(&mut intake.writes)),
-            Some(End::Broken(why)) => self.outbox.end(why, 0),
-        }
-        intake.writes.clear();
-        DESK.with_borrow_mut(|desk| desk.intake = intake);
-        used
-    }
-
-    /// Serves in order until something slow holds the line. Fast answers leave in one write.
-    fn serve_all(&mut self, asks: &mut VecDeque<Ask>, now: Moment) {
-        let mut answers = DESK.with_borrow_mut(|desk| std::mem::take(&mut desk.answers));
-        let mut frames = 0;
-        while self.slow.is_none()
-            && !self.is_deaf()
-            && let Some(ask) = asks.pop_front()
-        {
-            let id = ask.id;
-            match self.serve(ask, now) {
-                serve::Served::Answer(answer) => {
-                    self.judge(&answer);
-                    self.outbox.form.answer(id, &answer, &mut answers);
-                    frames += 1;
-                }
-                serve::Served::Later => {}
-                serve::Served::Wait(ask) => {
-                    asks.push_front(ask);
-                    break;
-                }
-            }
-            if answers.len() >= READ_LEN {
-                self.say(answers.clone(), std::mem::take(&mut frames));
-                answers.clear();
-                if !self.outbox.room_or_tell(UNREAD_MAX) {
-                    break;
-                }
-            }
-            if self.outbox.ending().is_some() {
-                asks.clear();
-            }
-        }
-        if frames > 0 {
-            self.say(answers.clone(), frames);
-        }
-        answers.clear();
-        DESK.with_borrow_mut(|desk| desk.answers = answers);
-    }
-
-    fn serve_backlog(&mut self) {
-        if self.slow.is_none() && !self.backlog.is_empty() && self.outbox.room_or_tell(UNREAD_MAX) {
-            let mut backlog = std::mem::take(&mut self.backlog);
-            self.serve_all(&mut backlog, self.app.clock.now());
-            if !backlog.is_empty() {
-                self.backlog = backlog;
-            }
-        }
     }
 
     fn say(&mut self, bytes: Vec<u8>, frames: u32) {
@@ -416,21 +313,20 @@ impl<P: Protocol + Unpin> Connection<P> {
 
     fn stop(&mut self, cause: Cause) {
         let since = self.app.clock.now();
-        self.stopping.get_or_insert(Stopping { since, cause });
+        self.stopping.get_or_insert_with(|| Box::new(Stopping { since, cause }));
     }
 
     /// One that stops ends when all that it asked is answered, or after a while.
     fn end_if_stopped(&mut self) {
-        let Some(Stopping { since, cause }) = self.stopping else { return };
-        let served = match cause {
-            Cause::Eof => self.slow.is_none() && self.backlog.is_empty(),
-            Cause::Drain => true,
-        };
-        let late = self.app.clock.now().since(since) >= DRAIN;
-        if late || (served && self.outbox.idle_or_tell()) {
-            match cause {
+        let Some(stopping) = &self.stopping else { return };
+        let unserved = self.slow.is_some() || self.behind.is_some();
+        // Who may not be served for a while is not waited for.
+        let holds = unserved && !(stopping.cause == Cause::Drain && self.is_deaf());
+        let late = self.app.clock.now().since(stopping.since) >= DRAIN;
+        if late || (!holds && self.outbox.idle_or_tell()) {
+            match &stopping.cause {
                 Cause::Drain => self.outbox.end(Disconnect::Shutdown, self.retry_after()),
-                Cause::Eof => self.outbox.end_with(Vec::new()),
+                Cause::Done(owed) => self.outbox.end_with(owed.clone()),
             }
         }
     }
@@ -441,24 +337,40 @@ impl<P: Protocol + Unpin> Connection<P> {
     }
 
     /// Sets when to be woken if nothing happens.
-    fn arm(&self) {
+    fn arm(&mut self) {
+        self.mind_silence();
         let ms = Duration::from_millis;
         let limits = &self.app.limits;
         let patience = if self.probed { limits.ping_timeout_ms } else { 0 };
-        let mut at = self.heard.plus(ms(limits.ping_interval_ms + patience));
-        if let Some(deadline) = self.session.deadline_ms() {
-            at = at.min(Moment(deadline.saturating_mul(1_000_000)));
+        let silent = self.silent_since().plus(ms(limits.ping_interval_ms + patience));
+        let overdue = self.session.deadline_ms();
+        let at = [
+            self.listening.then_some(silent),
+            overdue.map(|deadline| Moment(deadline.saturating_mul(1_000_000))),
+            self.is_deaf().then_some(self.deaf_until),
+            self.blocked.map(|since| since.plus(ms(limits.write_timeout_ms))),
+            self.stopping.as_ref().map(|stopping| stopping.since.plus(DRAIN)),
+        ];
+        self.outbox.set_deadline(at.into_iter().flatten().min());
+    }
+
+    /// Who is not listened to is not silent: what it says lies in the socket, its pongs too. One that is dead
+    /// takes nothing of what is written to it, or is found when it is listened to again.
+    fn mind_silence(&mut self) {
+        let listens = self.may_read();
+        if listens && !self.listening {
+            self.listen();
         }
-        if self.is_deaf() {
-            at = at.min(self.deaf_until);
-        }
-        if let Some(blocked) = self.blocked {
-            at = at.min(blocked.plus(ms(limits.write_timeout_ms)));
-        }
-        if let Some(stopping) = self.stopping {
-            at = at.min(stopping.since.plus(DRAIN));
-        }
-        self.outbox.set_deadline(Some(at));
+        self.listening = listens;
+    }
+
+    /// Its silence begins anew: before it is answered, for who has an answer knows that it was heard.
+    fn listen(&mut self) {
+        (self.listening, self.listens_since, self.probed) = (true, self.app.clock.now(), false);
+    }
+
+    fn silent_since(&self) -> Moment {
+        self.heard.max(self.listens_since)
     }
 
     fn expired(&mut self, now: Moment) {
@@ -472,7 +384,10 @@ impl<P: Protocol + Unpin> Connection<P> {
             self.app.metrics.slow_disconnects.inc();
             return self.outbox.close();
         }
-        let silence = now.since(self.heard);
+        if !self.listening {
+            return;
+        }
+        let silence = now.since(self.silent_since());
         let interval = Duration::from_millis(limits.ping_interval_ms);
         if silence >= interval + Duration::from_millis(limits.ping_timeout_ms) && self.probed {
             return self.outbox.end(Disconnect::PingTimeout, 0);
@@ -482,7 +397,7 @@ impl<P: Protocol + Unpin> Connection<P> {
             self.protocol.probe(&mut probe);
             if probe.is_empty() {
                 // A grammar without a probe leaves this to the transport's keep-alives.
-                self.heard = now;
+                self.listens_since = now;
             } else {
                 self.probed = true;
                 self.say(probe, 1);
@@ -494,7 +409,7 @@ impl<P: Protocol + Unpin> Connection<P> {
 
     fn begin_parting(&mut self) {
         self.slow = None;
-        self.backlog = VecDeque::new();
+        self.behind = None;
         self.remember_end();
         self.stage = Stage::Parting { shut: false, left: LAST_READ_MAX };
         self.outbox.set_deadline(Some(self.app.clock.now().plus(LINGER)));
@@ -549,21 +464,6 @@ impl<P: Protocol + Unpin> Connection<P> {
     }
 }
 
-/// Reads what is there. A read that does not fill the buffer has emptied the socket, and saying so
-/// spares the next wake a call that would only find nothing.
-fn read_once(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut taken = 0;
-    let read = stream.try_io(Interest::READABLE, || {
-        let len = rustix::io::read(stream, &mut *buffer)?;
-        if 0 < len && len < buffer.len() {
-            taken = len;
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(len)
-    });
-    if taken > 0 { Ok(taken) } else { read }
-}
-
 fn shut_down(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).shutdown(Shutdown::Write)
 }
@@ -572,10 +472,17 @@ fn shut_down(stream: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::protocols::native::Native;
+    use crate::protocols::{ASKS_MAX, Ask};
 
     #[test]
     fn an_idle_connection_is_small() {
         let (future, outbox) = (size_of::<Connection<Native>>(), size_of::<Outbox>());
         assert!(future + outbox <= 576, "{future} bytes of future, {outbox} of outbox");
+    }
+
+    /// What one may hold that asks for something slow and goes on asking: a read, and what came of its beginning.
+    #[test]
+    fn what_waits_behind_something_slow_is_small() {
+        assert!(size_of::<Ask>() * ASKS_MAX <= 48 << 10, "{}", size_of::<Ask>());
     }
 }

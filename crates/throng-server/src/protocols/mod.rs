@@ -43,8 +43,8 @@ pub trait Protocol: Send + Debug {
     fn held(&self) -> usize;
 }
 
-/// What is asked at a time: frames of a few bytes become asks of a hundred.
-pub const ASKS_MAX: usize = 1_024;
+/// What is asked at a time: frames of two bytes become asks of hundreds.
+pub const ASKS_MAX: usize = 64;
 
 /// What came of one read.
 #[derive(Debug, Default)]

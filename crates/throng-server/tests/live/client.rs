@@ -51,7 +51,7 @@ pub struct Client {
     pub memberships: VecDeque<v1::Membership>,
     requests: u32,
     /// Pings that came, none of which it answers.
-    pings: usize,
+    pub pings: usize,
     /// Bytes that were read off the socket.
     pub received: usize,
     pub epoch: u32,

@@ -39,6 +39,7 @@ mod standings;
 mod stopping;
 mod timings;
 mod traces;
+mod turns;
 mod unseen;
 mod upgrade;
 mod uploads;

@@ -204,13 +204,19 @@ pub struct Server {
     pub app: Arc<App>,
     pub store: Arc<Held>,
     pub http: SocketAddr,
+    raw: SocketAddr,
+    pub clock: Clock,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings { memory: true, listen: free, ..Settings::default() };
-        settings.raw_listen = None;
+        settings.raw_listen = Some(free);
         settings.shards = 1;
         settings.limits.connections_per_user = 100;
         settings.limits.sends_per_second = 10_000;
@@ -218,6 +224,8 @@ impl Server {
         settings.limits.requests_per_second = 10_000;
         settings.limits.requests_burst = 10_000;
         settings.search = false;
+        change(&mut settings);
+        let clock = Clock::manual();
         let store = Arc::new(Held::new());
         let log = Arc::new(MemoryLog::new(Epoch(1), 1 << 24));
         let disk = Disk::new(log, Arc::clone(&store) as Arc<dyn Store>);
@@ -228,15 +236,21 @@ impl Server {
             .unwrap();
         let fatal = Fatal::new(|code, word| panic!("the server ended with {code}: {word}"));
         let (app, open) = runtime.block_on(async {
-            let app = App::start_on(disk, settings, Clock::manual(), fatal).unwrap();
+            let app = App::start_on(disk, settings, clock.clone(), fatal).unwrap();
             let open = listeners::open(&app).unwrap();
             (app, open)
         });
-        Self { runtime, app, store, http: open.http }
+        let raw = open.raw.expect("it was asked for");
+        Self { runtime, app, store, http: open.http, raw, clock }
     }
 
     pub fn join_in(&self, name: &str) -> Client {
-        let mut client = Client::connect(self.http, Speak::Json);
+        self.join_in_as(Speak::Json, name)
+    }
+
+    pub fn join_in_as(&self, speak: Speak, name: &str) -> Client {
+        let address = if speak == Speak::Raw { self.raw } else { self.http };
+        let mut client = Client::connect(address, speak);
         client.register(name);
         client
     }
