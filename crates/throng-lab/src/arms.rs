@@ -24,9 +24,8 @@ pub fn run(
         let text = format!("{} has no arms to run in turn", scenario.name);
         return Err(LabError::Arguments(text));
     }
-    let default =
-        || Path::new("lab-runs").join(format!("{}-{}", scenario.name, clock::unix_seconds()));
-    let out = args.out.clone().unwrap_or_else(default);
+    let named = args.out.clone().map(Ok);
+    let out = named.unwrap_or_else(|| run::default_folder(&scenario, clock::unix_seconds()))?;
     let mut done = Vec::new();
     for arm in &scenario.arms {
         let name = arm.name.clone();

@@ -82,8 +82,8 @@ pub fn run(
     say: &mut (dyn Write + Send),
 ) -> Result<Summary, LabError> {
     let scenario = run::scenario_of(args)?;
-    let default = || run::default_folder(&scenario, clock::unix_seconds());
-    let out = args.out.clone().unwrap_or_else(default);
+    let named = args.out.clone().map(Ok);
+    let out = named.unwrap_or_else(|| run::default_folder(&scenario, clock::unix_seconds()))?;
     let args = RunArgs { out: Some(out.clone()), ..args.clone() };
     let mut summary = run::run(&args, say)?;
     let failed = |error| LabError::Folder(out.clone(), error);

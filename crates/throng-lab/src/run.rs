@@ -10,6 +10,7 @@ mod about;
 mod alone;
 mod before;
 pub(crate) mod keep;
+mod out;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ use about::Manifest;
 use alone::Alone;
 pub(crate) use keep::write_json;
 use keep::{Reserve, write_whole};
+pub(crate) use out::default_folder;
 
 /// Seconds that may wait to be written: a disk does not stall for longer than that.
 const SAMPLES_WAITING_MAX: usize = 600;
@@ -121,7 +123,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     before::named_all(args, &scenario)?;
     let trees = trees::find(&args.monitor).map_err(LabError::Arguments)?;
     let started = clock::unix_seconds();
-    let out = folder(args, &scenario, started)?;
+    let out = out::folder(args, &scenario, started)?;
     let failed = |error| LabError::Folder(out.clone(), error);
     announce(&scenario, args.target.is_none(), say).map_err(failed)?;
     let lacking = before::lacking(args, &scenario);
@@ -359,18 +361,6 @@ fn measure(
     })
 }
 
-fn folder(args: &RunArgs, scenario: &Scenario, started: u64) -> Result<PathBuf, LabError> {
-    let out = args.out.clone().unwrap_or_else(|| default_folder(scenario, started));
-    if out.join("manifest.json").exists() {
-        let text = format!("{} holds a run already; name another --out", out.display());
-        return Err(LabError::Arguments(text));
-    }
-    match std::fs::create_dir_all(&out) {
-        Ok(()) => Ok(out),
-        Err(error) => Err(LabError::Folder(out, error)),
-    }
-}
-
 /// The machine beside what it was, where that is known.
 fn since_baseline(
     args: &RunArgs,
@@ -383,11 +373,6 @@ fn since_baseline(
     // One who does not look must not end a run.
     let _ = writeln!(say, "{}", beside.words(&day(beside.made_unix_seconds)));
     Ok(Some(beside))
-}
-
-/// Where a run goes that nobody gave a folder.
-pub(crate) fn default_folder(scenario: &Scenario, started: u64) -> PathBuf {
-    Path::new("lab-runs").join(format!("{}-{started}", scenario.name))
 }
 
 fn announce(scenario: &Scenario, ours: bool, say: &mut dyn Write) -> io::Result<()> {

@@ -28,7 +28,7 @@ pub enum Code {
     Other = 1,
     /// `lab run`: a promise was broken.
     Faults = 10,
-    /// `lab run`: the generator was the bottleneck.
+    /// `lab run`: the generator fell behind its plan.
     Invalid = 11,
     /// `lab run`: it did not come to its end.
     Incomplete = 12,

@@ -77,7 +77,7 @@ Exit codes:
   0   every promise was kept, every goal met
   1   the run could not be made; the last line says why
   10  the ledger found faults
-  11  the generator was the bottleneck: the figures say nothing of the server
+  11  the generator fell behind its plan: the figures say nothing of the server
   12  the run did not come to its end
   13  every promise was kept, but a goal of the scenario was missed
   14  no promise was seen broken, but the server tells too little to know that all were kept
@@ -139,7 +139,7 @@ pub struct How {
     #[arg(long, value_name = "FILE", requires = "target")]
     tokens: Option<PathBuf>,
     /// Who holds the sockets: `lab agent`s, with commas between. A user is always at the same one.
-    #[arg(long, value_name = "ADDRESS,…", value_delimiter = ',', requires = "target")]
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires = "target", value_parser = agent::address)]
     agents: Vec<SocketAddr>,
     /// What the agents and this have in common: a copy of the file that they have.
     #[arg(long, value_name = "FILE", default_value = agent::DEFAULT_KEY)]
@@ -275,9 +275,18 @@ impl How {
         let key = if self.agents.is_empty() {
             Vec::new()
         } else {
-            let unread = |error| io::Error::other(format!("{}: {error}", self.key.display()));
+            let unread = |error| {
+                let words = "copy it there from where the first agent made it, or name it by --key";
+                io::Error::other(format!("{}: {error}; {words}", self.key.display()))
+            };
             agents::read_key(&self.key).map_err(unread)?
         };
+        let mut known = std::collections::BTreeSet::new();
+        if let Some(twice) = self.agents.iter().find(|it| !known.insert(**it)) {
+            return Err(io::Error::other(format!(
+                "--agents has {twice} twice: an agent serves one run"
+            )));
+        }
         let at = |address: SocketAddr| AgentAt { address, key: key.clone() };
         Ok(RunArgs {
             agents: self.agents.iter().copied().map(at).collect(),

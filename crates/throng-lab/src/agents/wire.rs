@@ -175,8 +175,16 @@ pub fn welcome(
     if proof == prove(key, b"lab", &nonce) { Ok(()) } else { Err(refused(bad())) }
 }
 
-fn refused(_: io::Error) -> io::Error {
-    let text = "the agent and the lab do not have the same --key, or are of other versions";
+fn refused(error: io::Error) -> io::Error {
+    let text = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "nothing was answered in time: it may be at the service of another run, which it ends first, or be no \
+             `lab agent`"
+        }
+        _ => {
+            "it and the lab do not have the same --key, are of other versions, or it is no `lab agent`"
+        }
+    };
     io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 

@@ -220,8 +220,8 @@ impl Comparison {
         let Some(([low, high], floor)) = it.interval.zip(it.noise_floor) else {
             let (ratio, pairs) = (change(it.ratio), it.pairs);
             return format!(
-                "No verdict: B took {ratio} {what}, but {pairs} pairs say nothing of what the same thing \
-                 differs from itself; {PAIRS_MIN} at least do. Run them in turn: lab compare SCENARIO."
+                "No verdict: B took {ratio} {what}, but with fewer than {PAIRS_MIN} pairs, here {pairs}, nothing is known of \
+                 how much the same thing differs from itself. Run them in turn: lab compare SCENARIO."
             );
         };
         let floor_words = format!("noise floor {:.1} %", floor * 100.0);

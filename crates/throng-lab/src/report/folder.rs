@@ -35,10 +35,7 @@ pub enum FolderError {
     #[error("{0}: {1}")]
     Malformed(PathBuf, serde_json::Error),
     /// It was being written when the disk was full or the run was killed.
-    #[error(
-        "{0} is {1}: the disk was full, or the run was killed as it was written; without this file, \
-         `throng lab report` says what the others hold"
-    )]
+    #[error("{0} is {1}: the disk was full, or the run was killed as it was written")]
     Broken(PathBuf, &'static str),
     /// A line of the samples is not one.
     #[error("{0}, line {1}: {2}")]

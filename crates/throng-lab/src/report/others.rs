@@ -186,7 +186,7 @@ mod tests {
         run.summary.reasons = vec!["0.795, above 0.5".into()];
         assert!(sentence(&run).starts_with("Invalid: other programs took the machine"));
         run.summary.reasons.push("the p99 lag in ms was 80.000, above 50".into());
-        assert!(sentence(&run).starts_with("Invalid: the generator was the bottleneck"));
+        assert!(sentence(&run).starts_with("Invalid: the generator fell behind its plan"));
         assert!(sentence(&run).ends_with("meanwhile (perf 1.58)."), "{}", sentence(&run));
     }
 

@@ -162,8 +162,14 @@ fn stages(run: &Folder) -> Option<Table> {
         0 => "measured".to_owned(),
         looks => format!("measured, {} looks", number(f64::from(looks))),
     };
-    let head =
-        ["", "passages/s", "mean \u{b5}s", "in it at once", "commands, L = \u{3bb}W", &measured];
+    let head = [
+        "",
+        "passages/s",
+        "mean \u{b5}s",
+        "in it at once",
+        "commands, L = rate \u{d7} W",
+        &measured,
+    ];
     Some(table(title, &head, rows))
 }
 
@@ -344,8 +350,10 @@ fn costs(run: &Folder) -> Table {
     }
     let flight = run.summary.in_flight;
     if flight.measured > 0.0 {
-        let words =
-            format!("{:.2} seen, {:.2} by L = \u{3bb}W", flight.measured, flight.by_littles_law);
+        let words = format!(
+            "{:.2} seen, {:.2} by L = rate \u{d7} W",
+            flight.measured, flight.by_littles_law
+        );
         rows.push(("sends in flight", words));
     }
     if let Some(grade) = &run.summary.grade {

@@ -63,7 +63,7 @@ fn came(run: &Folder) -> String {
         ),
         Ending::Missed => format!(
             "Goal missed: {}. Every promise was kept in {} sends and {} deliveries, and the generator \
-             was not the bottleneck.{}",
+             kept its times.{}",
             missed(run).join("; "),
             number(ledger.sends as f64),
             number(ledger.deliveries as f64),
@@ -95,9 +95,16 @@ fn came(run: &Folder) -> String {
         Ending::Invalid => {
             let goals = summary.thresholds.len();
             let none = if goals > 0 { ", and no goal is met or missed" } else { "" };
+            let steal = mean(run.seconds.iter().map(|it| it.steal));
+            let took = if steal > STEAL {
+                format!(", and the hypervisor took {} of the machine", percent(steal))
+            } else {
+                String::new()
+            };
             format!(
-                "Invalid: the generator was the bottleneck, so these figures say nothing of the \
-                 server{none}."
+                "Invalid: the generator fell behind its plan (its core was {} used on average{took}), so these \
+                 figures say nothing of the server{none}.",
+                percent(summary.generator.cpu_share)
             )
         }
         Ending::Unproved => format!(
@@ -246,7 +253,7 @@ fn slowest_second(seconds: &[Second]) -> Option<String> {
     let more = if count > 1 { format!(" ({count} seconds were like it)") } else { String::new() };
     Some(format!(
         "Second {} was the slowest: ack p99 {} beside {} in the median second{more}; in it the server \
-         used {} of a core, the generator {}, others {}{}, and sends started {} late at p99.",
+         used {} of a core, the generator {}, the hypervisor took {} of the machine{}, and sends started {} late at p99.",
         worst.second,
         ms(worst.ack.p99_ms),
         ms(median),

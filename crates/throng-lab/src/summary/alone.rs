@@ -328,7 +328,7 @@ mod tests {
         it.reasons = vec!["the p99 lag in ms was 80.000, above 50".into()];
         it.had_beside(OtherPrograms::of(2, false, &seen(&[1.9; 10])), &bounds(None));
         let words = it.words();
-        assert!(words.contains("INVALID: the generator was the bottleneck\n"), "{words}");
+        assert!(words.contains("INVALID: the generator fell behind its plan\n"), "{words}");
         assert!(
             words.contains("\n  NOT ALONE: other programs took 1.90 of 2 cores (perf"),
             "{words}"

@@ -27,7 +27,10 @@ impl Summary {
             Ending::Invalid if self.spoilt_by_others() => {
                 "INVALID: other programs took the machine"
             }
-            Ending::Invalid => "INVALID: the generator was the bottleneck",
+            Ending::Invalid if self.load_seconds == 0.0 => {
+                "INVALID: this machine cannot hold the generator's sockets"
+            }
+            Ending::Invalid => "INVALID: the generator fell behind its plan",
             Ending::Incomplete => "INCOMPLETE: the run did not come to its end",
             Ending::Unproved => {
                 "UNPROVED: the server tells too little to know that promises were kept"
