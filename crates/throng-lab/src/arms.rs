@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::clock;
