@@ -180,7 +180,8 @@ settable_limits! {
     /// Silence after a ping that ends the connection.
     ping_timeout_ms: u64 = 20_000, 100..=600_000;
     /// Time for which one may take nothing of what waits for it, before its connection is cut: one that
-    /// pauses for less is served when it goes on, one that is gone holds its socket no longer.
+    /// pauses for less is served when it goes on, one that is gone holds its socket no longer. Over HTTP
+    /// too: an answer that is not read, a download that pauses.
     write_timeout_ms: u64 = 10_000, 100..=600_000;
     /// Sends of one account a second, sustained.
     sends_per_second: u32 = 10, 1..=1_000_000;

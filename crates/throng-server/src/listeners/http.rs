@@ -22,6 +22,7 @@ use throng_wire::{native, ws};
 use tokio::net::TcpStream;
 
 use super::Pass;
+use super::write_deadline::WriteDeadline;
 use crate::address::AddressKey;
 use crate::app::App;
 use crate::connection::{Connection, DRAIN, Opened};
@@ -80,7 +81,9 @@ pub fn serve(app: &Arc<App>, router: Router, stream: TcpStream, peer: IpAddr, pa
         .header_read_timeout(Duration::from_millis(app.limits.handshake_timeout_ms))
         .max_buf_size(HEAD_LEN_MAX)
         .half_close(false);
-    let io = TokioIo::new(stream);
+    let takes_within = Duration::from_millis(app.limits.write_timeout_ms);
+    let (clock, metrics) = (app.clock.clone(), Arc::clone(&app.metrics));
+    let io = TokioIo::new(WriteDeadline::new(stream, takes_within, clock, metrics));
     let serving = http.serve_connection(io, TowerToHyperService::new(service)).with_upgrades();
     let lifecycle = app.lifecycle.clone();
     // Boxed: a socket that is upgraded lives on as a connection, and this goes.
@@ -166,9 +169,9 @@ async fn refused(
 /// library's is gone after this.
 async fn take_back(upgrading: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
     let upgraded = upgrading.await.ok()?;
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<WriteDeadline<TcpStream>>>().ok()?;
     // Copied, so that the library's buffer is freed: it would live as long as its smallest slice.
-    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
+    Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
 }
 
 type Refusal = (StatusCode, &'static str);

@@ -7,6 +7,7 @@
 mod gate;
 mod http;
 mod raw;
+mod write_deadline;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

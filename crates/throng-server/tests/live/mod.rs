@@ -40,6 +40,7 @@ mod stopping;
 mod timings;
 mod traces;
 mod turns;
+mod unread;
 mod unseen;
 mod upgrade;
 mod uploads;

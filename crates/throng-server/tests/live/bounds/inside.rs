@@ -24,7 +24,7 @@ pub const INSIDE: &[(&str, &str)] = &[
     ("auth_timeout_ms", "a time: `live/limits.rs`, and to the millisecond in `session.rs`"),
     ("ping_interval_ms", "a time that the server keeps by itself: `live/limits.rs`"),
     ("ping_timeout_ms", "as the interval"),
-    ("write_timeout_ms", "a time, of one who does not read: `live/limits.rs`"),
+    ("write_timeout_ms", "a time, of one who does not read: `live/limits.rs`, `live/unread.rs`"),
     ("connections_per_address", "counted at the door, before a protocol is spoken: `gate.rs`"),
     ("connections_max", "as those of one address"),
     ("outbox_frames_max", "what the server has to say: `outbox.rs`"),
