@@ -301,7 +301,7 @@ impl Deliver {
             if asker != Some(outbox.id) {
                 let mut bytes = Vec::with_capacity(64);
                 outbox.form.left(room, seq, act, &mut bytes);
-                self.stage(&outbox, bytes, Settles::Nothing);
+                self.tell_one(&outbox, bytes);
             }
         }
     }

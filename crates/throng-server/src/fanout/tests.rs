@@ -4,6 +4,7 @@
 mod answered;
 mod here;
 mod traced;
+mod unread;
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};

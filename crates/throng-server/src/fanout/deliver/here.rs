@@ -10,7 +10,7 @@ use throng_core::{Act, Author, Event, EventKind, RoomId, Seq, UserId};
 use super::super::presence::{Listens, Notice, Stage, To};
 use super::{Deliver, SLICE};
 use crate::clock::Moment;
-use crate::outbox::{ConnectionId, Outbox, Settles};
+use crate::outbox::{ConnectionId, Outbox};
 use crate::pages::Here;
 
 /// Listeners that are counted in one go: as long as a slice of writes.
@@ -144,7 +144,7 @@ impl Deliver {
         for outbox in self.around.sessions.of(user) {
             let mut bytes = Vec::with_capacity(64);
             outbox.form.invited(room, &name, by, &mut bytes);
-            self.stage(&outbox, bytes, Settles::Nothing);
+            self.tell_one(&outbox, bytes);
         }
     }
 
@@ -166,8 +166,7 @@ impl Deliver {
         }
     }
 
-    /// Tells a connection that its account has become a member of a room, or (`ended`) has left it. It
-    /// counts as an event, so that who does not read it is too slow.
+    /// Tells a connection that its account has become a member of a room, or (`ended`) has left it.
     pub(super) fn membership(
         &mut self,
         outbox: &Arc<Outbox>,
@@ -176,9 +175,7 @@ impl Deliver {
     ) {
         let mut bytes = Vec::with_capacity(64);
         outbox.form.membership(room, seq, ended, &mut bytes);
-        if outbox.stage(&bytes.into(), 1) {
-            self.touched.push(Arc::clone(outbox));
-        }
+        self.tell_one(outbox, bytes);
     }
 
     /// An account whose direct room was opened by the other hears of it on each of its connections.
@@ -186,7 +183,16 @@ impl Deliver {
         for outbox in self.around.sessions.of(user) {
             let mut bytes = Vec::with_capacity(64);
             outbox.form.opened(room, with, &mut bytes);
-            self.stage(&outbox, bytes, Settles::Nothing);
+            self.tell_one(&outbox, bytes);
+        }
+    }
+
+    /// Stages what one connection is told and has not asked for, behind what it was to be told before. It
+    /// counts as an event, so that who does not read it is too slow.
+    pub(super) fn tell_one(&mut self, outbox: &Arc<Outbox>, bytes: Vec<u8>) {
+        self.send_traced_to(outbox);
+        if outbox.stage(&bytes.into(), 1) {
+            self.touched.push(Arc::clone(outbox));
         }
     }
 }
