@@ -144,7 +144,7 @@ impl Deliver {
                     self.release(outbox.id, key);
                 }
                 outbox.judge(None);
-                self.stage_answer(&outbox, re, &Answer::Done, Settles::Nothing);
+                self.stage_answer(&outbox, re, &Answer::Done, Settles::Command);
             }
             Order::Gone(id) => {
                 if let Some(key) = self.keys.get(&id).copied() {

@@ -253,6 +253,10 @@ impl Fanout {
     /// request under way, and what nobody waits for is left out when too much waits, so that they are
     /// bounded.
     pub fn ask(&self, order: Order) {
+        if let Order::Detach { outbox, .. } = &order {
+            // In flight until it is answered: its connection asks for no other before that.
+            outbox.sent_off();
+        }
         self.queue.push(order);
     }
 

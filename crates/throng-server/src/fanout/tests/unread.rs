@@ -95,3 +95,22 @@ fn memberships_wait_up_to_the_limit_of_frames_and_one_more_is_too_slow() {
         tell(&world, &event(room(1), 2 + count, EventKind::Joined { who: author(2) }));
     });
 }
+
+/// Two unsubscriptions of one connection never wait in the fan-out: the second is asked for when the first
+/// is answered.
+#[test]
+fn an_unsubscription_is_in_flight_until_it_is_answered_and_once() {
+    let mut world = World::new();
+    world.make_room(1, 2);
+    let (outboxes, mut ear) = world.outboxes(1);
+    let outbox = &outboxes[0];
+    for re in 2..4 {
+        assert!(outbox.idle_or_tell());
+        let detach = Order::Detach { room: room(1), outbox: Arc::clone(outbox), re };
+        world.fanout.ask(detach);
+        assert!(!outbox.idle_or_tell(), "it waits in the fan-out");
+        world.settle();
+        assert!(outbox.idle_or_tell());
+        assert_eq!(ear.next(), (0, u64::from(re)));
+    }
+}
