@@ -126,7 +126,7 @@ pub struct Signals(u8);
 impl Signals {
     /// Bytes wait that the socket refused.
     pub const BLOCKED: Self = Self(1);
-    /// The farewell was put in by another than the task.
+    /// The farewell was put in by another than the task, or the socket is of no more use.
     pub const ENDING: Self = Self(2);
     /// The deadline has passed.
     pub const DEADLINE: Self = Self(4);
@@ -381,6 +381,10 @@ impl Outbox {
     /// Waits until others have something to tell the task.
     pub fn poll_signals(&self, cx: &mut Context<'_>) -> Poll<Signals> {
         let mut state = self.lock();
+        if state.phase == Phase::Gone {
+            // Whoever found it so may have found no waker: the task is told when it asks.
+            state.signals.add(Signals::ENDING);
+        }
         if state.signals.any() {
             return Poll::Ready(std::mem::take(&mut state.signals));
         }

@@ -75,3 +75,23 @@ fn who_found_too_much_waiting_is_told_when_a_fan_out_has_written_what_it_staged(
         assert!(outbox.room_or_tell(1000));
     });
 }
+
+/// Whoever finds the socket of no more use may find the task between its look at that and its question, with
+/// no waker left: what it is told must not depend on having been there to hear it.
+#[test]
+fn who_asks_after_the_socket_went_is_told_of_it_though_nobody_was_there_to_be_woken() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let (outbox, peer) = pair(&Limits::default());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(outbox.poll_signals(&mut cx).is_pending());
+    outbox.drain();
+    let woken = outbox.poll_signals(&mut cx);
+    assert!(matches!(woken, Poll::Ready(signals) if !signals.has(Signals::ENDING)), "{woken:?}");
+    outbox.lock().gone();
+    for _ in 0..2 {
+        let told = outbox.poll_signals(&mut cx);
+        assert!(matches!(told, Poll::Ready(signals) if signals.has(Signals::ENDING)), "{told:?}");
+    }
+    drop(peer);
+}
