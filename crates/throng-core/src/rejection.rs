@@ -140,9 +140,10 @@ rejections! {
     /// Sent faster than allowed; retry after the time given.
     RateLimited { retry_after_ms } = 300, "rate_limited",
         "too fast; try again after the time given";
-    /// The password pool's queue is full; retry after the time given.
+    /// As much of this as may be is under way (passwords, pages, searches, exports, files); retry after
+    /// the time given.
     Busy { retry_after_ms } = 301, "busy",
-        "too many logins at once; try again after the time given";
+        "too much of this at once; try again after the time given";
     /// Slow mode: too soon after the asker's last post; retry after the time given.
     SlowMode { retry_after_ms } = 303, "slow_mode",
         "this room is in slow mode; try again after the time given";
