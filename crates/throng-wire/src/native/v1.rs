@@ -3,7 +3,7 @@
 
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientFrame {
-    /// Chosen by the client and echoed as `re` in the one reply to this request.
+    /// Chosen by the client, from 1 on, and echoed as `re` in the one reply to this request.
     #[prost(uint32, tag = "1")]
     pub id: u32,
     #[prost(oneof = "client_frame::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 32, 33, 34, 35, 36, 37, 38, 39, 30, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 45, 49, 59, 80, 81, 82")]
@@ -808,7 +808,7 @@ pub struct SetRoomDefaults {
 pub struct Read {
     #[prost(uint32, tag = "1")]
     pub room: u32,
-    /// The message's place.
+    /// The message's place; of what is no message refused as `no_such_message`.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
@@ -1487,7 +1487,7 @@ pub struct Applied {
     /// Milliseconds since the Unix epoch, server's clock.
     #[prost(uint64, tag = "3")]
     pub at: u64,
-    /// It was so before; nothing was added.
+    /// It was so before; nothing was added. Never of `edit`, `set_room`, `set_room_avatar` and `delete_all`.
     #[prost(bool, tag = "4")]
     pub already: bool,
 }
@@ -1841,10 +1841,11 @@ pub struct Edited {
     /// The message's place.
     #[prost(uint64, tag = "2")]
     pub of: u64,
-    /// The new text; empty where a message of files was left without one, and when it was `deleted`.
+    /// The new text; empty where a message of files was left without one, and when it is `deleted`.
     #[prost(string, tag = "3")]
     pub body: ::prost::alloc::string::String,
-    /// In history and resumes: the message was deleted since.
+    /// In history and resumes: this text is gone, because a later edit replaced it or the message was
+    /// deleted. It says nothing of the message as it is now: show nothing by it.
     #[prost(bool, tag = "4")]
     #[serde(skip_serializing_if = "crate::native::names::is_unsaid")]
     pub deleted: bool,
@@ -1952,6 +1953,7 @@ pub struct Invited {
     #[serde(deserialize_with = "crate::native::object::within")]
     pub by: ::core::option::Option<User>,
 }
+/// Of a kick or a ban a connection that does not hear the room is told nothing.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
