@@ -9,6 +9,8 @@ export const KEPT_LINES = 300;
 export const KEPT_LINES_READING = 600;
 /** Reactions to lines that are not held, kept for a page that may be on its way. */
 export const KEPT_REACTIONS = 200;
+/** What is left of a message that is deleted. */
+const GONE = { body: "", deleted: true, reactions: [], attachments: [] };
 
 export class Timeline {
   constructor() {
@@ -56,16 +58,25 @@ export class Timeline {
 
   /** An edit, a deletion or a reaction changes the message it names, if that is held; history tells it changed. */
   #change(event) {
-    const { seq, edited, deleted, reaction } = event;
+    const { seq, edited, deleted, reaction, moderated } = event;
+    if (moderated?.act === "delete_all") this.#takeAway(moderated.user.id, seq);
     const of = (edited ?? deleted ?? reaction)?.of;
     const at = of === undefined ? -1 : this.events.findIndex((event) => event.seq === of);
     const message = this.events[at]?.message;
     if (reaction && at < 0) this.unplaced = [...this.unplaced, event].slice(-KEPT_REACTIONS);
     if (!message || message.deleted) return;
-    let now = { body: "", deleted: true, reactions: [], attachments: [] };
-    if (edited && !edited.deleted) now = { body: edited.body, edited: seq };
+    // A text that is gone says nothing of its message, and one that is older than what is shown neither.
+    if (edited && (edited.deleted || seq < (message.edited ?? 0))) return;
+    let now = GONE;
+    if (edited) now = { body: edited.body, edited: seq };
     if (reaction) now = { reactions: counted(message.reactions ?? [], seq, reaction, this.me) };
     this.events[at] = { ...this.events[at], message: { ...message, ...now } };
+  }
+
+  /** All that one has said before this place is deleted. */
+  #takeAway(id, before) {
+    this.events = this.events.map((event) =>
+      event.message?.from?.id === id && event.seq < before ? { ...event, message: { ...event.message, ...GONE } } : event);
   }
 
   /** One is named no more, in what it has said and done before neither. */

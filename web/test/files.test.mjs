@@ -180,8 +180,10 @@ test("a line of files alone is shown, heard, quoted, edited and deleted for what
   assert.deepEqual([lines()[0].text, lines()[0].unseen], ["(edited)", "sent a picture"]);
   assert.equal(lines()[0].files.length, 1, "it is not taken for a deleted one");
   happens(5, { edited: { of: 2, body: "", deleted: true } });
-  assert.equal(lines()[1].text, "(deleted)", "it was deleted since");
-  happens(6, { deleted: { of: 1 } });
+  assert.equal(lines()[1].text, "pretty", "that text is gone, and the message stands");
+  happens(6, { deleted: { of: 2 } });
+  assert.equal(lines()[1].text, "(deleted)");
+  happens(7, { deleted: { of: 1 } });
   assert.deepEqual([lines()[0].text, lines()[0].unseen], ["(deleted)", undefined]);
 });
 

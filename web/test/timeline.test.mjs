@@ -105,6 +105,39 @@ test("an edit and a deletion change the line they name, once, and a deleted text
   assert.deepEqual([second.body, second.deleted], ["", true]);
 });
 
+test("an edit whose text is gone leaves the line as it is, and so does one that is older than what is shown", () => {
+  const timeline = live(3);
+  timeline.apply(said(4));
+  timeline.apply({ seq: 5, prev: 4, edited: { of: 4, body: "", deleted: true } });
+  const shown = () => timeline.events.slice(0, 2).filter((event) => event.message).map(({ message }) =>
+    [message.body, message.edited, message.deleted]);
+  assert.deepEqual(shown(), [["4", undefined, undefined]], "a later edit replaced it");
+  timeline.apply({ seq: 6, prev: 5, edited: { of: 4, body: "four" } });
+  assert.deepEqual(shown(), [["four", 6, undefined]]);
+  // A resume gives the message as it is now, and then each edit in its place.
+  const resumed = live(3);
+  resumed.apply({ seq: 4, prev: 3, message: { body: "four", edited: 7 } });
+  for (const [seq, edited] of [[5, { of: 4, body: "", deleted: true }], [6, { of: 4, body: "fo" }]]) {
+    resumed.apply({ seq, prev: seq - 1, edited });
+    assert.deepEqual([resumed.events[0].message.body, resumed.events[0].message.edited], ["four", 7]);
+  }
+  resumed.apply({ seq: 7, prev: 6, edited: { of: 4, body: "four" } });
+  resumed.apply({ seq: 8, prev: 7, edited: { of: 4, body: "4!" } });
+  assert.deepEqual([resumed.events[0].message.body, resumed.events[0].message.edited], ["4!", 8]);
+});
+
+test("all that one has said so far goes with one event, and nobody else's", () => {
+  const timeline = live(0);
+  const of = (seq, id) => timeline.apply({ seq, prev: seq - 1, message: { body: `${seq}`, from: { id, name: "x" } } });
+  of(1, 7);
+  of(2, 8);
+  of(3, 7);
+  timeline.apply({ seq: 4, prev: 3, moderated: { by: { id: 8 }, user: { id: 7 }, act: "delete_all" } });
+  of(5, 7);
+  const stand = timeline.events.filter((event) => event.message && !event.message.deleted).map(({ message }) => message.body);
+  assert.deepEqual(stand, ["2", "5"]);
+});
+
 test("reactions are counted by their events, once, and one's own are known", () => {
   const timeline = live(3);
   timeline.me = 7;
