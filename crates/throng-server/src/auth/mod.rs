@@ -228,11 +228,6 @@ impl Auth {
         self.throttles.anonymous(from, self.clock.now())
     }
 
-    /// Whether another one would be refused; counts nothing.
-    pub fn may_ask_anonymously(&self, from: AddressKey) -> Result<(), Rejection> {
-        self.throttles.look_anonymous(from, self.clock.now())
-    }
-
     /// One room more that an account makes, within its rate of those.
     pub fn may_make_room(&self, by: UserId) -> Result<(), Rejection> {
         self.throttles.room(by, self.clock.now())

@@ -85,11 +85,6 @@ impl Throttles {
     pub fn look_abuse(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
         self.abuses.look(&from, now)
     }
-
-    /// Whether another one would be refused.
-    pub fn look_anonymous(&self, from: AddressKey, now: Moment) -> Result<(), Rejection> {
-        self.anonymous.look(&from, now)
-    }
 }
 
 #[derive(Debug)]
@@ -182,11 +177,9 @@ mod tests {
         let throttles = Throttles::new(&limits);
         let now = Moment::default().plus(Duration::from_secs(100));
         for _ in 0..3 {
-            assert_eq!(throttles.look_anonymous(address(1), now), Ok(()), "to look costs nothing");
             assert_eq!(throttles.anonymous(address(1), now), Ok(()));
         }
         let refused = Err(Rejection::RateLimited { retry_after_ms: 500 });
-        assert_eq!(throttles.look_anonymous(address(1), now), refused);
         assert_eq!(throttles.anonymous(address(1), now), refused);
         assert_eq!(throttles.anonymous(address(2), now), Ok(()), "another address is another");
         let before = now.plus(Duration::from_millis(499));

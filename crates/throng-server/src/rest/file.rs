@@ -14,7 +14,7 @@ use throng_core::{FileId, Rejection};
 
 use super::body::{encoded, is_encoded};
 use super::caller::Caller;
-use super::files::{OFFSET, RESUMABLE, is_part, number, other_version, receive, told};
+use super::files::{OFFSET, PART, RESUMABLE, is_part, number, other_version, receive, told};
 use super::refusal::Refusal;
 use crate::app::App;
 
@@ -57,8 +57,10 @@ pub async fn add(
         return Ok(encoded());
     }
     if !is_part(&headers) {
-        let refusal = Refusal(Rejection::Malformed).body();
-        return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal).into_response());
+        let text = format!("a part of a file says `Content-Type: {PART}`");
+        let mut refusal = Refusal(Rejection::Malformed).saying(text);
+        *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Ok(refusal);
     }
     let user = caller.user.id;
     let at = number(&headers, &OFFSET).ok_or(Rejection::BadArgument)?;

@@ -33,7 +33,7 @@ const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const PART: &str = "application/offset+octet-stream";
+pub const PART: &str = "application/offset+octet-stream";
 /// What is gathered before it is written.
 const CHUNK_LEN: usize = 64 * 1024;
 /// What a file is called whose sender does not say.

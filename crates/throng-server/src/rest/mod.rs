@@ -49,6 +49,7 @@ mod standings;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod words;
 
 use std::net::IpAddr;
@@ -145,6 +146,7 @@ pub fn router(app: Arc<App>) -> Router {
     let ready = move |State(app): State<Arc<App>>| async move { pulse.ready(&app) };
     let api = api().layer(from_fn_with_state(Arc::clone(&app), strangers::admit));
     let api = api.layer(from_fn(files::resumable));
+    let unread = from_fn_with_state(Arc::clone(&app), unread::settle);
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(alive))
@@ -154,6 +156,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(nothing_there)
         .with_state(app)
         .layer(axum::middleware::map_response(harden))
+        .layer(unread)
 }
 
 /// What holds for every answer: it is what it says it is, and unless it says otherwise no cache

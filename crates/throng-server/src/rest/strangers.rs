@@ -61,15 +61,15 @@ async fn answer(app: &App, mut request: Request, next: Next) -> Response {
             Err(rejection) => Refusal(rejection).into_response(),
         };
     }
-    if let Err(rejection) = app.auth.may_ask_anonymously(from) {
-        return Refusal(rejection).into_response();
-    }
+    // What else was asked from there keeps nobody from coming in.
     let answer = next.run(request).await;
-    if came_no_further(answer.status()) {
-        // Refused already; whether this was the last of its burst, the next one hears.
-        _ = app.auth.anonymous_request(from);
+    if !came_no_further(answer.status()) {
+        return answer;
     }
-    answer
+    match app.auth.anonymous_request(from) {
+        Ok(()) => answer,
+        Err(rejection) => Refusal(rejection).into_response(),
+    }
 }
 
 /// Those that stand for somebody: a page shows a hundred of them at once and cannot show a token, and
@@ -105,6 +105,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::accounts::bulk;
+    use crate::auth::Guests;
+    use crate::auth::token::Token;
     use crate::clock::Clock;
     use crate::config::Settings;
     use crate::rest::Peer;
@@ -215,7 +218,46 @@ mod tests {
         server.post("/api/v1/accounts", "nonsense", json!({})).await.refused(400, "bad_username");
         server.post("/api/v1/guests", "", Value::Null).await;
         server.post("/api/v1/sessions", "", json!("x")).await.refused(429, "rate_limited");
-        server.post("/api/v1/sessions", "", taken).await.refused(429, "rate_limited");
+        server.get("/api/v1/rooms", "").await.refused(429, "rate_limited");
+        server.app.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_address_that_asked_too_often_still_becomes_somebody_by_every_door() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_at(Clock::manual(), |settings| {
+            few(settings);
+            (settings.memory, settings.data) = (false, folder.path().into());
+            settings.guests = Guests::On;
+            settings.limits.logins_per_minute_address = 4;
+        });
+        for _ in 0..3 {
+            server.get("/api/v1/rooms", "").await.refused(401, "not_authenticated");
+        }
+        server.get("/api/v1/rooms", "").await.refused(429, "rate_limited");
+        // Three by a password, the third of them wrong.
+        server.sign_up("anna").await;
+        let login = |password| json!({"name": "anna", "password": password});
+        let came = server.post("/api/v1/sessions", "nonsense", login("correct horse")).await;
+        assert_eq!(came.status, StatusCode::CREATED, "{}", came.body);
+        let wrong = server.post("/api/v1/sessions", "", login("wrong horse")).await;
+        wrong.refused(401, "wrong_credentials");
+        let guest = server.post("/api/v1/guests", "", json!({})).await;
+        assert_eq!(guest.status, StatusCode::CREATED, "{}", guest.body);
+        let link = Token::generate().unwrap();
+        bulk::offer_password(folder.path(), "anna", &link, server.app.clock.wall()).unwrap();
+        let reset = json!({"link": link.reveal(), "password": "battery staple"});
+        let reset = server.post("/api/v1/password", "", reset).await;
+        assert_eq!(reset.status, StatusCode::CREATED, "{}", reset.body);
+        // Refused for its form it is one request more of a stranger; and the doors have their own rate.
+        for path in ["/sessions", "/accounts", "/guests", "/password"] {
+            let refused = server.post(&format!("/api/v1{path}"), "", json!("x")).await;
+            refused.refused(429, "rate_limited");
+            assert_eq!(refused.headers["retry-after"], "1", "{path}");
+        }
+        let beyond = server.post("/api/v1/sessions", "", login("battery staple")).await;
+        beyond.refused(429, "rate_limited");
+        assert_eq!(beyond.headers["retry-after"], "15", "by the throttle of logins");
         server.app.stop().await;
     }
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod away;
 mod blank;
+mod bodies;
 mod bombs;
 mod bounds;
 mod client;

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed as _, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::object::object;
 use super::oneof::TWO_KINDS;
 use super::v1::{ClientFrame, ServerFrame};
 use super::{DecodeError, ELEMENTS_MAX};
@@ -67,13 +68,15 @@ where
     from.deserialize_seq(Few(PhantomData))
 }
 
-/// The id of a request that is JSON but not a frame.
+/// The id of a request that is an object of JSON but not a frame.
 fn request_id(bytes: &[u8]) -> u32 {
     #[derive(Deserialize)]
     struct Identified {
         id: u32,
     }
-    serde_json::from_slice::<Identified>(bytes).map_or(0, |frame| frame.id)
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    let read = object::<Identified>().deserialize(&mut from);
+    read.ok().filter(|_| from.end().is_ok()).map_or(0, |frame| frame.id)
 }
 
 fn refusal(error: &serde_json::Error, re: u32) -> DecodeError {
@@ -250,7 +253,11 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.re, 7);
         assert!(!error.to_string().contains("secret"), "{error}");
-        assert_eq!(decode_client(b"nonsense").unwrap_err().re, 0);
+        for not_an_object in ["nonsense", "[7]", "[7,{\"ping\":{}}]", "7", "{\"id\":7,\"ping\":{}"]
+        {
+            let error = decode_client(not_an_object.as_bytes()).expect_err(not_an_object);
+            assert_eq!(error.re, 0, "{not_an_object}");
+        }
     }
 
     #[test]
