@@ -18,6 +18,9 @@ use crate::stats::Ema;
 /// Seconds after which volume weighs half.
 const HALF_LIFE: f64 = 10.0;
 
+/// The line of time that the hypervisor gave to other guests.
+const STEAL: &str = "steal";
+
 /// How seconds that fall on one point are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Thin {
@@ -74,7 +77,8 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
             ("server", Thin::Mean, |it| share(it, it.server_cpu)),
             ("generator", Thin::Mean, |it| share(it, it.generator_cpu)),
             ("other programs", Thin::Mean, |it| share(it, it.counted.others?)),
-            ("steal", Thin::Mean, |it| Some(it.steal * 100.0)),
+            // Of all cores; `of` makes it of one.
+            (STEAL, Thin::Mean, |it| Some(it.steal * 100.0)),
         ],
     ),
     (
@@ -122,10 +126,18 @@ pub fn of(run: &Folder) -> Vec<Chart> {
         if let Kind::Lines { series, .. } = &mut kind {
             match id {
                 "deliveries" => series.push(remembered(&run.seconds, width)),
-                "cpu" => series.extend(mean_of_phases(run, width)),
+                "cpu" => {
+                    let cores = run.manifest.machine.cores.max(1) as f64;
+                    let steal = series.iter_mut().filter(|it| it.name == STEAL);
+                    steal
+                        .flat_map(|it| &mut it.values)
+                        .for_each(|it| *it = it.map(|it| it * cores));
+                    series.extend(mean_of_phases(run, width));
+                }
                 _ => {}
             }
         }
+        let whose = ["cpu", "connections"].contains(&id);
         charts.push(Chart {
             id: id.to_owned(),
             title: note,
@@ -133,7 +145,7 @@ pub fn of(run: &Folder) -> Vec<Chart> {
             across: "seconds from the beginning of the load".to_owned(),
             kind,
             right: None,
-            marks: marks.clone(),
+            marks: if whose { with_late(&run.seconds, &marks) } else { marks.clone() },
         });
     }
     charts.extend(slowest::of(run));
@@ -141,6 +153,21 @@ pub fn of(run: &Folder) -> Vec<Chart> {
     charts.extend(dots::of(run));
     charts.retain(|it| !it.is_empty());
     charts
+}
+
+/// The marks, with how many of those who came in each stretch were late: what it says of its phase is not said of
+/// all who belong to it.
+fn with_late(seconds: &[Second], marks: &[(String, f64)]) -> Vec<(String, f64)> {
+    let ends = marks.iter().skip(1).map(|it| it.1).chain([f64::INFINITY]);
+    let one = |((name, begins), ends): (&(String, f64), f64)| {
+        let of_it = seconds.iter().filter(|it| (*begins..ends).contains(&it.begins()));
+        let name = match of_it.map(|it| it.late_arrivals).sum::<u64>() {
+            0 => name.clone(),
+            late => format!("{name} ({} late)", number(late as f64)),
+        };
+        (name, *begins)
+    };
+    marks.iter().zip(ends).map(one).collect()
 }
 
 /// The volume with what a person remembers of it.
@@ -300,6 +327,31 @@ mod tests {
     fn what_was_not_measured_has_no_chart() {
         let charts = of(&run(4));
         assert!(charts.iter().all(|it| it.id != "memory" && it.id != "cpu"));
+    }
+
+    #[test]
+    fn steal_is_drawn_as_what_it_was_of_one_core() {
+        let mut run = run(4);
+        run.manifest.machine.cores = 2;
+        run.seconds.iter_mut().for_each(|it| (it.server_cpu, it.steal) = (0.7, 0.3));
+        let Kind::Lines { series, .. } = chart(&run, "cpu").kind else { panic!() };
+        let of = |name: &str| series.iter().find(|it| it.name == name).unwrap().values[0].unwrap();
+        assert!((of("steal") - 60.0).abs() < 1e-9 && (of("server") - 70.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_charts_of_cpu_and_of_who_is_there_say_in_which_phase_how_many_were_late() {
+        let mut run = run(10);
+        run.seconds.iter_mut().for_each(|it| (it.server_cpu, it.connections) = (0.5, 9));
+        (run.seconds[5].late_arrivals, run.seconds[9].late_arrivals) = (2, 1);
+        let marks = [("ramp".to_owned(), 0.0), ("plateau (3 late)".to_owned(), 5.0)];
+        assert_eq!(chart(&run, "cpu").marks, marks);
+        assert_eq!(chart(&run, "connections").marks, marks);
+        assert_eq!(
+            chart(&run, "ack").marks[1].0,
+            "plateau",
+            "the others are of those who were there"
+        );
     }
 
     #[test]

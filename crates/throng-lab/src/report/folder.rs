@@ -175,6 +175,7 @@ pub struct Second {
     pub steal: f64,
     pub in_flight: f64,
     pub listen_overflows: u64,
+    pub late_arrivals: u64,
     pub backlog: u64,
     pub kernel_bytes: Option<u64>,
     pub rooms: BTreeMap<String, OfRooms>,

@@ -170,7 +170,7 @@ pub fn causes(run: &Folder) -> Vec<String> {
         }));
     causes.push(nearest_limit(run));
     causes.extend(stages_of_ack(run));
-    causes.extend(slowest_second(&run.seconds));
+    causes.extend(slowest_second(&run.seconds, run.manifest.machine.cores));
     causes.extend(disk(run));
     let steal = mean(run.seconds.iter().map(|it| it.steal));
     if steal > STEAL {
@@ -242,7 +242,7 @@ fn stages_of_ack(run: &Folder) -> Option<String> {
 }
 
 /// A second that was much slower than the median one, and what else it had.
-fn slowest_second(seconds: &[Second]) -> Option<String> {
+fn slowest_second(seconds: &[Second], cores: u64) -> Option<String> {
     let mut p99: Vec<f64> =
         seconds.iter().filter(|it| it.ack.count > 0).map(|it| it.ack.p99_ms).collect();
     p99.sort_by(f64::total_cmp);
@@ -259,7 +259,7 @@ fn slowest_second(seconds: &[Second]) -> Option<String> {
         ms(median),
         percent(worst.server_cpu),
         percent(worst.generator_cpu),
-        percent(worst.steal),
+        percent(worst.steal * cores.max(1) as f64),
         others::in_second(worst),
         ms(worst.lag.p99_ms),
     ))
