@@ -256,7 +256,7 @@ impl Kept {
 /// What a broken promise left on the disk is evidence; else the server's folder goes.
 fn clear(summary: &Summary, scratch: &Path) -> io::Result<()> {
     match summary.ending {
-        Ending::Pass | Ending::Missed | Ending::Invalid | Ending::Unproved => {
+        Ending::Pass | Ending::Missed | Ending::Undecided | Ending::Invalid | Ending::Unproved => {
             std::fs::remove_dir_all(scratch)
         }
         Ending::Faults | Ending::Incomplete => Ok(()),

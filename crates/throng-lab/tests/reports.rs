@@ -158,6 +158,7 @@ fn the_verdict_sentence_follows_the_ending() {
     for (ending, begin) in [
         ("faults", "<h1><b>Promises were broken</b>"),
         ("missed", "<h1><b>Goal missed</b>"),
+        ("undecided", "<h1><b>Undecided, which is no pass</b>"),
         ("invalid", "<h1><b>Invalid</b> the generator"),
         ("incomplete", "<h1><b>Incomplete</b>"),
     ] {

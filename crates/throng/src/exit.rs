@@ -36,6 +36,8 @@ pub enum Code {
     Missed = 13,
     /// `lab run`: no promise was seen broken, and the server tells too little to know that all were kept.
     Unproved = 14,
+    /// `lab run`: every promise was kept and no goal missed, but not each goal was shown to be met.
+    Undecided = 15,
     Arguments = 64,
     Corrupt = 65,
     Nobody = 67,

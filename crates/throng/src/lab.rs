@@ -81,6 +81,7 @@ Exit codes:
   12  the run did not come to its end
   13  every promise was kept, but a goal of the scenario was missed
   14  no promise was seen broken, but the server tells too little to know that all were kept
+  15  every promise was kept and no goal missed, but of one at least this run cannot tell whether it was met
   64  the scenario or the arguments cannot be used";
 
 /// Arguments of `throng lab run`.
@@ -358,9 +359,10 @@ fn ended(done: &[Summary]) -> Result<(), Failure> {
         Ending::Pass => None,
         Ending::Invalid => Some((1, Code::Invalid)),
         Ending::Incomplete => Some((2, Code::Incomplete)),
-        Ending::Missed => Some((3, Code::Missed)),
-        Ending::Unproved => Some((4, Code::Unproved)),
-        Ending::Faults => Some((5, Code::Faults)),
+        Ending::Undecided => Some((3, Code::Undecided)),
+        Ending::Missed => Some((4, Code::Missed)),
+        Ending::Unproved => Some((5, Code::Unproved)),
+        Ending::Faults => Some((6, Code::Faults)),
     };
     let bad = done.iter().filter_map(|it| Some((code(it)?, it)));
     match bad.max_by_key(|((weight, _), _)| *weight) {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,14 +39,15 @@ pub fn short(scenario: &str, more: &[&str]) -> Done {
     let done = Done { _folder: folder, out, summary, said };
     let (summary, said) = (&done.summary, &done.said);
     for goal in summary["thresholds"].as_array().unwrap() {
-        // No short run is long enough for a slope; some kernels do not tell the memory of sockets; and in so
+        // No short run is long enough for a slope or a ratio; some kernels do not tell the memory of sockets; and in so
         // short a time nobody may be refused, nor a whole second lie between logins.
-        let slope = goal["says"].as_str().unwrap().starts_with("slope of");
+        let says = goal["says"].as_str().unwrap();
+        let too_short = says.starts_with("slope of") || says.contains(" over that in ");
         let told = |sample: &Value| sample["kernel_bytes"].is_u64();
         let may_be_none = ["hashing-all-the-time", "refused-at-once"].map(Value::from);
         let memory = goal["name"] == "memory" && !done.samples().iter().any(told);
         if !memory && !may_be_none.contains(&goal["name"]) {
-            assert_eq!(goal["came"] == "unmeasured", slope, "{goal}");
+            assert_eq!(goal["came"] == "unmeasured", too_short, "{goal}");
         }
         assert!(!goal["was"].as_str().unwrap().contains("-0"), "{goal}");
     }
@@ -406,6 +408,10 @@ fn a_bare_floor_does_what_the_run_did_and_its_price_stands_beside_the_servers() 
     if floor["unmeasured"].is_string() {
         // Pairs are thrown away while others compile; it says so and stops.
         assert!(void > 3 && done.said.contains("not measured: of "), "{floor}");
+        let why = &floor["unmeasured"];
+        let lacks = "the ratio, its price and the page's line are looked at on a quieter machine";
+        // Not by `eprintln!`, which the harness keeps to itself of tests that pass.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the floor was not measured ({why}): {lacks}");
         return;
     }
     let pair = &floor["pairs"][0];

@@ -389,7 +389,7 @@ pub fn of_folders(a: &str, b: &str, by: Metric, seed: u64) -> Result<Comparison,
         left.into_iter().zip(right).map(|(a, b)| [a, b]).collect();
     for (path, run) in pairs.iter().flatten() {
         match run.summary.ending {
-            Ending::Pass | Ending::Missed => {}
+            Ending::Pass | Ending::Missed | Ending::Undecided => {}
             Ending::Faults => {
                 return Err(CompareError::Faults(path.clone(), run.summary.reasons.join("; ")));
             }

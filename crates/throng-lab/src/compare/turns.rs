@@ -194,7 +194,7 @@ fn args_of(turns: &Turns, side: &Side, made: usize, out: &Path) -> RunArgs {
 /// Why a run says nothing, if it does not.
 fn void_because(run: &Folder, by: Metric) -> Option<String> {
     let summary = &run.summary;
-    if !matches!(summary.ending, Ending::Pass | Ending::Missed) {
+    if !matches!(summary.ending, Ending::Pass | Ending::Missed | Ending::Undecided) {
         return Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; ")));
     }
     let [before, after] = summary.fsync?;

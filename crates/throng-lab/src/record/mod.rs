@@ -188,6 +188,7 @@ impl Grown<'_> {
             says,
             seconds: tidy(self.seconds),
             seed: 1,
+            unmeasured_may_pass: false,
             users: Users {
                 count,
                 dresses: vec![Dress::WsJson],

@@ -203,6 +203,8 @@ pub enum Ending {
     Pass,
     /// The same, but a goal was not reached; folders of schema 1 called that a pass.
     Missed,
+    /// No goal was missed, but of one at least it cannot be told whether it was met.
+    Undecided,
     /// The ledger found faults.
     Faults,
     /// The generator was the bottleneck.
@@ -220,6 +222,7 @@ impl Ending {
         match self {
             Self::Pass => "pass",
             Self::Missed => "missed",
+            Self::Undecided => "undecided",
             Self::Faults => "faults",
             Self::Invalid => "invalid",
             Self::Incomplete => "incomplete",

@@ -69,6 +69,7 @@ fn came(run: &Folder) -> String {
             number(ledger.deliveries as f64),
             open_goals(run),
         ),
+        Ending::Undecided => undecided(run),
         Ending::Faults => {
             let mut broken = Vec::new();
             for (side, tally) in
@@ -121,6 +122,17 @@ fn came(run: &Folder) -> String {
     }
 }
 
+fn undecided(run: &Folder) -> String {
+    let ledger = &run.summary.ledger;
+    format!(
+        "Undecided, which is no pass: every promise was kept in {} sends and {} deliveries, and no goal was \
+         missed.{}",
+        number(ledger.sends as f64),
+        number(ledger.deliveries as f64),
+        open_goals(run),
+    )
+}
+
 /// Too little was allowed here for it to begin: it says nothing of anybody's promises.
 fn never_began(run: &Folder) -> bool {
     run.summary.ending == Ending::Invalid && run.summary.load_seconds == 0.0
@@ -153,7 +165,7 @@ fn open_goals(run: &Folder) -> String {
 pub fn causes(run: &Folder) -> Vec<String> {
     let mut causes = Vec::new();
     let summary = &run.summary;
-    if !matches!(summary.ending, Ending::Pass | Ending::Missed) {
+    if !matches!(summary.ending, Ending::Pass | Ending::Missed | Ending::Undecided) {
         causes.extend(summary.reasons.iter().cloned());
     }
     for fault in summary.ledger.described.iter().take(FAULTS_TOLD) {

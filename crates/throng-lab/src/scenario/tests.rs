@@ -288,3 +288,15 @@ fn a_threshold_names_a_figure_a_bound_and_phases_that_are_there() {
         assert!(error.starts_with("mine.toml"), "{error}");
     }
 }
+
+/// A short form is too short for a ratio and for a slope, and says so; a run in full has to show its goals.
+#[test]
+fn only_short_forms_of_goals_that_take_longer_pass_with_what_was_not_measured() {
+    for whole in Scenario::built_in() {
+        assert!(!whole.unmeasured_may_pass, "{}", whole.name);
+        let short = Scenario::load_variant(&whole.name, Some("short"), None, &[]).unwrap();
+        let takes_longer = |it: &Threshold| it.against.is_some() || it.figure.is_slope();
+        let any = whole.thresholds.iter().any(takes_longer);
+        assert_eq!(short.unmeasured_may_pass, any, "{}", whole.name);
+    }
+}

@@ -127,6 +127,14 @@ impl Figure {
     }
 }
 
+impl Threshold {
+    /// Whether a figure is beyond a bound of it.
+    pub fn is_beyond(&self, value: f64) -> bool {
+        self.at_most.is_some_and(|most| value > most)
+            || self.at_least.is_some_and(|least| value < least)
+    }
+}
+
 impl Goal {
     /// The same as thresholds.
     pub fn thresholds(&self) -> [Threshold; 3] {

@@ -10,6 +10,7 @@ mod grades;
 mod judge;
 mod phases;
 mod prices;
+mod ratios;
 mod slopes;
 mod thresholds;
 mod words;
@@ -50,6 +51,8 @@ pub enum Ending {
     Pass,
     /// Every promise was kept, but the scenario wants more than was reached.
     Missed,
+    /// Every promise was kept and no goal missed, but of one at least this run cannot tell whether it was met.
+    Undecided,
     /// The ledger found faults.
     Faults,
     /// The generator was the bottleneck: the figures say nothing of the server.
@@ -460,7 +463,7 @@ impl Summary {
             Ok(_) => return,
             Err(error) => error.to_string(),
         };
-        if matches!(self.ending, Ending::Pass | Ending::Missed) {
+        if matches!(self.ending, Ending::Pass | Ending::Missed | Ending::Undecided) {
             self.ending = Ending::Incomplete;
         }
         self.reasons.push(why);
@@ -489,7 +492,8 @@ impl Summary {
     }
 
     /// Holds the run against what its scenario wants. A promise that was broken, and a generator that
-    /// was the bottleneck, weigh more than a goal that was missed.
+    /// was the bottleneck, weigh more than a goal that was missed; and that more than one of which nothing is known.
+    /// A goal that was not shown to be met is no pass, unless the scenario says so of what nothing measured.
     pub fn hold_against(&mut self, scenario: &Scenario, evidence: &Evidence<'_>) {
         self.thresholds = thresholds::judge(scenario, self, evidence);
         if self.ending != Ending::Pass {
@@ -499,6 +503,17 @@ impl Summary {
         self.reasons.extend(missed.map(|it| format!("{}; it was {}", it.says, it.was)));
         if !self.reasons.is_empty() {
             self.ending = Ending::Missed;
+            return;
+        }
+        let open = self.thresholds.iter().filter(|it| match it.came {
+            Came::Met | Came::Missed => false,
+            Came::Unsure => true,
+            Came::Unmeasured => !scenario.unmeasured_may_pass,
+        });
+        let why = |it: &Judged| format!("it cannot be told whether {}; it was {}", it.says, it.was);
+        self.reasons.extend(open.map(why));
+        if !self.reasons.is_empty() {
+            self.ending = Ending::Undecided;
         }
     }
 
@@ -509,7 +524,7 @@ impl Summary {
             ack_p99_ms: self.latency.ack.p99_ms,
             fan_out: self.ledger.deliveries_due as f64 / self.ledger.sends.max(1) as f64,
         };
-        let says = matches!(self.ending, Ending::Pass | Ending::Missed);
+        let says = matches!(self.ending, Ending::Pass | Ending::Missed | Ending::Undecided);
         // A grade is of acks that the disk stands for.
         let says = says && self.ack.is_durable();
         self.grade = reached.best_of(grades).filter(|_| says).map(|it| it.name.clone());

@@ -1,25 +1,15 @@
 //! Figures held against the bounds that the scenario sets: met, missed, or not to be told.
 //!
-//! Neighbours: `mod` lets a missed one decide how the run ended; `report` makes a case of each. A
-//! ratio of two phases comes with an interval, since both are a few seconds of a noisy machine: it
-//! is missed only where the whole interval is beyond the bound.
+//! Neighbours: `mod` lets them decide how the run ended; `report` makes a case of each. A ratio of two
+//! phases is `ratios`' matter: both are a few seconds of a noisy machine, so it comes with an interval.
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 
 use super::Summary;
+use super::ratios::{Part, Ratio, Which};
 use super::slopes::{Growth, Slopes};
 use crate::recorder::{Percentiles, Sample};
 use crate::scenario::{Figure, Goal, Scenario, Threshold};
-use crate::stats::{median, quantile};
-
-/// Drawings for an interval.
-const DRAWINGS: usize = 1_000;
-/// An interval that leaves out one in twenty.
-const TAIL: f64 = 0.025;
-/// Fewer seconds of a phase than this give no interval.
-const SECONDS_MIN: usize = 4;
 
 /// What came of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,10 +19,11 @@ pub enum Came {
     Met,
     /// Beyond it.
     Missed,
-    /// The bound is within the interval: this run cannot tell.
+    /// The bound is within the interval, or kept by the median second and not by all together: this run cannot
+    /// tell.
     Unsure,
-    /// Nothing here could measure it: another machine's server, a kernel that does not tell, or
-    /// nothing of the kind came to pass.
+    /// Nothing here could measure it: another machine's server, a kernel that does not tell, a run that is too
+    /// short, or nothing of the kind came to pass.
     Unmeasured,
 }
 
@@ -47,6 +38,12 @@ pub struct Judged {
     pub is: Option<f64>,
     /// Of a ratio: 95 % of what chance could have made of these seconds.
     pub interval: Option<[f64; 2]>,
+    /// Of a ratio: that of all latencies together; `is` is of the median second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooled: Option<f64>,
+    /// 95 % of what chance could have made of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooled_interval: Option<[f64; 2]>,
     /// What came of it.
     pub came: Came,
     /// What it was, in words.
@@ -67,8 +64,7 @@ pub struct Evidence<'a> {
 struct Is {
     value: Option<f64>,
     interval: Option<[f64; 2]>,
-    /// Of a ratio: by how many milliseconds its parts differ.
-    apart_ms: f64,
+    ratio: Option<Ratio>,
     /// Why there is no value, where more is known than that there is none.
     why_not: Option<String>,
 }
@@ -93,44 +89,60 @@ pub fn judge(scenario: &Scenario, summary: &Summary, evidence: &Evidence<'_>) ->
 }
 
 fn one(threshold: &Threshold, is: &Is) -> Judged {
-    let Is { value, interval, apart_ms, ref why_not } = *is;
-    let forgiven = threshold.unless_within_ms.is_some_and(|within| apart_ms <= within);
-    let beyond = |value: f64| {
-        threshold.at_most.is_some_and(|most| value > most)
-            || threshold.at_least.is_some_and(|least| value < least)
-    };
-    let came = match (value, interval) {
-        (None, _) if threshold.figure.is_latency() => Came::Missed,
+    let (pooled, pooled_interval) = is.ratio.as_ref().map(Ratio::by_all).unzip();
+    Judged {
+        name: threshold.name.clone(),
+        says: says(threshold),
+        is: is.value,
+        interval: is.interval,
+        pooled,
+        pooled_interval,
+        came: came(threshold, is),
+        was: was(threshold, is),
+    }
+}
+
+fn came(threshold: &Threshold, is: &Is) -> Came {
+    if let Some(ratio) = &is.ratio {
+        return ratio.came(threshold);
+    }
+    let beyond = |value: f64| threshold.is_beyond(value);
+    match (is.value, is.interval) {
+        (None, _) if threshold.figure.is_latency() && is.why_not.is_none() => Came::Missed,
         (None, _) => Came::Unmeasured,
-        _ if forgiven => Came::Met,
         (Some(_), Some([low, high])) => match (beyond(low), beyond(high)) {
             (true, true) => Came::Missed,
             (false, false) => Came::Met,
             _ => Came::Unsure,
         },
-        // Too few seconds for an interval: nothing is told of a ratio.
-        (Some(_), None) if threshold.against.is_some() => Came::Unsure,
         (Some(value), None) if beyond(value) => Came::Missed,
         (Some(_), None) => Came::Met,
-    };
-    let unit = if threshold.against.is_some() { "×" } else { threshold.figure.words().1 };
-    let in_unit = |value: f64| format!("{} {unit}", digits(value)).trim_end().to_owned();
-    let was = match (value, interval) {
-        (None, _) => match why_not {
+    }
+}
+
+fn was(threshold: &Threshold, is: &Is) -> String {
+    if let Some(ratio) = &is.ratio {
+        return ratio.words(threshold);
+    }
+    match (is.value, is.interval) {
+        (None, _) => match &is.why_not {
             Some(why) => format!("not measured: {why}"),
             None => "not measured".to_owned(),
         },
-        (Some(value), None) => in_unit(value),
+        (Some(value), None) => in_unit(threshold, value),
         (Some(value), Some([low, high])) => {
-            format!("{} ({} to {})", in_unit(value), digits(low), digits(high))
+            format!("{} ({} to {})", in_unit(threshold, value), digits(low), digits(high))
         }
-    };
-    let name = threshold.name.clone();
-    Judged { name, says: says(threshold, in_unit), is: value, interval, came, was }
+    }
+}
+
+fn in_unit(threshold: &Threshold, value: f64) -> String {
+    let unit = if threshold.against.is_some() { "×" } else { threshold.figure.words().1 };
+    format!("{} {unit}", digits(value)).trim_end().to_owned()
 }
 
 /// What is to be, as a claim.
-fn says(threshold: &Threshold, in_unit: impl Fn(f64) -> String) -> String {
+fn says(threshold: &Threshold) -> String {
     let Threshold { figure, rooms, phase, against, at_most, at_least, .. } = threshold;
     let mut says = figure.words().0.to_owned();
     let put = |word: &str, name: &Option<String>| {
@@ -142,11 +154,12 @@ fn says(threshold: &Threshold, in_unit: impl Fn(f64) -> String) -> String {
     let bounds = [("at most", at_most), ("at least", at_least)];
     let bounds = bounds.into_iter().filter_map(|(word, bound)| Some((word, (*bound)?)));
     let bounds: Vec<String> =
-        bounds.map(|(word, bound)| format!("{word} {}", in_unit(bound))).collect();
+        bounds.map(|(word, bound)| format!("{word} {}", in_unit(threshold, bound))).collect();
     format!("{says}: {}", bounds.join(", "))
 }
 
-fn digits(value: f64) -> String {
+/// With as many digits as it deserves.
+pub(super) fn digits(value: f64) -> String {
     // Nothing is nothing, with no sign before it.
     let value = if value == 0.0 { 0.0 } else { value };
     let places = match value.abs() {
@@ -247,60 +260,59 @@ fn of_latency(threshold: &Threshold, summary: &Summary, evidence: &Evidence<'_>)
     let acks = *figure == Figure::AckP99Ms;
     let of = |ack: Percentiles, delivery: Percentiles| {
         let it = if acks { ack } else { delivery };
-        let value = match figure {
-            Figure::DeliveryP90Ms => it.p90_ms,
-            Figure::DeliveryP95Ms => it.p95_ms,
-            _ => it.p99_ms,
-        };
-        (it.count > 0).then_some(value)
+        (it.count > 0).then_some(it)
     };
+    let which: Which = match figure {
+        Figure::DeliveryP90Ms => (0.9, |it| it.p90_ms),
+        Figure::DeliveryP95Ms => (0.95, |it| it.p95_ms),
+        _ => (0.99, |it| it.p99_ms),
+    };
+    let of_phase = |name: &String| {
+        let phase = summary.phases.iter().find(|it| it.name == *name);
+        phase.and_then(|it| of(it.ack, it.delivery))
+    };
+    let of_load = || of(summary.latency.ack, summary.latency.delivery);
     if let Some(against) = against {
-        let each = |name: Option<&String>| -> Vec<f64> {
-            let of_phase =
+        let part = |name: Option<&String>| {
+            let seconds =
                 evidence.samples.iter().filter(|it| name.is_none_or(|name| it.phase == *name));
             let second = |it: &Sample| match rooms.as_ref().and_then(|kind| it.rooms.get(kind)) {
                 Some(it) => of(it.ack, it.delivery),
                 None => of(it.ack, it.delivery),
             };
-            of_phase.filter_map(second).collect()
+            // Of one kind of room in one phase no histogram is kept.
+            let all = if rooms.is_some() { None } else { name.map_or_else(of_load, of_phase) };
+            Part { seconds: seconds.filter_map(second).collect(), all }
         };
-        return ratio(&each(phase.as_ref()), &each(Some(against)));
+        return ratio(&[part(phase.as_ref()), part(Some(against))], which);
     }
+    let value = |it: Option<Percentiles>| Is::from(it.map(|it| which.1(&it)));
     if let Some(phase) = phase {
-        let phase = summary.phases.iter().find(|it| it.name == *phase);
-        return phase.and_then(|it| of(it.ack, it.delivery)).into();
+        return value(of_phase(phase));
     }
     match rooms.as_ref().and_then(|kind| summary.latency_by_rooms.get(kind)) {
-        Some(it) => of(it.ack, it.delivery).into(),
-        None => of(summary.latency.ack, summary.latency.delivery).into(),
+        Some(it) => value(of(it.ack, it.delivery)),
+        None => value(of_load()),
     }
 }
 
-/// The median second of one phase over that of another, and what chance makes of it: seconds are
-/// drawn again and again from those there were.
-fn ratio(of: &[f64], over: &[f64]) -> Is {
-    let middles = median(of).zip(median(over)).filter(|(_, over)| *over > 0.0);
-    let Some((above, below)) = middles else { return Is::default() };
-    if of.len().min(over.len()) < SECONDS_MIN {
-        let apart_ms = above - below;
-        return Is { value: Some(above / below), apart_ms, ..Is::default() };
+fn ratio(parts: &[Part; 2], which: Which) -> Is {
+    match Ratio::of(parts, which) {
+        Ok(Some(ratio)) => {
+            let (value, interval) = ratio.by_median();
+            Is { value: Some(value), interval: Some(interval), ratio: Some(ratio), why_not: None }
+        }
+        Ok(None) => Is::default(),
+        Err(why) => Is::not(&why),
     }
-    let mut chance = StdRng::seed_from_u64(of.len() as u64);
-    let mut draw = |from: &[f64]| {
-        let drawn: Vec<f64> =
-            (0..from.len()).map(|_| from[chance.random_range(0..from.len())]).collect();
-        median(&drawn).unwrap_or_default()
-    };
-    let ratios: Vec<f64> =
-        (0..DRAWINGS).map(|_| draw(of) / draw(over).max(f64::MIN_POSITIVE)).collect();
-    let end = |share: f64| quantile(&ratios, share).unwrap_or_default();
-    let interval = Some([end(TAIL), end(1.0 - TAIL)]);
-    Is { value: Some(above / below), interval, apart_ms: above - below, why_not: None }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::recorder::{Latency, OfPhase};
+    use crate::runner::Outcome;
+    use crate::summary::{Ending, phases};
 
     pub fn threshold_at_most(figure: Figure, at_most: f64) -> Threshold {
         Threshold { phase: None, at_most: Some(at_most), ..threshold(figure) }
@@ -342,11 +354,11 @@ pub(super) mod tests {
             unless_within_ms: within,
             ..threshold(Figure::DeliveryP99Ms)
         };
-        let of = |name: &str| -> Vec<f64> {
+        let part = |name: &str| {
             let of = samples.iter().filter(|it| it.phase == name);
-            of.map(|it| it.delivery.p99_ms).collect()
+            Part { seconds: of.map(|it| it.delivery).collect(), all: None }
         };
-        one(&threshold, &ratio(&of("storm"), &of("calm")))
+        one(&threshold, &ratio(&[part("storm"), part("calm")], (0.99, |it| it.p99_ms)))
     }
 
     #[test]
@@ -358,8 +370,85 @@ pub(super) mod tests {
         assert!(missed.was.starts_with("1.50 × ("), "{missed:?}");
         assert_eq!(came(&[4.0, 5.5, 3.9, 5.6, 4.1, 5.0], None).came, Came::Unsure);
         assert_eq!(came(&[6.0, 6.2, 5.9, 6.1, 6.0, 6.0], Some(3.0)).came, Came::Met);
-        assert_eq!(came(&[9.0, 9.0, 9.0], None).came, Came::Unsure, "three seconds are too few");
+        let few = came(&[9.0, 9.0, 9.0], None);
+        assert_eq!((few.came, few.is), (Came::Unmeasured, None), "three seconds are too few");
+        assert!(few.was.starts_with("not measured: its phases have 3 and 7 seconds"), "{few:?}");
         assert_eq!(came(&[], None).came, Came::Missed, "a latency that was not there");
+    }
+
+    /// The summary's own figures of a phase are of one histogram: they are what is held against the bound, too.
+    #[test]
+    fn a_ratio_is_also_of_what_the_summary_says_of_its_phases() {
+        let scenario = Scenario::load("flood", &[]).unwrap();
+        let mut samples = seconds("calm", &[4.0; 15]);
+        samples.extend(seconds("flooded", &[4.0; 20]));
+        let mut summary = Summary::new(&scenario, Outcome::of_nothing(&scenario), None);
+        let of = |name: &str, p99_ms: f64| OfPhase {
+            name: name.into(),
+            delivery: {
+                let mut latency = Latency::new();
+                latency.record_us((p99_ms * 1e3) as u64);
+                latency
+            },
+            ..OfPhase::default()
+        };
+        let evidence = Evidence { samples: &samples, hashing_alone: None };
+        for (flooded, wanted, ending) in
+            [(4.0, Came::Met, Ending::Pass), (1_000.0, Came::Unsure, Ending::Undecided)]
+        {
+            summary.ending = Ending::Pass;
+            summary.reasons.clear();
+            summary.phases = phases::of(&samples, &[of("calm", 4.0), of("flooded", flooded)]);
+            summary.hold_against(&scenario, &evidence);
+            let it = &summary.thresholds[0];
+            assert_eq!((it.came, summary.ending), (wanted, ending), "{it:?}");
+            assert!((it.pooled.unwrap() / (flooded / 4.0) - 1.0).abs() < 0.01, "{it:?}");
+        }
+        let why = &summary.reasons[0];
+        assert!(why.starts_with("it cannot be told whether delivery p99 in flooded"), "{why}");
+    }
+
+    /// A quarter of the flooded seconds took a second, as replayed of a server that stalls: it was once a pass.
+    #[test]
+    fn a_flood_with_a_quarter_of_slow_seconds_is_missed() {
+        let scenario = Scenario::load("flood", &[]).unwrap();
+        let second = |phase: &str, ms: f64| {
+            let delivery = Percentiles {
+                count: 500,
+                p50_ms: ms / 2.0,
+                p90_ms: ms,
+                p95_ms: ms,
+                p99_ms: ms,
+                p999_ms: ms,
+                max_ms: ms,
+                mean_ms: ms,
+            };
+            Sample { phase: phase.into(), seconds: 1.0, delivery, ..Sample::default() }
+        };
+        let mut samples = vec![second("calm", 4.0); 15];
+        samples.extend((0..20).map(|at| second("flooded", if at % 4 == 0 { 1e3 } else { 4.0 })));
+        let mut summary = Summary::new(&scenario, Outcome::of_nothing(&scenario), None);
+        (summary.ending, summary.reasons) = (Ending::Pass, Vec::new());
+        summary.hold_against(&scenario, &Evidence { samples: &samples, hashing_alone: None });
+        assert_eq!(summary.ending, Ending::Missed, "{:?}", summary.thresholds);
+        assert!(summary.reasons[0].contains("5 of 20 seconds of flooded"), "{:?}", summary.reasons);
+    }
+
+    /// A run that shows nothing of a goal is no pass of it, but where its scenario says that it may be.
+    #[test]
+    fn a_goal_of_which_nothing_is_shown_is_no_pass_unless_the_scenario_says_so() {
+        for (settings, ending) in [
+            (Vec::new(), Ending::Undecided),
+            (vec!["unmeasured_may_pass=true".to_owned()], Ending::Pass),
+        ] {
+            let scenario = Scenario::load("soak", &settings).unwrap();
+            let mut summary = Summary::new(&scenario, Outcome::of_nothing(&scenario), None);
+            (summary.ending, summary.reasons) = (Ending::Pass, Vec::new());
+            summary.hold_against(&scenario, &Evidence::default());
+            assert!(summary.thresholds.iter().all(|it| it.came == Came::Unmeasured));
+            assert_eq!(summary.ending, ending, "{:?}", summary.reasons);
+            assert_eq!(summary.reasons.len(), if ending == Ending::Pass { 0 } else { 2 });
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ impl Summary {
         let verdict = match self.ending {
             Ending::Pass => "PASS: nothing lost, duplicated, reordered or foreign",
             Ending::Missed => "MISSED: every promise was kept, but a goal was not reached",
+            Ending::Undecided => {
+                "UNDECIDED: every promise was kept and no goal missed, but not each was shown to be met"
+            }
             Ending::Faults => "FAULTS: promises were broken",
             Ending::Invalid if self.spoilt_by_others() => {
                 "INVALID: other programs took the machine"
@@ -52,7 +55,9 @@ impl Summary {
         if let Some(grade) = &self.grade {
             writeln!(to, "  grade reached: {grade}")?;
         }
-        for reason in self.reasons.iter().filter(|_| self.ending != Ending::Missed) {
+        // Those of goals stand above.
+        let of_goals = matches!(self.ending, Ending::Missed | Ending::Undecided);
+        for reason in self.reasons.iter().filter(|_| !of_goals) {
             writeln!(to, "  {reason}")?;
         }
         Ok(())
