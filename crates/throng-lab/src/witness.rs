@@ -98,6 +98,9 @@ pub struct ServerWork {
     /// Where its counters are not what its clients saw; then it has no stages here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<Differs>,
+    /// What could not be held against them, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
 }
 
 /// One stage of the server.
@@ -403,6 +406,7 @@ impl Witness {
             ack_us: ack_path(&self.last, &self.began),
             looks: self.inside.looks,
             differs: Vec::new(),
+            not_compared: None,
             sends: sends as u64,
             fsyncs_per_1000_sends: each("fsyncs_total").unwrap_or_default(),
             turns_per_1000_sends: each("turns_total").unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use throng_lab::monitor::holds::Holder;
 use throng_lab::report::{Folder, Form};
 use throng_lab::runner::{self, Watch};
-use throng_lab::summary::{Ending, Summary};
+use throng_lab::summary::{Ending, Present, Summary};
 use throng_lab::witness::{Told, Witness};
 
 use crate::double::{Double, Sin};
@@ -55,7 +55,7 @@ fn run(sin: Sin) -> (Summary, String) {
     assert!(outcome.verdict.is_clean(), "{:?}\n{:#?}", outcome.incomplete, outcome.verdict);
     let samples = outcome.samples.clone();
     let mut summary = Summary::new(&scenario, outcome, None);
-    summary.counted(witnessed.work, witnessed.whole, &samples, None);
+    summary.counted(witnessed.work, witnessed.whole, &samples, Present::default());
     std::fs::write(out.join("manifest.json"), r#"{"schema": 3, "scenario": {}}"#).unwrap();
     std::fs::write(out.join("summary.json"), serde_json::to_vec(&summary).unwrap()).unwrap();
     let page = Form::Html.of(&Folder::read(out).unwrap());

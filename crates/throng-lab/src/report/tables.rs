@@ -42,6 +42,7 @@ pub fn of(run: &Folder) -> Vec<Table> {
     tables.extend(ack_path(run));
     tables.push(traced(run));
     tables.extend(stages(run));
+    tables.extend(not_compared(run));
     tables.push(costs(run));
     tables.push(clocks(run));
     tables.push(machine(run));
@@ -171,6 +172,12 @@ fn stages(run: &Folder) -> Option<Table> {
         &measured,
     ];
     Some(table(title, &head, rows))
+}
+
+/// What could not be held against its count, and why.
+fn not_compared(run: &Folder) -> Option<Table> {
+    let what = run.summary.server_work.as_ref()?.not_compared.clone()?;
+    Some(table("Of the server's own count, not compared", &["why"], vec![vec![what]]))
 }
 
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9", "max"];

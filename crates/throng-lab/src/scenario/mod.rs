@@ -436,6 +436,13 @@ impl Scenario {
         })
     }
 
+    /// Users whose connections are closed by plan: who come and go, and who have a row to send.
+    pub fn visitors(&self) -> u32 {
+        let lives = self.lives.iter().map(|life| life.count);
+        let rows = self.rows.iter().map(|row| row.count);
+        lives.chain(rows).sum()
+    }
+
     /// Sockets that its users need.
     pub fn sockets(&self) -> u64 {
         let dresses = &self.users.dresses;

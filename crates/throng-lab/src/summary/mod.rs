@@ -32,7 +32,7 @@ use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
 pub use alone::OtherPrograms;
-pub use counted::Differs;
+pub use counted::{Differs, Present};
 pub use entries::Entries;
 use grades::Reached;
 pub use phases::{PhaseSummary, RowSummary};

@@ -238,6 +238,9 @@ impl Summary {
 
     fn write_server_work(&self, to: &mut String) -> std::fmt::Result {
         if let Some(work) = &self.server_work {
+            if let Some(what) = &work.not_compared {
+                writeln!(to, "not compared {what}")?;
+            }
             for differs in &work.differs {
                 writeln!(to, "differs     {}", differs.says)?;
             }

@@ -347,6 +347,7 @@ pub struct ServerWork {
     pub ack_us: BTreeMap<String, f64>,
     pub looks: u32,
     pub differs: Vec<Differs>,
+    pub not_compared: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
