@@ -25,10 +25,11 @@ pub struct Curve {
     pub law: Option<Scaling>,
 }
 
-/// Through the steps that say something of the server; none through fewer than three sizes.
+/// Through the steps that say something of the server; none through fewer than three sizes. What a run delivered
+/// that broke off, or broke a promise, is not what its size delivers.
 pub fn of(tried: &[Tried]) -> Option<Curve> {
     let points = |wanted: fn(Step) -> bool| -> Vec<(f64, f64)> {
-        let steps = tried.iter().filter(|it| wanted(it.came));
+        let steps = tried.iter().filter(|it| it.whole && wanted(it.came));
         steps.map(|it| (it.size, it.deliveries)).collect()
     };
     let all = points(|came| came != Step::GeneratorBound);
@@ -48,6 +49,18 @@ fn fitted(points: &[(f64, f64)]) -> Option<Power> {
 }
 
 impl Curve {
+    /// For a person, where there is none: why.
+    pub fn none(tried: &[Tried]) -> String {
+        let fits = tried.iter().filter(|it| it.whole && it.came != Step::GeneratorBound);
+        let mut sizes: Vec<f64> = fits.map(|it| it.size).collect();
+        sizes.sort_by(f64::total_cmp);
+        sizes.dedup();
+        format!(
+            "curve  none: {} of the sizes tried say what they deliver, and it takes {SIZES_MIN}",
+            sizes.len()
+        )
+    }
+
     /// For a person: the form, and how much it tells.
     pub fn words(&self) -> Vec<String> {
         let Power { factor, exponent, exponent_between: [low, high], told } = self.power;
@@ -99,6 +112,7 @@ mod tests {
             deliveries: *deliveries,
             limit: (Limit::Other, String::new()),
             others: None,
+            whole: true,
             run: "x".into(),
         };
         points.iter().map(step).collect()
@@ -118,6 +132,23 @@ mod tests {
         // Two sizes, however often; and a generator that was the bottleneck says nothing.
         assert_eq!(of(&steps(&[ramp[0], ramp[1], ramp[1], ramp[1]])), None);
         assert_eq!(of(&steps(&[ramp[0], ramp[1], (3_000.0, 9.0, Step::GeneratorBound)])), None);
+    }
+
+    /// It broke off after a tenth of its time: it delivered next to nothing, and that is nobody's curve.
+    #[test]
+    fn a_run_that_broke_off_or_broke_a_promise_is_no_point_of_the_curve() {
+        let sizes = [1_000.0, 1_500.0, 2_000.0, 3_000.0];
+        let mut tried = steps(&sizes.map(|n| (n, n * n / 20.0, Step::Held)));
+        (tried[3].came, tried[3].deliveries, tried[3].whole) = (Step::Broke, 300.0, false);
+        let it = of(&tried).unwrap();
+        assert!((it.power.exponent - 2.0).abs() < 1e-9, "{it:?}");
+        tried[2].whole = false;
+        assert_eq!(of(&tried), None, "two are left");
+        let words = Curve::none(&tried);
+        assert_eq!(
+            words,
+            "curve  none: 2 of the sizes tried say what they deliver, and it takes 3"
+        );
     }
 
     #[test]

@@ -114,18 +114,18 @@ pub fn of(run: &Folder, on: On, bound: Bound) -> (Limit, String) {
 /// in words.
 fn cores(run: &Folder) -> ([f64; 2], String) {
     let cores = run.manifest.machine.cores.max(1) as f64;
-    let busy = |cpu: fn(&Second) -> f64| -> f64 {
+    let busy = |cpu: &dyn Fn(&Second) -> f64| -> f64 {
         let whole = run.seconds.iter().filter(|it| it.seconds > 0.5);
         let shares: Vec<f64> = whole.map(|it| cpu(it) / it.seconds).collect();
         quantile(&shares, BUSIEST).unwrap_or_default()
     };
-    let (server, generator) = (busy(|it| it.server_cpu), busy(|it| it.generator_cpu));
-    let own = busy(|it| it.server_cpu + it.generator_cpu + it.steal) / cores;
-    let with_others = |it: &Second| {
-        it.server_cpu + it.generator_cpu + it.steal + it.counted.others.unwrap_or_default()
-    };
-    let all = busy(with_others) / cores;
-    let others = busy(|it| it.counted.others.unwrap_or_default());
+    let (server, generator) = (busy(&|it| it.server_cpu), busy(&|it| it.generator_cpu));
+    // In core-seconds, as all the others are; the sample has a share of all cores.
+    let steal = |it: &Second| it.steal * cores * it.seconds;
+    let own = |it: &Second| it.server_cpu + it.generator_cpu + steal(it);
+    let with_others = |it: &Second| own(it) + it.counted.others.unwrap_or_default();
+    let (own, all) = (busy(&own) / cores, busy(&with_others) / cores);
+    let others = busy(&|it| it.counted.others.unwrap_or_default());
     let others = match others {
         few if few < OTHERS_TOLD => String::new(),
         others => format!(", other programs {}", percent(others)),
@@ -253,6 +253,22 @@ mod tests {
         // And where there was room, they were not what ran out.
         run.seconds.iter_mut().for_each(|it| (it.server_cpu, it.counted.others) = (0.4, Some(0.5)));
         assert_eq!(of_acks(&run).0, Limit::Other);
+    }
+
+    /// Steal is a share of all cores: 30 % of two is 0.6 of one.
+    #[test]
+    fn time_given_to_other_guests_counts_as_what_it_was_of_all_cores() {
+        let mut run = run(0.7, 0.5);
+        assert_eq!(of_acks(&run).0, Limit::Other);
+        run.seconds.iter_mut().for_each(|it| it.steal = 0.3);
+        let (limit, why) = of_acks(&run);
+        assert!(limit == Limit::Cpu && why.contains("90 % of 2 cores"), "{why}");
+        // The same of a sample that is longer than a second: CPU is counted, steal is a share.
+        for second in &mut run.seconds {
+            (second.seconds, second.server_cpu, second.generator_cpu) = (2.0, 1.4, 1.0);
+        }
+        let (limit, why) = of_acks(&run);
+        assert!(limit == Limit::Cpu && why.contains("90 % of 2 cores"), "{why}");
     }
 
     #[test]

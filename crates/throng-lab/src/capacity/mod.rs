@@ -113,6 +113,8 @@ pub struct Tried {
     pub limit: (Limit, String),
     /// What other programs took meanwhile, where that is known.
     pub others: Option<OtherPrograms>,
+    /// It came to its end with its promises kept: what it delivered a second is what its size does.
+    pub whole: bool,
     /// Its folder.
     pub run: PathBuf,
 }
@@ -152,11 +154,22 @@ pub enum CapacityError {
     Unwritable(PathBuf, io::Error),
 }
 
+/// A step that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// How much.
+    pub size: f64,
+    /// Which step it is, from 1 on. The plan of each is another one: three runs of one plan would confirm the plan.
+    pub step: usize,
+    /// The folder of its run.
+    pub out: &'a Path,
+}
+
 /// Looks for it. `run` runs a size into a folder and reads it back; `say` hears of progress. What was tried before
 /// a step could not be made is kept ([`Capacity::cut`]); where that is the first, there is nothing.
 pub fn find(
     wanted: Wanted,
-    run: &mut dyn FnMut(f64, &Path) -> Result<Folder, CapacityError>,
+    run: &mut dyn FnMut(Asked<'_>) -> Result<Folder, CapacityError>,
     say: &mut dyn Write,
 ) -> Result<Capacity, CapacityError> {
     let [start, smallest, largest] = wanted.sizes;
@@ -172,10 +185,11 @@ pub fn find(
             Next::Try(size) => size,
             Next::Done(end) => break end,
         };
-        let out = wanted.out.join(format!("step-{:02}", tried.len() + 1));
+        let step = tried.len() + 1;
+        let out = wanted.out.join(format!("step-{step:02}"));
         // One who does not listen must not end an hour's work.
-        let _ = writeln!(say, "{}", begins(&wanted, tried.len() + 1, size, &search.says()));
-        let run = match run(size, &out) {
+        let _ = writeln!(say, "{}", begins(&wanted, step, size, &search.says()));
+        let run = match run(Asked { size, step, out: &out }) {
             Ok(run) => run,
             Err(error) if tried.is_empty() => return Err(error),
             Err(error) => {
@@ -207,11 +221,11 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
             Step::Broke,
             Some(format!("{}: {}", summary.ending.name(), summary.reasons.join("; "))),
         ),
-        Ending::Pass | Ending::Missed if it.count == 0 => {
+        Ending::Pass | Ending::Missed | Ending::Undecided if it.count == 0 => {
             (Step::Broke, Some(format!("no {} was measured", wanted.on.name())))
         }
         // Bounds are those of the command.
-        Ending::Pass | Ending::Missed => match wanted.slo.broken(&measured) {
+        Ending::Pass | Ending::Missed | Ending::Undecided => match wanted.slo.broken(&measured) {
             None => (Step::Held, None),
             Some(why) => (Step::Broke, Some(why)),
         },
@@ -219,7 +233,8 @@ fn judge(wanted: &Wanted, size: f64, says: String, run: &Folder, out: PathBuf) -
     let deliveries = summary.rates.deliveries;
     let limit = limit::of(run, wanted.on, wanted.slo.nearest(&measured));
     let others = summary.other_programs.clone();
-    Tried { size, says, came, why, measured, deliveries, limit, others, run: out }
+    let whole = !matches!(summary.ending, Ending::Faults | Ending::Incomplete | Ending::Invalid);
+    Tried { size, says, came, why, measured, deliveries, limit, others, whole, run: out }
 }
 
 impl Tried {
@@ -244,11 +259,30 @@ impl Tried {
 }
 
 impl Capacity {
-    /// The step that gave way nearest to what holds; where none did, the largest that held.
+    /// The step that gave way nearest to what holds; where none did, the largest that held. None where the search
+    /// ended at the largest size allowed: nothing is known to have run out.
     fn at_its_limit(&self) -> Option<&Tried> {
+        if matches!(self.end, End::AtLeast { generator: false, .. }) {
+            return None;
+        }
         let broke = self.tried.iter().filter(|it| it.came != Step::Held);
         let largest = self.tried.iter().max_by(|a, b| a.size.total_cmp(&b.size));
         broke.min_by(|a, b| a.size.total_cmp(&b.size)).or(largest)
+    }
+
+    /// Of a search that ended at the largest size allowed: whose bound that is, and what was not looked for.
+    fn ended_by_max(&self) -> String {
+        let largest = number(self.wanted.sizes[2]);
+        let climbed = self.tried.iter().any(|it| it.size < self.wanted.sizes[2]);
+        let so = if climbed {
+            "that bound is the command's and not the server's"
+        } else {
+            "no other size was tried: no climb, no curve"
+        };
+        format!(
+            "; {largest} is the largest size allowed (--max), and it held: {so}, and what limits the server was not \
+             looked for"
+        )
     }
 
     /// All steps at this size that held.
@@ -291,7 +325,7 @@ impl Capacity {
             format!(" at {name} ≤ {} (it was {} at worst)", ms(bound), ms(is))
         });
         let by = match self.end {
-            End::AtLeast { generator: false, .. } => "; the largest size allowed held".to_owned(),
+            End::AtLeast { generator: false, .. } => self.ended_by_max(),
             _ => format!(", limited by {}: {}", limit.0, limit.1),
         };
         format!(
@@ -329,7 +363,10 @@ impl Capacity {
         let mut lines = vec![self.sentence()];
         lines.extend(self.not_alone());
         lines.extend(self.wanted.shortened.clone());
-        lines.extend(self.fit.iter().flat_map(Curve::words));
+        match &self.fit {
+            Some(fit) => lines.extend(fit.words()),
+            None => lines.push(Curve::none(&self.tried)),
+        }
         lines.join("\n") + "\n"
     }
 

@@ -1,6 +1,6 @@
 //! Where a server's limit is, as a state machine: it says what to try next and is told what came of
 //! it. It climbs until something gives way, backs off by halving what is left, and believes a size
-//! only when it has held three times.
+//! only when it has held three times more, after it was found.
 //!
 //! Neighbours: `capacity` runs each step. Nothing here runs, waits or rolls dice: the tests give it
 //! servers with a known knee.
@@ -187,15 +187,15 @@ impl Search {
     /// Between what held and what did not; up while nothing gave way, down while nothing held.
     fn narrow(&mut self) {
         self.state = match (self.held, self.ceiling) {
-            (Some(held), None) if held >= self.largest => State::Confirming { at: held, held: 1 },
+            (Some(held), None) if held >= self.largest => State::Confirming { at: held, held: 0 },
             (Some(held), None) => State::Climbing(self.size(held * CLIMB)),
             (None, Some((ceiling, _))) if ceiling <= self.smallest => State::Done(End::Nothing),
             (None, Some((ceiling, _))) => State::Halving(self.size(ceiling / CLIMB)),
             (Some(held), Some((ceiling, _))) => {
                 let between = self.size((held * ceiling).sqrt());
                 let near = ceiling <= held * NEAR || between <= held || between >= ceiling;
-                // That it held while searching is the first of the three.
-                if near { State::Confirming { at: held, held: 1 } } else { State::Halving(between) }
+                // That it held while searching made it the one that is looked at: it is no confirmation.
+                if near { State::Confirming { at: held, held: 0 } } else { State::Halving(between) }
             }
             (None, None) => self.state,
         };
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_has_held_three_times_in_a_row_at_least() {
+    fn what_is_told_has_held_three_times_in_a_row_after_it_was_found() {
         let mut tried = Vec::new();
         let (end, _) = search(Search::new(10.0, 1.0, 1e6, true), |size| {
             tried.push(size as u32);
@@ -280,7 +280,20 @@ mod tests {
         });
         let End::Found { holds, .. } = end else { panic!("{end:?}") };
         let times = tried.iter().filter(|it| **it == holds as u32).count();
-        assert_eq!(times, CONFIRMATIONS as usize);
+        assert_eq!(times, 1 + CONFIRMATIONS as usize);
+    }
+
+    /// It held while it was looked for, and twice more: that is not enough.
+    #[test]
+    fn a_size_that_gives_way_at_its_third_confirmation_is_lowered() {
+        let mut at_333 = 0;
+        let (end, _) = search(Search::new(333.0, 1.0, 333.0, true), |size| {
+            at_333 += u32::from(size > 332.0);
+            held(size < 332.0 || at_333 < 4)
+        });
+        let End::Found { holds, breaks } = end else { panic!("{end:?}") };
+        assert!(holds < 332.0 && breaks > 332.0, "{holds} {breaks}");
+        assert_eq!(at_333, 4);
     }
 
     /// Near its knee the server is a coin: below it holds more often, above it breaks more often.
@@ -334,7 +347,7 @@ mod tests {
             Step::Held
         });
         assert_eq!(end, End::AtLeast { holds: 400.0, generator: false });
-        assert_eq!(calls, 4 + 2);
+        assert_eq!(calls, 4 + 3);
     }
 
     #[test]

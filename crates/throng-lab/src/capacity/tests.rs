@@ -50,7 +50,7 @@ fn a_server_that_is_full_is_found_with_what_ran_out_and_its_curve() {
     let folder = tempfile::tempdir().unwrap();
     let mut said = Vec::new();
     // 5 ms / (1 − load) is 200 ms at a load of 0.975: 1,950 users of 2,000.
-    let mut run = |size: f64, _: &Path| Ok(server(size, 2_000.0));
+    let mut run = |Asked { size, .. }: Asked<'_>| Ok(server(size, 2_000.0));
     let it = find(wanted(folder.path()), &mut run, &mut said).unwrap();
     let End::Found { holds, breaks } = it.end else { panic!("{:?}", it.end) };
     assert!((1_850.0..=1_950.0).contains(&holds) && breaks > 1_950.0, "{holds} {breaks}");
@@ -78,7 +78,7 @@ fn a_server_that_is_full_is_found_with_what_ran_out_and_its_curve() {
 #[test]
 fn a_generator_that_ends_first_gives_at_least() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = |size: f64, _: &Path| {
+    let mut run = |Asked { size, .. }: Asked<'_>| {
         let mut folder = server(size, 100_000.0);
         if size > 700.0 {
             folder.summary.ending = Ending::Invalid;
@@ -97,7 +97,7 @@ fn a_generator_that_ends_first_gives_at_least() {
 fn a_generator_that_is_full_in_the_last_of_ten_steps_alone_is_what_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = Scenario::load("spammers", &[]).unwrap();
-    let mut run = |size: f64, _: &Path| {
+    let mut run = |Asked { size, .. }: Asked<'_>| {
         let second = |at: u32| {
             let step = f64::from(at / 10 + 1) / 10.0;
             let generator_cpu = (size / 1_000.0 * step).min(1.0);
@@ -122,7 +122,7 @@ fn a_generator_that_is_full_in_the_last_of_ten_steps_alone_is_what_ends_it() {
 #[test]
 fn a_server_that_breaks_promises_at_any_size_holds_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = |size: f64, _: &Path| {
+    let mut run = |Asked { size, .. }: Asked<'_>| {
         let mut folder = server(size, 1_000.0);
         folder.summary.ending = Ending::Faults;
         folder.summary.reasons = vec!["3 faults".into()];
@@ -137,7 +137,7 @@ fn a_server_that_breaks_promises_at_any_size_holds_nothing() {
 #[test]
 fn a_size_that_gave_way_beside_other_programs_is_not_the_servers_limit() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = |size: f64, _: &Path| {
+    let mut run = |Asked { size, .. }: Asked<'_>| {
         if size < 500.0 {
             return Ok(server(size, 4_000.0));
         }
@@ -171,7 +171,7 @@ fn a_size_that_gave_way_beside_other_programs_is_not_the_servers_limit() {
 #[test]
 fn what_was_not_measured_is_not_taken_for_quick() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = |size: f64, _: &Path| Ok(server(size, 1_000.0));
+    let mut run = |Asked { size, .. }: Asked<'_>| Ok(server(size, 1_000.0));
     let on_acks = Wanted { on: On::Ack, ..wanted(folder.path()) };
     let it = find(on_acks, &mut run, &mut Vec::new()).unwrap();
     assert!(it.sentence().contains("no ack was measured"), "{}", it.sentence());
@@ -184,7 +184,7 @@ fn what_was_not_measured_is_not_taken_for_quick() {
 fn what_was_tried_before_a_step_that_could_not_be_made_is_kept_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let mut steps = 0;
-    let mut run = |size: f64, _: &Path| {
+    let mut run = |Asked { size, .. }: Asked<'_>| {
         steps += 1;
         if steps == 7 { Err(CapacityError::Stopped) } else { Ok(server(size, 1_000.0)) }
     };
@@ -199,6 +199,62 @@ fn what_was_tried_before_a_step_that_could_not_be_made_is_kept_and_says_so() {
     let json: Value = serde_json::from_slice(&std::fs::read(it.write().unwrap()).unwrap()).unwrap();
     assert_eq!(json["end"], json!({ "kind": "cut", "why": "stopped by a signal" }));
     assert_eq!(json["steps"].as_array().unwrap().len(), 6);
-    let first = &mut |_: f64, _: &Path| Err(CapacityError::Stopped);
+    let first = &mut |_: Asked<'_>| Err(CapacityError::Stopped);
     assert!(find(wanted(folder.path()), first, &mut Vec::new()).is_err(), "nothing was tried");
+}
+
+/// Three runs of one size: nothing was climbed, and nothing is known of what would give way.
+#[test]
+fn one_size_that_holds_says_what_was_not_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    let mut run = |Asked { size, step, out }: Asked<'_>| {
+        assert!(out.ends_with(format!("step-{step:02}")));
+        steps.push(step);
+        Ok(server(size, 100_000.0))
+    };
+    let one = Wanted { sizes: [1_500.0, 1.0, 1_500.0], ..wanted(folder.path()) };
+    let it = find(one, &mut run, &mut Vec::new()).unwrap();
+    assert_eq!(steps, [1, 2, 3, 4], "found, and confirmed three times");
+    let sentence = it.sentence();
+    let why = "; 1,500 is the largest size allowed (--max), and it held: no other size was tried: no climb, no \
+               curve, and what limits the server was not looked for.";
+    assert!(sentence.starts_with("At least 1,500 users") && sentence.ends_with(why), "{sentence}");
+    assert!(!sentence.contains("limited by"), "{sentence}");
+    let words = it.words();
+    assert!(words.contains("curve  none: 1 of the sizes tried say"), "{words}");
+    let json = it.json();
+    assert_eq!((&json["limit"], &json["fit"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_climb_that_ends_at_the_largest_size_allowed_says_whose_bound_that_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |Asked { size, .. }: Asked<'_>| Ok(server(size, 100_000.0));
+    let climb = Wanted { sizes: [500.0, 1.0, 4_000.0], ..wanted(folder.path()) };
+    let it = find(climb, &mut run, &mut Vec::new()).unwrap();
+    assert_eq!(it.end, End::AtLeast { holds: 4_000.0, generator: false });
+    let sentence = it.sentence();
+    let why = "4,000 is the largest size allowed (--max), and it held: that bound is the command's and not the \
+               server's, and what limits the server was not looked for.";
+    assert!(sentence.ends_with(why), "{sentence}");
+    assert!(it.fit.is_some() && it.json()["limit"].is_null());
+}
+
+/// From 1,000 users on runs break off, and had delivered next to nothing by then.
+#[test]
+fn what_broke_off_or_broke_a_promise_is_in_no_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = |Asked { size, .. }: Asked<'_>| {
+        let mut folder = server(size, 100_000.0);
+        if size > 1_000.0 {
+            folder.summary.ending = Ending::Incomplete;
+            folder.summary.rates.deliveries = 1.0;
+        }
+        Ok(folder)
+    };
+    let it = find(wanted(folder.path()), &mut run, &mut Vec::new()).unwrap();
+    assert!(it.tried.iter().any(|it| !it.whole && it.came == Step::Broke));
+    let power = it.fit.unwrap().power;
+    assert!((power.exponent - 1.0).abs() < 1e-6 && power.told > 0.999, "{power:?}");
 }

@@ -3,11 +3,11 @@
 //! Neighbours: `throng_lab::capacity` searches; each step is an ordinary run.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use throng_lab::capacity::{self, CapacityError, End, On, Slo, Wanted, scale};
+use throng_lab::capacity::{self, Asked, CapacityError, End, On, Slo, Wanted, scale};
 use throng_lab::report::Folder;
 use throng_lab::run::{self, LabError, RunArgs};
 use throng_lab::scenario::{self, Scenario};
@@ -106,9 +106,9 @@ impl Capacity {
             seconds: scenario.seconds,
             out: self.out.clone().unwrap_or_else(default),
         };
-        let mut run = |size: f64, out: &Path| {
+        let mut run = |Asked { size, step, out }: Asked<'_>| {
             let file = out.with_extension("toml");
-            scale::write(&scenario, size, &file)?;
+            scale::write(&scenario, size, step, &file)?;
             let args = RunArgs {
                 scenario: file.display().to_string(),
                 out: Some(out.to_owned()),
