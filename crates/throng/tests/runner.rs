@@ -9,6 +9,7 @@ mod half_open;
 mod kill;
 mod lab;
 mod lab_days;
+mod lab_kept;
 mod people;
 mod planted;
 mod process;
