@@ -4,6 +4,8 @@
 //! Neighbours: the runner records; the run folder writes. Every latency is from the moment a send
 //! was *intended*, so that a generator which falls behind cannot hide a slow second.
 
+mod waits;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,8 +13,9 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::clock::Nanos;
-use crate::ledger::Receipt;
-use crate::traces::Traces;
+use crate::ledger::{Receipt, SendIx};
+use crate::traces::{Trace, Traces};
+pub use waits::Waits;
 
 /// Longer than this is this: a run is not longer than its drain.
 const LONGEST_US: u64 = 600_000_000;
@@ -145,6 +148,9 @@ pub struct Sample {
     pub delivery: Percentiles,
     /// How late sends started.
     pub lag: Percentiles,
+    /// What the sends of `ack` waited in the generator: from the intended time until the kernel was handed the first
+    /// byte.
+    pub generator: Percentiles,
     /// CPU of the server's process, of one core.
     pub server_cpu: f64,
     /// Resident memory of the server's process.
@@ -165,6 +171,8 @@ pub struct Sample {
     pub users: u64,
     /// Sends on their way to their ack: the mean of many looks.
     pub in_flight: f64,
+    /// Of them, those whose first byte the kernel had not been handed: the mean of many looks.
+    pub in_generator: f64,
     /// The most that waited in the generator at one look: their sender was not there, or its connections carry one
     /// request at a time and had one under way.
     pub backlog: u64,
@@ -245,6 +253,10 @@ pub struct Recorder {
     pub catch_up: Latency,
     /// How late sends started.
     pub lag: Latency,
+    /// What the sends of `ack` waited in the generator.
+    pub generator: Latency,
+    /// What each send waited in it.
+    pub waits: Waits,
     /// From losing the connection to the last resume.
     pub resume: Latency,
     /// From when one should have come to being there and hearing one's rooms.
@@ -285,8 +297,12 @@ pub struct Second {
     ack: Latency,
     delivery: Latency,
     lag: Latency,
+    generator: Latency,
     connect: Latency,
     login: Latency,
+    /// Sends in the generator, added up over `looks` looks.
+    in_generator: u64,
+    looks: u64,
 }
 
 impl Recorder {
@@ -365,14 +381,36 @@ impl Recorder {
     }
 
     /// A send was acknowledged. `live`: its sender was there all the time.
-    pub fn acked(&mut self, kind: usize, intended: Nanos, now: Nanos, live: bool) {
+    pub fn acked(
+        &mut self,
+        (send, kind): (SendIx, usize),
+        intended: Nanos,
+        now: Nanos,
+        live: bool,
+    ) {
         self.now.counts.acked += 1;
         if live {
             self.now.ack.record(now.since(intended));
+            if let Some(waited) = self.waits.of(send) {
+                self.now.generator.record(waited);
+            }
             self.kinds[kind].now[0].record(now.since(intended));
         } else {
             self.catch_up.record(now.since(intended));
         }
+    }
+
+    /// The ack of a send said where its time went in the server.
+    pub fn traced(&mut self, send: SendIx, intended: Nanos, now: Nanos, trace: Trace) {
+        if let Some(waited) = self.waits.of(send) {
+            self.traces.told(intended, waited, now, trace);
+        }
+    }
+
+    /// A look at how many of so many sends are still in the generator.
+    pub fn looked(&mut self, sends: u64) {
+        self.now.in_generator += self.waits.still_here(sends);
+        self.now.looks += 1;
     }
 
     /// A post was told. Those who were away or asleep when it was said are counted apart.
@@ -395,8 +433,11 @@ impl Recorder {
 
     /// Ends a second: its histograms go into the whole run's.
     pub fn end_second(&mut self) -> Sample {
-        let Second { counts, ack, delivery, lag, connect, login } = &mut self.now;
+        let Second { counts, ack, delivery, lag, generator, connect, login, in_generator, looks } =
+            &mut self.now;
         let mut sample = std::mem::take(counts);
+        sample.in_generator = *in_generator as f64 / (*looks).max(1) as f64;
+        (*in_generator, *looks) = (0, 0);
         if let Some(phase) = self.phases.last_mut() {
             phase.ack.merge(ack);
             phase.delivery.merge(delivery);
@@ -405,6 +446,7 @@ impl Recorder {
             (ack, &mut self.ack, &mut sample.ack),
             (delivery, &mut self.delivery, &mut sample.delivery),
             (lag, &mut self.lag, &mut sample.lag),
+            (generator, &mut self.generator, &mut sample.generator),
             (connect, &mut self.connect, &mut sample.connect),
             (login, &mut self.login, &mut sample.login),
         ] {
@@ -477,11 +519,33 @@ mod tests {
     fn a_latency_is_from_the_intended_time() {
         let mut recorder = Recorder::new(&["room".into()]);
         recorder.sent(Nanos(1_000_000), Nanos(51_000_000));
-        recorder.acked(0, Nanos(1_000_000), Nanos(52_000_000), true);
+        recorder.acked((SendIx(0), 0), Nanos(1_000_000), Nanos(52_000_000), true);
         let sample = recorder.end_second();
         assert!(sample.ack.p50_ms > 50.0, "waiting to be sent counts");
         assert!(sample.lag.p50_ms > 49.0);
         assert_eq!((sample.sent, sample.acked), (1, 1));
+    }
+
+    #[test]
+    fn what_a_send_waited_here_is_recorded_with_its_ack_and_of_no_other() {
+        let mut recorder = Recorder::new(&["room".into()]);
+        let ms = |ms: u64| Nanos(ms * 1_000_000);
+        // Four are handed over after 10 to 40 ms. One is acked, one is that of who was away, two have no ack yet.
+        for send in 0..4 {
+            recorder.waits.handed(SendIx(send), Duration::from_millis(10 + u64::from(send) * 10));
+        }
+        recorder.acked((SendIx(1), 0), ms(0), ms(100), true);
+        recorder.acked((SendIx(2), 0), ms(0), ms(900), false);
+        for sends in [4, 6, 9] {
+            recorder.looked(sends);
+        }
+        let sample = recorder.end_second();
+        assert_eq!((sample.ack.count, sample.generator.count), (1, 1));
+        assert!((sample.generator.mean_ms / 20.0 - 1.0).abs() < 0.002, "{:?}", sample.generator);
+        assert!((sample.in_generator - 7.0 / 3.0).abs() < 1e-9, "none, two and five");
+        assert_eq!(recorder.generator.count(), 1);
+        let next = recorder.end_second();
+        assert_eq!((next.generator.count, next.in_generator), (0, 0.0), "of its second alone");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! Neighbours: the crowd asks, a driver reads the answer, the recorder holds this, the summary writes it.
 //! Two clocks are never compared: the server tells how long each stage took, the client how long all of it
-//! did, from the intended time; what is between is the kernel's and the client's.
+//! did, from the intended time, and how long it was the generator's before the kernel was handed it; what is between
+//! is the kernel's and the client's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -52,6 +54,8 @@ fn mixed(number: u64) -> u64 {
 struct Traced {
     /// From its intended time to its ack, microseconds.
     client_us: u64,
+    /// Of it, until the kernel was handed its first byte.
+    generator_us: u64,
     intended: Nanos,
     trace: Trace,
 }
@@ -64,6 +68,7 @@ pub struct Traces {
     began: Nanos,
     count: u64,
     client_us: u64,
+    generator_us: u64,
     stages_us: [u64; STAGES.len()],
     slowest: BinaryHeap<Reverse<Traced>>,
 }
@@ -74,15 +79,17 @@ impl Traces {
         Self { began: now, ..Self::default() }
     }
 
-    /// A send was acked, and its ack said where its time went.
-    pub fn told(&mut self, intended: Nanos, now: Nanos, trace: Trace) {
-        let client_us = u64::try_from(now.since(intended).as_micros()).unwrap_or(u64::MAX);
+    /// A send was acked that had waited so long in the generator, and its ack said where its time went.
+    pub fn told(&mut self, intended: Nanos, waited: Duration, now: Nanos, trace: Trace) {
+        let us = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let (client_us, generator_us) = (us(now.since(intended)), us(waited));
         self.count += 1;
         self.client_us += client_us;
+        self.generator_us += generator_us;
         for (sum, us) in self.stages_us.iter_mut().zip(trace.0) {
             *sum += u64::from(us);
         }
-        self.slowest.push(Reverse(Traced { client_us, intended, trace }));
+        self.slowest.push(Reverse(Traced { client_us, generator_us, intended, trace }));
         if self.slowest.len() > SLOWEST_MAX {
             self.slowest.pop();
         }
@@ -99,15 +106,19 @@ impl Traces {
         let slow = |it: &Traced| SlowTrace {
             at: it.intended.since(self.began).as_secs_f64(),
             client_us: it.client_us,
+            generator_us: it.generator_us,
             stages_us: STAGES.map(str::to_owned).into_iter().zip(it.trace.0).collect(),
-            kernel_and_client_us: it.client_us as i64 - it.trace.sum_us() as i64,
+            kernel_and_client_us: it.client_us as i64
+                - it.generator_us as i64
+                - it.trace.sum_us() as i64,
         };
         TraceSummary {
             asked: self.asked,
             told: self.count,
             client_us: mean(self.client_us),
+            generator_us: mean(self.generator_us),
             stages_us: names.zip(self.stages_us.map(mean)).collect(),
-            kernel_and_client_us: mean(self.client_us) - mean(stages),
+            kernel_and_client_us: mean(self.client_us) - mean(self.generator_us) - mean(stages),
             slowest: slowest.iter().map(slow).collect(),
         }
     }
@@ -122,9 +133,11 @@ pub struct TraceSummary {
     pub told: u64,
     /// From the intended time to the ack, on average.
     pub client_us: f64,
+    /// Of it, in the generator, until the kernel was handed the first byte, on average.
+    pub generator_us: f64,
     /// Each stage of the server, on average.
     pub stages_us: BTreeMap<String, f64>,
-    /// What is in no stage, on average.
+    /// What is in neither, on average.
     pub kernel_and_client_us: f64,
     /// The slowest 1 % of them, at least one and [`SLOWEST_MAX`] at most, the slowest first.
     pub slowest: Vec<SlowTrace>,
@@ -137,6 +150,8 @@ pub struct SlowTrace {
     pub at: f64,
     /// From then to its ack.
     pub client_us: u64,
+    /// Of it, in the generator.
+    pub generator_us: u64,
     /// Each stage of the server.
     pub stages_us: BTreeMap<String, u32>,
     /// What is in none of them; below 0 if the server says more than there was.
@@ -172,18 +187,21 @@ mod tests {
             let ms = at * 7 % 1_000 + 1;
             let intended = Nanos(1_000_000_000 + at * 1_000_000);
             let now = Nanos(intended.0 + ms * 1_000_000);
-            traces.told(intended, now, Trace([0, 0, 0, 0, ms as u32 * 500, 0]));
+            // A tenth of it here.
+            let waited = Duration::from_micros(ms * 100);
+            traces.told(intended, waited, now, Trace([0, 0, 0, 0, ms as u32 * 500, 0]));
         }
         let summary = traces.summary();
         assert_eq!(summary.told, 1_000);
         assert!((summary.client_us - 500_500.0).abs() < 1e-6);
         assert!((summary.stages_us["commit"] - 250_250.0).abs() < 1e-6);
-        assert!((summary.kernel_and_client_us - 250_250.0).abs() < 1e-6);
+        assert!((summary.generator_us - 50_050.0).abs() < 1e-6);
+        assert!((summary.kernel_and_client_us - 200_200.0).abs() < 1e-6);
         let slowest: Vec<u64> = summary.slowest.iter().map(|it| it.client_us / 1_000).collect();
         assert_eq!(slowest, (991..=1_000).rev().collect::<Vec<u64>>());
         let first = &summary.slowest[0];
         assert_eq!(first.stages_us["commit"], 500_000);
-        assert_eq!(first.kernel_and_client_us, 500_000);
+        assert_eq!((first.generator_us, first.kernel_and_client_us), (100_000, 400_000));
         // 7 × 857 is 999 more than whole thousands.
         assert!((first.at - 0.857).abs() < 1e-9, "{}", first.at);
     }
@@ -192,12 +210,13 @@ mod tests {
     fn so_many_are_kept_and_no_more() {
         let mut traces = Traces::default();
         assert!(traces.summary().slowest.is_empty());
-        traces.told(Nanos(0), Nanos(5_000), Trace([9, 0, 0, 0, 0, 0]));
+        let at_once = Duration::ZERO;
+        traces.told(Nanos(0), at_once, Nanos(5_000), Trace([9, 0, 0, 0, 0, 0]));
         let one = traces.summary();
         assert_eq!(one.slowest.len(), 1);
         assert_eq!(one.slowest[0].kernel_and_client_us, -4, "a server that says too much is seen");
         for at in 0..10_000 {
-            traces.told(Nanos(0), Nanos(at * 1_000), Trace::default());
+            traces.told(Nanos(0), at_once, Nanos(at * 1_000), Trace::default());
         }
         assert_eq!(traces.slowest.len(), SLOWEST_MAX);
         let summary = traces.summary();

@@ -93,6 +93,9 @@ pub struct ServerWork {
     /// What each stage on the way to the ack took of one post, microseconds: of a turn, each waits for all.
     /// Of one command of any kind, where the server does not tell posts apart.
     pub ack_us: BTreeMap<String, f64>,
+    /// Posts that this is the mean of, where it tells posts apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posts_answered: Option<u64>,
     /// Looks at how many commands were in its stages.
     pub looks: u32,
     /// Where its counters are not what its clients saw; then it has no stages here.
@@ -404,6 +407,7 @@ impl Witness {
         let stages: BTreeMap<String, StageWork> = self.stages.iter().filter_map(stage).collect();
         Some(ServerWork {
             ack_us: ack_path(&self.last, &self.began),
+            posts_answered: grown("posts_answered_total").map(|count| count as u64),
             looks: self.inside.looks,
             differs: Vec::new(),
             not_compared: None,

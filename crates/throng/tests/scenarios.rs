@@ -268,16 +268,76 @@ fn spammers_post_over_rest_and_ten_listen_while_the_steps_rise() {
     short("spammers", &["--arm", "parallel", "--set", "rooms.chat.sends_per_second=50"]);
 }
 
-/// A connection carries one request at a time: what its user was to post meanwhile is not the server's lag.
+/// All that a server has counted of its posts: how many it answered, and the microseconds of its stages.
+fn posts_and_their_stages(server: &Server) -> [f64; 2] {
+    let (_, metrics) = server.ask("GET", "/metrics", "", "");
+    let sum = |name: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum::<f64>()
+    };
+    [sum("throng_posts_answered_total"), sum("throng_post_stage_seconds_total") * 1e6]
+}
+
+/// A connection carries one request at a time: what its user was to post meanwhile is not the server's lag, nor the
+/// kernel's.
 #[test]
 fn what_waits_for_a_connection_over_rest_is_the_generators_backlog() {
     // Whatever the machine, twenty connections and turns that wait 0.2 s carry a hundred a second.
-    let slow = ["server.limits.turn_wait_ms=200", "rooms.chat.sends_per_second=800"];
-    let sets: Vec<&str> = PATIENT.iter().chain(&slow).flat_map(|it| ["--set", it]).collect();
-    let done = short("spammers", &sets);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, tokens) = (folder.path().join("data"), folder.path().join("tokens"));
+    let words = ["admin", "users", "create", "--count", "20", "--tokens"].iter().map(OsStr::new);
+    let made = run(words.chain([tokens.as_os_str(), "--data".as_ref(), data.as_os_str()]));
+    assert!(made.status.success(), "{}", said(&made));
+    let limits = [
+        "turn_wait_ms=200",
+        "connections_per_user=1000",
+        "connections_per_address=1000",
+        "sends_per_second=1000000",
+        "sends_burst=1000000",
+        "requests_per_second=1000000",
+    ];
+    let limits = limits.map(|it| format!("limits.{it}"));
+    let limits: Vec<&str> = limits.iter().flat_map(|it| ["--set", it.as_str()]).collect();
+    let server = Server::start(&data, &limits);
+    let target = format!("http://{}", server.address());
+    let to = ["--target", &target, "--tokens", tokens.to_str().unwrap()];
+    let much = ["rooms.chat.sends_per_second=400", "seconds=4"];
+    let sets = PATIENT.iter().chain(&much).flat_map(|it| ["--set", it]);
+    let done = short("spammers", &to.into_iter().chain(sets).collect::<Vec<_>>());
     let most = done.samples().iter().map(|it| it["backlog"].as_u64().unwrap()).max().unwrap();
     let sends = done.summary["ledger"]["sends"].as_u64().unwrap();
     assert!(most > sends / 3 && most < sends, "{most} of {sends}: {}", done.said);
+
+    // Of all sends of the run, which are all that the server was ever sent: the means of the parts are the whole.
+    let latency = &done.summary["latency"];
+    let mean_us = |of: &str| latency[of]["mean_ms"].as_f64().unwrap() * 1e3;
+    let [posts, stages_us] = posts_and_their_stages(&server);
+    for of in ["ack", "generator"] {
+        assert_eq!(latency[of]["count"], sends, "{of} is of the same sends: {}", done.said);
+    }
+    assert!((posts - sends as f64).abs() < 0.5, "{posts} of {sends}");
+    let (ack, generator, server_us) = (mean_us("ack"), mean_us("generator"), stages_us / posts);
+    let parts = format!("{ack:.0} µs of which {generator:.0} here and {server_us:.0} there");
+    assert!(generator > ack * 0.5 && server_us > 0.0, "{parts}");
+    assert!((ack - generator - server_us).abs() < ack * 0.1, "{parts}");
+
+    // While load was offered, as the summary has it, and the report.
+    let path = &done.summary["ack_path"];
+    let us = |of: &str| path[of].as_f64().unwrap();
+    assert!(us("generator_us") > us("client_us") * 0.5, "{path}");
+    let sum = us("generator_us") + us("server_us") + us("kernel_and_client_us");
+    assert!((sum - us("client_us")).abs() < 1.0, "{path}");
+    let at_once = &path["in_generator"];
+    assert!(at_once["measured"].as_f64() > Some(20.0), "{path}: more than there are connections");
+    assert!(done.said.contains(" in the generator, "), "{}", done.said);
+    let report = run([OsStr::new("lab"), "report".as_ref(), done.out.as_os_str()]);
+    assert!(report.status.success(), "{}", said(&report));
+    let page = String::from_utf8(read(&done.out, "report.html")).unwrap();
+    assert!(
+        page.contains(") passed in the generator, the server&#39;s stages took ")
+            || page.contains(") passed in the generator, the server's stages took "),
+        "{path}"
+    );
 }
 
 /// A server hangs up who has asked for nothing for a while.

@@ -466,6 +466,12 @@ pub trait Driver: std::fmt::Debug {
         0
     }
 
+    /// The action whose bytes left last, of a connection that carries one at a time until its reply; `None` where
+    /// each leaves as it is asked.
+    fn under_way(&self) -> Option<u32> {
+        None
+    }
+
     /// Takes what one read returned, however it was cut; answers what the protocol itself asks for.
     fn receive(
         &mut self,

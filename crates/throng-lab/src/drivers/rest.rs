@@ -271,6 +271,10 @@ impl Driver for Rest {
         self.waiting.len()
     }
 
+    fn under_way(&self) -> Option<u32> {
+        self.under_way.map(|(tag, _)| tag)
+    }
+
     fn receive(
         &mut self,
         bytes: &mut [u8],
@@ -350,14 +354,14 @@ mod tests {
         let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
         assert!(text.starts_with("GET ") && text.contains("Bearer secret"), "{text}");
         assert!(!text.contains("POST"), "it waits: {text}");
-        assert_eq!(driver.waiting(), 1);
+        assert_eq!((driver.waiting(), driver.under_way()), (1, Some(1)));
         let whole = answer(200, r#"{"rooms":[],"more":false}"#);
         assert!(observe(&mut driver, &whole[..30], &mut out).is_empty() && out.is_empty());
         let seen = observe(&mut driver, &whole[30..], &mut out);
         assert!(seen[0].contains("tag: 1") && seen[0].contains("Session"), "{seen:?}");
         let text = String::from_utf8(std::mem::take(&mut out)).unwrap();
         assert!(text.starts_with("POST /api/v1/rooms/7/messages "), "{text}");
-        assert_eq!(driver.waiting(), 0, "it is on its way");
+        assert_eq!((driver.waiting(), driver.under_way()), (0, Some(2)), "it is on its way");
         assert!(text.ends_with(r#"{"body":"quote \" and é","origin_id":"a"}"#), "{text}");
         let posted = r#"{"room":7,"seq":3,"n":1,"at":5,"repeat":false,"ack":"durable"}"#;
         let seen = observe(&mut driver, &answer(201, posted), &mut out);

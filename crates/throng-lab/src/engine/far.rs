@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mio::Interest;
 
-use super::{Closed, ConnId, Engine, Handler, Next, Slot, Socket, Sockets, State};
+use super::{Closed, ConnId, Engine, Handler, Next, Slot, Socket, Sockets, State, socket_of};
 use crate::agents::skew::Skew;
 use crate::agents::wire::{self, Frame};
 use crate::agents::{AgentAt, nonce};
@@ -265,9 +265,10 @@ impl Sockets {
 
     /// What a connection of an agent is to say goes with the agent's link.
     pub(super) fn write_far(&mut self, conn: ConnId) {
-        let Some(socket) = self.get(conn) else { return };
+        let Some(socket) = socket_of(&mut self.table, conn) else { return };
         let Some(number) = socket.through else { return };
         let out = std::mem::take(&mut socket.out);
+        socket.stamps.took(out.len(), clock::now(), &mut self.handed);
         for part in out.chunks(PART) {
             self.tell(usize::from(number), &Frame::Write(conn.name(), part));
         }

@@ -41,6 +41,7 @@
 //!   `send`; what the kernel refuses is kept and follows when it takes more.
 
 mod far;
+mod handed;
 pub(crate) mod timer;
 
 use std::io::{self, Read, Write};
@@ -54,6 +55,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use crate::agents::wire::Frame;
 use crate::clock::{self, Nanos};
 pub use far::Link;
+use handed::Stamps;
 use timer::Timer;
 
 /// What one `recv` can return at most: several full socket buffers of a busy reader.
@@ -155,6 +157,7 @@ impl Engine {
                 waking: Vec::new(),
                 links: Vec::new(),
                 trouble: None,
+                handed: Vec::new(),
                 open: 0,
                 reads: 0,
                 writes: 0,
@@ -360,6 +363,7 @@ struct Socket {
     end_seen: bool,
     out: Vec<u8>,
     sent: usize,
+    stamps: Stamps,
 }
 
 impl Socket {
@@ -378,6 +382,7 @@ impl Socket {
             end_seen: false,
             out: Vec::new(),
             sent: 0,
+            stamps: Stamps::default(),
         }
     }
 }
@@ -395,6 +400,8 @@ pub struct Sockets {
     links: Vec<Link>,
     /// Why a link is lost.
     trouble: Option<String>,
+    /// Numbers of what the kernel was handed, and when, to be told.
+    handed: Vec<(u32, Nanos)>,
     open: usize,
     reads: u64,
     writes: u64,
@@ -524,8 +531,7 @@ impl Sockets {
     }
 
     fn get(&mut self, conn: ConnId) -> Option<&mut Socket> {
-        let slot = self.table.get_mut(conn.index())?;
-        if slot.generation == conn.generation { slot.socket.as_mut() } else { None }
+        socket_of(&mut self.table, conn)
     }
 
     fn mark(&mut self, conn: ConnId) {
@@ -542,7 +548,7 @@ impl Sockets {
 
     fn write(&mut self, conn: ConnId) -> Result<(), Closed> {
         let mut writes = 0;
-        let Some(socket) = self.get(conn) else { return Ok(()) };
+        let Some(socket) = socket_of(&mut self.table, conn) else { return Ok(()) };
         socket.marked = false;
         if socket.state == State::Connecting {
             return Ok(());
@@ -558,8 +564,12 @@ impl Sockets {
                 break Ok(());
             }
             writes += 1;
+            let handing = if socket.stamps.wait() { clock::now() } else { Nanos(0) };
             match stream.write(&socket.out[socket.sent..]) {
-                Ok(len) => socket.sent += len,
+                Ok(len) => {
+                    socket.sent += len;
+                    socket.stamps.took(len, handing, &mut self.handed);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if socket.out.len() - socket.sent > socket.out_max {
                         break Err(Closed::Backlog);
@@ -575,6 +585,11 @@ impl Sockets {
         self.writes += writes;
         outcome
     }
+}
+
+fn socket_of(table: &mut [Slot], conn: ConnId) -> Option<&mut Socket> {
+    let slot = table.get_mut(conn.index())?;
+    if slot.generation == conn.generation { slot.socket.as_mut() } else { None }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Where the time of an ack went: the server's stages by its own clock, and the rest, which is the
-//! kernel's and the client's; and which of the server's threads has least left.
+//! Where the time of an ack went: what it waited in the generator, the server's stages by its own clock, and the
+//! rest, which is the kernel's and the client's; and which of the server's threads has least left.
 //!
 //! Neighbours: the witness asked the server; `tables` and `verdict` set it. A stage's mean is of one
 //! command: of a turn, each of its commands waits for all of it.
@@ -20,7 +20,9 @@ const SLACK: f64 = 1.1;
 /// One ack on average, microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Path {
-    /// Each stage.
+    /// From the intended time until the kernel was handed the first byte; folders of before do not tell.
+    pub generator_us: Option<f64>,
+    /// Each stage of the server; none where it does not tell, or is not believed.
     pub parts: Vec<(String, f64)>,
     /// All of them.
     pub sum_us: f64,
@@ -31,29 +33,43 @@ pub struct Path {
 }
 
 impl Path {
-    /// What the server does not see: sockets, wake-ups, the client's own reading. `None` where the stages
+    /// What is in no stage: sockets, wake-ups, the client's own reading. `None` where the stages
     /// are a tenth more than the ack: then the server's clock was that of other commands too.
     pub fn rest_us(&self) -> Option<f64> {
-        (self.sum_us <= self.client_us * SLACK).then(|| (self.client_us - self.sum_us).max(0.0))
+        let known_us = self.generator_us.unwrap_or_default() + self.sum_us;
+        (known_us <= self.client_us * SLACK).then(|| (self.client_us - known_us).max(0.0))
+    }
+
+    /// Whose that is.
+    pub fn rest_of(&self) -> &'static str {
+        match (self.generator_us, self.parts.is_empty()) {
+            (Some(_), false) => "kernel and client",
+            (Some(_), true) => "server, kernel and client",
+            // Nobody told what waited in the generator.
+            (None, _) => "generator, kernel and client",
+        }
     }
 }
 
 /// Of a run whose server told.
 pub fn path(run: &Folder) -> Option<Path> {
-    let work = run.summary.believed()?;
-    let client_us = mean_ack_ms(run).filter(|ms| *ms > 0.0)? * 1e3;
-    if work.ack_us.is_empty() {
+    let work = run.summary.believed().filter(|it| !it.ack_us.is_empty());
+    let measured = run.summary.ack_path.filter(|it| it.acks > 0);
+    let mean_us = mean_ack_ms(run).filter(|ms| *ms > 0.0).map(|ms| ms * 1e3);
+    let client_us = measured.map(|it| it.client_us).or(mean_us)?;
+    if work.is_none() && measured.is_none() {
         return None;
     }
-    let part = |name: &str| Some((name.to_owned(), *work.ack_us.get(name)?));
+    let part = |name: &str| Some((name.to_owned(), *work?.ack_us.get(name)?));
     let parts: Vec<(String, f64)> = ORDER.into_iter().filter_map(part).collect();
     let shards = shards(run);
     let busy = |stages: &[&str]| {
-        let work = stages.iter().filter_map(|name| work.stages.get(*name));
+        let work = stages.iter().filter_map(|name| work?.stages.get(*name));
         work.map(|it| it.in_flight).sum::<f64>() / shards
     };
-    let threads = THREADS.into_iter().map(|(name, stages)| (name, busy(stages)));
+    let threads = work.iter().flat_map(|_| THREADS).map(|(name, stages)| (name, busy(stages)));
     Some(Path {
+        generator_us: measured.map(|it| it.generator_us),
         sum_us: parts.iter().map(|it| it.1).sum(),
         parts,
         client_us,
@@ -87,6 +103,7 @@ mod tests {
     use crate::report::folder::{
         Machine, Manifest, Percentiles, Second, ServerWork, StageWork, Summary,
     };
+    use crate::summary::AckPath;
 
     #[test]
     fn what_the_server_does_not_see_is_the_kernels_and_the_clients() {
@@ -115,6 +132,8 @@ mod tests {
             (path.sum_us - 1_600.0).abs() < 1e-9 && (path.rest_us().unwrap() - 400.0).abs() < 1e-9
         );
         assert_eq!(path.nearest, Some(("the sequencer (decide and commit)", 0.4)), "two shards");
+        assert_eq!(path.rest_of(), "generator, kernel and client", "a folder of before");
+        what_waited_in_the_generator_is_not_in_the_rest(run.clone());
         // What came after the load waited for what the server's clock was not read of.
         let came = |count: u64, mean_ms: f64| Second {
             ack: Percentiles { count, mean_ms, ..Percentiles::default() },
@@ -133,5 +152,20 @@ mod tests {
         );
         run.summary.latency.ack.count = 0;
         assert_eq!(super::path(&run), None);
+    }
+
+    fn what_waited_in_the_generator_is_not_in_the_rest(mut run: Folder) {
+        let measured =
+            AckPath { acks: 9, client_us: 2_500.0, generator_us: 850.0, ..AckPath::default() };
+        run.summary.ack_path = Some(measured);
+        let told = path(&run).unwrap();
+        assert_eq!((told.client_us, told.generator_us), (2_500.0, Some(850.0)));
+        assert!((told.rest_us().unwrap() - 50.0).abs() < 1e-9, "{told:?}");
+        assert_eq!(told.rest_of(), "kernel and client");
+        // A server that says nothing of its stages.
+        run.summary.server_work = None;
+        let silent = path(&run).unwrap();
+        assert!((silent.rest_us().unwrap() - 1_650.0).abs() < 1e-9, "{silent:?}");
+        assert_eq!((silent.rest_of(), silent.nearest), ("server, kernel and client", None));
     }
 }

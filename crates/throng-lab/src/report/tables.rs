@@ -10,7 +10,7 @@ use super::folder::{Agent, Came, Folder, Ledger, Percentiles, StageWork, Thresho
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
 use crate::beside::FloorRatio;
-use crate::summary::Entries;
+use crate::summary::{AckPath, Entries};
 use crate::traces::STAGES;
 
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
@@ -90,15 +90,19 @@ fn goals(run: &Folder) -> Option<Table> {
     (!rows.is_empty()).then(|| table("What the scenario wants", &head, rows))
 }
 
-/// The mean ack: the server's stages, and what is neither of them.
+/// The mean ack: the generator, the server's stages, and what is neither of them.
 fn ack_path(run: &Folder) -> Option<Table> {
     let path = path(run)?;
     let row = |name: &str, us: f64| {
         vec![name.to_owned(), format!("{us:.1}"), percent(us / path.client_us)]
     };
-    let mut rows: Vec<Vec<String>> = path.parts.iter().map(|(name, us)| row(name, *us)).collect();
-    rows.push(row("all stages", path.sum_us));
-    rows.extend(path.rest_us().map(|rest| row("kernel and client", rest)));
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    rows.extend(path.generator_us.map(|us| row("generator", us)));
+    rows.extend(path.parts.iter().map(|(name, us)| row(name, *us)));
+    if !path.parts.is_empty() {
+        rows.push(row("all of the server's stages", path.sum_us));
+    }
+    rows.extend(path.rest_us().map(|rest| row(path.rest_of(), rest)));
     rows.push(row("the ack, as the client saw it", path.client_us));
     Some(table("Where the mean ack's time went", &["", "\u{b5}s", "of it"], rows))
 }
@@ -124,9 +128,12 @@ fn traced(run: &Folder) -> Table {
         let slow = slowest.map(|it| it.stages_us.get(*name).copied().unwrap_or_default());
         row(name, traces.stages_us.get(*name).copied().unwrap_or_default(), slow)
     };
-    let mut rows: Vec<Vec<String>> = STAGES.iter().map(stage).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let waited = traces.generator_us;
+    rows.extend(waited.map(|us| row("generator", us, slowest.map(|it| it.generator_us))));
+    rows.extend(STAGES.iter().map(stage));
     let rest = slowest.map(|it| it.kernel_and_client_us);
-    rows.push(row("kernel and client", traces.kernel_and_client_us, rest));
+    rows.push(row(traces.rest_of(), traces.kernel_and_client_us, rest));
     let all = slowest.map(|it| it.client_us);
     rows.push(row("the ack, as the client saw it", traces.client_us, all));
     let word = run.summary.whose_word();
@@ -139,7 +146,7 @@ fn traced(run: &Folder) -> Table {
 /// What the server says of its stages; by Little's law, its seconds of work a second are how many passages
 /// were in it at once. Commands are counted in those in which they wait.
 fn stages(run: &Folder) -> Option<Table> {
-    let title = "Stages of the server, by its own count";
+    let title = "Stages of the server, by its own count, and before them the generator";
     let differs: Vec<Vec<String>> =
         run.summary.differs().iter().map(|it| vec![it.says.clone()]).collect();
     if !differs.is_empty() {
@@ -158,7 +165,9 @@ fn stages(run: &Folder) -> Option<Table> {
             at_once(it.commands_measured),
         ]
     };
-    let rows = work.stages.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    rows.extend(run.summary.ack_path.map(|path| in_generator(&path, run.summary.load_seconds)));
+    rows.extend(work.stages.iter().map(row));
     let measured = match work.looks {
         0 => "measured".to_owned(),
         looks => format!("measured, {} looks", number(f64::from(looks))),
@@ -180,6 +189,21 @@ fn not_compared(run: &Folder) -> Option<Table> {
     Some(table("Of the server's own count, not compared", &["why"], vec![vec![what]]))
 }
 
+/// What the lab measured of its own part, as a stage: by Little's law, how many sends were in it at once, and how many
+/// looks every 20 ms found there.
+fn in_generator(path: &AckPath, seconds: f64) -> Vec<String> {
+    let AckPath { acks, generator_us, in_generator, .. } = path;
+    let at_once = |sends: f64| format!("{sends:.4}");
+    vec![
+        "generator (sends)".to_owned(),
+        number((*acks as f64 / seconds.max(1e-9)).round()),
+        format!("{generator_us:.1}"),
+        at_once(in_generator.by_littles_law),
+        at_once(in_generator.by_littles_law),
+        at_once(in_generator.measured),
+    ]
+}
+
 const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9", "max"];
 
 fn row(name: String, it: &Percentiles) -> Vec<String> {
@@ -193,6 +217,7 @@ fn latencies(run: &Folder) -> Table {
     let it = &run.summary.latency;
     let rows = [
         (run.ack(), &it.ack),
+        ("  of it in the generator", &it.generator),
         ("delivery, each recipient", &it.delivery),
         ("first recipient", &it.first),
         ("median recipient", &it.median),

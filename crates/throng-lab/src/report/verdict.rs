@@ -8,6 +8,7 @@ use super::folder::{Came, Ending, Folder, Second};
 use super::others;
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
+use crate::summary::REST_SHARE_MAX;
 
 /// A run that used more of the machine than this was near its end.
 const BUSY: f64 = 0.85;
@@ -233,20 +234,35 @@ fn nearest_limit(run: &Folder) -> String {
 fn stages_of_ack(run: &Folder) -> Option<String> {
     let path = path(run)?;
     let us = |us: f64| ms(us / 1e3);
-    let (name, longest) = path.parts.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let waited = path.generator_us.map_or(String::new(), |it| {
+        format!("{} ({}) passed in the generator, ", us(it), percent(it / path.client_us))
+    });
+    let Some((name, longest)) = path.parts.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        let rest = path.rest_us().unwrap_or_default();
+        return Some(format!(
+            "Of the mean ack's {} {waited}the rest, {}, is {}.",
+            us(path.client_us),
+            us(rest),
+            path.rest_of()
+        ));
+    };
     let nearest = path.nearest.map_or(String::new(), |(thread, busy)| {
         format!(
             " Of its threads {thread} is nearest to its limit: busy {} of the time.",
             percent(busy)
         )
     });
-    let rest = path
-        .rest_us()
-        .map_or("more than the ack: its clock is that of other commands too".to_owned(), |rest| {
-            format!("the rest, {}, is kernel and client", us(rest))
-        });
+    let rest = path.rest_us().map_or(
+        "more than the ack: its clock is that of other commands too".to_owned(),
+        |rest| {
+            let share = rest / path.client_us;
+            let more =
+                if share > REST_SHARE_MAX { ": more than a tenth is in no stage" } else { "" };
+            format!("the rest, {} ({}), is {}{more}", us(rest), percent(share), path.rest_of())
+        },
+    );
     Some(format!(
-        "Of the mean ack's {} the server's stages took {} (most of it {name}, {}); {rest}.{nearest}",
+        "Of the mean ack's {} {waited}the server's stages took {} (most of it {name}, {}); {rest}.{nearest}",
         us(path.client_us),
         us(path.sum_us),
         us(*longest),

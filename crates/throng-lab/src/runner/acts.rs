@@ -252,18 +252,4 @@ impl Crowd {
         };
         self.ask(maker, Asked::Create(room), &action, sockets);
     }
-
-    pub(super) fn ask(
-        &mut self,
-        user: u32,
-        asked: Asked,
-        action: &Action<'_>,
-        sockets: &mut Sockets,
-    ) {
-        let it = &mut self.users[user as usize];
-        if let Some(conn) = it.conn {
-            let tag = it.driver.act(action, sockets.out(conn));
-            it.asked.push_back((tag, asked));
-        }
-    }
 }

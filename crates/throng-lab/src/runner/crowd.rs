@@ -114,7 +114,7 @@ pub struct Crowd {
     memories: [Rc<RefCell<Memory>>; 2],
     by_conn: Vec<Option<u32>>,
     follows: Vec<Follow>,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     pub(super) seed: u64,
     driver_count: u64,
 }
@@ -306,12 +306,13 @@ impl Crowd {
 
     pub fn received(&mut self, sockets: &mut Sockets, conn: ConnId, bytes: &mut [u8], now: Nanos) {
         self.recorder.now.counts.bytes_read += bytes.len() as u64;
+        self.note_handed(sockets);
         let Some(user) = self.user_of(conn) else {
             return self.other_received(conn, bytes, sockets, now);
         };
         let outcome = self.observe(user, bytes, now);
         if !self.out.is_empty() {
-            sockets.out(conn).append(&mut self.out);
+            self.goes_on(user, conn, sockets);
         }
         let mut follows = std::mem::take(&mut self.follows);
         for follow in follows.drain(..) {
@@ -373,9 +374,9 @@ impl Crowd {
                         recent.acked(room, send);
                         let kind = kinds[room.0 as usize];
                         let live = intended >= live_since;
-                        recorder.acked(kind, intended, now, live);
+                        recorder.acked((send, kind), intended, now, live);
                         if let Some(trace) = posted.trace.filter(|_| live && !posted.repeat) {
-                            recorder.traces.told(intended, now, trace);
+                            recorder.traced(send, intended, now, trace);
                         }
                         recorder.at_agent(user, 0, intended, now, live);
                         if files.carries(send) {

@@ -117,6 +117,7 @@ impl Runner<'_> {
         let figures = &mut self.figures;
         figures.looks += 1;
         figures.in_flight += self.crowd.ledger.open();
+        self.crowd.look_into_generator();
         // All users are a long way for a look; this one may be rarer.
         if figures.looks % BACKLOG_LOOKS == 1 {
             let waits = |it: &User| it.backlog.len() + it.driver.waiting();

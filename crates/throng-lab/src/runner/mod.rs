@@ -14,6 +14,7 @@ mod faces;
 mod figures;
 mod files;
 mod gallery;
+mod handing;
 mod reply;
 mod rows;
 mod trouble;
@@ -276,6 +277,7 @@ impl Handler for Runner<'_> {
 
     fn due(&mut self, sockets: &mut Sockets, now: Nanos) -> Next {
         self.collect_lost(now);
+        self.crowd.note_handed(sockets);
         while let Some(Reverse((at, wake))) = self.wakes.peek().copied() {
             if at > now {
                 break;

@@ -3,6 +3,7 @@
 //!
 //! Neighbours: `run` writes it. The fields are described in `docs/reference/lab-run.md`.
 
+mod ack_path;
 mod alone;
 mod counted;
 mod entries;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::abuse::Abused;
 use crate::beside::FloorRatio;
@@ -31,6 +32,7 @@ use crate::runner::{AgentSaid, Outcome, Pictures};
 use crate::scenario::{Ack, Grade, Model, Rooms, Scenario};
 use crate::traces::TraceSummary;
 use crate::witness::ServerWork;
+pub use ack_path::{AckPath, REST_SHARE_MAX};
 pub use alone::OtherPrograms;
 pub use counted::{Differs, Present};
 pub use entries::Entries;
@@ -41,7 +43,7 @@ pub use slopes::{Growth, Slopes};
 pub use thresholds::{Came, Evidence, Judged};
 
 /// Of `summary.json` and `samples.jsonl`; raised when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// How it went, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -114,6 +116,8 @@ pub struct Summary {
     pub floor: Option<FloorRatio>,
     /// What the server itself counted, where it tells.
     pub server_work: Option<ServerWork>,
+    /// Where the mean ack's time went: in the generator, in the server, and the rest.
+    pub ack_path: AckPath,
     /// Where the time of single messages went: one in 1,000 asks the server.
     pub traces: TraceSummary,
     /// Sends on their way to their ack: what looks at them found, and what Little's law makes of rate
@@ -188,6 +192,8 @@ pub struct Wire {
 pub struct Latencies {
     /// Send to durable ack.
     pub ack: Percentiles,
+    /// What the sends of `ack` waited in the generator, until the kernel was handed the first byte.
+    pub generator: Percentiles,
     /// Send to each recipient.
     pub delivery: Percentiles,
     /// Send to the first recipient.
@@ -232,7 +238,8 @@ pub struct OfRooms {
 }
 
 /// Sends on their way, on average.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InFlight {
     /// The mean of a look every 20 ms.
     pub measured: f64,
@@ -321,6 +328,7 @@ impl Latencies {
     fn of(recorder: &Recorder) -> Self {
         Self {
             ack: recorder.ack.percentiles(),
+            generator: recorder.generator.percentiles(),
             delivery: recorder.delivery.percentiles(),
             first: recorder.first.percentiles(),
             median: recorder.median.percentiles(),
@@ -418,6 +426,7 @@ impl Summary {
             cost,
             floor: None,
             server_work: None,
+            ack_path: AckPath::of(&outcome.samples),
             traces: outcome.recorder.traces.summary(),
             in_flight: in_flight(&outcome.samples),
             agents: outcome.agents.iter().zip(&recorder.agents).map(AgentSummary::of).collect(),

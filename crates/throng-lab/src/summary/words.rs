@@ -150,6 +150,7 @@ impl Summary {
         )?;
         for (what, said) in [
             (self.ack.words(), latency.ack),
+            ("  of it in the generator", latency.generator),
             ("delivery, each recipient", latency.delivery),
             ("  first recipient", latency.first),
             ("  median recipient", latency.median),
@@ -224,7 +225,18 @@ impl Summary {
             )?;
         }
         let InFlight { measured, by_littles_law } = self.in_flight;
-        writeln!(to, "in flight   {measured:.2} sends measured, {by_littles_law:.2} by L = λW")?;
+        let here = self.ack_path.in_generator;
+        writeln!(
+            to,
+            "in flight   {measured:.2} sends measured, {by_littles_law:.2} by L = λW; of them in the generator \
+             {:.2} and {:.2}",
+            here.measured, here.by_littles_law
+        )?;
+        for (name, words) in [("ack", self.ack_path.words()), ("", self.ack_path.unexplained())] {
+            if let Some(words) = words {
+                writeln!(to, "{name:11} {words}")?;
+            }
+        }
         self.write_server_work(to)?;
         self.write_traces(to)?;
         if let Some(slopes) = self.slopes.as_ref().and_then(Slopes::words) {
@@ -286,8 +298,9 @@ impl Summary {
             let stages: Vec<String> = stages.collect();
             writeln!(
                 to,
-                "traced      {told} of {asked}; the slowest {:.2} ms: {} µs, kernel and client {}",
+                "traced      {told} of {asked}; the slowest {:.2} ms: generator {}, {} µs, kernel and client {}",
                 slow.client_us as f64 / 1e3,
+                slow.generator_us,
                 stages.join(", "),
                 slow.kernel_and_client_us
             )?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Ending, Percentiles};
 use crate::beside::FloorRatio;
-use crate::summary::Entries;
+use crate::summary::{AckPath, Entries};
 
 /// `summary.json`; described in `docs/reference/lab-run.md`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +34,8 @@ pub struct Summary {
     pub thresholds: Vec<Threshold>,
     pub rows: Vec<Row>,
     pub in_flight: InFlight,
+    /// Of schema 4 on.
+    pub ack_path: Option<AckPath>,
     /// The first folders have none.
     pub traces: Option<Traces>,
     pub server_work: Option<ServerWork>,
@@ -238,6 +240,7 @@ pub struct Wire {
 #[expect(missing_docs, reason = "the fields are those of `summary::Latencies`")]
 pub struct Latencies {
     pub ack: Percentiles,
+    pub generator: Percentiles,
     pub delivery: Percentiles,
     pub first: Percentiles,
     pub median: Percentiles,
@@ -398,9 +401,21 @@ pub struct Traces {
     pub asked: u64,
     pub told: u64,
     pub client_us: f64,
+    /// Of schema 4 on; before, it is in what was left.
+    pub generator_us: Option<f64>,
     pub stages_us: BTreeMap<String, f64>,
     pub kernel_and_client_us: f64,
     pub slowest: Vec<SlowTrace>,
+}
+
+impl Traces {
+    /// Whose that is which is in no part.
+    pub fn rest_of(&self) -> &'static str {
+        match self.generator_us {
+            Some(_) => "kernel and client",
+            None => "generator, kernel and client",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -409,6 +424,7 @@ pub struct Traces {
 pub struct SlowTrace {
     pub at: f64,
     pub client_us: f64,
+    pub generator_us: f64,
     pub stages_us: BTreeMap<String, f64>,
     pub kernel_and_client_us: f64,
 }
