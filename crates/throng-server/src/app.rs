@@ -21,6 +21,7 @@ mod reading;
 mod search;
 mod standings;
 mod start;
+mod stop;
 mod watch;
 mod whole;
 
@@ -57,7 +58,8 @@ use crate::sessions::Sessions;
 use crate::store::StoreError;
 use crate::tail::Tail;
 use flights::{cut, page_len};
-pub use start::{Disk, StartError, Stop};
+pub use start::{Disk, StartError};
+pub use stop::Stop;
 
 /// The running server.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use eraser::Eraser;
 pub use unnamer::Unnamer;
 
-use crate::log::Log;
+use crate::log::{Log, LogError};
 use crate::moderation::Moderation;
 use crate::record;
 use crate::store::{RoomBatch, Store, StoreError};
@@ -61,12 +61,30 @@ pub struct FoldStatus {
     pub failing: AtomicBool,
 }
 
+/// What kept the fold from folding, erasing or trimming.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log, behind the store: a sync of it failed, other trouble it leaves to later.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl FoldError {
+    /// Whether the process must end, for what is on disk is unknown (I10).
+    pub fn is_failed_sync(&self) -> bool {
+        matches!(self, Self::Store(StoreError::SyncFailed(_)) | Self::Log(LogError::SyncFailed(_)))
+    }
+}
+
 /// Why the fold cannot go on: the process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldEnded {
-    /// The store cannot be trusted any more (I10).
+    /// The store, or the log, cannot be trusted any more (I10).
     #[error(transparent)]
-    SyncFailed(StoreError),
+    SyncFailed(FoldError),
     /// A bug; its message is in the log.
     #[error("the fold's thread panicked")]
     Panicked,
@@ -86,6 +104,9 @@ pub struct Folder {
     unnamer: Option<Unnamer>,
     status: Arc<FoldStatus>,
     stop: AtomicBool,
+    slice_bytes_min: usize,
+    #[cfg(feature = "planted-faults")]
+    fault_trims_early: bool,
     /// One fold at a time, whoever asks for it.
     folding: Mutex<()>,
 }
@@ -109,6 +130,9 @@ impl Folder {
             unnamer: None,
             status: Arc::default(),
             stop: AtomicBool::new(false),
+            slice_bytes_min: SLICE_BYTES_MIN,
+            #[cfg(feature = "planted-faults")]
+            fault_trims_early: false,
             folding: Mutex::default(),
         }
     }
@@ -128,13 +152,24 @@ impl Folder {
         Self { unnamer: Some(unnamer), ..self }
     }
 
+    /// Cuts slices as small as this, in bytes, where a batch is small.
+    pub fn with_slices_of(self, slice_bytes_min: usize) -> Self {
+        Self { slice_bytes_min: slice_bytes_min.min(SLICE_BYTES_MAX), ..self }
+    }
+
+    /// Planted fault: the log is trimmed behind the first slice of a batch, not behind its last one.
+    #[cfg(feature = "planted-faults")]
+    pub fn with_fault_trims_early(self, fault_trims_early: bool) -> Self {
+        Self { fault_trims_early, ..self }
+    }
+
     /// Erases up to so many slices of what is to be erased now, without rests.
-    pub fn erase_now(&self, slices: usize) -> Result<(), StoreError> {
+    pub fn erase_now(&self, slices: usize) -> Result<(), FoldError> {
         self.erase(slices, || true)
     }
 
     /// Slice after slice, as long as `goes_on` says so between two.
-    fn erase(&self, slices: usize, goes_on: impl Fn() -> bool) -> Result<(), StoreError> {
+    fn erase(&self, slices: usize, goes_on: impl Fn() -> bool) -> Result<(), FoldError> {
         let Some(eraser) = &self.eraser else { return Ok(()) };
         let folding = self.folding.lock().expect("a panic while folding ends the process");
         let mut left = slices;
@@ -150,10 +185,10 @@ impl Folder {
         let through = self.tail.through();
         if self.tail.is_empty() && eraser.take_erased() {
             // Those of before the start were folded by then, and it has not been told.
-            self.log.trim(through);
+            self.log.trim(through)?;
             let mut nothing = Vec::new();
             record::encode_turn(&[], &mut nothing);
-            if !self.log.scrub(&nothing) {
+            if !self.log.scrub(&nothing)? {
                 eraser.put_erased();
             }
         }
@@ -166,30 +201,38 @@ impl Folder {
     }
 
     /// Folds all that is in the tail now, without rests, and trims the log behind it.
-    pub fn fold_now(&self) -> Result<(), StoreError> {
+    pub fn fold_now(&self) -> Result<(), FoldError> {
         self.fold(|| ())
     }
 
-    fn fold(&self, rest: impl Fn()) -> Result<(), StoreError> {
+    fn fold(&self, rest: impl Fn()) -> Result<(), FoldError> {
         let folding = self.folding.lock().expect("a panic while folding ends the process");
         let Unfolded { through, rooms } = self.tail.unfolded();
-        let outcome = self.fold_slices(rooms, &rest);
-        self.status.failing.store(outcome.is_err(), Ordering::Relaxed);
-        match &outcome {
+        let folded = self.fold_slices(rooms, &|| {
+            if self.trims_early() {
+                _ = self.log.trim(through);
+            }
+            rest();
+        });
+        self.status.failing.store(folded.is_err(), Ordering::Relaxed);
+        let outcome = match folded {
             Ok(()) => {
                 self.tail.fold_finished();
                 self.status.folds.fetch_add(1, Ordering::Relaxed);
-                self.log.trim(through);
+                self.log.trim(through).map_err(FoldError::from)
             }
-            Err(_) => _ = self.status.failures.fetch_add(1, Ordering::Relaxed),
-        }
+            Err(error) => {
+                self.status.failures.fetch_add(1, Ordering::Relaxed);
+                Err(error.into())
+            }
+        };
         drop(folding);
         outcome
     }
 
     fn fold_slices(&self, rooms: Vec<RoomBatch>, rest: &impl Fn()) -> Result<(), StoreError> {
         let mut outcome = Ok(());
-        for (number, slice) in slices(rooms).iter().enumerate() {
+        for (number, slice) in slices(rooms, self.slice_bytes_min).iter().enumerate() {
             if number > 0 {
                 rest();
             }
@@ -201,6 +244,18 @@ impl Folder {
             }
         }
         outcome
+    }
+
+    #[cfg_attr(
+        not(feature = "planted-faults"),
+        expect(clippy::unused_self, reason = "only the planted fault asks the folder")
+    )]
+    fn trims_early(&self) -> bool {
+        #[cfg(feature = "planted-faults")]
+        if self.fault_trims_early {
+            return true;
+        }
+        false
     }
 
     fn fold_slice(&self, slice: &[RoomBatch]) -> Result<(), StoreError> {
@@ -260,7 +315,7 @@ impl Folder {
             });
             retry = match folded {
                 Ok(()) => self.erase_between()?,
-                Err(error @ StoreError::SyncFailed(_)) => return Err(FoldEnded::SyncFailed(error)),
+                Err(error) if error.is_failed_sync() => return Err(FoldEnded::SyncFailed(error)),
                 Err(error) => {
                     let wait = retry.map_or(RETRY_FIRST, |wait| RETRY_LAST.min(wait * 2));
                     tracing::error!(%error, ?wait, "cannot fold, trying again");
@@ -282,7 +337,7 @@ impl Folder {
         });
         match erased {
             Ok(()) => Ok(None),
-            Err(error @ StoreError::SyncFailed(_)) => Err(FoldEnded::SyncFailed(error)),
+            Err(error) if error.is_failed_sync() => Err(FoldEnded::SyncFailed(error)),
             Err(error) => {
                 tracing::error!(%error, "cannot erase what is kept no longer, trying again");
                 Ok(Some(RETRY_LAST))
@@ -312,11 +367,15 @@ impl Fold {
     }
 
     /// A clean shutdown, after the last turn: ends the thread and folds the rest, so that the next
-    /// start replays nothing. What cannot be folded stays in the log.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    /// start replays nothing, and closes the log. What cannot be folded stays in it.
+    pub fn finish(mut self) -> Result<(), FoldError> {
         self.stop();
-        self.folder.fold_now()?;
-        self.folder.erase_now(ERASED_SLICES_LAST)
+        let folder = &self.folder;
+        let folded = folder.fold_now().and_then(|()| folder.erase_now(ERASED_SLICES_LAST));
+        if !folded.as_ref().is_err_and(FoldError::is_failed_sync) {
+            folder.log.close()?;
+        }
+        folded
     }
 
     fn stop(&mut self) {
@@ -337,10 +396,10 @@ impl Drop for Fold {
 }
 
 /// Cuts a batch by bytes; a room of many events is cut too, in the order of its places.
-fn slices(rooms: Vec<RoomBatch>) -> Vec<Vec<RoomBatch>> {
+fn slices(rooms: Vec<RoomBatch>, bytes_min: usize) -> Vec<Vec<RoomBatch>> {
     let events = rooms.iter().flat_map(|batch| &batch.events);
     let total: usize = events.map(|event| event_bytes(event)).sum();
-    let slice_bytes = (total / SLICES).clamp(SLICE_BYTES_MIN, SLICE_BYTES_MAX);
+    let slice_bytes = (total / SLICES).clamp(bytes_min, SLICE_BYTES_MAX);
     let mut slices = vec![Vec::new()];
     let mut bytes = 0;
     for batch in rooms {
@@ -367,154 +426,4 @@ fn push(slices: &mut [Vec<RoomBatch>], batch: RoomBatch) {
 }
 
 #[cfg(test)]
-mod tests {
-    use throng_core::{Epoch, Seq};
-
-    use super::*;
-    use crate::log::{MemoryLog, TurnId};
-    use crate::pages::Span;
-    use crate::record;
-    use crate::samples;
-    use crate::store::{MemoryStore, suite::Failing};
-
-    struct Bench {
-        log: Arc<MemoryLog>,
-        store: Arc<Failing>,
-        tail: Arc<Tail>,
-    }
-
-    fn bench(fold_events: usize) -> Bench {
-        let store = Arc::new(MemoryStore::new(1 << 24));
-        Bench {
-            log: Arc::new(MemoryLog::new(Epoch(1), 1 << 24)),
-            store: Arc::new(Failing::new(store)),
-            tail: Arc::new(Tail::new(1 << 24, fold_events)),
-        }
-    }
-
-    impl Bench {
-        fn folder(&self) -> Folder {
-            Folder::new(self.tail.clone(), self.log.clone(), self.store.clone())
-        }
-
-        fn commit(&self, room: u32, from: u64, to: u64) {
-            let events = samples::history(samples::room(room), from, to);
-            let mut turn = Vec::new();
-            record::encode_turn(&events, &mut turn);
-            self.tail.insert(self.log.append(&turn).unwrap(), &events);
-        }
-
-        fn turns_kept(&self) -> usize {
-            crate::log::suite::turns(&*self.log, TurnId(0)).len()
-        }
-
-        fn folded(&self, room: u32) -> usize {
-            self.store.page(samples::room(room), Span::After(Seq(0)), 99_999).unwrap().len()
-        }
-    }
-
-    #[test]
-    fn a_batch_is_cut_by_size_and_a_large_room_within_itself() {
-        let rooms = vec![
-            RoomBatch { room: samples::room(1), events: samples::history(samples::room(1), 1, 10) },
-            RoomBatch {
-                room: samples::room(2),
-                events: samples::history(samples::room(2), 1, 20_000),
-            },
-        ];
-        let slices = slices(rooms.clone());
-        assert!(slices.len() > 5, "{}", slices.len());
-        let mut again: Vec<RoomBatch> = Vec::new();
-        for batch in slices.into_iter().flatten() {
-            match again.last_mut().filter(|last| last.room == batch.room) {
-                Some(last) => last.events.extend(batch.events),
-                None => again.push(batch),
-            }
-        }
-        assert_eq!(again.len(), 2);
-        assert_eq!(again[1].events, rooms[1].events);
-    }
-
-    #[test]
-    fn what_is_folded_is_in_the_store_out_of_the_tail_and_out_of_the_log() {
-        let bench = bench(1000);
-        let folder = bench.folder();
-        bench.commit(1, 1, 5);
-        bench.commit(2, 1, 300);
-        folder.fold_now().unwrap();
-        assert_eq!((bench.folded(1), bench.folded(2)), (5, 300));
-        assert!(bench.tail.is_empty());
-        assert_eq!(bench.turns_kept(), 0);
-    }
-
-    #[test]
-    fn a_fold_that_fails_takes_nothing_from_the_tail_or_the_log() {
-        let bench = bench(1000);
-        let folder = bench.folder();
-        bench.commit(1, 1, 5);
-        // The fold, then the sync after it.
-        for refused in 0..2 {
-            bench.store.refusals.store(1, Ordering::Relaxed);
-            if refused == 1 {
-                bench.store.refusals.store(0, Ordering::Relaxed);
-                bench.store.store.fold(&bench.tail.unfolded().rooms).unwrap();
-                bench.store.refusals.store(1, Ordering::Relaxed);
-            }
-            assert!(folder.fold_now().is_err());
-            assert_eq!(bench.tail.len(), 5);
-            assert_eq!(bench.turns_kept(), 1);
-            assert!(folder.status.failing.load(Ordering::Relaxed));
-        }
-        folder.fold_now().unwrap();
-        assert_eq!(bench.folded(1), 5);
-        assert_eq!(bench.turns_kept(), 0);
-    }
-
-    #[test]
-    fn the_thread_folds_when_due_goes_on_after_trouble_and_finishes_the_rest() {
-        let bench = bench(10);
-        bench.store.refusals.store(1, Ordering::Relaxed);
-        let fold = Fold::start(bench.folder(), Box::new(|_| ())).unwrap();
-        bench.commit(1, 1, 10);
-        let status = fold.status();
-        while status.events.load(Ordering::Relaxed) < 10 {
-            std::thread::yield_now();
-        }
-        assert_eq!(status.failures.load(Ordering::Relaxed), 1);
-        bench.commit(1, 11, 12);
-        fold.finish().unwrap();
-        assert_eq!(bench.folded(1), 12);
-        assert_eq!(bench.turns_kept(), 0);
-    }
-
-    #[test]
-    fn a_damaged_room_holds_up_itself_and_the_trim_and_no_other_room() {
-        let bench = bench(1000);
-        let folder = bench.folder();
-        (1..=3).for_each(|room| bench.commit(room, 1, 5));
-        bench.store.damaged.store(2, Ordering::Relaxed);
-        for _ in 0..2 {
-            assert!(matches!(folder.fold_now(), Err(StoreError::Corrupt(_))));
-            assert_eq!((bench.folded(1), bench.folded(2), bench.folded(3)), (5, 0, 5));
-            assert_eq!((bench.tail.len(), bench.turns_kept()), (5, 3));
-        }
-        bench.store.damaged.store(0, Ordering::Relaxed);
-        folder.fold_now().unwrap();
-        assert_eq!((bench.folded(2), bench.turns_kept()), (5, 0));
-    }
-
-    #[test]
-    fn after_a_failed_sync_the_fold_ends_and_says_so_and_nothing_is_trimmed() {
-        let bench = bench(10);
-        bench.store.sync_fails.store(true, Ordering::Relaxed);
-        let (told, said) = std::sync::mpsc::sync_channel(1);
-        let on_fatal = move |ended: &FoldEnded| {
-            told.send(matches!(ended, FoldEnded::SyncFailed(_))).unwrap();
-        };
-        let fold = Fold::start(bench.folder(), Box::new(on_fatal)).unwrap();
-        bench.commit(1, 1, 10);
-        assert!(said.recv().unwrap(), "it is the sync that failed");
-        drop(fold);
-        assert_eq!((bench.tail.len(), bench.turns_kept()), (10, 1));
-    }
-}
+mod tests;

@@ -123,6 +123,26 @@ fn a_failed_sync_ends_the_process_and_acks_nothing() {
 }
 
 #[test]
+fn a_sync_that_fails_as_old_turns_are_trimmed_ends_the_process_though_nobody_sends() {
+    let server = Server::start();
+    let mut ann = server.register("ann");
+    server.gate.fail_trims();
+    ann.create_room("room");
+    // The fold comes by itself, and trims behind it.
+    let (code, why) = server.last_word();
+    assert_eq!(code, throng_server::lifecycle::EXIT_SYNC_FAILED);
+    assert!(why.starts_with("cannot sync the log"), "{why}");
+}
+
+#[test]
+fn a_sync_that_fails_as_the_server_stops_is_its_exit_code() {
+    let server = Server::start();
+    server.gate.fail_trims();
+    server.stop();
+    assert_eq!(server.last_word().0, throng_server::lifecycle::EXIT_SYNC_FAILED);
+}
+
+#[test]
 fn bad_requests_among_a_thousand_spoil_none_of_the_good_ones() {
     const GOOD: usize = 900;
     let server = Server::start();

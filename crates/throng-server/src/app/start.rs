@@ -1,14 +1,12 @@
-//! Starts the server and stops it: opens the data folder, restores the rooms, starts the threads;
-//! and in the other direction.
+//! Starts the server: opens the data folder, restores the rooms, starts the threads.
 //!
-//! Neighbours: `throng serve` and the tests call it. Order is everything here: what a thread needs is
-//! there before it starts, and goes after it has ended.
+//! Neighbours: `throng serve` and the tests call it, `stop.rs` is the other direction. Order is
+//! everything here: what a thread needs is there before it starts, and goes after it has ended.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use throng_core::session::Rate;
@@ -19,6 +17,7 @@ use tokio::sync::mpsc;
 use super::export::Exports;
 use super::folder::lock_folder;
 use super::numbers::{self, open_auth};
+use super::stop::Stop;
 use super::{App, ShardDoor, files, links, search, shard_of};
 use crate::accounts::Numbers;
 use crate::auth::{AuthError, Guests};
@@ -36,7 +35,6 @@ use crate::operations::metrics::Metrics;
 use crate::operations::syncs::Syncs;
 use crate::personal::{self, Personal};
 use crate::recovery::{RecoveryError, recover};
-use crate::search::Indexing;
 use crate::sequencer::{self, Sequencer};
 use crate::sessions::Sessions;
 use crate::sqlite::Trouble;
@@ -100,18 +98,6 @@ pub enum StartError {
     /// The operating system gave no random bytes.
     #[error("cannot get random bytes: {0}")]
     Chance(getrandom::Error),
-}
-
-/// What is stopped, in order, after the last connection has gone.
-#[derive(Debug, Default)]
-pub struct Stop {
-    sequencers: Vec<JoinHandle<()>>,
-    fanouts: Vec<JoinHandle<()>>,
-    indexing: Option<Indexing>,
-    fold: Option<Fold>,
-    personal: Option<(Arc<Personal>, JoinHandle<()>)>,
-    /// Of the data folder.
-    lock: Option<File>,
 }
 
 /// What carries and keeps the orders.
@@ -191,7 +177,8 @@ impl App {
             fatal: fatal.clone(),
             offered: offered.clone(),
         };
-        let mut stop = Stop { indexing, ..Stop::of(fold, &personal, &fatal, disk.lock)? };
+        let mut stop = Stop::of(fold, &personal, &fatal, disk.lock)?;
+        stop.indexing = indexing;
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Self {
             requests: Rate::requests(&limits),
@@ -279,66 +266,6 @@ impl App {
                 _ = app.auth.accounts().look_outside(|| app.sessions.live()).await;
             }
         });
-    }
-
-    /// Drains: takes nothing new, answers what is under way, tells every client to come back, and
-    /// folds the rest. Returns when all threads have ended.
-    pub async fn stop(self: Arc<Self>) {
-        self.lifecycle.drain();
-        self.sessions.drain();
-        self.lifecycle.ended().await;
-        for shard in &self.shards {
-            // A queue that is closed already belongs to a shard that has ended.
-            _ = shard.queue.send(sequencer::Item::Stop).await;
-        }
-        let stop = self.stop.lock().ok().and_then(|mut stop| stop.take());
-        let app = Arc::clone(&self);
-        let finished = tokio::task::spawn_blocking(move || {
-            stop.and_then(|stop| stop.finish(self.shards.iter().map(|shard| &shard.fanout)))
-        });
-        let lock = finished.await;
-        app.forget_leavers(&app.directory.leavers().finished()).await;
-        // Another server may have the folder, now that nothing more is written by this one.
-        drop(lock);
-    }
-}
-
-impl Stop {
-    /// Starts the thread of the accounts' notes, which ends last.
-    fn of(
-        fold: Fold,
-        personal: &Arc<Personal>,
-        fatal: &Fatal,
-        lock: Option<File>,
-    ) -> Result<Self, StartError> {
-        let thread = personal.start(fatal.clone()).map_err(StartError::Thread)?;
-        let personal = Some((Arc::clone(personal), thread));
-        Ok(Self { fold: Some(fold), personal, lock, ..Self::default() })
-    }
-
-    /// All threads have ended when this returns; the folder's lock is given back by who has nothing more to
-    /// write there.
-    fn finish<'a>(mut self, fanouts: impl Iterator<Item = &'a Arc<Fanout>>) -> Option<File> {
-        drop(self.indexing.take());
-        for thread in self.sequencers.drain(..) {
-            _ = thread.join();
-        }
-        for fanout in fanouts {
-            fanout.stop();
-        }
-        for thread in self.fanouts.drain(..) {
-            _ = thread.join();
-        }
-        if let Some(fold) = self.fold.take()
-            && let Err(error) = fold.finish()
-        {
-            tracing::warn!(%error, "not all was folded; it is in the log, the next start reads it");
-        }
-        if let Some((personal, thread)) = self.personal.take() {
-            personal.stop();
-            _ = thread.join();
-        }
-        self.lock.take()
     }
 }
 

@@ -80,16 +80,21 @@ impl Log for MemoryLog {
         }
     }
 
-    fn trim(&self, through: TurnId) {
+    fn trim(&self, through: TurnId) -> Result<(), LogError> {
         let mut kept = self.kept();
         while kept.oldest() <= through.0 {
             let Some(turn) = kept.turns.pop_front() else { break };
             kept.bytes -= turn.len();
         }
+        Ok(())
     }
 
-    fn scrub(&self, _nothing: &[u8]) -> bool {
-        true
+    fn scrub(&self, _nothing: &[u8]) -> Result<bool, LogError> {
+        Ok(true)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        Ok(())
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -114,7 +119,7 @@ mod tests {
         log.append(&[1; 5]).unwrap();
         log.append(&[2; 5]).unwrap();
         assert!(matches!(log.append(&[3]), Err(LogError::Full)));
-        log.trim(TurnId(1));
+        log.trim(TurnId(1)).unwrap();
         assert_eq!(log.append(&[3]).unwrap(), TurnId(3));
     }
 }

@@ -37,11 +37,18 @@ pub trait Log: Send + Sync + std::fmt::Debug {
 
     /// Gives leave to forget the turns up to `through`; may be done lazily, may be repeated. The
     /// newest turn may be kept for its number.
-    fn trim(&self, through: TurnId);
+    ///
+    /// Trouble leaves them to a later call, here and in the two below: the only error is
+    /// `LogError::SyncFailed`, after which the process must end (I10).
+    fn trim(&self, through: TurnId) -> Result<(), LogError>;
 
     /// Leaves nothing of turns that were trimmed on the disk, if all are and nobody appends; says
     /// whether that was so. `nothing` stands for the newest one, which keeps its number.
-    fn scrub(&self, nothing: &[u8]) -> bool;
+    fn scrub(&self, nothing: &[u8]) -> Result<bool, LogError>;
+
+    /// At the end, when nobody appends any more: what was trimmed leaves the disk, so that it is not
+    /// replayed at the next start, and nothing is left that is yet to be synced.
+    fn close(&self) -> Result<(), LogError>;
 
     /// Who hears how long each sync took, for the metrics and the bench; set once.
     fn observe(&self, observer: std::sync::Arc<dyn SyncObserver>);
@@ -71,11 +78,15 @@ pub trait SyncObserver: Send + Sync + std::fmt::Debug {
 /// Trouble with the log: for the operator. Clients see `unavailable`.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The disk or the quota is full: refuse, and try again when there is room.
+    /// The disk is full: refuse, and try again when there is room. A quota that is full is `Io`: SQLite
+    /// does not tell it apart.
     #[error("cannot append to the log: no space left; free some, sends are refused until then")]
     Full,
     /// Reading or writing failed.
-    #[error("cannot {attempted}: {cause}")]
+    #[error(
+        "cannot {attempted}: {cause}; look at the quota of the server's user, at the kernel's log \
+         (dmesg) and at what throng doctor says of the data folder"
+    )]
     Io {
         /// What was attempted.
         attempted: &'static str,

@@ -50,6 +50,8 @@ pub struct LogOptions {
     pub vfs: Option<String>,
     /// Pages of WAL after which a checkpoint is due.
     pub checkpoint_pages: u64,
+    /// Old turns deleted in one commit's own transaction, for each turn that it adds.
+    pub trim_turns_max: u64,
     /// Planted fault: commits are not synced (`synchronous=OFF`), so that an ack is not durable.
     #[cfg(feature = "planted-faults")]
     pub fault_no_sync: bool,
@@ -62,6 +64,7 @@ impl LogOptions {
             clock,
             vfs: None,
             checkpoint_pages: CHECKPOINT_PAGES,
+            trim_turns_max: TRIM_TURNS_MAX,
             #[cfg(feature = "planted-faults")]
             fault_no_sync: crate::faults::planted(crate::faults::Fault::NoSync),
         }
@@ -107,6 +110,7 @@ struct File {
     checkpoint_pages: u64,
     /// …and the next one is: later, when the last one failed.
     checkpoint_due: u64,
+    trim_turns_max: u64,
     /// A sync failed: nothing is written any more.
     failed: Option<String>,
 }
@@ -204,6 +208,7 @@ impl SqliteLog {
             wal_pages: 0,
             checkpoint_pages: options.checkpoint_pages,
             checkpoint_due: options.checkpoint_pages,
+            trim_turns_max: options.trim_turns_max,
             failed: None,
         };
         Ok(Self {
@@ -299,17 +304,21 @@ impl SqliteLog {
         done
     }
 
-    /// Does something to old turns while nobody appends; what came of it, or `false` when somebody
-    /// waits.
-    fn idle(&self, work: impl FnOnce(&mut File, u64) -> bool) -> bool {
+    /// Does something to old turns while nobody appends; what came of it, or `None` when somebody
+    /// appends. Trouble leaves it to later, but for a failed sync.
+    fn idle<T>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&mut File, u64) -> Result<T, Trouble>,
+    ) -> Result<Option<T>, LogError> {
         let mut queue = self.queue();
         if queue.leading || !queue.forming.ends.is_empty() {
-            return false;
+            return Ok(None);
         }
         queue.leading = true;
         drop(queue);
         let trimmed = self.trimmed.load(Ordering::Acquire);
-        let more = self.observed(|| work(&mut self.file(), trimmed));
+        let done = self.observed(|| work(&mut self.file(), trimmed));
         let mut queue = self.queue();
         queue.leading = false;
         let others = !queue.forming.ends.is_empty();
@@ -317,7 +326,16 @@ impl SqliteLog {
         if others {
             self.done.notify_all();
         }
-        more && !others
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(trouble @ Trouble::SyncFailed(_)) => {
+                Err(LogError::from_trouble(trouble, attempted))
+            }
+            Err(trouble) => {
+                tracing::warn!(?trouble, "cannot {attempted}, trying again later");
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -370,25 +388,38 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    fn trim(&self, through: TurnId) {
+    fn trim(&self, through: TurnId) -> Result<(), LogError> {
         self.trimmed.fetch_max(through.0, Ordering::AcqRel);
         for _ in 0..TRIM_ROUNDS_MAX {
             let trims = |file: &mut File, trimmed| {
-                file.trim(trimmed) && self.checkpoint_when_due(file).is_ok()
+                let more = file.trim(trimmed)?;
+                if more {
+                    self.checkpoint_when_due(file)?;
+                }
+                Ok(more)
             };
-            if !self.idle(trims) {
-                return;
+            if self.idle("delete folded turns", trims)? != Some(true) {
+                break;
             }
         }
+        Ok(())
     }
 
-    fn scrub(&self, nothing: &[u8]) -> bool {
-        let mut scrubbed = false;
-        self.idle(|file, trimmed| {
-            scrubbed = file.scrub(trimmed, nothing);
-            false
-        });
-        scrubbed
+    fn scrub(&self, nothing: &[u8]) -> Result<bool, LogError> {
+        let scrubbed =
+            self.idle("write the log anew", |file, trimmed| file.scrub(trimmed, nothing));
+        Ok(scrubbed? == Some(true))
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.idle("close the log", |file, trimmed| {
+            while file.trim(trimmed)? {
+                self.checkpoint_when_due(file)?;
+            }
+            // SQLite would do that too, and tell nobody when it fails.
+            file.checkpoint()
+        })?;
+        Ok(())
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -408,7 +439,7 @@ impl File {
     /// The turns that a transaction of `turns` turns deletes. The newest one stays, whatever the
     /// fold says: the next id is counted from it.
     fn deletable(&self, trimmed: u64, turns: u64) -> Option<(u64, u64)> {
-        let most = self.oldest + TRIM_TURNS_MAX.saturating_mul(turns) - 1;
+        let most = self.oldest + self.trim_turns_max.saturating_mul(turns) - 1;
         let last = most.min(trimmed).min(self.newest.saturating_sub(1));
         (last >= self.oldest).then_some((self.oldest, last))
     }
@@ -474,39 +505,28 @@ impl File {
         }
     }
 
-    /// One transaction of deletes; `true` when there is more. Trouble leaves the rest to later.
-    fn trim(&mut self, trimmed: u64) -> bool {
-        let Some((first, last)) = self.deletable(trimmed, 1) else { return false };
-        if self.check().is_err() {
-            return false;
-        }
+    /// One transaction of deletes; `true` when there is more.
+    fn trim(&mut self, trimmed: u64) -> Result<bool, Trouble> {
+        self.check()?;
+        let Some((first, last)) = self.deletable(trimmed, 1) else { return Ok(false) };
         let written = self.write(std::iter::empty(), Some((first, last)));
-        if let Err(trouble) = self.settle(written) {
-            tracing::warn!(?trouble, "cannot delete folded turns, trying again");
-            return false;
-        }
+        self.settle(written)?;
         self.oldest = last + 1;
         self.wal_pages += 3 + last - first;
-        self.deletable(trimmed, 1).is_some()
+        Ok(self.deletable(trimmed, 1).is_some())
     }
 
-    /// Writes the file anew when all of it is trimmed, and empties the journal.
-    fn scrub(&mut self, trimmed: u64, nothing: &[u8]) -> bool {
-        if self.check().is_err() || trimmed < self.newest || self.oldest < self.newest {
-            return false;
+    /// Writes the file anew when all of it is trimmed, and empties the journal; whether it did.
+    fn scrub(&mut self, trimmed: u64, nothing: &[u8]) -> Result<bool, Trouble> {
+        self.check()?;
+        if trimmed < self.newest || self.oldest < self.newest {
+            return Ok(false);
         }
         let scrubbed = self.write_anew(nothing);
-        match self.settle(scrubbed) {
-            Ok(()) => {
-                self.wal_pages = 0;
-                self.checkpoint_due = self.checkpoint_pages;
-                true
-            }
-            Err(trouble) => {
-                tracing::warn!(?trouble, "cannot write the log anew, trying again");
-                false
-            }
-        }
+        self.settle(scrubbed)?;
+        self.wal_pages = 0;
+        self.checkpoint_due = self.checkpoint_pages;
+        Ok(true)
     }
 
     fn write_anew(&self, nothing: &[u8]) -> rusqlite::Result<()> {
@@ -518,11 +538,12 @@ impl File {
 }
 
 impl Drop for SqliteLog {
-    /// What is folded is not replayed at the next start.
+    /// For those who do not close it: nobody can be told any more what fails here.
     fn drop(&mut self) {
-        let trimmed = self.trimmed.load(Ordering::Acquire);
-        if let Ok(file) = self.file.get_mut() {
-            while file.trim(trimmed) && (!file.is_checkpoint_due() || file.checkpoint().is_ok()) {}
+        if self.file.get_mut().is_ok_and(|file| file.failed.is_none())
+            && let Err(error) = self.close()
+        {
+            tracing::error!(%error, "the log is not closed well");
         }
     }
 }

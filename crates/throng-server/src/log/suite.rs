@@ -3,7 +3,7 @@
 //! Every call also fails once: `Failing` refuses the first call of each kind, and the log behind it
 //! must be as if that call had never been.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -18,12 +18,14 @@ pub struct Failing {
     pub log: Arc<dyn Log>,
     /// How many calls are refused from now on.
     pub refusals: AtomicUsize,
+    /// Old turns cannot be taken away: a sync of it fails.
+    pub trims_fail: AtomicBool,
 }
 
 impl Failing {
     /// Refuses nothing yet.
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, refusals: AtomicUsize::new(0) }
+        Self { log, refusals: AtomicUsize::new(0), trims_fail: AtomicBool::new(false) }
     }
 
     fn refuse(&self, attempted: &'static str) -> Result<(), LogError> {
@@ -32,6 +34,11 @@ impl Failing {
             Ok(_) => Err(LogError::Io { attempted, cause: "refused by the test".into() }),
             Err(_) => Ok(()),
         }
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        let fails = self.trims_fail.load(Ordering::Relaxed);
+        if fails { Err(LogError::SyncFailed("refused by the test".into())) } else { Ok(()) }
     }
 }
 
@@ -50,12 +57,19 @@ impl Log for Failing {
         self.log.replay(after, visit)
     }
 
-    fn trim(&self, through: TurnId) {
-        self.log.trim(through);
+    fn trim(&self, through: TurnId) -> Result<(), LogError> {
+        self.sync()?;
+        self.log.trim(through)
     }
 
-    fn scrub(&self, nothing: &[u8]) -> bool {
+    fn scrub(&self, nothing: &[u8]) -> Result<bool, LogError> {
+        self.sync()?;
         self.log.scrub(nothing)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.sync()?;
+        self.log.close()
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -110,12 +124,16 @@ impl Log for Held {
         self.log.replay(after, visit)
     }
 
-    fn trim(&self, through: TurnId) {
-        self.log.trim(through);
+    fn trim(&self, through: TurnId) -> Result<(), LogError> {
+        self.log.trim(through)
     }
 
-    fn scrub(&self, nothing: &[u8]) -> bool {
+    fn scrub(&self, nothing: &[u8]) -> Result<bool, LogError> {
         self.log.scrub(nothing)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.log.close()
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -185,19 +203,21 @@ fn trimming_keeps_what_is_after_and_may_be_repeated(log: &dyn Log) {
     for turn in [b"a", b"b", b"c", b"d"] {
         log.append(turn).unwrap();
     }
-    log.trim(TurnId(2));
-    log.trim(TurnId(1));
-    log.trim(TurnId(2));
+    log.trim(TurnId(2)).unwrap();
+    log.trim(TurnId(1)).unwrap();
+    log.trim(TurnId(2)).unwrap();
     assert_eq!(turns(log, TurnId(2)), [(3, b"c".to_vec()), (4, b"d".to_vec())]);
-    log.trim(TurnId(4));
+    log.trim(TurnId(4)).unwrap();
     assert_eq!(log.append(b"e").unwrap(), TurnId(5), "ids are not given again");
     assert_eq!(turns(log, TurnId(4)), [(5, b"e".to_vec())]);
-    log.scrub(b"nothing");
+    log.scrub(b"nothing").unwrap();
     assert_eq!(turns(log, TurnId(4)), [(5, b"e".to_vec())], "what is not trimmed stays");
-    log.trim(TurnId(5));
-    assert!(log.scrub(b"nothing"));
+    log.trim(TurnId(5)).unwrap();
+    assert!(log.scrub(b"nothing").unwrap());
     assert!(turns(log, TurnId(0)).iter().all(|turn| *turn == (5, b"nothing".to_vec())));
     assert_eq!(log.append(b"f").unwrap(), TurnId(6), "nor after that");
+    log.close().unwrap();
+    assert_eq!(turns(log, TurnId(5)), [(6, b"f".to_vec())], "nor at the end");
 }
 
 fn callers_side_by_side_each_get_their_own_id(log: &dyn Log) {

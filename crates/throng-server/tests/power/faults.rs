@@ -6,6 +6,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use throng_server::fold::FoldError;
 use throng_server::log::LogError;
 use throng_server::store::StoreError;
 
@@ -98,11 +99,11 @@ fn life(mounted: &Mounted, truth: &Truth, chance: &mut SmallRng) -> Result<Ended
         }
         if number % 4 == 3 {
             match fold(&server) {
-                Ok(()) if disk.sync_failed("store.db") => {
-                    return Err("folded after a failed sync of the store".into());
+                Ok(()) if ["log.db", "store.db"].iter().any(|file| disk.sync_failed(file)) => {
+                    return Err("folded after a failed sync".into());
                 }
                 Ok(()) => {}
-                Err(StoreError::SyncFailed(_)) => return Ok(Ended::SyncFailed),
+                Err(error) if error.is_failed_sync() => return Ok(Ended::SyncFailed),
                 Err(error) => return Err(format!("does not fold: {error}")),
             }
         }
@@ -113,10 +114,10 @@ fn life(mounted: &Mounted, truth: &Truth, chance: &mut SmallRng) -> Result<Ended
 }
 
 /// A fault that passes costs one fold, not the next.
-fn fold(server: &Server) -> Result<(), StoreError> {
+fn fold(server: &Server) -> Result<(), FoldError> {
     match server.fold() {
         Ok(()) => Ok(()),
-        Err(error @ StoreError::SyncFailed(_)) => Err(error),
+        Err(error) if error.is_failed_sync() => Err(error),
         Err(_) => server.fold(),
     }
 }
@@ -160,7 +161,7 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_space() {
             }
             if number % 50 == 49 {
                 match server.fold() {
-                    Ok(()) | Err(StoreError::Full) => {}
+                    Ok(()) | Err(FoldError::Store(StoreError::Full)) => {}
                     Err(error) => panic!("with {space} bytes left: {error}"),
                 }
             }

@@ -17,7 +17,7 @@ use throng_core::{
     Timestamp, Topic, UserId, Username, Visibility, Words,
 };
 use throng_server::clock::Clock;
-use throng_server::fold::Folder;
+use throng_server::fold::{FoldError, Folder};
 use throng_server::history::History;
 use throng_server::log::{Log, LogError, LogOptions, SqliteLog, TurnId};
 use throng_server::pages::Span;
@@ -164,19 +164,19 @@ impl Server {
     }
 
     /// Folds what is in the tail.
-    pub fn fold(&self) -> Result<(), StoreError> {
+    pub fn fold(&self) -> Result<(), FoldError> {
         self.folder.fold_now()
     }
 
     /// Erases what was taken away, and its remains, also from the log.
-    pub fn erase(&self) -> Result<(), StoreError> {
+    pub fn erase(&self) -> Result<(), FoldError> {
         for what in [Erasing::Swept, Erasing::Remains] {
             self.store.erase(what)?;
             self.store.sync()?;
         }
         let mut nothing = Vec::new();
         record::encode_turn(&[], &mut nothing);
-        self.log.scrub(&nothing);
+        self.log.scrub(&nothing)?;
         Ok(())
     }
 

@@ -42,6 +42,8 @@ struct State {
     held: bool,
     /// How the next appends end; after these all is well.
     endings: VecDeque<Ending>,
+    /// A sync fails as old turns are taken away.
+    trims_fail: bool,
 }
 
 impl Gate {
@@ -61,6 +63,18 @@ impl Gate {
         state.closed = false;
         state.endings.extend(endings);
         self.changed.notify_all();
+    }
+
+    /// From now on a sync fails as old turns are taken away.
+    pub fn fail_trims(&self) {
+        self.state.lock().expect("nothing panics here").trims_fail = true;
+    }
+
+    fn trimmed(&self) -> Result<(), LogError> {
+        match self.state.lock().expect("nothing panics here").trims_fail {
+            true => Err(LogError::SyncFailed("told to".into())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -89,12 +103,19 @@ impl Log for Gate {
         self.log.replay(after, visit)
     }
 
-    fn trim(&self, through: TurnId) {
-        self.log.trim(through);
+    fn trim(&self, through: TurnId) -> Result<(), LogError> {
+        self.trimmed()?;
+        self.log.trim(through)
     }
 
-    fn scrub(&self, nothing: &[u8]) -> bool {
+    fn scrub(&self, nothing: &[u8]) -> Result<bool, LogError> {
+        self.trimmed()?;
         self.log.scrub(nothing)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.trimmed()?;
+        self.log.close()
     }
 
     fn observe(&self, observer: Arc<dyn SyncObserver>) {
@@ -110,7 +131,7 @@ pub struct Server {
     raw: SocketAddr,
     last_word: Receiver<(i32, String)>,
     /// Dropped: every connection is closed.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Server {
@@ -142,7 +163,7 @@ impl Server {
         let open = listeners::open(&app).expect("a port is free");
         drop(entered);
         let raw = open.raw.expect("it was asked for");
-        Self { gate, app, raw, last_word, _runtime: runtime }
+        Self { gate, app, raw, last_word, runtime }
     }
 
     /// Somebody new.
@@ -163,6 +184,11 @@ impl Server {
 
     pub fn turns_reverted(&self) -> u64 {
         self.app.metrics.turns_reverted.get()
+    }
+
+    /// It stops, as after a signal.
+    pub fn stop(&self) {
+        self.runtime.block_on(Arc::clone(&self.app).stop());
     }
 
     /// What it says when it ends itself: the exit code, and why.

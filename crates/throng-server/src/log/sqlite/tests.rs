@@ -47,7 +47,8 @@ fn it_tells_when_others_must_wait_for_it_and_when_no_longer() {
     log.append(b"two").unwrap();
     log.file().failed = Some("planted".into());
     log.append(b"refused").unwrap_err();
-    log.trim(TurnId(1));
+    let refused = log.trim(TurnId(1)).unwrap_err();
+    assert!(matches!(refused, LogError::SyncFailed(_)), "{refused}");
     assert_eq!(*heard.0.lock().unwrap(), "(1)(1)()()");
 }
 
@@ -76,7 +77,7 @@ fn a_reopened_log_has_its_turns_its_epoch_and_goes_on_counting() {
     let log = open(folder.path());
     assert_eq!(log.epoch(), epoch);
     assert_eq!(suite::turns(&log, TurnId(0)), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
-    log.trim(TurnId(2));
+    log.trim(TurnId(2)).unwrap();
     drop(log);
     let log = open(folder.path());
     assert_eq!(log.append(b"three").unwrap(), TurnId(3), "a trimmed id is not given again");
@@ -89,7 +90,7 @@ fn trimmed_turns_leave_the_file_by_commits_idle_trims_and_closing() {
     for _ in 0..TRIM_TURNS_MAX * 3 {
         log.append(&[7; 9000]).unwrap();
     }
-    log.trim(TurnId(TRIM_TURNS_MAX * 3));
+    log.trim(TurnId(TRIM_TURNS_MAX * 3)).unwrap();
     assert_eq!(suite::turns(&log, TurnId(0)).len(), 1, "all but the newest");
     for _ in 0..TRIM_TURNS_MAX * 2 {
         log.append(b"short").unwrap();
