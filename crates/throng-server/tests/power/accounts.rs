@@ -39,7 +39,7 @@ enum Known {
 }
 
 /// All that was answered, through all lives.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Truth {
     users: BTreeMap<String, Author>,
     /// Asked for and refused: nothing may be there.

@@ -9,8 +9,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::lives::{until_cut, while_powered};
+use super::requests::batch;
 use super::vfs::Mounted;
-use super::workload::{Planted, SHARDS, Server, Truth, batch};
+use super::workload::{Planted, SHARDS, Server, Truth};
 
 /// How many cuts the suite makes; `cargo xtask powercut --seeds N` makes more.
 const SEEDS: u64 = 500;
@@ -60,6 +61,12 @@ fn a_log_that_is_trimmed_behind_an_unsynced_fold_is_caught() {
     assert!(caught.is_some(), "50 seeds did not notice that folds are not synced");
 }
 
+#[test]
+fn a_log_that_is_trimmed_behind_the_first_slice_of_a_fold_is_caught() {
+    let caught = (0..50).find(|seed| run(*seed, Planted::TrimsEarly).is_err());
+    assert!(caught.is_some(), "50 seeds did not notice that turns go before they are folded");
+}
+
 fn run(seed: u64, planted: Planted) -> Result<(u64, usize), String> {
     let mut chance = SmallRng::seed_from_u64(seed);
     let truth = Truth::default();
@@ -82,6 +89,9 @@ fn live(
     threads: bool,
 ) -> Result<(), String> {
     let cut = |error: String| while_powered(mounted, error);
+    if chance.random_ratio(1, 3) {
+        truth.set_clock_back(chance);
+    }
     let server = match Server::start(mounted, planted) {
         Ok(server) => server,
         Err(error) => return cut(error),

@@ -61,7 +61,8 @@ struct State {
     calls: u64,
     kinds: Vec<Call>,
     cut_at: Option<u64>,
-    fault: Option<(u64, Fault)>,
+    /// From this call on, so many calls.
+    fault: Option<(u64, u64, Fault)>,
     /// Files of which a sync failed.
     unsynced: Vec<String>,
     /// Bytes that all files together may take.
@@ -69,7 +70,7 @@ struct State {
     off: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     /// As it was at the last sync.
     durable: Vec<u8>,
@@ -127,15 +128,25 @@ impl Disk {
         state.cut_at = Some(state.changes + change);
     }
 
-    /// This call fails, counted from now, and no other.
-    pub fn fail_at(&self, call: u64, fault: Fault) {
+    /// From this call on, counted from now, so many calls fail, and no other.
+    pub fn fail_from(&self, call: u64, calls: u64, fault: Fault) {
         let mut state = self.state();
-        state.fault = Some((state.calls + call, fault));
+        state.fault = Some((state.calls + call, calls, fault));
     }
 
     /// There is space again.
     pub fn free_space(&self) {
         self.state().space = None;
+    }
+
+    /// Whether there is nothing that a power cut could take.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state();
+        let settled = |inode: &InodeId| {
+            let inode = &state.inodes[*inode];
+            inode.pending.is_empty() && inode.durable == inode.current
+        };
+        state.names == state.durable_names && state.names.values().all(settled)
     }
 
     /// Another process begins, and trusts what it finds.
@@ -221,20 +232,17 @@ impl Disk {
         Arc::new(Self { state: Mutex::new(after) })
     }
 
-    /// What is found when the process alone has died.
+    /// What is found when the process alone has died: all that was written can be read, and what was not
+    /// synced can still be lost.
     pub fn after_kill(&self) -> Arc<Self> {
         let state = self.state();
-        let mut after = State { names: state.names.clone(), ..State::default() };
-        after.durable_names = after.names.clone();
-        after.inodes = state
-            .inodes
-            .iter()
-            .map(|inode| Inode {
-                durable: inode.current.clone(),
-                current: inode.current.clone(),
-                pending: Vec::new(),
-            })
-            .collect();
+        let after = State {
+            inodes: state.inodes.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            renamed: state.renamed.clone(),
+            ..State::default()
+        };
         Arc::new(Self { state: Mutex::new(after) })
     }
 
@@ -407,7 +415,8 @@ impl State {
     }
 
     fn failing(&self) -> Option<Fault> {
-        self.fault.filter(|(at, _)| *at == self.calls).map(|(_, fault)| fault)
+        let (from, calls, fault) = self.fault?;
+        (from..from + calls).contains(&self.calls).then_some(fault)
     }
 
     fn used(&self) -> usize {

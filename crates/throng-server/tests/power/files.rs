@@ -170,7 +170,7 @@ struct Known {
 }
 
 /// All that was answered, through all lives.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Truth(Vec<(FileId, Known)>);
 
 /// The messages, which are on another disk.

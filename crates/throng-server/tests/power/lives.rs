@@ -51,11 +51,21 @@ pub fn some_steps(
     Ok(())
 }
 
+/// What is found after the power was cut: on a disk whose process has died alone, and on one whose power has
+/// gone; they are one where there was nothing to be lost.
+pub fn left_on(disk: &Disk, chance: &mut SmallRng) -> Vec<Mounted> {
+    let mut found = vec![disk.after_cut(chance)];
+    if !disk.is_settled() {
+        found.push(disk.after_kill());
+    }
+    found.into_iter().map(Mounted::new).collect()
+}
+
 /// One life again and again: each of its calls to the disk fails once, in every way, then the process dies or
-/// the power goes, and what is left is looked at. A life says whether it started. There must be more than
-/// `least`, and most of them must start.
+/// the power goes, and what is left of either is looked at. A life says whether it started. There must be more
+/// than `least`, and most of them must start.
 #[expect(clippy::print_stdout, reason = "how many there were is told")]
-pub fn each_call_fails<Truth: Default>(
+pub fn each_call_fails<Truth: Clone + Default>(
     least: u32,
     live: impl Fn(&Mounted, &mut Truth) -> Result<bool, String>,
     look: impl Fn(&Mounted, &mut Truth) -> Result<(), String>,
@@ -66,17 +76,13 @@ pub fn each_call_fails<Truth: Default>(
     for fault in [Fault::Eio, Fault::Enospc, Fault::Short, Fault::Sync] {
         for call in whole.disk.met_by(fault) {
             let mounted = Mounted::new(Disk::new());
-            mounted.disk.fail_at(call, fault);
+            mounted.disk.fail_from(call, 1, fault);
             let mut truth = Truth::default();
             let outcome = live(&mounted, &mut truth).and_then(|began| {
                 started += u32::from(began);
                 mounted.disk.cut();
-                let found = if call.is_multiple_of(2) {
-                    mounted.disk.after_kill()
-                } else {
-                    mounted.disk.after_cut(&mut SmallRng::seed_from_u64(call))
-                };
-                look(&Mounted::new(found), &mut truth)
+                let found = left_on(&mounted.disk, &mut SmallRng::seed_from_u64(call));
+                found.iter().try_for_each(|found| look(found, &mut truth.clone()))
             });
             runs += 1;
             if let Err(violation) = outcome {

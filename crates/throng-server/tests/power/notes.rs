@@ -52,7 +52,7 @@ enum Fact {
 }
 
 /// All that may be, through all lives.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Truth {
     facts: BTreeMap<Fact, Vec<u64>>,
     /// What was about to be done and is not settled in this life.

@@ -12,9 +12,8 @@ use rand::rngs::SmallRng;
 use throng_core::reaction::take_in;
 use throng_core::shard::{Facts, Now, Restored, Shard, Want};
 use throng_core::{
-    Act, Author, Avatar, Body, Command, Event, EventKind, Extras, FileHash, Kind, Limits, OriginId,
-    Person, Policy, Reaction, Rejection, Reply, Request, Role, RoomId, RoomName, Seq, Settings,
-    Timestamp, Topic, UserId, Username, Visibility, Words,
+    Avatar, Body, Command, Event, EventKind, Limits, Person, Policy, Rejection, Reply, Request,
+    RoomId, Seq, Timestamp, Topic, Words,
 };
 use throng_server::clock::Clock;
 use throng_server::fold::{FoldError, Folder};
@@ -29,12 +28,15 @@ use throng_server::tail::Tail;
 use super::disk::Disk;
 use super::erased::{are_still, is_still};
 use super::lying::Lying;
+use super::requests::{author, create};
 use super::vfs::{self, Mounted};
 
 pub const SHARDS: u32 = 2;
-const ROOMS: u32 = 6;
-const USERS: u64 = 4;
+pub const ROOMS: u32 = 6;
 const ALL: usize = 1_000_000;
+/// So small that a fold has several slices, and a trim several transactions.
+const SLICE_BYTES: usize = 2 * 1024;
+const TRIM_TURNS: u64 = 2;
 
 /// What is wrong on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum Planted {
     NoSync,
     /// The log is trimmed behind folds that are not synced.
     NoCheckpoint,
+    /// The log is trimmed behind the first slice of a fold.
+    TrimsEarly,
 }
 
 /// The server.
@@ -68,6 +72,7 @@ impl Server {
         let mut options = LogOptions::new(Clock::manual());
         options.vfs = Some(vfs::NAME.into());
         options.checkpoint_pages = 24;
+        options.trim_turns_max = TRIM_TURNS;
         options.fault_no_sync = planted == Planted::NoSync;
         let log = SqliteLog::open(&mounted.path("log.db"), &options).map_err(|e| e.to_string())?;
         let (vfs, pack_from) = (Some(vfs::NAME.into()), Some(256));
@@ -93,6 +98,8 @@ impl Server {
         let tail = Arc::new(tail.map_err(|e| e.to_string())?);
         let log = Arc::new(log);
         let folder = Folder::new(tail.clone(), log.clone(), store.clone());
+        let folder = folder.with_slices_of(SLICE_BYTES);
+        let folder = folder.with_fault_trims_early(planted == Planted::TrimsEarly);
         let history = History::new(tail.clone(), store.clone());
         Ok(Self { disk: mounted.disk.clone(), log, store, tail, folder, history, shards })
     }
@@ -178,6 +185,11 @@ impl Server {
         record::encode_turn(&[], &mut nothing);
         self.log.scrub(&nothing)?;
         Ok(())
+    }
+
+    /// The last call of a server that stops.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.log.close()
     }
 
     /// A room's whole history.
@@ -315,11 +327,21 @@ fn snapshot(history: &[Arc<Event>]) -> RoomSnapshot {
 /// What the server has promised, and what it was offered.
 #[derive(Debug, Default)]
 pub struct Truth {
-    clock: AtomicU64,
+    turns: AtomicU64,
+    /// By so many milliseconds the clock was set back.
+    set_back: AtomicU64,
     said: Mutex<Said>,
 }
 
-#[derive(Debug, Default)]
+impl Clone for Truth {
+    fn clone(&self) -> Self {
+        let number = |of: &AtomicU64| of.load(Ordering::Relaxed).into();
+        let said = Mutex::new(lock(&self.said).clone());
+        Self { turns: number(&self.turns), set_back: number(&self.set_back), said }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
 struct Said {
     /// Events that were acked, or read after a start: they stay for ever.
     durable: BTreeMap<(RoomId, Seq), Arc<Event>>,
@@ -334,8 +356,14 @@ struct Said {
 
 impl Truth {
     fn now(&self) -> Now {
-        let at = self.clock.fetch_add(1, Ordering::Relaxed);
-        Now { at: Timestamp(1_760_000_000_000 + at), posts_total: at }
+        let turns = self.turns.fetch_add(1, Ordering::Relaxed);
+        let at = 1_760_000_000_000 + turns - self.set_back.load(Ordering::Relaxed);
+        Now { at: Timestamp(at), posts_total: turns }
+    }
+
+    /// The clock is set back, by up to a day: what the server says of time must not go back with it.
+    pub fn set_clock_back(&self, chance: &mut SmallRng) {
+        self.set_back.fetch_add(chance.random_range(0..86_400_000), Ordering::Relaxed);
     }
 
     fn offered(&self, events: &[Arc<Event>]) {
@@ -360,7 +388,8 @@ impl Truth {
         }
     }
 
-    fn tried_again(&self, shard: u32) -> Option<Request> {
+    /// A post that was not answered, if there is one: it is asked for again once.
+    pub fn tried_again(&self, shard: u32) -> Option<Request> {
         let unanswered = &mut lock(&self.said).unanswered;
         let of_shard = |request: &Request| request.command.room().get() % SHARDS == shard;
         let at = unanswered.iter().position(of_shard)?;
@@ -391,6 +420,9 @@ impl Truth {
         for (room, history) in &histories {
             if !history.iter().map(|event| event.seq.0).eq(1..=history.len() as u64) {
                 return Err(format!("room {room} is not dense"));
+            }
+            if !history.is_sorted_by_key(|event| event.at) {
+                return Err(format!("the times of room {room} go back"));
             }
         }
         let found = |room: RoomId, seq: Seq| {
@@ -480,121 +512,4 @@ impl Truth {
         }
         Ok(())
     }
-}
-
-fn author(number: u64) -> Author {
-    let name = Username::parse(&format!("user{number}")).unwrap();
-    Author { id: UserId::new(number).unwrap(), name }
-}
-
-fn create(shard: u32, chance: &mut SmallRng) -> Request {
-    let number = chance.random_range(0..ROOMS / SHARDS) * SHARDS + shard;
-    let room = RoomId::new(if number == 0 { SHARDS } else { number }).unwrap();
-    let name = RoomName::parse(&format!("room {room}")).unwrap();
-    let kind = if chance.random_ratio(1, 8) { Kind::Private } else { Kind::Public };
-    let settings = chance.random_ratio(1, 2).then(|| Box::new(settings(chance)));
-    let command = Command::Create { room, name, kind, settings };
-    Request { from: author(chance.random_range(1..=USERS)), command }
-}
-
-/// What some clients ask of one shard at the same time.
-pub fn batch(shard: u32, truth: &Truth, chance: &mut SmallRng) -> Vec<Request> {
-    let count = if chance.random_ratio(1, 8) { 30 } else { chance.random_range(1..6) };
-    (0..count).map(|_| request(shard, truth, chance)).collect()
-}
-
-fn request(shard: u32, truth: &Truth, chance: &mut SmallRng) -> Request {
-    let created = create(shard, chance);
-    let room = created.command.room();
-    let from = author(chance.random_range(1..=USERS));
-    let command = match chance.random_range(0..20) {
-        0..2 => return created,
-        2..5 => Command::Join { room },
-        5 => match chance.random_range(0..3) {
-            0 => Command::Leave { room },
-            1 => Command::Moderate {
-                room,
-                act: act(chance),
-                who: author(chance.random_range(1..=USERS)),
-            },
-            _ => Command::Set { room, settings: Box::new(settings(chance)) },
-        },
-        6 if chance.random_ratio(1, 2) => match truth.any_post(shard, chance) {
-            Some(post) => return touch(&post, chance),
-            None => Command::Join { room },
-        },
-        6 => match truth.any_post(shard, chance) {
-            Some(post) => return repeat(&post),
-            None => Command::Join { room },
-        },
-        7..10 => match truth.tried_again(shard) {
-            Some(request) => return request,
-            None => Command::Join { room },
-        },
-        _ => {
-            let len = [0, 20, 200, 5_000][chance.random_range(0..4)];
-            let body = format!("{:x}{}", chance.random::<u128>(), "x".repeat(len));
-            let origin_id = chance
-                .random_ratio(3, 4)
-                .then(|| OriginId::parse(format!("{:x}", chance.random::<u128>())).unwrap());
-            let body = Body::parse(body).unwrap();
-            let reply_to = u64::from(chance.random_ratio(1, 4));
-            let extras = Extras::parse(reply_to, &[1, 2]).unwrap();
-            Command::Post { room, origin_id, body, extras }
-        }
-    };
-    Request { from, command }
-}
-
-fn repeat(post: &Event) -> Request {
-    let EventKind::Posted { author, origin_id, body, .. } = &post.kind else {
-        panic!("{post:?} is no post")
-    };
-    let (room, origin_id, body) = (post.room, origin_id.clone(), body.clone());
-    let command = Command::Post { room, origin_id, body, extras: None };
-    Request { from: author.clone(), command }
-}
-
-/// An edit, a deletion, a reaction or a pin of a message, by its sender.
-fn touch(post: &Event, chance: &mut SmallRng) -> Request {
-    let EventKind::Posted { author, .. } = &post.kind else { panic!("{post:?} is no post") };
-    let (room, of) = (post.room, post.seq);
-    let command = match chance.random_range(0..8) {
-        0..2 => Command::Delete { room, of },
-        2..5 => {
-            let body = Body::parse(format!("edited {:x}", chance.random::<u64>())).unwrap();
-            Command::Edit { room, of, body }
-        }
-        5 => Command::Pin { room, of, on: chance.random_ratio(2, 3) },
-        _ => {
-            let reaction = Reaction::parse(["+1", "tea"][chance.random_range(0..2)]).unwrap();
-            Command::React { room, of, reaction, on: chance.random_ratio(2, 3) }
-        }
-    };
-    Request { from: author.clone(), command }
-}
-
-fn act(chance: &mut SmallRng) -> Act {
-    let role = Role::ALL[chance.random_range(0..4)];
-    let acts = [
-        Act::Kick,
-        Act::Ban,
-        Act::Unban,
-        Act::Mute,
-        Act::Unmute,
-        Act::Voice,
-        Act::Invite,
-        Act::DeleteAll,
-    ];
-    acts.get(chance.random_range(0..10)).copied().unwrap_or(Act::SetRole(role))
-}
-
-fn settings(chance: &mut SmallRng) -> Settings {
-    let text = format!("{:x}", chance.random::<u32>());
-    let (name, topic) = (RoomName::parse(&text).ok(), Topic::parse(&text).ok());
-    let history = Some([Visibility::Members, Visibility::Joining][chance.random_range(0..2)]);
-    let word = vec![format!("word{}*", chance.random_range(0..9))];
-    let words = chance.random_bool(0.3).then(|| Words::parse(word).unwrap());
-    let avatar = chance.random_bool(0.3).then(|| Avatar(Some(FileHash([chance.random(); 32]))));
-    Settings { name, topic, history, words, avatar, ..Settings::default() }
 }
