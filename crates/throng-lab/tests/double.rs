@@ -1,11 +1,12 @@
 //! A server in memory, on the raw port (and HTTP for files), that keeps every promise but the one it is told to
 //! break. One thread a connection and one lock for everything: it is right by being simple.
 
+mod changes;
 mod counts;
 mod files;
 mod placeless;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -57,6 +58,24 @@ pub enum Sin {
     CountLongStages,
     /// Lets each wait a while who wants to be somebody.
     LetThemWait,
+    /// Says that one who joins hears what follows later, and withholds what came until then.
+    JoinLate,
+    /// Has one leave that never asked to.
+    ThrowOut,
+    /// Shows the text of a message that it says was deleted.
+    ShowDeleted,
+    /// Shows the text of an edit of such a one.
+    ShowDeletedEdit,
+    /// Says of an edit that it was made before, and makes none.
+    SwallowEdit,
+    /// Tells one of another time.
+    AlterTime,
+    /// Tells one of another name.
+    AlterName,
+    /// Refuses what it keeps and tells.
+    RefuseKept,
+    /// Says to one who leaves that it is no member, and tells it nothing more.
+    RefuseLeave,
     /// Reads and answers nothing from now on.
     Stall,
     /// Closes everything and refuses what comes.
@@ -70,6 +89,11 @@ struct Room {
     posts: u64,
     listeners: BTreeMap<u64, usize>,
     origins: HashMap<(u64, String), v1::Posted>,
+    /// The newest texts, with the places of their edits.
+    edits: HashMap<u64, (u64, String)>,
+    deleted: HashSet<u64>,
+    /// Who has answered what.
+    reacted: HashSet<(u64, u64)>,
 }
 
 struct World {
@@ -82,6 +106,8 @@ struct World {
     rooms: Vec<Room>,
     connections: Vec<Option<TcpStream>>,
     held: Option<(usize, ServerFrame)>,
+    /// A connection that is told nothing of a room up to a place.
+    deaf: Option<(usize, u32, u64)>,
     /// Who is to be answered after the next post: user, connection, request.
     late: Vec<(u64, usize, u32, v1::Subscribe)>,
     dead: bool,
@@ -140,6 +166,7 @@ impl Double {
             rooms: Vec::new(),
             connections: Vec::new(),
             held: None,
+            deaf: None,
             late: Vec::new(),
             dead: false,
             pages: 0,
@@ -267,10 +294,14 @@ impl World {
                 let room = &self.rooms[it.room as usize - 1];
                 let after = it.after.unwrap() as usize;
                 let to = (after + RESUME_MAX).min(room.order.len());
-                let events = room.order[after..to].to_vec();
-                Some(Outcome::Page(v1::Page { room: it.room, events, more: to < room.order.len() }))
+                let (events, more) = (room.order[after..to].to_vec(), to < room.order.len());
+                let events = self.shown(it.room, events);
+                Some(Outcome::Page(v1::Page { room: it.room, events, more }))
             }
             Request::Members(it) => Some(self.members(&it)),
+            Request::Edit(it) => Some(self.edit(user, it)),
+            Request::Delete(it) => Some(self.delete(user, &it)),
+            Request::React(it) => Some(self.react(user, it)),
             _ => Some(Outcome::Done(v1::Done {})),
         }
     }
@@ -299,12 +330,23 @@ impl World {
         let it = &mut self.rooms[room as usize - 1];
         it.listeners.insert(user, connection);
         let seq = it.order.len() as u64;
-        let position = Some(v1::Position { epoch: 1, seq });
+        let mut from = seq;
+        if !already && self.sins(Sin::JoinLate) {
+            from += 1;
+            self.deaf = Some((connection, room, from));
+        }
+        let position = Some(v1::Position { epoch: 1, seq: from });
         Outcome::Joined(v1::Joined { room, seq, position, already })
     }
 
     fn leave(&mut self, user: u64, connection: usize, room: u32) -> Outcome {
+        let refuses = self.sin == Sin::RefuseLeave && self.patience == 0;
         let it = &mut self.rooms[room as usize - 1];
+        if refuses && it.members.contains(&user) {
+            it.listeners.remove(&user);
+            self.sinned = true;
+            return not_member();
+        }
         if !it.members.remove(&user) {
             return not_member();
         }
@@ -363,6 +405,12 @@ impl World {
         let mut posted = v1::Posted { room: it.room, seq, n, ..v1::Posted::default() };
         self.rooms[it.room as usize - 1].origins.insert(key, posted);
         posted.seq += u64::from(self.sins(Sin::LieInAck));
+        if self.sins(Sin::ThrowOut) {
+            self.throw_out(it.room, user);
+        }
+        if self.sins(Sin::RefuseKept) {
+            return Some(rejected(302, "unavailable", None));
+        }
         posted.trace = it.trace.then(|| v1::Trace { commit: 40, ..v1::Trace::default() });
         if self.sins(Sin::ForgetPost) {
             let order = &mut self.rooms[it.room as usize - 1].order;
@@ -375,6 +423,22 @@ impl World {
         self.reply(connection, re, Outcome::Posted(posted));
         self.subscribe_late(posted.room);
         None
+    }
+
+    /// Somebody else leaves and is told so, as if it had asked on a connection that was lost.
+    fn throw_out(&mut self, room: u32, user: u64) {
+        let it = &mut self.rooms[room as usize - 1];
+        let other = it.listeners.iter().find(|(other, _)| **other != user);
+        let Some((other, heard)) = other.map(|(other, heard)| (*other, *heard)) else {
+            self.sinned = false;
+            return;
+        };
+        it.members.remove(&other);
+        it.listeners.remove(&other);
+        let user = Some(v1::User { id: other, name: String::new() });
+        let seq = self.happen(room, What::Left(v1::MemberLeft { user }));
+        let left = v1::Left { room, seq, act: 0 };
+        self.write(heard, &ServerFrame { frame: Some(Frame::Left(left)) });
     }
 
     /// A resume that is to be wrong needs something that was missed: it is answered after the next post.
@@ -425,6 +489,9 @@ impl World {
     }
 
     fn deliver(&mut self, connection: usize, frame: &ServerFrame, post: bool) {
+        if self.is_deaf(connection, frame) {
+            return;
+        }
         self.counts.deliveries += 1;
         if post && self.sins(Sin::DropDelivery) {
             return;
@@ -433,15 +500,10 @@ impl World {
             self.held = Some((connection, frame.clone()));
             return;
         }
-        if post && self.sins(Sin::ChangeBody) {
-            let mut changed = frame.clone();
-            let Some(Frame::Event(v1::Event { what: Some(What::Message(it)), .. })) =
-                &mut changed.frame
-            else {
-                panic!("a post is a message")
-            };
-            it.body.push('!');
-            return self.write(connection, &changed);
+        for sin in [Sin::ChangeBody, Sin::AlterTime, Sin::AlterName] {
+            if post && self.sins(sin) {
+                return self.write(connection, &altered(sin, frame.clone()));
+            }
         }
         self.write(connection, frame);
         if post && self.sins(Sin::RepeatDelivery) {
@@ -453,6 +515,12 @@ impl World {
         }
     }
 
+    fn is_deaf(&self, connection: usize, frame: &ServerFrame) -> bool {
+        let Some(Frame::Event(event)) = &frame.frame else { return false };
+        let deaf = |(to, room, up_to)| (to, room) == (connection, event.room) && event.seq <= up_to;
+        self.deaf.is_some_and(deaf)
+    }
+
     fn subscribe(&mut self, user: u64, connection: usize, it: &v1::Subscribe) -> Outcome {
         if !self.rooms[it.room as usize - 1].members.contains(&user) {
             return not_member();
@@ -460,7 +528,8 @@ impl World {
         // Without a place it is from now on.
         let order = &self.rooms[it.room as usize - 1].order;
         let from = it.from.map_or(order.len(), |from| from.seq as usize);
-        let mut gap = order[from..].to_vec();
+        let gap = order[from..].to_vec();
+        let mut gap = self.shown(it.room, gap);
         // What is to be wrong is not refused, however slow who comes back is.
         let sins = matches!(self.sin, Sin::ResumeOneTooLate | Sin::ResumeOneTooEarly);
         if gap.len() > RESUME_MAX && !sins {
@@ -482,6 +551,20 @@ impl World {
         let position = Some(v1::Position { epoch: 1, seq });
         Outcome::Subscribed(v1::Subscribed { room: it.room, position })
     }
+}
+
+/// A post, as this sin has it.
+fn altered(sin: Sin, mut frame: ServerFrame) -> ServerFrame {
+    let Some(Frame::Event(v1::Event { at, what: Some(What::Message(it)), .. })) = &mut frame.frame
+    else {
+        panic!("a post is a message")
+    };
+    match sin {
+        Sin::AlterTime => *at += 1,
+        Sin::AlterName => it.from.as_mut().unwrap().name.push('!'),
+        _ => it.body.push('!'),
+    }
+    frame
 }
 
 fn not_member() -> Outcome {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use throng_lab::ledger::Verdict;
 use throng_lab::runner::{self, Account, Door, Outcome, RunError};
 use throng_lab::scenario::Scenario;
 use throng_lab::summary::{Ending, Summary};
@@ -199,11 +200,70 @@ fn every_sin_is_caught() {
             Sin::ResumeOneTooLate,
             Sin::ResumeOneTooEarly,
         ] {
-            scope.spawn(move || assert_caught(sin));
+            scope.spawn(move || {
+                assert_caught(sin);
+            });
         }
     });
 }
 
+/// Each of these is told as if it were true, and believed by whoever does not compare it.
+#[test]
+fn what_a_server_says_of_itself_is_not_taken_for_so() {
+    std::thread::scope(|scope| {
+        for sin in [
+            Sin::JoinLate,
+            Sin::ThrowOut,
+            Sin::ShowDeleted,
+            Sin::ShowDeletedEdit,
+            Sin::SwallowEdit,
+            Sin::AlterTime,
+            Sin::AlterName,
+            Sin::RefuseKept,
+            Sin::RefuseLeave,
+        ] {
+            scope.spawn(move || {
+                let verdict = assert_caught(sin);
+                let faults = verdict.send_faults.sum() + verdict.delivery_faults.sum();
+                assert!(faults > 0, "{sin:?}: the ledger has not seen it: {verdict:#?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn changes_pass_through_all_the_coming_and_going() {
+    let scenario = scenario(&CHANGES);
+    let outcome = run(&Double::start(Sin::None), &scenario).unwrap();
+    let verdict = &outcome.verdict;
+    assert!(verdict.is_clean(), "{:?}\n{verdict:#?}", outcome.incomplete);
+    assert!(verdict.changes > 50, "{verdict:#?}");
+}
+
+/// The lab waits as long as it has patience, and no longer; what it knows until then is judged.
+#[test]
+fn what_is_never_answered_leaves_the_run_incomplete() {
+    std::thread::scope(|scope| {
+        for sin in [Sin::Stall, Sin::NeverAck] {
+            scope.spawn(move || {
+                // Who comes back asks again, and may be answered then.
+                let scenario = scenario(&[&ALL_STAY[..], &["churn.stall=0"]].concat());
+                let double = Double::start(sin);
+                let outcome = run(&double, &scenario).unwrap();
+                assert!(double.sinned(), "{sin:?} did not happen");
+                let (unanswered, kept) =
+                    (outcome.verdict.unanswered, outcome.verdict.unanswered_kept);
+                assert!(unanswered > 0, "{sin:?}: {:#?}", outcome.verdict);
+                assert_eq!(kept, u64::from(sin == Sin::NeverAck), "history says which");
+                let summary = Summary::new(&scenario, outcome, None);
+                assert_eq!(summary.ending, Ending::Incomplete, "{sin:?}: {}", summary.words());
+                assert!(summary.reasons[0].contains("did not get on"), "{:?}", summary.reasons);
+            });
+        }
+    });
+}
+
+const CHANGES: [&str; 3] = ["changes.edits=0.8", "changes.deletes=0.5", "changes.reactions=0.5"];
 const FILES: [&str; 3] = ["changes.files=60", "changes.file_bytes=500", "churn.stall=0"];
 /// Nobody goes while a file is on its way to it.
 const ALL_STAY: [&str; 2] = ["churn.membership=0", "churn.reconnect=0"];
@@ -251,8 +311,14 @@ fn every_sin_against_a_file_is_caught() {
     });
 }
 
-fn assert_caught(sin: Sin) {
+fn assert_caught(sin: Sin) -> Verdict {
     let scenario = match sin {
+        Sin::ShowDeleted | Sin::ShowDeletedEdit | Sin::SwallowEdit => {
+            scenario(&[&CHANGES[..], &ALL_STAY[..], &["churn.stall=0"]].concat())
+        }
+        Sin::JoinLate | Sin::RefuseLeave => {
+            scenario(&["churn.reconnect=0", "churn.stall=0", "churn.membership=1"])
+        }
         Sin::ForgetPost | Sin::ResumeOneTooLate | Sin::ResumeOneTooEarly => {
             scenario(&["churn.stall=0"])
         }
@@ -263,8 +329,10 @@ fn assert_caught(sin: Sin) {
     let double = Double::start(sin);
     let outcome = run(&double, &scenario).unwrap();
     assert!(double.sinned(), "{sin:?} did not happen");
+    let verdict = outcome.verdict.clone();
     let summary = Summary::new(&scenario, outcome, None);
     assert_eq!(summary.ending, Ending::Faults, "{sin:?}: {}", summary.words());
+    verdict
 }
 
 #[test]

@@ -32,6 +32,8 @@ struct Slot {
     room: u32,
     seq: u64,
     prev: u64,
+    at: u64,
+    names: u64,
     n: u64,
     user: u64,
     digest: u64,
@@ -55,6 +57,8 @@ impl Memory {
             room: slot.room,
             seq: slot.seq,
             prev: slot.prev,
+            at: slot.at,
+            names: slot.names,
             what: What::Posted {
                 n: slot.n,
                 user: slot.user,
@@ -78,6 +82,7 @@ impl Memory {
         slot.origin_id.clear();
         slot.origin_id.push_str(origin_id);
         (slot.room, slot.seq, slot.prev) = (event.room, event.seq, event.prev);
+        (slot.at, slot.names) = (event.at, event.names);
         (slot.n, slot.user, slot.digest) = (n, user, digest);
     }
 
@@ -118,7 +123,7 @@ mod tests {
 
     fn event(seq: u64) -> Event<'static> {
         let what = What::Posted { n: seq, user: 2, origin_id: "o", digest: 3, now: Now::AsSent };
-        Event { room: 1, seq, prev: seq - 1, what }
+        Event { room: 1, seq, prev: seq - 1, at: seq + 5, names: seq + 6, what }
     }
 
     #[test]

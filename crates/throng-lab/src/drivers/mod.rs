@@ -368,6 +368,10 @@ pub struct Event<'a> {
     pub seq: u64,
     /// The place of the pushed event before it.
     pub prev: u64,
+    /// When it happened by the server's clock, in milliseconds since 1970.
+    pub at: u64,
+    /// What it calls those whom it names, as a hash: [`called`].
+    pub names: u64,
     /// What happened.
     pub what: What<'a>,
 }
@@ -431,6 +435,16 @@ pub fn digest(body: &str) -> u64 {
 pub fn digest_of(bytes: &[u8]) -> u64 {
     let hash = blake3::hash(bytes);
     u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// No name at all, and what the hash of names begins with: FNV-1a, of 64 bits.
+pub const NAMELESS: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The hash of what some are called, with one more: to be compared with what others were told, on the hot path.
+pub fn called(sum: u64, name: &str) -> u64 {
+    let one = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    // No name has this byte: two names are not the same two cut elsewhere.
+    name.bytes().chain([0xff]).fold(sum, one)
 }
 
 /// A body's hash when it carries a file too: without it, or with another, it is another message.

@@ -12,8 +12,8 @@ use throng_wire::ws::{self, Opcode, Role};
 use throng_wire::ws::{deflate, handshake};
 
 use super::{
-    Act, Action, Broken, Change, Driver, Event, Member, Memory, Now, Observation, Outcome,
-    Position, Posted, REACTION, What, digest, with_file,
+    Act, Action, Broken, Change, Driver, Event, Member, Memory, NAMELESS, Now, Observation,
+    Outcome, Position, Posted, REACTION, What, called, digest, with_file,
 };
 use crate::traces::Trace;
 
@@ -433,7 +433,26 @@ pub(super) fn of_event(event: &v1::Event) -> Option<Event<'_>> {
         // Not what a load of today asks for; a later one that does will count them.
         event::What::Reaction(_) | event::What::Pinned(_) | event::What::Set(_) => return None,
     };
-    Some(Event { room: event.room, seq: event.seq, prev: event.prev, what })
+    let v1::Event { room, seq, prev, at, .. } = *event;
+    Some(Event { room, seq, prev, at, names: names(event.what.as_ref()?), what })
+}
+
+/// Of those who did it or had it done to them.
+fn names(what: &event::What) -> u64 {
+    let one =
+        |sum, user: &Option<v1::User>| user.as_ref().map_or(sum, |user| called(sum, &user.name));
+    match what {
+        event::What::Message(v1::Message { from: by, .. })
+        | event::What::Joined(v1::MemberJoined { user: by })
+        | event::What::Left(v1::MemberLeft { user: by })
+        | event::What::Created(v1::RoomCreated { by, .. })
+        | event::What::Edited(v1::Edited { by, .. })
+        | event::What::Deleted(v1::Deleted { by, .. })
+        | event::What::Reaction(v1::Reaction { by, .. })
+        | event::What::Pinned(v1::Pinned { by, .. })
+        | event::What::Set(v1::RoomSet { by, .. }) => one(NAMELESS, by),
+        event::What::Moderated(it) => one(one(NAMELESS, &it.by), &it.user),
+    }
 }
 
 fn of_act(act: i32) -> Option<Act> {

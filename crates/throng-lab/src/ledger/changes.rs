@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::room::{Mark, Room};
+use super::room::{Besides, Mark, Room};
 use super::verdict::Faults;
 use super::{Event, Fault, Kind, Ledger, RoomIx, SendIx, Side, State, UserIx, What};
-use crate::drivers::{Act, Change, Now, digest};
+use crate::drivers::{self, Act, Change, Now};
 
 /// A change that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,12 @@ pub(super) struct Asked {
     digest: u64,
     /// 0: not known to have been done.
     pub(super) at: u64,
+    /// Asked for more than once.
+    again: bool,
+    /// The server says that it was done before.
+    done_before: bool,
+    /// History has its text.
+    has_text: bool,
 }
 
 /// What was asked for, beside sends and memberships.
@@ -58,8 +64,10 @@ impl Ledger {
         let Some(it) = self.sends.get(send.0 as usize).filter(|it| it.seq != 0) else { return };
         let (room, mark) = (it.room, Mark::change(change, by, it.seq));
         self.rooms[room.0 as usize].caused += 1;
-        let asked = Asked { send, change, digest, at: 0 };
-        self.changes.asked.entry((room, mark)).or_insert(asked);
+        let (at, again, done_before, has_text) = (0, false, false, false);
+        let asked = Asked { send, change, digest, at, again, done_before, has_text };
+        let known = self.changes.asked.entry((room, mark));
+        known.and_modify(|known| known.again = true).or_insert(asked);
     }
 
     /// The server says that the change has its place.
@@ -68,6 +76,26 @@ impl Ledger {
         let (room, mark) = (it.room, Mark::change(change, by, it.seq));
         self.counts.changes += 1;
         self.place_mark(room, seq, mark, None, "ack of a change");
+    }
+
+    /// The server says that the change was made before and adds nothing: then it was asked for before, and has
+    /// its place.
+    pub fn changed_before(&mut self, by: UserIx, send: SendIx, change: Change) {
+        let it = &self.sends[send.0 as usize];
+        let key = (it.room, Mark::change(change, by, it.seq));
+        let Some(asked) = self.changes.asked.get_mut(&key) else { return };
+        asked.done_before = true;
+        if !asked.again {
+            let what = format!("{change:?} of send {} was done before, and asked for once", send.0);
+            self.faults.add(Fault { side: Side::Sends, kind: Kind::Lost, what });
+        }
+    }
+
+    /// History has a change, with this text.
+    pub(super) fn change_is_shown(&mut self, room: RoomIx, mark: Mark, digest: u64) {
+        if let Some(asked) = self.changes.asked.get_mut(&(room, mark)) {
+            asked.has_text = asked.change == Change::Edit && asked.digest == digest;
+        }
     }
 
     /// Something is about to be asked to be done to a member.
@@ -134,14 +162,22 @@ impl Ledger {
                 let send = self.known(room, user, origin_id)?;
                 self.is_now(send, event.seq, digest, now).then_some(Told::Post(send, n))?
             }
-            What::Joined { user } => Told::Mark(Mark::joined(user)),
-            What::Left { user } => Told::Mark(Mark::left(user)),
+            What::Joined { user } => {
+                let asked = self.moves.of(room, user).joins > 0;
+                asked.then_some(Told::Mark(Mark::joined(user)))?
+            }
+            What::Left { user } => {
+                let asked = self.moves.of(room, user).leaves > 0;
+                asked.then_some(Told::Mark(Mark::left(user)))?
+            }
             What::Created => Told::Mark(Mark::created()),
             What::Changed { user, of, change, digest: is } => {
                 let mark = Mark::change(change, *self.accounts.get(&user)?, of);
                 let asked = self.changes.asked.get(&(room, mark))?;
-                let emptied =
-                    || self.asked_of(asked.send, of, Change::Delete).is_some() && is == digest("");
+                let emptied = || {
+                    self.asked_of(asked.send, of, Change::Delete).is_some()
+                        && is == drivers::digest("")
+                };
                 (asked.digest == is || emptied()).then_some(Told::Mark(mark))?
             }
             What::Moderated { by, user, act } => {
@@ -160,7 +196,10 @@ impl Ledger {
                 .asked_of(send, seq, Change::Edit)
                 .filter(|it| it.at == 0 || it.at == at)
                 .is_some_and(|it| self.with_its_file(send, it.digest) == digest),
-            Now::Deleted => self.asked_of(send, seq, Change::Delete).is_some(),
+            Now::Deleted => {
+                // Neither text nor file.
+                self.asked_of(send, seq, Change::Delete).is_some() && digest == drivers::digest("")
+            }
         }
     }
 
@@ -176,7 +215,7 @@ impl Ledger {
         room: RoomIx,
         seq: u64,
         mark: Mark,
-        prev: Option<u64>,
+        besides: Option<Besides>,
         teller: &str,
     ) {
         if mark.is_change()
@@ -190,11 +229,11 @@ impl Ledger {
                 self.faults.add(Fault { side: Side::Sends, kind: Kind::Duplicated, what });
             }
         }
-        self.place(room, seq, mark, prev, teller);
+        self.place(room, seq, mark, besides, teller);
     }
 
-    /// History must show each message as the newest of its changes left it, and have put out whoever was
-    /// told to be no member.
+    /// History must show each message as the newest of its changes left it, have what was said to be done
+    /// before, have put out whoever was told to be no member, and show no text of what was deleted.
     pub(super) fn judge_changes(&mut self) {
         let Self { changes, sends, rooms, users, faults, .. } = self;
         let Changes { asked, claims, .. } = changes;
@@ -203,11 +242,21 @@ impl Ledger {
             let key = (it.room, Mark::change(change, it.user, it.seq));
             asked.get(&key).is_some_and(|it| it.at != 0)
         };
+        let mut told = |kind, what| faults.add(Fault { side: Side::Sends, kind, what });
         for it in asked.values() {
-            let send = &sends[it.send.0 as usize];
-            let read = rooms[send.room.0 as usize].read_all && send.shown != Shown::Unread;
-            if !read || it.change == Change::React {
+            let (ix, send) = (it.send.0, &sends[it.send.0 as usize]);
+            let read_all = rooms[send.room.0 as usize].read_all;
+            if read_all && it.again && it.done_before && it.at == 0 {
+                let what =
+                    format!("{:?} of send {ix} was done before, and has no place", it.change);
+                told(Kind::Lost, what);
+            }
+            if !read_all || send.shown == Shown::Unread || it.change == Change::React {
                 continue;
+            }
+            if it.has_text && done(it.send, Change::Delete) {
+                let what = format!("send {ix} was deleted, and history has the text of its edit");
+                told(Kind::Foreign, what);
             }
             let shows = match (done(it.send, Change::Delete), done(it.send, Change::Edit)) {
                 (true, _) => Shown::Deleted,
@@ -215,9 +264,9 @@ impl Ledger {
                 (false, false) => Shown::AsSent,
             };
             if send.shown != shows {
-                let (ix, is) = (it.send.0, send.shown);
+                let is = send.shown;
                 let what = format!("send {ix} is to be shown {shows:?} and history has it {is:?}");
-                faults.add(Fault { side: Side::Sends, kind: Kind::Lost, what });
+                told(Kind::Lost, what);
             }
         }
         claims.sort_unstable();
@@ -255,7 +304,7 @@ fn judge_claims(
 mod tests {
     use super::*;
     use crate::clock::Nanos;
-    use crate::drivers::Posted;
+    use crate::drivers::{NAMELESS, Posted, digest};
     use crate::ledger::Verdict;
 
     const NUMBER: u32 = 7;
@@ -269,6 +318,10 @@ mod tests {
 
     /// What happened at a place, as the server tells it.
     type Told = (u64, What<'static>);
+
+    fn told((seq, what): Told) -> Event<'static> {
+        Event { room: NUMBER, seq, prev: seq - 1, at: seq, names: NAMELESS, what }
+    }
 
     impl Small {
         fn new() -> Self {
@@ -290,16 +343,14 @@ mod tests {
         }
 
         fn hear(&mut self, listeners: &[usize], (seq, what): Told) {
-            let event = Event { room: NUMBER, seq, prev: seq - 1, what };
+            let event = told((seq, what));
             for listener in listeners {
                 self.ledger.delivered(self.users[*listener], &event, Nanos(1), Nanos(0));
             }
         }
 
         fn closed(mut self, history: &[Told]) -> Verdict {
-            let event =
-                |(seq, what): &Told| Event { room: NUMBER, seq: *seq, prev: seq - 1, what: *what };
-            let events: Vec<Event<'_>> = history.iter().map(event).collect();
+            let events: Vec<Event<'_>> = history.iter().copied().map(told).collect();
             self.ledger.page(self.room, &events, false);
             self.ledger.verdict()
         }
@@ -347,11 +398,63 @@ mod tests {
         small.ledger.changed(by, send, Change::Delete, 7);
         small.hear(&[0, 1, 2], gone);
         let verdict = small.closed(&[(5, post("new", Now::Edited(6))), edit, gone]);
-        assert_eq!(kinds(&verdict)[0], (Side::Sends, Kind::Lost));
+        assert!(kinds(&verdict).contains(&(Side::Sends, Kind::Lost)), "{verdict:?}");
         let (mut small, _) = edited();
         small.hear(&[0, 1, 2], edit);
         let verdict = small.closed(&[(5, post("old", Now::AsSent)), edit]);
         assert_eq!(kinds(&verdict), [(Side::Sends, Kind::Lost)]);
+    }
+
+    /// Edited at 6 and deleted at 7, as told to all.
+    fn deleted() -> (Small, [Told; 2]) {
+        let (mut small, send) = edited();
+        let by = small.users[1];
+        let told = [(6, change(Change::Edit, digest("new"))), (7, change(Change::Delete, 0))];
+        small.hear(&[0, 1, 2], told[0]);
+        small.ledger.asked_change(by, send, Change::Delete, 0);
+        small.ledger.changed(by, send, Change::Delete, 7);
+        small.hear(&[0, 1, 2], told[1]);
+        (small, told)
+    }
+
+    #[test]
+    fn what_was_deleted_is_shown_without_its_text_and_so_are_its_edits() {
+        let foreign = [(Side::Sends, Kind::Foreign)];
+        let emptied = change(Change::Edit, digest(""));
+        for (body, edit, faults) in [
+            ("", emptied, &[][..]),
+            ("new", emptied, &foreign),
+            ("", change(Change::Edit, digest("new")), &foreign),
+        ] {
+            let (small, [_, gone]) = deleted();
+            let verdict = small.closed(&[(5, post(body, Now::Deleted)), (6, edit), gone]);
+            assert!(kinds(&verdict).starts_with(faults), "{body:?}: {verdict:#?}");
+            assert_eq!(verdict.is_clean(), faults.is_empty(), "{body:?}: {verdict:#?}");
+        }
+    }
+
+    /// An answer that was lost with its connection is the only reason for another.
+    #[test]
+    fn what_was_done_before_was_asked_for_before_and_has_its_place() {
+        let react = (6, change(Change::React, 0));
+        for (asked, has_place, lost) in [(1, true, 1), (2, true, 0), (2, false, 1)] {
+            let mut small = Small::new();
+            let send = small.says(5, 1, "old");
+            let said = (5, post("old", Now::AsSent));
+            small.hear(&[0, 1, 2], said);
+            let by = small.users[1];
+            for _ in 0..asked {
+                small.ledger.asked_change(by, send, Change::React, 0);
+            }
+            if has_place {
+                small.hear(&[0, 1, 2], react);
+            }
+            small.ledger.changed_before(by, send, Change::React);
+            let history = [said, react];
+            let verdict = small.closed(&history[..=usize::from(has_place)]);
+            assert_eq!(verdict.send_faults.lost, lost, "asked {asked}: {verdict:#?}");
+            assert_eq!(verdict.is_clean(), lost == 0);
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::clock::Nanos;
-    use crate::drivers::{Event, Now, Posted, What, digest, with_file};
+    use crate::drivers::{Event, NAMELESS, Now, Posted, What, digest, with_file};
     use crate::ledger::Verdict;
 
     /// A room of one, who says something that carries a file at place 2, and is told `heard` of it.
@@ -122,7 +122,7 @@ mod tests {
         let origin_id = ledger.origin_id(send);
         let post = |digest, now| {
             let what = What::Posted { n: 1, user: 100, origin_id: &origin_id, digest, now };
-            Event { room: 7, seq: 2, prev: 1, what }
+            Event { room: 7, seq: 2, prev: 1, at: 2, names: NAMELESS, what }
         };
         ledger.delivered(user, &post(heard, Now::AsSent), Nanos(1), Nanos(0));
         then(&mut ledger, user, send);
@@ -133,7 +133,7 @@ mod tests {
             post(with_file(said, "f", "h"), Now::AsSent)
         };
         let edit = What::Changed { user: 100, of: 2, change: Change::Edit, digest: digest("see") };
-        let edit = Event { room: 7, seq: 3, prev: 2, what: edit };
+        let edit = Event { room: 7, seq: 3, prev: 2, at: 3, names: NAMELESS, what: edit };
         let history = [shown, edit];
         ledger.page(room, &history[..=usize::from(edited)], false);
         ledger.verdict()
@@ -167,11 +167,11 @@ mod tests {
             let origin_id = ledger.origin_id(send);
             let post = |digest, now| {
                 let what = What::Posted { n: 1, user: 100, origin_id: &origin_id, digest, now };
-                Event { room: 7, seq: 2, prev: 1, what }
+                Event { room: 7, seq: 2, prev: 1, at: 2, names: NAMELESS, what }
             };
             ledger.delivered(user, &post(alone, Now::AsSent), Nanos(1), Nanos(0));
             let what = What::Changed { user: 100, of: 2, change: Change::Delete, digest: 0 };
-            let deletion = Event { room: 7, seq: 3, prev: 2, what };
+            let deletion = Event { room: 7, seq: 3, prev: 2, at: 3, names: NAMELESS, what };
             if deleted {
                 ledger.asked_change(user, send, Change::Delete, 0);
                 ledger.changed(user, send, Change::Delete, 3);
@@ -198,7 +198,7 @@ mod tests {
             ledger.changed(user, send, Change::Edit, 3);
             let what =
                 What::Changed { user: 100, of: 2, change: Change::Edit, digest: digest("see") };
-            let event = Event { room: 7, seq: 3, prev: 2, what };
+            let event = Event { room: 7, seq: 3, prev: 2, at: 3, names: NAMELESS, what };
             ledger.delivered(user, &event, Nanos(2), Nanos(0));
         });
         assert!(verdict.is_clean(), "{verdict:#?}");

@@ -16,6 +16,8 @@ pub struct Listener {
     state: State,
     /// Where the span began.
     from: u64,
+    /// How many sends had been made when the server said so.
+    made: u32,
     /// The newest place heard, or told as heard.
     last: u64,
     /// The newest place heard as an event, or where the span began.
@@ -78,6 +80,7 @@ impl Listener {
             acked: 0,
             state: State::Out,
             from: 0,
+            made: 0,
             last: 0,
             heard: 0,
             posts: 0,
@@ -87,10 +90,10 @@ impl Listener {
         }
     }
 
-    /// A span begins after `from`.
-    pub fn begin(&mut self, from: u64) {
+    /// A span begins after `from`, says the server when so many sends have been `made`.
+    pub fn begin(&mut self, from: u64, made: u32) {
         self.state = State::Live;
-        self.from = from;
+        (self.from, self.made) = (from, made);
         self.heard = from;
         self.last = self.last.max(from);
         self.posts = 0;
@@ -140,6 +143,10 @@ impl Listener {
 
     pub fn from(&self) -> u64 {
         self.from
+    }
+
+    pub fn made(&self) -> u32 {
+        self.made
     }
 
     pub fn last(&self) -> u64 {

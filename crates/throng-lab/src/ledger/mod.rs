@@ -13,9 +13,9 @@
 //!
 //! *Where it stands.* Each room has one array: place → what stands there. Whoever first tells a
 //! place (an ack, any delivery, a page of history) fills it; everybody after must agree, with the
-//! pushed event before it too. A second thing at one place, or an ack that names another place, is
-//! **reordered**; one send at two places is **duplicated**. So all tellers, if none is at fault,
-//! tell parts of one sequence.
+//! pushed event before it too, and with its time and what it calls those whom it names. A second thing
+//! at one place, or an ack that names another place, is **reordered**; one send at two places is
+//! **duplicated**. So all tellers, if none is at fault, tell parts of one sequence.
 //!
 //! *What was heard.* A listener takes places in rising order. One that does not rise is either in a
 //! hole left before (**reordered**: it came late) or not (**duplicated**). So what a listener has
@@ -31,8 +31,14 @@
 //!
 //! *What was done to it.* Edits, deletions, reactions and who was put out are places of the same order:
 //! only what was asked for may stand there, all tellers must agree, and at the end history shows each
-//! message as the newest of its changes left it (`changes`). A file that a message carries is part of its hash,
+//! message as the newest of its changes left it, and no text of what was deleted (`changes`). A file that a message carries is part of its hash,
 //! and is fetched by those who may read it and by one who may not (`files`).
+//!
+//! *Where live begins* is the server's word, and held against two things: who joins hears what follows its
+//! `Joined`, and nothing that was sent after the word came can stand at or below the place it names. Nor is
+//! *no member any more* believed: nobody comes or goes more often than it asked to, or than others were
+//! asked to put it out. What was done *already* was asked for before; what was refused and never sent again
+//! is nowhere.
 //!
 //! *Entitlement* is the room's own order: a `Joined` at a place, a `Left` (or a kick, or a ban) at a
 //! place, and nothing on that connection after the reply to the leave, or after it was told to be out. A listener whose connection was lost keeps its
@@ -65,9 +71,10 @@ use files::Files;
 pub use files::{Got, May};
 pub use index::{RoomIx, SendIx, UserIx};
 use listener::{Listener, Step};
+use membership::Moves;
 use placeless::Placeless;
 pub use placeless::Unproved;
-use room::{Mark, Room};
+use room::{Besides, Mark, Room};
 use verdict::{Ended, Faults, Span};
 pub use verdict::{Fault, Kind, Side, Tally, Verdict};
 
@@ -154,6 +161,7 @@ pub struct Ledger {
     listeners: Vec<Listener>,
     sends: Vec<Send>,
     spans: Vec<Span>,
+    moves: Moves,
     changes: Changes,
     files: Files,
     placeless: Placeless,
@@ -176,6 +184,7 @@ impl Ledger {
             listeners: Vec::new(),
             sends: Vec::new(),
             spans: Vec::new(),
+            moves: Moves::default(),
             changes: Changes::default(),
             files: Files::default(),
             placeless: Placeless::default(),
@@ -240,11 +249,6 @@ impl Ledger {
             self.open += 1;
             self.counts.refused -= 1;
         }
-    }
-
-    /// A join or a leave is about to be asked for.
-    pub fn asked_membership(&mut self, room: RoomIx) {
-        self.rooms[room.0 as usize].caused += 1;
     }
 
     /// The name of a send.
@@ -356,12 +360,12 @@ impl Ledger {
             }
             Some(Told::Post(send, n)) => {
                 self.counts.deliveries += 1;
-                self.place_send(send, event.seq, n, Some(event.prev), "delivery");
+                self.place_send(send, event.seq, n, Some(Besides::of(event)), "delivery");
                 Some(send)
             }
             Some(Told::Mark(mark)) => {
                 self.counts.notices += 1;
-                self.place_mark(room, event.seq, mark, Some(event.prev), "delivery");
+                self.place_mark(room, event.seq, mark, Some(Besides::of(event)), "delivery");
                 None
             }
         };
@@ -436,7 +440,7 @@ impl Ledger {
     }
 
     /// A send stands at a place, says the teller: everything that is known of either must agree.
-    fn place_send(&mut self, ix: SendIx, seq: u64, n: u64, prev: Option<u64>, teller: &str) {
+    fn place_send(&mut self, ix: SendIx, seq: u64, n: u64, besides: Option<Besides>, teller: &str) {
         if !self.has_places(self.sends[ix.0 as usize].room) {
             return;
         }
@@ -454,14 +458,21 @@ impl Ledger {
             let what = format!("send {} is post {}, and {n} by its {teller}", ix.0, send.n);
             self.faults.add(Fault { side: Side::Sends, kind: Kind::Reordered, what });
         }
-        self.place(room, seq, Mark::post(ix), prev, teller);
+        self.place(room, seq, Mark::post(ix), besides, teller);
     }
 
-    fn place(&mut self, room: RoomIx, seq: u64, mark: Mark, prev: Option<u64>, teller: &str) {
+    fn place(
+        &mut self,
+        room: RoomIx,
+        seq: u64,
+        mark: Mark,
+        besides: Option<Besides>,
+        teller: &str,
+    ) {
         if !self.has_places(room) {
             return;
         }
-        if let Err(why) = self.rooms[room.0 as usize].place(seq, mark, prev) {
+        if let Err(why) = self.rooms[room.0 as usize].place(seq, mark, besides) {
             let what =
                 format!("room {}, {seq}: {teller}: {why}", self.rooms[room.0 as usize].number);
             self.faults.add(Fault { side: Side::Sends, kind: Kind::Reordered, what });
@@ -500,6 +511,7 @@ impl Ledger {
             room: listener.room,
             user: listener.user,
             from: listener.from(),
+            made: listener.made(),
             heard: listener.heard(),
             to,
             posts: listener.posts(),

@@ -95,8 +95,8 @@ impl Ledger {
         !self.rooms[room.0 as usize].placeless
     }
 
-    /// A user is about to ask to leave a room.
-    pub fn asks_to_leave(&mut self, user: UserIx, room: RoomIx) {
+    /// A user is about to ask to leave a room: what is acked from now on may be said without it.
+    pub(super) fn stay_may_end(&mut self, user: UserIx, room: RoomIx) {
         if self.has_places(room) {
             return;
         }
@@ -257,7 +257,7 @@ impl Placeless {
 mod tests {
     use super::*;
     use crate::clock::Nanos;
-    use crate::drivers::{Event, Now, Posted, What};
+    use crate::drivers::{Event, NAMELESS, Now, Posted, What};
     use crate::ledger::Verdict;
 
     const NUMBER: u32 = 7;
@@ -292,7 +292,8 @@ mod tests {
             let origin_id = self.ledger.origin_id(ix);
             let (n, now) = (0, Now::AsSent);
             let what = What::Posted { n, user: 101, origin_id: &origin_id, digest: 5, now };
-            let event = Event { room: NUMBER, seq: 0, prev: 0, what };
+            let (seq, at, names) = (0, 0, NAMELESS);
+            let event = Event { room: NUMBER, seq, prev: 0, at, names, what };
             self.ledger.delivered(self.users[user], &event, Nanos(9), Nanos(0)).is_some()
         }
 

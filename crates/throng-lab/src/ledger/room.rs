@@ -1,10 +1,10 @@
 //! A room's order as it comes to be known: one word for what stands at a place and one for the
 //! place pushed before it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{SendIx, UserIx};
-use crate::drivers::{Act, Change};
+use crate::drivers::{Act, Change, Event};
 
 /// Places beyond what the run can have caused, before a place is taken for a lie. A server may add
 /// an event or two of its own.
@@ -66,8 +66,35 @@ impl Mark {
         }
     }
 
+    /// Who came in (`true`) or went, by its own asking.
+    fn moved(self) -> Option<(u64, bool)> {
+        self.membership().filter(|_| self.0 >> 61 != 6)
+    }
+
     pub fn is_post(self) -> bool {
         self.0 & Self::KIND == Self::POST
+    }
+
+    /// The send that stands here.
+    fn send(self) -> Option<SendIx> {
+        self.is_post().then_some(SendIx(self.0 as u32))
+    }
+}
+
+/// What an event says besides what happened: an ack says nothing of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Besides {
+    /// The place pushed before.
+    prev: u64,
+    /// When, and what those whom it names are called: one word, that is never [`UNSTAMPED`].
+    stamp: u64,
+}
+
+impl Besides {
+    pub fn of(event: &Event<'_>) -> Self {
+        // The factor is odd: another time is another word.
+        let stamp = event.at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ event.names;
+        Self { prev: event.prev, stamp: stamp.max(UNSTAMPED + 1) }
     }
 }
 
@@ -78,10 +105,13 @@ pub struct Slot {
     prev: u32,
     /// Somebody was told it, so everybody entitled must be.
     pushed: bool,
+    /// When and of whom, as first told; `UNSTAMPED` until then.
+    stamp: u64,
 }
 
 const UNTOLD: u32 = u32::MAX;
-const EMPTY: Slot = Slot { mark: Mark::UNKNOWN, prev: UNTOLD, pushed: false };
+const UNSTAMPED: u64 = 0;
+const EMPTY: Slot = Slot { mark: Mark::UNKNOWN, prev: UNTOLD, pushed: false, stamp: UNSTAMPED };
 
 impl Slot {
     pub fn is_known(self) -> bool {
@@ -128,7 +158,12 @@ impl Room {
     }
 
     /// `mark` stands at `seq`. Says what it contradicts.
-    pub fn place(&mut self, seq: u64, mark: Mark, prev: Option<u64>) -> Result<(), &'static str> {
+    pub fn place(
+        &mut self,
+        seq: u64,
+        mark: Mark,
+        besides: Option<Besides>,
+    ) -> Result<(), &'static str> {
         if seq <= self.base {
             return Err("a place of before the run");
         }
@@ -149,7 +184,12 @@ impl Room {
         } else if slot.mark != mark {
             return Err("something else stands there");
         }
-        if let Some(prev) = prev {
+        if let Some(Besides { prev, stamp }) = besides {
+            if slot.stamp == UNSTAMPED {
+                slot.stamp = stamp;
+            } else if slot.stamp != stamp {
+                return Err("its time or a name in it is not what others were told");
+            }
             // Places before the books are all alike.
             let prev = prev.saturating_sub(self.base).min(u64::from(UNTOLD) - 1) as u32;
             if slot.prev == UNTOLD {
@@ -176,6 +216,28 @@ impl Room {
             posts.push(count);
         }
         posts
+    }
+
+    /// The newest of the sends at or below each place, as how many were made up to it: `newest[seq - base]`.
+    pub fn newest_up_to(&self) -> Vec<u32> {
+        let mut newest = Vec::with_capacity(self.slots.len() + 1);
+        let mut made = 0;
+        newest.push(0);
+        for (_, slot) in self.slots() {
+            made = made.max(slot.mark.send().map_or(0, |send| send.0 + 1));
+            newest.push(made);
+        }
+        newest
+    }
+
+    /// How often each account came in and went, by its own asking; ascending.
+    pub fn moves(&self) -> BTreeMap<u64, (u32, u32)> {
+        let mut moves: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+        for (account, joined) in self.slots().filter_map(|(_, slot)| slot.mark.moved()) {
+            let (joins, leaves) = moves.entry(account).or_default();
+            *(if joined { joins } else { leaves }) += 1;
+        }
+        moves
     }
 
     /// The event at `seq` was told to somebody.

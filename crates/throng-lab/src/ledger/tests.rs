@@ -1,9 +1,12 @@
 //! The ledger against a double of a server that can be told to misbehave, once for each promise.
 
+mod lies;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::drivers::{NAMELESS, called};
 
 const EPOCH: u64 = 1_000;
 const NUMBER: u32 = 7;
@@ -53,6 +56,12 @@ enum Happened {
     Post { user: usize, send: SendIx, origin_id: String, digest: u64, n: u64 },
     Joined(usize),
     Left(usize),
+}
+
+/// As all are told it.
+fn event(seq: u64, what: What<'_>) -> Event<'_> {
+    let (at, names) = (1_790_000_000_000 + seq, called(NAMELESS, "somebody"));
+    Event { room: NUMBER, seq, prev: seq.saturating_sub(1), at, names, what }
 }
 
 /// A server of one small room whose members all listen, and its clients' ledger.
@@ -115,7 +124,7 @@ impl Double {
     }
 
     fn join(&mut self, user: usize) {
-        self.ledger.asked_membership(self.room);
+        self.ledger.asks_to_join(self.users[user], self.room);
         self.happen(Happened::Joined(user));
         let at = self.head();
         self.ledger.joined(self.users[user], self.room, at, at);
@@ -123,7 +132,7 @@ impl Double {
     }
 
     fn leave(&mut self, user: usize) {
-        self.ledger.asked_membership(self.room);
+        self.ledger.asks_to_leave(self.users[user], self.room);
         let gone = self.member[user].take();
         self.happen(Happened::Left(user));
         self.ledger.left(self.users[user], self.room, self.head());
@@ -208,7 +217,7 @@ impl Double {
             self.sin = Sin::None;
         }
         let what = Self::what(&happened, alter);
-        let event = Event { room: NUMBER, seq: place, prev, what };
+        let event = Event { prev, ..event(place, what) };
         let receipt = self.ledger.delivered(self.users[user], &event, Nanos(self.now), Nanos(0));
         self.recorded.extend(receipt);
     }
@@ -270,7 +279,7 @@ impl Double {
             let events: Vec<Event<'_>> = (after as usize..to)
                 .map(|at| {
                     let what = Self::what(&kept[at], false);
-                    Event { room: NUMBER, seq: at as u64 + 1, prev: at as u64, what }
+                    event(at as u64 + 1, what)
                 })
                 .collect();
             self.ledger.page(self.room, &events, to < kept.len());
@@ -399,7 +408,7 @@ fn a_lost_reply_to_a_leave_is_doubt_and_not_fault() {
     double.post(0, "one");
     double.disconnect(1);
     double.member[1] = None;
-    double.ledger.asked_membership(double.room);
+    double.ledger.asks_to_leave(double.users[1], double.room);
     double.happen(Happened::Left(1));
     double.post(0, "two");
     double.ledger.not_member(double.users[1], double.room);
@@ -415,7 +424,7 @@ fn a_late_leave_that_is_told_ends_the_span_exactly_and_nothing_may_follow_it() {
     {
         let mut double = Double::new(3, Sin::None);
         double.post(0, "heard");
-        double.ledger.asked_membership(double.room);
+        double.ledger.asks_to_leave(double.users[1], double.room);
         double.disconnect(1);
         double.resume(1);
         if missed {
@@ -454,11 +463,11 @@ fn an_absence_whose_replies_were_lost_is_found_in_the_rooms_order() {
         double.disconnect(1);
         double.post(0, "before the leave");
         double.member[1] = None;
-        double.ledger.asked_membership(double.room);
+        double.ledger.asks_to_leave(double.users[1], double.room);
         double.happen(Happened::Left(1));
         double.post(0, "between");
         let between = double.head();
-        double.ledger.asked_membership(double.room);
+        double.ledger.asks_to_join(double.users[1], double.room);
         double.happen(Happened::Joined(1));
         let back = double.head();
         double.post(0, "after");

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::listener::Doubt;
 use super::placeless::Unproved;
-use super::room::Room;
+use super::room::{Besides, Room};
 use super::{Ledger, RoomIx, SendIx, Shown, State, Told, UserIx};
 use crate::drivers::{Event, Now, What};
 
@@ -111,6 +111,8 @@ pub struct Span {
     pub room: RoomIx,
     pub user: UserIx,
     pub from: u64,
+    /// How many sends had been made when the server named it: those that were made later stand behind it.
+    pub made: u32,
     /// The newest event taken.
     pub heard: u64,
     pub to: u64,
@@ -252,10 +254,13 @@ impl Ledger {
                         Now::Deleted => Shown::Deleted,
                     };
                 }
-                self.place_send(send, event.seq, n, Some(event.prev), "history");
+                self.place_send(send, event.seq, n, Some(Besides::of(event)), "history");
             }
             Some(Told::Mark(mark)) => {
-                self.place_mark(room, event.seq, mark, Some(event.prev), "history");
+                if let What::Changed { digest, .. } = event.what {
+                    self.change_is_shown(room, mark, digest);
+                }
+                self.place_mark(room, event.seq, mark, Some(Besides::of(event)), "history");
             }
         }
     }
@@ -331,7 +336,8 @@ impl Ledger {
         heard.map(|send| (send.room, u64::from(send.last_us)))
     }
 
-    /// Events known of but denied by history, and links of the chain that pass over a post.
+    /// Events known of but denied by history, links of the chain that pass over a post, and more coming and going
+    /// than was asked for.
     fn judge_room(&mut self, ix: RoomIx) {
         let room = &self.rooms[ix.0 as usize];
         let number = room.number;
@@ -344,6 +350,17 @@ impl Ledger {
         for seq in room.broken_links() {
             let what = format!("room {number}: the event pushed before {seq} is not the one told");
             told.push((Kind::Reordered, what));
+        }
+        for (account, (joins, leaves)) in room.moves() {
+            let asked = self.moves.of(ix, account);
+            for (word, is, asked) in
+                [("joins", joins, asked.joins), ("leaves", leaves, asked.leaves)]
+            {
+                if is > asked {
+                    let what = format!("room {number} has {is} {word} of account {account}");
+                    told.push((Kind::Foreign, format!("{what}, which asked for {asked}")));
+                }
+            }
         }
         for (kind, what) in told {
             self.faults.add(Fault { side: Side::Sends, kind, what });
@@ -365,14 +382,20 @@ impl Ledger {
         due
     }
 
-    /// Every acked send is in history; what was heard is in history.
+    /// Every acked send is in history; what was heard is in history; what was refused is not. One that was sent
+    /// again may have been kept at first, and its sender have been put out by the second time.
     fn judge_sends(&mut self) {
         for (ix, send) in self.sends.iter().enumerate() {
             let room = &self.rooms[send.room.0 as usize];
+            let number = room.number;
+            if send.kept && send.state == State::Refused && send.attempts == 1 {
+                let at = send.seq;
+                let what = format!("send {ix} was refused, and history has it at {number}/{at}");
+                self.faults.add(Fault { side: Side::Sends, kind: Kind::Foreign, what });
+            }
             if send.kept || !room.read_all {
                 continue;
             }
-            let number = room.number;
             if send.state == State::Acked {
                 let at = send.seq;
                 let what = format!("send {ix} was acked at {number}/{at} and history denies it");
@@ -391,6 +414,8 @@ struct Order {
     base: u64,
     /// Posts at or below each place.
     posts: Vec<u32>,
+    /// How many sends had been made when the newest at or below each place was.
+    made: Vec<u32>,
     /// Places of membership events that were pushed.
     notices: Vec<u64>,
     /// Joins (`true`) and leaves of each account.
@@ -403,6 +428,7 @@ impl Order {
             number: room.number,
             base: room.base,
             posts: room.posts_up_to(),
+            made: room.newest_up_to(),
             notices: room.notices(),
             moves: room.memberships(),
         }
@@ -428,6 +454,11 @@ impl Order {
         let (kind, count) =
             if taken < due { (Kind::Lost, due - taken) } else { (Kind::Foreign, taken - due) };
         faults.add_many(u64::from(count), Fault { side, kind, what });
+        if self.made[self.at(from)] > span.made {
+            let what =
+                format!("{where_}: live after {from}, below which stands what was said later");
+            faults.add(Fault { side, kind: Kind::Lost, what });
+        }
         let tail = (span.heard < to).then_some((span.heard, to + 1));
         for (after, before) in span.holes.iter().copied().chain(tail) {
             let after = after.max(surely_from);
@@ -443,11 +474,12 @@ impl Order {
 
     /// Posts above `from`, up to `to`.
     fn posts(&self, from: u64, to: u64) -> u32 {
-        let up_to = |seq: u64| {
-            let at = seq.saturating_sub(self.base) as usize;
-            self.posts[at.min(self.posts.len() - 1)]
-        };
-        up_to(to.max(from)) - up_to(from)
+        self.posts[self.at(to.max(from))] - self.posts[self.at(from)]
+    }
+
+    /// Where a place is in what is kept of each.
+    fn at(&self, seq: u64) -> usize {
+        (seq.saturating_sub(self.base) as usize).min(self.posts.len() - 1)
     }
 
     /// The last join of the account above `after` and up to `to`: it had left before.

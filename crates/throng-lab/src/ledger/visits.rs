@@ -4,7 +4,7 @@
 //! Neighbours: `mod` has the order and the listeners; the runner tells who comes and goes.
 
 use super::listener::Step;
-use super::room::Mark;
+use super::room::{Besides, Mark};
 use super::{Ended, Event, Fault, Kind, Ledger, RoomIx, Side, Told, UserIx};
 
 impl Ledger {
@@ -56,11 +56,11 @@ impl Ledger {
     /// order says, and nobody is owed less for it.
     pub fn looked_at(&mut self, room: RoomIx, events: &[Event<'_>]) {
         for event in events {
-            let (seq, prev) = (event.seq, Some(event.prev));
+            let (seq, besides) = (event.seq, Some(Besides::of(event)));
             match self.told(room, event) {
                 None => self.foreign(format!("a page has {event:?}, never asked for so")),
-                Some(Told::Post(send, n)) => self.place_send(send, seq, n, prev, "page"),
-                Some(Told::Mark(mark)) => self.place_mark(room, seq, mark, prev, "page"),
+                Some(Told::Post(send, n)) => self.place_send(send, seq, n, besides, "page"),
+                Some(Told::Mark(mark)) => self.place_mark(room, seq, mark, besides, "page"),
             }
         }
     }
@@ -69,7 +69,7 @@ impl Ledger {
     pub fn caught_up(&mut self, user: UserIx, room: RoomIx, events: &[Event<'_>]) {
         let listener = self.listener_for(user, room);
         for event in events {
-            let (seq, prev) = (event.seq, Some(event.prev));
+            let (seq, besides) = (event.seq, Some(Besides::of(event)));
             let Some(told) = self.told(room, event) else {
                 self.foreign(format!("a page has {event:?}, which was never asked for so"));
                 continue;
@@ -78,9 +78,9 @@ impl Ledger {
             match told {
                 Told::Post(send, n) => {
                     self.counts.deliveries += 1;
-                    self.place_send(send, seq, n, prev, "page");
+                    self.place_send(send, seq, n, besides, "page");
                 }
-                Told::Mark(mark) => self.place_mark(room, seq, mark, prev, "page"),
+                Told::Mark(mark) => self.place_mark(room, seq, mark, besides, "page"),
             }
             let listener = &mut self.listeners[listener as usize];
             // Pages hold events that are not pushed as well; the chain skips those.

@@ -102,14 +102,13 @@ impl Crowd {
         match todo {
             Todo::Join { room } => {
                 let (number, ix) = self.made(room);
-                self.ledger.asked_membership(ix);
+                self.ledger.asks_to_join(self.me(user), ix);
                 self.users[user as usize].keep_room(room);
                 self.users[user as usize].joins += 1;
                 self.ask(user, Asked::Join(room), &Action::Join { room: number }, sockets);
             }
             Todo::Leave { room, .. } => {
                 let (number, ix) = self.made(room);
-                self.ledger.asked_membership(ix);
                 self.ledger.asks_to_leave(self.me(user), ix);
                 self.ask(user, Asked::Leave(room), &Action::Leave { room: number }, sockets);
             }

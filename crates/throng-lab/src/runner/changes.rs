@@ -118,9 +118,11 @@ impl Crowd {
     pub(super) fn is_out(&mut self, user: u32, room: u32) {
         let (ix, me) = (self.ix(room), self.me(user));
         let leaves = self.users[user as usize].forget_leave(room);
-        if !leaves && self.ledger.may_be_out(me, ix) {
+        if leaves {
+            self.ledger.leave_is_settled(me, ix);
+        } else if self.ledger.may_be_out(me, ix) {
             self.ledger.put_out_while_away(me, ix);
-        } else if !leaves {
+        } else {
             self.ledger.expelled(me, ix);
         }
         self.ledger.not_member(me, ix);

@@ -508,11 +508,14 @@ impl Crowd {
     /// A room was made by its first member, who hears it after `from`.
     fn room_made(&mut self, user: u32, room: u32, (number, seq, from): (u32, u64, u64)) {
         let ix = self.ledger.room_made(number, (seq, from));
-        self.kinds.push(self.places[room as usize].kind);
-        self.ledger.asked_membership(ix);
-        self.places[room as usize].made = Some((number, ix));
+        let place = &mut self.places[room as usize];
+        self.kinds.push(place.kind);
+        place.made = Some((number, ix));
         // Of a room of two, the last that happened is that the other joined.
-        let seq = if self.places[room as usize].direct { 0 } else { seq };
+        let (seq, members) = if place.direct { (0, 2) } else { (seq, 1) };
+        for member in place.members.iter().take(members) {
+            self.ledger.asks_to_join(self.users[*member as usize].me, ix);
+        }
         let it = &mut self.users[user as usize];
         it.rooms.push(room);
         let me = it.me;

@@ -67,6 +67,9 @@ pub fn judge(
         }
         (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
             let seq = if already { 0 } else { seq };
+            if already {
+                ledger.joined_before(me, room);
+            }
             if hears {
                 ledger.joined(me, room, seq, position.seq);
             } else {
@@ -80,17 +83,20 @@ pub fn judge(
             ledger.looked_at(room, events);
         }
         (Asked::Leave(_), Some(room), Outcome::Left { seq, .. }) => ledger.left(me, room, seq),
-        // Only a leave whose reply was lost is asked for twice; or one who was put out wants to go.
         (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER | BANNED, .. }) => {
-            ledger.not_member(me, room);
+            ledger.leave_is_refused(me, room);
         }
         (Asked::Change { send, change }, _, Outcome::Applied { seq, already: false }) => {
             ledger.changed(me, send, change, seq);
         }
+        (Asked::Change { send, change }, _, Outcome::Applied { already: true, .. }) => {
+            ledger.changed_before(me, send, change);
+        }
         (Asked::Moderate { of, act, .. }, Some(room), Outcome::Applied { seq, already: false }) => {
             ledger.acted(room, of, act, seq);
         }
-        (Asked::Change { .. } | Asked::Moderate { .. }, _, Outcome::Applied { .. })
+        // It is asked for again after a lost connection, and one that is banned may be banned twice.
+        (Asked::Moderate { .. }, _, Outcome::Applied { already: true, .. })
         | (Asked::Type(_), _, Outcome::Done) => {}
         (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
             ledger.resumed(me, room, position.seq);
@@ -109,9 +115,12 @@ pub fn judge(
             let pictures = named.map(|it| it.picture.to_owned()).collect();
             return Reply::Members { pictures, as_of, next };
         }
-        (asked, _, Outcome::Rejected { code, name, retry_after_ms }) => {
+        (asked, room, Outcome::Rejected { code, name, retry_after_ms }) => {
             if let Asked::Post { send, .. } = asked {
                 refused(ledger, me, send, code);
+            }
+            if let (Asked::Leave(_), Some(room)) = (asked, room) {
+                ledger.leave_is_settled(me, room);
             }
             return Reply::Rejected { code, name: name.into(), retry_after_ms };
         }

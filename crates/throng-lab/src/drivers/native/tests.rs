@@ -11,9 +11,11 @@ fn words(observation: &Observation<'_>) -> String {
             room,
             seq,
             prev,
+            at: 99,
+            names,
             what: What::Posted { n, origin_id, digest: is, .. },
         }) => {
-            let known = *is == digest("hi \u{1f980}");
+            let known = *is == digest("hi \u{1f980}") && *names == called(NAMELESS, "ada");
             format!("{room}/{seq} after {prev}: post {n} {origin_id} {known}")
         }
         other => format!("{other:?}"),
