@@ -86,18 +86,10 @@ pub fn judge(
         (Asked::Leave(_), Some(room), Outcome::Rejected { code: NOT_MEMBER | BANNED, .. }) => {
             ledger.leave_is_refused(me, room);
         }
-        (Asked::Change { send, change }, _, Outcome::Applied { seq, already: false }) => {
-            ledger.changed(me, send, change, seq);
+        (Asked::Change { .. } | Asked::Moderate { .. }, _, Outcome::Applied { seq, already }) => {
+            applied(ledger, me, (asked, room), seq, already);
         }
-        (Asked::Change { send, change }, _, Outcome::Applied { already: true, .. }) => {
-            ledger.changed_before(me, send, change);
-        }
-        (Asked::Moderate { of, act, .. }, Some(room), Outcome::Applied { seq, already: false }) => {
-            ledger.acted(room, of, act, seq);
-        }
-        // It is asked for again after a lost connection, and one that is banned may be banned twice.
-        (Asked::Moderate { .. }, _, Outcome::Applied { already: true, .. })
-        | (Asked::Type(_), _, Outcome::Done) => {}
+        (Asked::Type(_), _, Outcome::Done) => {}
         (Asked::Resume(_), Some(room), Outcome::Subscribed { position, .. }) => {
             ledger.resumed(me, room, position.seq);
         }
@@ -116,11 +108,10 @@ pub fn judge(
             return Reply::Members { pictures, as_of, next };
         }
         (asked, room, Outcome::Rejected { code, name, retry_after_ms }) => {
-            if let Asked::Post { send, .. } = asked {
-                refused(ledger, me, send, code);
-            }
-            if let (Asked::Leave(_), Some(room)) = (asked, room) {
-                ledger.leave_is_settled(me, room);
+            match (asked, room) {
+                (Asked::Post { send, .. }, _) => refused(ledger, me, send, code),
+                (Asked::Leave(_), Some(room)) => ledger.leave_is_settled(me, room),
+                _ => {}
             }
             return Reply::Rejected { code, name: name.into(), retry_after_ms };
         }
@@ -130,6 +121,25 @@ pub fn judge(
         }
     }
     Reply::Done
+}
+
+/// A change was made, or was `already`. What is done to a member is asked for again after a lost connection, and
+/// one that is banned may be banned twice: there it says nothing.
+fn applied(
+    ledger: &mut Ledger,
+    me: UserIx,
+    (asked, room): (Asked, Option<RoomIx>),
+    seq: u64,
+    already: bool,
+) {
+    match (asked, room) {
+        (Asked::Change { send, change }, _) if already => ledger.changed_before(me, send, change),
+        (Asked::Change { send, change }, _) => ledger.changed(me, send, change, seq),
+        (Asked::Moderate { of, act, .. }, Some(room)) if !already => {
+            ledger.acted(room, of, act, seq);
+        }
+        _ => {}
+    }
 }
 
 /// Which room it is about, where that is for the plan to say.
