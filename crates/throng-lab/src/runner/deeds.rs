@@ -4,7 +4,7 @@
 //! waits for an answer.
 
 use super::user::{Link, Todo};
-use super::{Runner, Wake};
+use super::{Phase, Runner, Wake};
 use crate::clock::{self, Nanos};
 use crate::engine::Sockets;
 use crate::plan::Deed;
@@ -13,8 +13,15 @@ use crate::plan::Deed;
 const MOVED_WITHIN: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl Runner<'_> {
-    pub(super) fn do_what_is_due(&mut self, sockets: &mut Sockets, now: Nanos) {
-        while let Some(planned) = self.plan.next_if(|it| self.begun.plus(it.at) <= now) {
+    /// While load is offered: does what is due by now and was planned for before that moment. What is too late by now
+    /// is counted as dropped, so that nothing which was planned goes uncounted.
+    pub(super) fn do_what_is_due(&mut self, before: Nanos, sockets: &mut Sockets, now: Nanos) {
+        if self.phase != Phase::Load {
+            return;
+        }
+        let begun = self.begun;
+        let is_due = |at: Nanos| at <= now && at < before;
+        while let Some(planned) = self.plan.next_if(|it| is_due(begun.plus(it.at))) {
             self.deed(planned.deed, self.begun.plus(planned.at), sockets, now);
         }
         self.collect_lost(now);
