@@ -22,7 +22,7 @@ const LEN_MAX: usize = 4_096;
 pub struct Memory {
     slots: Vec<Slot>,
     hits: u64,
-    misses: u64,
+    decoded: u64,
 }
 
 #[derive(Clone, Default)]
@@ -42,14 +42,13 @@ struct Slot {
 impl Memory {
     /// Empty.
     pub fn new() -> Self {
-        Self { slots: vec![Slot::default(); SLOTS], hits: 0, misses: 0 }
+        Self { slots: vec![Slot::default(); SLOTS], hits: 0, decoded: 0 }
     }
 
     /// The post that these bytes are, if they were seen lately.
     pub fn recall(&mut self, frame: &[u8]) -> Option<Event<'_>> {
         let slot = &self.slots[place(frame)?];
         if slot.frame != frame {
-            self.misses += 1;
             return None;
         }
         self.hits += 1;
@@ -86,9 +85,14 @@ impl Memory {
         (slot.n, slot.user, slot.digest) = (n, user, digest);
     }
 
-    /// Frames recognised, and frames that had to be decoded.
+    /// A frame was decoded, whatever it said and however it came.
+    pub fn decoded(&mut self) {
+        self.decoded += 1;
+    }
+
+    /// Frames recognised, and frames that were decoded.
     pub fn counts(&self) -> (u64, u64) {
-        (self.hits, self.misses)
+        (self.hits, self.decoded)
     }
 }
 
@@ -100,7 +104,7 @@ impl Default for Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Memory({} hits, {} misses)", self.hits, self.misses)
+        write!(f, "Memory({} hits, {} decoded)", self.hits, self.decoded)
     }
 }
 
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(memory.recall(&frame), Some(event(9)));
         *frame.last_mut().unwrap() = 8;
         assert_eq!(memory.recall(&frame), None);
+        memory.decoded();
         assert_eq!(memory.counts(), (1, 1));
     }
 

@@ -289,6 +289,7 @@ impl Sink<'_> {
 
     /// `bytes` came as `came`, and will be recalled by that.
     fn take_as(&mut self, bytes: &[u8], came: &[u8]) -> Result<(), Broken> {
+        self.memory.decoded();
         let decoded = match self.form {
             Form::Json => json::decode_server(bytes),
             Form::Protobuf => protobuf::decode_server(bytes),

@@ -220,3 +220,26 @@ fn a_server_that_talks_nonsense_is_told_apart() {
     let outcome = driver.receive(&mut answer, &mut out, &mut |_| {});
     assert!(outcome.unwrap_err().to_string().contains("403"));
 }
+
+/// What came is counted as it is taken: frames a read are of all that hear, also over bare TCP.
+#[test]
+fn each_frame_is_counted_once_recognised_or_decoded_however_it_is_carried() {
+    for dress in [Dress::WsJson, Dress::WsProtobuf, Dress::Raw] {
+        for chop in [1, 7, 100_000] {
+            let mut driver = driver(dress);
+            let mut out = Vec::new();
+            driver.open(&mut out);
+            let key = match &driver.transport {
+                Transport::Opening { key, .. } => key.clone(),
+                Transport::WebSocket { .. } | Transport::Raw(_) => String::new(),
+            };
+            for chunk in written(dress, &key).chunks_mut(chop) {
+                driver.receive(chunk, &mut out, &mut |_| {}).unwrap();
+            }
+            let (hits, decoded) = driver.memory.borrow().counts();
+            assert_eq!(hits + decoded, frames().len() as u64, "{dress:?} in chops of {chop}");
+            let recalls = dress != Dress::Raw && chop == 100_000;
+            assert!(!recalls || hits == 1, "{dress:?}: the second of two like frames");
+        }
+    }
+}
