@@ -119,9 +119,9 @@ impl Live {
                 it.server_rss_bytes as f64 / f64::from(1 << 20)
             ),
             format!(
-                "generator    CPU {:>5.0} % of a core  lag p99 {:>8.2} ms  steal {:>3.0} %",
+                "generator    CPU {:>5.0} % of a core  {}  steal {:>3.0} %",
                 share(it.generator_cpu),
-                it.lag.p99_ms,
+                lag(&it.lag),
                 it.steal * 100.0
             ),
         ];
@@ -131,6 +131,14 @@ impl Live {
             self.refused, self.ended, self.dropped, self.overflows
         ));
         lines
+    }
+}
+
+/// Of a second in which no send had a time of its own there is none.
+fn lag(it: &Percentiles) -> String {
+    match it.count {
+        0 => "no lag             ".into(),
+        _ => format!("lag p99 {:>8.2} ms", it.p99_ms),
     }
 }
 

@@ -314,6 +314,13 @@ impl Recorder {
         self.now.lag.record(lag);
     }
 
+    /// A send left that had no time of its own, because it follows an ack or a file: it cannot be late, and none of
+    /// it is lag.
+    pub fn followed(&mut self) {
+        self.now.counts.intended += 1;
+        self.now.counts.sent += 1;
+    }
+
     /// A send was given up.
     pub fn dropped(&mut self) {
         self.now.counts.intended += 1;
@@ -546,6 +553,15 @@ mod tests {
         assert_eq!(recorder.generator.count(), 1);
         let next = recorder.end_second();
         assert_eq!((next.generator.count, next.in_generator), (0, 0.0), "of its second alone");
+    }
+
+    #[test]
+    fn a_send_that_follows_another_has_no_lag() {
+        let mut recorder = Recorder::new(&["room".into()]);
+        recorder.followed();
+        let sample = recorder.end_second();
+        assert_eq!((sample.intended, sample.sent, sample.lag.count), (1, 1, 0));
+        assert_eq!(recorder.lag.count(), 0);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Crowd {
         let send = self.ledger.sent(self.me(user), self.ix(file.room), now, whole);
         self.ledger.carries(send, said);
         self.files.carried.insert(send, file);
-        self.recorder.sent(now, now);
+        self.recorder.followed();
         self.doing(user, Todo::Post { send, bytes, again: false }, sockets);
     }
 

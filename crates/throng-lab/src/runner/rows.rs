@@ -187,7 +187,7 @@ impl Crowd {
         let sent_at = clock::now();
         row.sent_at = sent_at;
         let (room, bytes) = (row.room, self.row_bytes);
-        self.recorder.sent(sent_at, sent_at);
+        self.recorder.followed();
         let todo = self.new_send(user, room, bytes, sent_at);
         self.doing(user, todo, sockets);
     }

@@ -269,8 +269,8 @@ pub struct Generator {
     pub cpu_share: f64,
     /// The same in its busiest three seconds in a row, which is what it is judged by.
     pub cpu_share_3s_max: f64,
-    /// How late sends started.
-    pub lag: Percentiles,
+    /// How late sends started; null where none had a time of its own, as in a closed model.
+    pub lag: Option<Percentiles>,
     /// Sends given up because they could not be started in time.
     pub dropped: u64,
     /// Deliveries read and checked in a second of its CPU.
@@ -382,7 +382,7 @@ impl Summary {
         let generator = Generator {
             cpu_share: own / seconds,
             cpu_share_3s_max: judge::busiest(&outcome.samples).unwrap_or(own / seconds),
-            lag: outcome.recorder.lag.percentiles(),
+            lag: Some(outcome.recorder.lag.percentiles()).filter(|it| it.count > 0),
             dropped: outcome.dropped,
             deliveries_per_cpu_second: deliveries as f64 / own.max(1e-9),
             frames_per_read: (hits + misses) as f64 / reads.max(1) as f64,

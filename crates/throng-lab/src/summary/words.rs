@@ -196,14 +196,15 @@ impl Summary {
             )?;
         }
         let it = &self.generator;
+        let lag = it.lag.map_or("no lag (no send had a time of its own)".into(), |lag| {
+            format!("lag p50 {:.3} ms p99 {:.2} ms", lag.p50_ms, lag.p99_ms)
+        });
         writeln!(
             to,
-            "generator   {:.0} % of a core ({:.0} % in its busiest 3 s), lag p50 {:.3} ms p99 {:.2} ms, {} \
-             dropped; {:.0} k deliveries a CPU-second at {:.1} frames a read",
+            "generator   {:.0} % of a core ({:.0} % in its busiest 3 s), {lag}, {} dropped; {:.0} k deliveries a \
+             CPU-second at {:.1} frames a read",
             it.cpu_share * 100.0,
             it.cpu_share_3s_max * 100.0,
-            it.lag.p50_ms,
-            it.lag.p99_ms,
             it.dropped,
             it.deliveries_per_cpu_second / 1e3,
             it.frames_per_read

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Ending, Percentiles};
 use crate::beside::FloorRatio;
@@ -456,10 +456,17 @@ pub struct Generator {
     pub cpu_share: f64,
     /// Folders of before did not say: they were judged by the mean.
     pub cpu_share_3s_max: Option<f64>,
+    /// Of nothing (a count of 0) where no send had a time of its own.
+    #[serde(deserialize_with = "or_of_nothing")]
     pub lag: Percentiles,
     pub dropped: u64,
     pub deliveries_per_cpu_second: f64,
     pub frames_per_read: f64,
+}
+
+/// What is null is of nothing.
+fn or_of_nothing<'de, D: Deserializer<'de>>(from: D) -> Result<Percentiles, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 impl Generator {
