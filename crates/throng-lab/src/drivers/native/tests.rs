@@ -238,7 +238,8 @@ fn each_frame_is_counted_once_recognised_or_decoded_however_it_is_carried() {
             }
             let (hits, decoded) = driver.memory.borrow().counts();
             assert_eq!(hits + decoded, frames().len() as u64, "{dress:?} in chops of {chop}");
-            let recalls = dress != Dress::Raw && chop == 100_000;
+            // In Protobuf this one is too short to be recognised.
+            let recalls = dress == Dress::WsJson && chop == 100_000;
             assert!(!recalls || hits == 1, "{dress:?}: the second of two like frames");
         }
     }
