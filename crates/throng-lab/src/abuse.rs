@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{self, Nanos};
@@ -32,19 +32,42 @@ pub struct Abused {
     pub answers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Times that one was told something of a room it does not belong to.
     pub leaks: u64,
+    /// Of one core, while load was offered: of the lab's thread that they are. Absent where nobody means ill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_share: Option<f64>,
 }
 
-/// Does what the scenario's abusers do, until `stop`, from `begun` on. `accounts` are theirs.
+/// What passes between a run and those who mean ill, in their thread.
+#[derive(Debug, Default)]
+pub struct Control {
+    /// They are to stop.
+    pub stop: AtomicBool,
+    cpu_ns: AtomicU64,
+}
+
+impl Control {
+    /// CPU of their thread so far, as it last said: at most one look ago.
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed))
+    }
+
+    fn worked(&self, cpu: Duration) {
+        self.cpu_ns.store(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Does what the scenario's abusers do, until `control` says stop, from `begun` on. `accounts` are theirs.
 pub fn run(
     scenario: &Scenario,
     accounts: Vec<Account>,
     door: &Door,
     begun: Nanos,
-    stop: &AtomicBool,
+    control: &Control,
 ) -> std::io::Result<Abused> {
     let mut engine = Engine::new()?;
-    let mut crowd = Ill::new(scenario, accounts, door, begun, stop);
+    let mut crowd = Ill::new(scenario, accounts, door, begun, control);
     engine.run(&mut crowd)?;
+    control.worked(clock::thread_cpu());
     Ok(crowd.abused)
 }
 
@@ -78,7 +101,9 @@ struct Ill<'a> {
     /// The room that a group made for itself.
     rooms: BTreeMap<Abuse, u32>,
     names: u64,
-    stop: &'a AtomicBool,
+    control: &'a Control,
+    /// When it last said what it has worked.
+    worked: Nanos,
     abused: Abused,
 }
 
@@ -88,7 +113,7 @@ impl<'a> Ill<'a> {
         accounts: Vec<Account>,
         door: &'a Door,
         begun: Nanos,
-        stop: &'a AtomicBool,
+        control: &'a Control,
     ) -> Self {
         let mut accounts = accounts.into_iter();
         let mut all = Vec::new();
@@ -127,7 +152,8 @@ impl<'a> Ill<'a> {
             memory: Rc::default(),
             rooms: BTreeMap::new(),
             names: 0,
-            stop,
+            control,
+            worked: begun,
             abused: Abused::default(),
         }
     }
@@ -290,8 +316,12 @@ impl Handler for Ill<'_> {
     }
 
     fn due(&mut self, sockets: &mut Sockets, now: Nanos) -> Next {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.control.stop.load(Ordering::Relaxed) {
             return Next::Stop;
+        }
+        if now.since(self.worked) >= LOOK_EVERY {
+            self.worked = now;
+            self.control.worked(clock::thread_cpu());
         }
         while let Some(Reverse((when, at))) = self.due.peek().copied() {
             if when > now {

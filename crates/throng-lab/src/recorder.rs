@@ -160,6 +160,9 @@ pub struct Sample {
     pub kernel_bytes: Option<u64>,
     /// CPU of the generator, of one core.
     pub generator_cpu: f64,
+    /// CPU of those who mean ill, of one core: a thread of the lab's beside the generator's; absent where nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abusers_cpu: Option<f64>,
     /// CPU seconds of the machine's other programs, what `--monitor` names included: what neither the server nor
     /// the lab took of the cores that these may use. A little below nothing where they took none; absent where
     /// nobody can tell them from the server.

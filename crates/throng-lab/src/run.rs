@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::abuse::Abused;
+use crate::abuse::{Abused, Control};
 use crate::agents::AgentAt;
 use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
@@ -157,6 +157,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
         tell: None,
         kernel_of: asks,
         begin: None,
+        abusers: None,
     };
     let Measured { outcome, watched, abused } =
         measure(&scenario, started, accounts, watcher, witness, (args.live, say))?;
@@ -330,7 +331,8 @@ fn measure(
     let ill = accounts.split_off(accounts.len().min(scenario.users.count as usize));
     let (begin, begun) = sync_channel::<Nanos>(1);
     watcher.begin = Some(begin);
-    let over = AtomicBool::new(false);
+    let control = Arc::new(Control::default());
+    watcher.abusers = (!ill.is_empty()).then(|| Arc::clone(&control));
     let tag = (started as u32).rotate_left(8) ^ scenario.seed as u32 ^ std::process::id();
     std::thread::scope(|scope| {
         let watching = scope.spawn(move || {
@@ -343,9 +345,9 @@ fn measure(
                 let _ = say.write_all(shown.as_bytes()).and_then(|()| say.flush());
             })
         });
-        let (gate, over) = (door.clone(), &over);
+        let (gate, control) = (door.clone(), &control);
         let abusing = scope.spawn(move || match begun.recv() {
-            Ok(begun) if !ill.is_empty() => abuse::run(scenario, ill, &gate, begun, over),
+            Ok(begun) if !ill.is_empty() => abuse::run(scenario, ill, &gate, begun, control),
             _ => Ok(Abused::default()),
         });
         // A sample that finds no room is one of many that nobody could write.
@@ -353,7 +355,7 @@ fn measure(
             |sample: &Sample| drop(tell.try_send(Told::Sample(Box::new(sample.clone()))));
         let outcome = runner::run(scenario, accounts, door, tag, &mut watcher, &mut recorded);
         drop((tell, watcher));
-        over.store(true, Ordering::Relaxed);
+        control.stop.store(true, Ordering::Relaxed);
         let watched = watching.join().ok();
         let abused =
             abusing.join().map_err(|_| RunError::Trouble("the abusers panicked".into()))??;
@@ -475,6 +477,8 @@ struct Watcher<'a> {
     kernel_of: Option<u16>,
     /// Told once, when load begins.
     begin: Option<SyncSender<Nanos>>,
+    /// Of those who mean ill, where any do.
+    abusers: Option<Arc<Control>>,
 }
 
 /// What was measured.
@@ -496,6 +500,10 @@ impl Watch for Watcher<'_> {
 
     fn others(&mut self, own: Duration) -> Option<f64> {
         self.alone.since_last(own)
+    }
+
+    fn abusers(&mut self) -> Option<Duration> {
+        self.abusers.as_ref().map(|it| it.cpu())
     }
 
     fn load_begins(&mut self) {

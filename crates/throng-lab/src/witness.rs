@@ -262,7 +262,7 @@ impl Witness {
         for core in 0..self.cores.shares().len() {
             write!(self.series, ",core_{core}")?;
         }
-        write!(self.series, ",others_cpu")?;
+        write!(self.series, ",others_cpu,abusers_cpu")?;
         for stage in &self.stages {
             write!(self.series, ",work_{stage}")?;
         }
@@ -315,7 +315,9 @@ impl Witness {
         let own = self.holder.pid.as_slice();
         let (looked, monitored) = trees::look(&mut self.trees, own);
         let others = self.others.second(sample, monitored);
-        write!(self.series, ",{}", others.map_or(String::new(), |it| format!("{it:.3}")))?;
+        for cpu in [others, sample.abusers_cpu] {
+            write!(self.series, ",{}", cpu.map_or(String::new(), |it| format!("{it:.3}")))?;
+        }
         for stage in &self.stages {
             let sum = now.since(&self.last, &format!("stage_seconds_sum{{stage=\"{stage}\"}}"));
             write!(self.series, ",{:.6}", sum.unwrap_or_default() / seconds.max(1e-9))?;

@@ -6,8 +6,11 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use throng_lab::clock;
 
 use crate::process::{Server, run, said};
 
@@ -16,6 +19,8 @@ const AHEAD_MS: f64 = 500.0;
 const APART_MAX_MS: f64 = AHEAD_MS / 4.0;
 /// What is asked of a machine that the lab finds quiet: deliveries are of the same sends at both.
 const AGREE_MS: f64 = 1.0;
+/// For how long an agent is stopped, at least.
+const STANDS_STILL: Duration = Duration::from_millis(500);
 /// Quiet: half of all sends, and all but one in a hundred, left this near to their times.
 const QUIET_LAG_MS: [f64; 2] = [0.2, 2.0];
 
@@ -214,6 +219,46 @@ fn an_agent_serves_only_who_has_its_key_and_a_run_whose_agent_is_lost_ends_in_or
     let rest: Vec<String> = lines.collect();
     assert_eq!(child.wait().unwrap().code(), Some(12), "{rest:#?}");
     assert!(rest.iter().any(|line| line.contains("is lost")), "{rest:#?}");
+}
+
+/// What stands between the lab and its sockets is looked at like the lab itself: while an agent is stopped its users'
+/// messages wait in it, and its own CPU shows nothing of that.
+#[test]
+fn an_agent_that_stands_still_is_seen_by_its_lag() {
+    let (folder, server) = prepared("127.0.0.1:0");
+    let key = folder.path().join("agent.key");
+    let [well, stopped] = [0, 1].map(|_| Agent::start(&[], "127.0.0.1:0", &key, "0"));
+    let agents = [&well.address, &stopped.address].map(String::as_str).join(",");
+    let child = Command::new(env!("CARGO_BIN_EXE_throng"))
+        .current_dir(folder.path())
+        .args(["lab", "run", "far.toml", "--tokens", "tokens", "--seconds", "60", "--target"])
+        .arg(format!("http://{}", server.address()))
+        .args(["--agents", &agents, "--key", "agent.key", "--out", "run"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    let signal = |child: &Child, signal| kill_process(Pid::from_child(child), signal).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.contains("   1 of 60 s")), "the load ended at once");
+    // For as long as seconds of the load are told, however late we hear of them.
+    signal(&stopped.child, Signal::STOP);
+    let since = clock::now();
+    let told = lines.by_ref().find(|_| clock::now().since(since) > STANDS_STILL);
+    signal(&stopped.child, Signal::CONT);
+    assert!(told.is_some_and(|line| line.contains(" of 60 s")), "the load was over before");
+    // It answers what it was asked meanwhile.
+    let more = lines.by_ref().nth(1);
+    assert!(more.is_some_and(|line| line.contains(" of 60 s")), "the load was over before");
+    signal(&child, Signal::INT);
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(12), "{rest:#?}");
+    let summary = std::fs::read(folder.path().join("run/summary.json")).unwrap();
+    let summary: Value = serde_json::from_slice(&summary).unwrap();
+    let lag = |at: usize| &summary["agents"][at]["lag"];
+    assert!(lag(0)["count"].as_u64().unwrap() > 0, "{summary}");
+    let most = lag(1)["max_ms"].as_f64().unwrap();
+    assert!(most > STANDS_STILL.as_secs_f64() * 1e3 / 2.0, "{most} ms\n{summary}");
 }
 
 /// In the network of one agent. Another run of these tests beside this one has others.

@@ -432,6 +432,10 @@ fn a_server_that_tells_no_presence_and_times_no_stages_is_measured_all_the_same(
 fn clients_that_scale_up_and_down_leave_a_line_each() {
     // As long as it takes: it is over when all have finished.
     let done = short("scale-up-down", &["--set", "seconds=600"]);
+    // Raw TCP, and a closed model: its frames are counted like others', and no send had a time to be late for.
+    let generator = &done.summary["generator"];
+    assert!(generator["frames_per_read"].as_f64().unwrap() > 0.0, "{}", done.said);
+    assert!(generator["lag"].is_null() && done.said.contains(", no lag ("), "{}", done.said);
     assert_eq!(done.summary["model"], "closed");
     let text = String::from_utf8(read(&done.out, "analysis.csv")).unwrap();
     let mut lines = text.lines();

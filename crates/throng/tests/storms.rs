@@ -75,4 +75,19 @@ fn those_who_mean_ill_are_refused_in_each_way_and_told_of_no_room() {
     let flood = short("flood", &[]);
     let answers = &flood.summary["abused"]["answers"]["flood"];
     assert!(answers["rate_limited"].as_u64().unwrap() > 0, "{}", flood.said);
+    // They cost the machine something, and it is told whose that is.
+    let share = flood.summary["abused"]["cpu_share"].as_f64().unwrap();
+    assert!(
+        share > 0.0 && flood.said.contains("in a thread beside the generator's"),
+        "{}",
+        flood.said
+    );
+    let series = String::from_utf8(read(&flood.out, "series.csv")).unwrap();
+    let mut rows = series.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let at = rows.next().unwrap().iter().position(|it| *it == "abusers_cpu").unwrap();
+    let each: Vec<f64> = rows.map(|row| row[at].parse().unwrap()).collect();
+    let seconds = flood.summary["load_seconds"].as_f64().unwrap();
+    // To a thousandth of a second in each line.
+    let (sum, most) = (each.iter().sum::<f64>(), 0.001 * (each.len() + 1) as f64);
+    assert!((sum - share * seconds).abs() < most, "{sum} {share} {series}");
 }

@@ -1,4 +1,4 @@
-//! What time it is at an agent, by ours: the story of two clocks.
+//! What time it is at an agent, by ours: the story of two clocks; and by how much its answers are late.
 //!
 //! Neighbours: `engine` asks each agent again and again and hands in what came of it. The one who asks
 //! knows how long the answer was under way; the agent's time lies somewhere within. Of the answers
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Nanos;
 
 /// Answers that are looked at: some ten seconds of them.
-const ANSWERS_MAX: usize = 40;
+const ANSWERS_MAX: usize = 500;
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,9 @@ pub struct Skew {
 }
 
 impl Skew {
-    /// Asked at, answered with their time, answer read at.
-    pub fn answered(&mut self, asked: Nanos, theirs: Nanos, now: Nanos) {
+    /// Asked at, answered with their time, answer read at. How much longer it was under way than the quickest: so long
+    /// it waited, for the agent, for its machine, or on the way. By our clock alone.
+    pub fn answered(&mut self, asked: Nanos, theirs: Nanos, now: Nanos) -> Duration {
         let under_way = now.0.saturating_sub(asked.0);
         let middle = asked.0 + under_way / 2;
         let answer = Answer { under_way, ahead: i128::from(theirs.0) - i128::from(middle) };
@@ -42,6 +43,7 @@ impl Skew {
         }
         self.answers.push_back(answer);
         self.best = self.answers.iter().copied().min_by_key(|it| it.under_way);
+        Duration::from_nanos(under_way - self.best.map_or(under_way, |it| it.under_way))
     }
 
     /// From here on drift is counted.
@@ -96,6 +98,25 @@ mod tests {
         assert!((skew.ahead_ms() - 500.0).abs() < 1e-9, "{}", skew.ahead_ms());
         assert_eq!(skew.error(), Duration::from_micros(100));
         assert_eq!(skew.ours(Nanos(base + 500 * MS)), Nanos(base));
+    }
+
+    #[test]
+    fn what_an_answer_took_longer_than_the_quickest_it_waited_however_far_the_agent_is() {
+        let mut skew = Skew::default();
+        let way = 30 * MS;
+        let mut waited = |asked: u64, more: u64| {
+            let asked = Nanos(asked * MS);
+            skew.answered(asked, asked, asked.plus(Duration::from_nanos(way + more * MS)))
+        };
+        assert_eq!(waited(0, 1), Duration::ZERO, "nothing is known yet");
+        assert_eq!(waited(20, 0), Duration::ZERO);
+        assert_eq!(waited(40, 0), Duration::ZERO);
+        assert_eq!(waited(60, 600), Duration::from_millis(600));
+        // Where the way itself has become longer, that is forgotten with the answers that were quicker.
+        for at in 0..ANSWERS_MAX as u64 {
+            waited(100 + 20 * at, 50);
+        }
+        assert_eq!(waited(20_000, 50), Duration::ZERO);
     }
 
     #[test]

@@ -16,13 +16,14 @@ use crate::agents::wire::{self, Frame};
 use crate::agents::{AgentAt, nonce};
 use crate::clock::{self, Nanos};
 use crate::monitor::others;
+use crate::recorder::Latency;
 
 /// A link that is asked for and answered by nobody.
 const LINK_WITHIN: Duration = Duration::from_secs(5);
 /// Times that an agent is asked for its time before a run.
 const ASKED_BEFORE: usize = 30;
 /// And while it lasts, as often as this.
-const ASKED_EVERY: Duration = Duration::from_millis(250);
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of one write that go in one frame.
 const PART: usize = 256 * 1024;
 /// What may wait for an agent that reads too slowly, before it is given up.
@@ -45,6 +46,10 @@ pub struct Link {
     pub cpu_share: f64,
     /// The most that this has been.
     pub cpu_share_max: f64,
+    /// How much longer than the quickest its answers were under way, of what it was asked while load was offered.
+    pub lag: Latency,
+    /// When it was first and last asked while load was offered.
+    under_load: Option<[Nanos; 2]>,
     heard: Nanos,
     conn: ConnId,
     inbox: Vec<u8>,
@@ -52,6 +57,21 @@ pub struct Link {
 }
 
 impl Link {
+    /// It is asked for its time.
+    fn is_asked(&mut self, now: Nanos, under_load: bool) {
+        if under_load {
+            self.under_load.get_or_insert([now; 2])[1] = now;
+        }
+    }
+
+    /// It has said its time. What it was asked under load counts, however late the answer comes.
+    fn answered(&mut self, asked: Nanos, theirs: Nanos, now: Nanos) {
+        let waited = self.skew.answered(asked, theirs, now);
+        if self.under_load.is_some_and(|[first, last]| (first..=last).contains(&asked)) {
+            self.lag.record(waited);
+        }
+    }
+
     fn worked(&mut self, counts: [u64; 3], now: Nanos) {
         let cpu = counts[0].saturating_sub(self.worked[0]) as f64 / 1e9;
         self.cpu_share = cpu / now.since(self.heard).as_secs_f64().max(1e-3);
@@ -117,6 +137,8 @@ impl Engine {
             cpu: Duration::ZERO,
             cpu_share: 0.0,
             cpu_share_max: 0.0,
+            lag: Latency::new(),
+            under_load: None,
             heard: now,
             conn,
             inbox,
@@ -153,7 +175,7 @@ impl Engine {
         let link = &mut sockets.links[usize::from(number)];
         let of = |name: u64| ConnId::of(mio::Token(name as usize));
         match frame {
-            Frame::Pong(asked, theirs) => link.skew.answered(asked, theirs, now),
+            Frame::Pong(asked, theirs) => link.answered(asked, theirs, now),
             Frame::Worked(counts) => link.worked(counts, now),
             Frame::Connected(name, at) => {
                 let (conn, at) = (of(name), link.skew.ours(at));
@@ -238,12 +260,15 @@ impl Sockets {
         &self.links
     }
 
-    /// Asks the agents for their time, where that is due.
-    pub fn keep_time(&mut self, now: Nanos) {
+    /// Asks the agents for their time, where that is due; how late they answer what they are asked under load is
+    /// kept.
+    pub fn keep_time(&mut self, now: Nanos, under_load: bool) {
         for number in 0..self.links.len() {
             if now.since(self.links[number].asked) >= ASKED_EVERY {
                 self.links[number].asked = now;
-                self.tell(number, &Frame::Ping(clock::now()));
+                let asked = clock::now();
+                self.links[number].is_asked(asked, under_load);
+                self.tell(number, &Frame::Ping(asked));
             }
         }
     }
@@ -299,5 +324,52 @@ impl Sockets {
         self.table[conn.index()].socket = None;
         self.free.push(conn.index);
         self.open -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Link {
+        Link {
+            address: ([127, 0, 0, 1], 9_100).into(),
+            here: true,
+            skew: Skew::default(),
+            worked: [0; 3],
+            cpu: Duration::ZERO,
+            cpu_share: 0.0,
+            cpu_share_max: 0.0,
+            lag: Latency::new(),
+            under_load: None,
+            heard: Nanos(0),
+            conn: ConnId::of(mio::Token(0)),
+            inbox: Vec::new(),
+            asked: Nanos(0),
+        }
+    }
+
+    /// Asked every 20 ms; its answers are read 1 ms after that, or when it runs again.
+    #[test]
+    fn an_agent_that_stands_still_under_load_is_late_and_what_was_asked_before_and_after_does_not_count()
+     {
+        const MS: u64 = 1_000_000;
+        let lag = |stands_still: std::ops::Range<u64>| {
+            let mut link = link();
+            for at in (0..3_000).step_by(20) {
+                link.is_asked(Nanos(at * MS), (1_000..2_000).contains(&at));
+                let read = if stands_still.contains(&at) { stands_still.end } else { at };
+                let (asked, read) = (Nanos(at * MS), Nanos((read + 1) * MS));
+                link.answered(asked, asked, read);
+            }
+            link.lag.percentiles()
+        };
+        let calm = lag(0..0);
+        assert_eq!((calm.count, calm.p99_ms < 0.01), (50, true), "{calm:?}");
+        assert_eq!((lag(300..900).p99_ms, lag(2_000..2_600).p99_ms), (calm.p99_ms, calm.p99_ms));
+        for still in [1_200..1_800, 1_500..2_500] {
+            let late = lag(still);
+            assert!(late.count == 50 && late.p99_ms > 500.0, "{late:?}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! are sent.
 //!
 //! Neighbours: `mod` has the sources and follows membership. Whoever made a room keeps its order and is
-//! never put out; which message is changed is for the runner to choose, since it knows their places.
+//! never put out; which message is changed is a number here, and the runner finds the message: of the room's newest
+//! that were planned.
 
 use std::collections::VecDeque;
 use std::time::Duration;

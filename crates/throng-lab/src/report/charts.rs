@@ -76,6 +76,7 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
         &[
             ("server", Thin::Mean, |it| share(it, it.server_cpu)),
             ("generator", Thin::Mean, |it| share(it, it.generator_cpu)),
+            ("those who mean ill", Thin::Mean, |it| share(it, it.abusers_cpu?)),
             ("other programs", Thin::Mean, |it| share(it, it.counted.others?)),
             // Of all cores; `of` makes it of one.
             (STEAL, Thin::Mean, |it| Some(it.steal * 100.0)),

@@ -172,6 +172,7 @@ pub struct Second {
     pub server_cpu: f64,
     pub server_rss_bytes: u64,
     pub generator_cpu: f64,
+    pub abusers_cpu: Option<f64>,
     pub steal: f64,
     pub in_flight: f64,
     pub listen_overflows: u64,

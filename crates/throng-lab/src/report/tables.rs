@@ -422,21 +422,32 @@ fn clocks(run: &Folder) -> Table {
         let (ack, delivery) = (it.ack, it.delivery);
         format!(
             "clock {ahead:+.3} ms to ours, ± {error:.3} ms at most, moved {drift:+.3} ms; ack p50 {}, p99 {}; \
-             delivery p50 {}, p99 {}; {} of a core in its busiest second",
+             delivery p50 {}, p99 {}; {} of a core in its busiest second{}",
             ms(ack.p50_ms),
             ms(ack.p99_ms),
             ms(delivery.p50_ms),
             ms(delivery.p99_ms),
             percent(it.cpu_share_max),
+            late(it)
         )
     };
     let mut rows: Vec<(&str, String)> = agents.iter().map(|it| (&*it.address, row(it))).collect();
     let says = "Sends are planned by the lab's clock. An agent says when each of its sockets was read by its own; \
-                the lab asks it for the time four times a second and takes the quickest answer of the last \
-                ten seconds, of which half is all that it can be wrong. The way from the lab to an agent is \
-                in each latency and subtracted nowhere.";
+                the lab asks it for the time fifty times a second and takes the quickest answer of the last \
+                ten seconds, of which half is all that it can be wrong. What an answer took longer than that \
+                one is the agent's lag. The way from the lab to an agent is in each latency and subtracted \
+                nowhere.";
     rows.push(("how it is known", says.to_owned()));
     pairs("Clocks", rows)
+}
+
+/// How late an agent answered, where the folder says.
+fn late(it: &Agent) -> String {
+    let Percentiles { count, p50_ms, p99_ms, .. } = it.lag;
+    if count == 0 {
+        return String::new();
+    }
+    format!("; lag p50 {}, p99 {}", ms(p50_ms), ms(p99_ms))
 }
 
 fn machine(run: &Folder) -> Table {

@@ -4,7 +4,7 @@
 //! here judges anew: the run's own ending stands, this puts it into words and looks for what was
 //! nearest to its limit.
 
-use super::folder::{Came, Ending, Folder, Second};
+use super::folder::{Agent, Came, Ending, Folder, Second};
 use super::others;
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
@@ -319,6 +319,19 @@ fn disk(run: &Folder) -> Option<String> {
     ))
 }
 
+/// Whether each agent, where there are any, was as little late as the generator may be.
+fn agents(run: &Folder) -> Vec<Check> {
+    let Some(max) = run.scenario_number("self_check.lag_p99_ms") else { return Vec::new() };
+    let told = run.summary.agents.iter().filter(|it| it.lag.count > 0);
+    let check = |agent: &Agent| {
+        let is = agent.lag.p99_ms;
+        let name = format!("the agent at {} answers in time (ms)", agent.address);
+        let failed = (is > max).then(|| format!("{is:.3}, above {max}"));
+        Check { name, of: Of::Lab, failed, unknown: None }
+    };
+    told.map(check).collect()
+}
+
 /// Every promise and limit.
 pub fn checks(run: &Folder) -> Vec<Check> {
     let summary = &run.summary;
@@ -367,6 +380,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         let Some(max) = run.scenario_number(&format!("self_check.{key}")) else { continue };
         add(Of::Lab, name, (is > max).then(|| format!("{is:.3}, above {max}")));
     }
+    checks.extend(agents(run));
     checks.extend(others::check(run));
     checks.extend(goals(run));
     if summary.ending == Ending::Unproved {

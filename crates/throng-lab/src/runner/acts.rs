@@ -4,6 +4,7 @@
 //! Neighbours: `crowd` owns the users and takes the answers; the runner says what is due.
 
 use super::crowd::{Crowd, Later};
+use super::recent::Meant;
 use super::user::{Asked, Link, Todo};
 use crate::clock::Nanos;
 use crate::drivers::{Action, Position};
@@ -154,7 +155,14 @@ impl Crowd {
     }
 
     /// Enters a send into the books; `doing` makes it leave.
-    pub fn new_send(&mut self, user: u32, room: u32, bytes: u32, intended: Nanos) -> Todo {
+    pub fn new_send(
+        &mut self,
+        meant: Meant,
+        user: u32,
+        room: u32,
+        bytes: u32,
+        intended: Nanos,
+    ) -> Todo {
         let (_, ix) = self.made(room);
         let number = self.ledger.sends() as u32;
         let mut body = std::mem::take(&mut self.body);
@@ -162,6 +170,7 @@ impl Crowd {
         let me = self.me(user);
         let send = self.ledger.sent(me, ix, intended, crate::drivers::digest(&body));
         self.body = body;
+        self.recent.sent(meant, send);
         Todo::Post { send, bytes, again: false }
     }
 

@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::account::{Account, Credentials, Door};
-use super::changes::Recent;
 use super::files::Files;
 use super::gallery::{Gallery, Way};
+use super::recent::{Meant, Recent};
 use super::reply::{BANNED, NOT_MEMBER, Place, Reply, TOO_OLD, judge};
 use super::trouble;
 use super::user::{self, AWAY, Asked, Link, User};
@@ -57,6 +57,8 @@ enum Follow {
     },
     /// The send of a row was acked.
     Row,
+    /// A send was that changes wait for.
+    Changes(Meant, SendIx),
     /// A send that carries a file was.
     Carries(SendIx),
     /// Somebody came into the room of this number, whose picture is wanted.
@@ -370,9 +372,8 @@ impl Crowd {
                 (None, _) => follows.push(Follow::Unasked { tag }),
                 (Some(Asked::Post { send, .. }), Outcome::Posted(posted)) => {
                     if let Some(intended) = ledger.acked(send, &posted) {
-                        let room = ledger.room_of(send);
-                        recent.acked(room, send);
-                        let kind = kinds[room.0 as usize];
+                        follows.extend(recent.acked(send).map(|it| Follow::Changes(it, send)));
+                        let kind = kinds[ledger.room_of(send).0 as usize];
                         let live = intended >= live_since;
                         recorder.acked((send, kind), intended, now, live);
                         if let Some(trace) = posted.trace.filter(|_| live && !posted.repeat) {
@@ -406,6 +407,7 @@ impl Crowd {
                 self.users[user as usize].login_began = now;
                 self.log_in(user, sockets);
             }
+            Follow::Changes(meant, send) => self.change_now(meant, send, sockets),
             Follow::Row => self.row_acked(user, sockets, now),
             Follow::Carries(send) => self.send_readers(send, sockets, now),
             Follow::Goodbye { code } => self.farewell(format!("goodbye {code}")),
@@ -485,7 +487,8 @@ impl Crowd {
             (asked, Reply::Rejected { name, .. }) if asked.is_only_counted() => {
                 count(&mut self.refusals, name);
             }
-            (Asked::Post { .. }, Reply::Rejected { name, .. }) => {
+            (Asked::Post { send, .. }, Reply::Rejected { name, .. }) => {
+                self.recent.refused(send);
                 count(&mut self.refusals, name);
                 self.row_acked(user, sockets, now);
             }

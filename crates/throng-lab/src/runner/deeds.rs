@@ -30,13 +30,15 @@ impl Runner<'_> {
     fn deed(&mut self, deed: Deed, intended: Nanos, sockets: &mut Sockets, now: Nanos) {
         match deed {
             Deed::Say { room, user, bytes } => {
+                let meant = self.crowd.recent.meant(room);
                 if now.since(intended) > self.late {
                     self.crowd.recorder.dropped();
                     self.figures.dropped += 1;
+                    self.crowd.recent.never(meant);
                     return;
                 }
                 self.crowd.recorder.sent(intended, clock::now());
-                let todo = self.crowd.new_send(user, room, bytes, intended);
+                let todo = self.crowd.new_send(meant, user, room, bytes, intended);
                 self.crowd.doing(user, todo, sockets);
             }
             Deed::Join { user, room } => self.crowd.doing(user, Todo::Join { room }, sockets),

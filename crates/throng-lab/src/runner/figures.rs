@@ -10,7 +10,7 @@ use super::user::{Link, User};
 use super::{Phase, Runner, Wake};
 use crate::clock::{self, Nanos};
 use crate::engine::{self, Sockets};
-use crate::recorder::Sample;
+use crate::recorder::{Percentiles, Sample};
 use crate::traces::Traces;
 
 /// A piece of a second that is too short to say anything goes with the next.
@@ -28,6 +28,8 @@ pub struct AgentSaid {
     pub clock_ms: [f64; 3],
     /// Most of one core that it used in a second of the load.
     pub cpu_share_max: f64,
+    /// How much longer than the quickest its answers were under way, of what it was asked while load was offered.
+    pub lag: Percentiles,
 }
 
 impl AgentSaid {
@@ -38,6 +40,7 @@ impl AgentSaid {
             address: link.address,
             clock_ms: [link.skew.ahead_ms(), error, link.skew.drift_ms()],
             cpu_share_max: link.cpu_share_max,
+            lag: link.lag.percentiles(),
         }
     }
 }
@@ -57,6 +60,7 @@ pub struct Figures {
     pub own_at_start: Duration,
     pub own_cpu: Duration,
     pub own_before: Duration,
+    pub abusers_before: Duration,
     pub second_begun: Nanos,
     /// Whole seconds of the load that are over.
     pub seconds_over: u64,
@@ -158,6 +162,10 @@ impl Runner<'_> {
         let ours = own.saturating_sub(figures.own_before).as_secs_f64();
         sample.generator_cpu = others.fold(ours, f64::max);
         figures.own_before = own;
+        sample.abusers_cpu = self.watch.abusers().map(|cpu| {
+            let before = std::mem::replace(&mut figures.abusers_before, cpu);
+            cpu.saturating_sub(before).as_secs_f64()
+        });
         sample.steal = self.watch.steal();
         if let Some((cpu, rss)) = self.watch.server() {
             let before = figures.server_before.replace(cpu).unwrap_or(cpu);

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::crowd::{Crowd, count};
+use super::recent::Meant;
 use super::user::{Asked, Link, Todo};
 use crate::clock::Nanos;
 use crate::drivers::{self, Carried, Carrier};
@@ -40,6 +41,8 @@ struct File {
     room: u32,
     /// Who fetches it, at random.
     pick: u32,
+    /// Its message, as it was planned.
+    meant: Meant,
 }
 
 /// One file on its way, in either direction.
@@ -69,6 +72,7 @@ enum What {
         room: u32,
         bytes: u32,
         pick: u32,
+        meant: Meant,
     },
     /// `joins`: how often its user had asked to come in anywhere.
     Fetch {
@@ -124,13 +128,15 @@ impl Crowd {
         intended: Nanos,
         sockets: &mut Sockets,
     ) {
+        let meant = self.recent.meant(room);
         if self.users[user as usize].link != Link::Up || !self.stays(user, room) {
-            return;
+            return self.recent.never(meant);
         }
         let number = self.files.sent;
         self.files.sent += 1;
         let bytes = if self.files.is_alone(number) { 0 } else { bytes };
-        self.begin(user, What::Send { number, room, bytes, pick }, intended, sockets);
+        let what = What::Send { number, room, bytes, pick, meant };
+        self.begin(user, what, intended, sockets);
     }
 
     fn begin(&mut self, user: u32, what: What, began: Nanos, sockets: &mut Sockets) {
@@ -225,7 +231,7 @@ impl Crowd {
         }
         self.files.errands[number as usize].state = State::Over;
         match what {
-            What::Send { number, room, bytes, pick } => {
+            What::Send { number, room, bytes, pick, meant } => {
                 let (content, _) = self.words.file(number, self.files.bytes);
                 let digest = drivers::digest_of(&content);
                 let kept = match carried {
@@ -239,7 +245,7 @@ impl Crowd {
                 let Some((id, hash)) = kept else { return };
                 self.recorder.upload.record(now.since(began));
                 if self.stays(user, room) {
-                    let file = File { id, digest, room, pick };
+                    let file = File { id, digest, room, pick, meant };
                     self.say_with(user, file, &hash, bytes, sockets, now);
                 }
             }
@@ -276,6 +282,7 @@ impl Crowd {
         let whole = drivers::with_file(said, &file.id, hash);
         let send = self.ledger.sent(self.me(user), self.ix(file.room), now, whole);
         self.ledger.carries(send, said);
+        self.recent.sent(file.meant, send);
         self.files.carried.insert(send, file);
         self.recorder.followed();
         self.doing(user, Todo::Post { send, bytes, again: false }, sockets);

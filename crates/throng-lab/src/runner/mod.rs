@@ -15,6 +15,7 @@ mod figures;
 mod files;
 mod gallery;
 mod handing;
+mod recent;
 mod reply;
 mod rows;
 mod trouble;
@@ -105,6 +106,8 @@ pub struct Outcome {
     pub farewells: BTreeMap<String, u64>,
     /// Refusals by name.
     pub refusals: BTreeMap<String, u64>,
+    /// Changes of messages that were planned and not made, by why.
+    pub changes_unmade: BTreeMap<&'static str, u64>,
     /// What was done with pictures, where they were looked at.
     pub pictures: Option<Pictures>,
     /// Users who had not come back when the books were closed: where they were.
@@ -138,6 +141,7 @@ impl Outcome {
             dropped: 0,
             farewells: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            changes_unmade: BTreeMap::new(),
             pictures: None,
             missing: Vec::new(),
             row_clients: Vec::new(),
@@ -399,7 +403,7 @@ impl Runner<'_> {
 
     /// Whether the phase is over, and what the next one begins with.
     fn look(&mut self, sockets: &mut Sockets, now: Nanos) {
-        sockets.keep_time(now);
+        sockets.keep_time(now, self.phase == Phase::Load);
         if let Some(why) = self.watch.stop() {
             return self.give_up(why, sockets, now);
         }
@@ -566,6 +570,7 @@ impl Runner<'_> {
             dropped: figures.dropped,
             farewells: crowd.farewells,
             refusals: crowd.refusals,
+            changes_unmade: crowd.recent.into_unmade(),
             pictures: crowd.gallery.counted(),
             missing,
             row_clients: rows.into_clients(),

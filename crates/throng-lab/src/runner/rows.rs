@@ -188,7 +188,8 @@ impl Crowd {
         row.sent_at = sent_at;
         let (room, bytes) = (row.room, self.row_bytes);
         self.recorder.followed();
-        let todo = self.new_send(user, room, bytes, sent_at);
+        let meant = self.recent.meant(room);
+        let todo = self.new_send(meant, user, room, bytes, sent_at);
         self.doing(user, todo, sockets);
     }
 }

@@ -16,6 +16,10 @@ pub trait Watch {
         let _ = own;
         None
     }
+    /// CPU so far of the thread of those who mean ill; `None` where nobody does.
+    fn abusers(&mut self) -> Option<Duration> {
+        None
+    }
     /// Load is offered from now on.
     fn load_begins(&mut self) {}
     /// All that was said has been answered and heard, and nothing more is said.

@@ -77,6 +77,8 @@ fn beyond_self_check(scenario: &Scenario, outcome: &Outcome, generator: &Generat
     for agent in &outcome.agents {
         let what = format!("the share of a core of the agent at {}", agent.address);
         over(&what, agent.cpu_share_max, limits.cpu_max);
+        let what = format!("the p99 lag in ms of the agent at {}", agent.address);
+        over(&what, agent.lag.p99_ms, limits.lag_p99_ms);
     }
     // Where no send had a time of its own, none could be late.
     let lag = generator.lag.unwrap_or_default();
@@ -110,6 +112,21 @@ pub fn busiest(samples: &[Sample]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorder::Percentiles;
+    use crate::runner::AgentSaid;
+
+    /// One that has done nothing.
+    fn generator() -> Generator {
+        Generator {
+            cpu_share: 0.0,
+            cpu_share_3s_max: 0.0,
+            lag: None,
+            dropped: 0,
+            deliveries_per_cpu_second: 0.0,
+            frames_per_read: 0.0,
+            work: [0; 4],
+        }
+    }
 
     fn second(phase: &str, seconds: f64, share: f64) -> Sample {
         let generator_cpu = share * seconds;
@@ -151,21 +168,34 @@ mod tests {
         assert_eq!(busiest(&[second("", 1.0, 1.0), second("", 1.0, 1.0)]), None);
     }
 
+    /// What stands between the lab and its sockets may be late as little as the lab itself.
+    #[test]
+    fn an_agent_that_answers_late_makes_the_run_invalid_and_is_named() {
+        let scenario = Scenario::load("spammers", &[]).unwrap();
+        let agent = |port: u16, p99_ms: f64| AgentSaid {
+            address: ([127, 0, 0, 1], port).into(),
+            clock_ms: [0.0; 3],
+            cpu_share_max: 0.1,
+            lag: Percentiles { count: 300, p99_ms, ..Percentiles::default() },
+        };
+        let judged = |p99_ms: f64| {
+            let agents = vec![agent(9_100, 0.4), agent(9_101, p99_ms)];
+            let outcome = Outcome { agents, ..Outcome::of_nothing(&scenario) };
+            judge(&scenario, &outcome, &generator())
+        };
+        assert_eq!(judged(50.0), (Ending::Pass, Vec::new()));
+        let why = "the p99 lag in ms of the agent at 127.0.0.1:9101 was 581.000, above 50";
+        assert_eq!(judged(581.0), (Ending::Invalid, vec![why.to_owned()]));
+    }
+
     #[test]
     fn a_generator_that_is_full_in_the_last_of_ten_steps_makes_the_run_invalid() {
         let scenario = Scenario::load("spammers", &[]).unwrap();
         let samples = ten_steps();
         let cpu: f64 = samples.iter().map(|it| it.generator_cpu).sum();
         let outcome = Outcome { samples, ..Outcome::of_nothing(&scenario) };
-        let generator = Generator {
-            cpu_share: cpu / 100.0,
-            cpu_share_3s_max: busiest(&outcome.samples).unwrap(),
-            lag: None,
-            dropped: 0,
-            deliveries_per_cpu_second: 0.0,
-            frames_per_read: 0.0,
-            work: [0; 4],
-        };
+        let cpu_share_3s_max = busiest(&outcome.samples).unwrap();
+        let generator = Generator { cpu_share: cpu / 100.0, cpu_share_3s_max, ..generator() };
         assert!(generator.cpu_share < 0.6, "by its mean it would pass");
         let (ending, reasons) = judge(&scenario, &outcome, &generator);
         assert_eq!(ending, Ending::Invalid);

@@ -151,6 +151,9 @@ pub struct Summary {
     pub refusals: BTreeMap<String, u64>,
     /// What came of those who mean ill, where there were any.
     pub abused: Abused,
+    /// Changes of messages that were planned and not asked for, by why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub changes_not_made: BTreeMap<&'static str, u64>,
     /// What was done with pictures of people; absent where nobody looks at them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Pictures>,
@@ -294,6 +297,8 @@ pub struct AgentSummary {
     pub clock_drift_ms: f64,
     /// Most of one core that it used in a second.
     pub cpu_share_max: f64,
+    /// How much longer than the quickest its answers were under way, of fifty a second while load was offered.
+    pub lag: Percentiles,
     /// Send to durable ack, of its users.
     pub ack: Percentiles,
     /// Send to each recipient among its users.
@@ -309,6 +314,7 @@ impl AgentSummary {
             clock_error_ms,
             clock_drift_ms,
             cpu_share_max: said.cpu_share_max,
+            lag: said.lag,
             ack: ack.percentiles(),
             delivery: delivery.percentiles(),
         }
@@ -439,7 +445,8 @@ impl Summary {
             fsync: fsync.as_ref().map(|[before, after]| [before.into(), after.into()]),
             farewells: outcome.farewells,
             refusals: outcome.refusals,
-            abused: Abused::default(),
+            abused: Abused { cpu_share: abusers_share(&outcome.samples), ..Abused::default() },
+            changes_not_made: outcome.changes_unmade,
             pictures: outcome.pictures,
         }
     }
@@ -497,7 +504,8 @@ impl Summary {
             let leaks = abused.leaks;
             self.reasons.push(format!("{leaks} answers about rooms to one who belongs to none"));
         }
-        self.abused = abused;
+        let cpu_share = self.abused.cpu_share;
+        self.abused = Abused { cpu_share, ..abused };
     }
 
     /// Holds the run against what its scenario wants. A promise that was broken, and a generator that
@@ -551,6 +559,13 @@ fn goal(scenario: &Scenario, kinds: &[OfKind]) -> Option<GoalMet> {
     ];
     let met = is.count > 0 && percentiles.iter().all(|(_, is, most)| is <= most);
     Some(GoalMet { rooms: goal.rooms.clone(), percentiles, met })
+}
+
+/// Of one core, while load was offered; none where nobody means ill.
+fn abusers_share(samples: &[Sample]) -> Option<f64> {
+    let cpu: f64 = samples.iter().map(|it| it.abusers_cpu).sum::<Option<f64>>()?;
+    let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
+    (seconds > 0.0).then(|| cpu / seconds)
 }
 
 fn in_flight(samples: &[Sample]) -> InFlight {

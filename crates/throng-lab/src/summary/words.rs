@@ -130,6 +130,9 @@ impl Summary {
                 "changes     {changes} {words}, {removals} members put out, {refused_outside} sends refused for it"
             )?;
         }
+        for (why, count) in &self.changes_not_made {
+            writeln!(to, "            {count} changes not made: {why}")?;
+        }
         if files + fetches > 0 {
             let Verdict { fetches_refused: refused, fetches_doubted: doubted, .. } = &self.ledger;
             let words = "refused to those who may not, in doubt";
@@ -322,6 +325,10 @@ impl Summary {
 
     /// What was answered to those who mean ill, what was refused, what ended, what went wrong.
     fn write_counts(&self, to: &mut String) -> std::fmt::Result {
+        if let Some(share) = self.abused.cpu_share {
+            let share = share * 100.0;
+            writeln!(to, "ill         {share:.0} % of a core, in a thread beside the generator's")?;
+        }
         for (kind, answers) in &self.abused.answers {
             let answers: Vec<String> =
                 answers.iter().map(|(what, n)| format!("{n} × {what}")).collect();

@@ -140,6 +140,8 @@ pub struct Agent {
     pub clock_error_ms: f64,
     pub clock_drift_ms: f64,
     pub cpu_share_max: f64,
+    /// Folders of before did not say.
+    pub lag: Percentiles,
     pub ack: Percentiles,
     pub delivery: Percentiles,
 }
