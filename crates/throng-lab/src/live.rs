@@ -17,6 +17,36 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// No line is wider.
 const WIDTH: usize = 79;
 
+/// A second in one plain line, where there is no terminal; `seconds` is how long the whole load is.
+pub(crate) fn line_of(sample: &Sample, seconds: f64) -> String {
+    let none = || "\u{2013}".to_owned();
+    let ms = |it: &Percentiles, value: f64| {
+        if it.count > 0 { format!("{value:.2}") } else { none() }
+    };
+    let percent = |cpu: f64| format!("{:.0}", cpu * 100.0);
+    let server = server_cpu(sample).map_or_else(none, percent);
+    let beside = sample.beside_cpu.map(|it| format!("  beside {:>3.0} %", it.max(0.0) * 100.0));
+    let beside = beside.unwrap_or_default();
+    format!(
+        "{:>4} of {seconds:.0} s  {:>6} sent {:>6} acked {:>8} delivered  ack p50 {:>6} p99 {:>7} ms  \
+         delivery p99 {:>7} ms  server {server:>3} %  lab {:>3} %{beside}",
+        sample.second + 1,
+        sample.sent,
+        sample.acked,
+        sample.deliveries,
+        ms(&sample.ack, sample.ack.p50_ms),
+        ms(&sample.ack, sample.ack.p99_ms),
+        ms(&sample.delivery, sample.delivery.p99_ms),
+        percent(sample.generator_cpu),
+    )
+}
+
+/// CPU of the server's process in a second, where it is ours to see: every process has some memory.
+pub(crate) fn server_cpu(sample: &Sample) -> Option<f64> {
+    let seen = sample.server_rss_bytes > 0 || sample.server_cpu > 0.0;
+    seen.then_some(sample.server_cpu)
+}
+
 /// What has been seen so far.
 #[derive(Debug)]
 pub struct Live {
@@ -113,11 +143,14 @@ impl Live {
                 "here         {:>8} connections  {:>8} users  {:>6} came late",
                 it.connections, it.users, self.late
             ),
-            format!(
-                "server       CPU {:>5.0} % of a core  memory {:>8.1} MiB",
-                share(it.server_cpu),
-                it.server_rss_bytes as f64 / f64::from(1 << 20)
-            ),
+            match server_cpu(it) {
+                Some(cpu) => format!(
+                    "server       CPU {:>5.0} % of a core  memory {:>8.1} MiB",
+                    share(cpu),
+                    it.server_rss_bytes as f64 / f64::from(1 << 20)
+                ),
+                None => "server       its process is not ours to see".to_owned(),
+            },
             format!(
                 "generator    CPU {:>5.0} % of a core  {}  steal {:>3.0} %",
                 share(it.generator_cpu),
@@ -185,6 +218,21 @@ mod tests {
         let busy = live.draw(&Sample { beside_cpu: Some(1.59), ..sample });
         assert!(busy.contains("\nbeside       CPU   159 % of a core"), "{busy}");
         assert!(busy.lines().skip(1).all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn what_nobody_measured_is_no_zero() {
+        let sample = Sample { seconds: 1.0, ..Sample::default() };
+        let line = line_of(&sample, 2.0);
+        assert!(line.contains("ack p50      \u{2013} p99       \u{2013} ms"), "{line}");
+        assert!(line.contains("server   \u{2013} %  lab   0 %"), "{line}");
+        let block = Live::new("far", 2.0).draw(&sample);
+        assert!(block.contains("\nserver       its process is not ours to see\n"), "{block}");
+        let ack = Percentiles { count: 1, p50_ms: 0.25, p99_ms: 4.0, ..Percentiles::default() };
+        let seen = Sample { ack, server_rss_bytes: 1 << 20, ..sample };
+        let line = line_of(&seen, 2.0);
+        assert!(line.contains("ack p50   0.25 p99    4.00 ms"), "{line}");
+        assert!(line.contains("server   0 %  lab   0 %"), "idle is measured: {line}");
     }
 
     #[test]

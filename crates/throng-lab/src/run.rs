@@ -24,7 +24,7 @@ use crate::agents::AgentAt;
 use crate::baseline::{self, Beside};
 use crate::clock::{self, Nanos};
 use crate::floor::{FsyncTimes, probe_fsync};
-use crate::live::Live;
+use crate::live::{Live, line_of};
 use crate::monitor::allowed;
 use crate::monitor::family::Family;
 use crate::monitor::holds::Holder;
@@ -537,24 +537,6 @@ impl Watch for Watcher<'_> {
         let (status, last_words) = self.target.ended()?;
         Some(format!("the server ended ({status}); {last_words}"))
     }
-}
-
-fn line_of(sample: &Sample, seconds: f64) -> String {
-    let beside = sample.beside_cpu.map(|it| format!("  beside {:>3.0} %", it.max(0.0) * 100.0));
-    let beside = beside.unwrap_or_default();
-    format!(
-        "{:>4} of {seconds:.0} s  {:>6} sent {:>6} acked {:>8} delivered  ack p50 {:>6.2} p99 {:>7.2} ms  \
-         delivery p99 {:>7.2} ms  server {:>3.0} %  lab {:>3.0} %{beside}",
-        sample.second + 1,
-        sample.sent,
-        sample.acked,
-        sample.deliveries,
-        sample.ack.p50_ms,
-        sample.ack.p99_ms,
-        sample.delivery.p99_ms,
-        sample.server_cpu * 100.0,
-        sample.generator_cpu * 100.0,
-    )
 }
 
 /// A line for each client of a row.

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use serde::Serialize;
 
 use crate::clock::{self, Nanos};
+use crate::live::server_cpu;
 use crate::monitor::Cores;
 use crate::monitor::holds::{Holder, Holds};
 use crate::monitor::trees::{self, Tree};
@@ -288,11 +289,13 @@ impl Witness {
         let fsyncs = now.since(&self.last, "fsyncs_total");
         let frames = self.frames(&sample.phase, &now);
         let Sample { at, seconds, phase, users, intended, acked, deliveries, .. } = sample;
-        let (flight, backlog, cpu) = (sample.in_flight, sample.backlog, sample.server_cpu);
+        let (flight, backlog) = (sample.in_flight, sample.backlog);
+        // Of a server that is not ours to see, nothing.
+        let cpu = server_cpu(sample).map_or(String::new(), |it| format!("{it:.3}"));
         write!(
             self.series,
             "{at:.3},{seconds:.3},{phase},{users},{intended},{acked},{},{deliveries},{},{},{},\
-             {flight:.2},{backlog},{},{cpu:.3},{:.3},{},{}",
+             {flight:.2},{backlog},{},{cpu},{:.3},{},{}",
             told(committed),
             told(lag),
             self.offered,
@@ -356,7 +359,9 @@ impl Witness {
     fn monitor(&mut self, sample: &Sample) -> io::Result<()> {
         let volume = sample.deliveries as f64 / sample.seconds.max(1e-9);
         let smooth = self.volume.add(sample.at + sample.seconds, volume);
-        write!(self.series, ",{},{volume:.1},{smooth:.1}", sample.server_rss_bytes)?;
+        let memory =
+            server_cpu(sample).map_or(String::new(), |_| sample.server_rss_bytes.to_string());
+        write!(self.series, ",{memory},{volume:.1},{smooth:.1}")?;
         let probe = self.probe.as_ref().and_then(|probe| sample.rooms.get(probe));
         match probe.map(|it| it.delivery).filter(|it| it.count > 0) {
             Some(it) => write!(self.series, ",{:.3},{:.3}", it.p50_ms, it.max_ms)?,

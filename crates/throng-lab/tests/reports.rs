@@ -284,13 +284,105 @@ fn two_runs_are_compared_and_their_one_pair_gives_no_verdict() {
     assert_eq!((&json["schema"], &json["verdict"]), (&1.into(), &"too_few".into()));
     assert!(json["metrics"]["cpu"]["interval"].is_null());
     // A side may be several runs, or a folder of runs; then there must be as many of each.
-    let six = [b.as_str(); 6].join(",");
-    let it = compare::of_folders(&[a.as_str(); 6].join(","), &six, Metric::Cpu, 1).unwrap();
+    let several = |side: &str, from: &str, to: &str| {
+        let path = |number: u32| folder.path().join(format!("several-{side}/{number}"));
+        let paths: Vec<PathBuf> = (0..6).map(path).collect();
+        for path in &paths {
+            std::fs::create_dir_all(path).unwrap();
+            changed(path, "summary.json", from, to);
+        }
+        paths.iter().map(|it| it.display().to_string()).collect::<Vec<_>>().join(",")
+    };
+    let cpu = "10.938525486764384";
+    let (six_of_a, six) = (several("a", cpu, cpu), several("b", cpu, "12.0"));
+    let it = compare::of_folders(&six_of_a, &six, Metric::Cpu, 1).unwrap();
     assert!(it.sentence().starts_with("B is slower: it takes 9.7 % more"), "{}", it.sentence());
     let uneven = compare::of_folders(&a, &six, Metric::Cpu, 1).unwrap_err();
     assert!(uneven.to_string().contains("A has 1 runs and B 6"), "{uneven}");
     let of_folder = compare::of_folders(&folder.path().display().to_string(), &a, Metric::Cpu, 1);
     assert_eq!(of_folder.unwrap().runs.len(), 1);
+    // By whatever path, a run is one measurement.
+    let again = format!("{}/../b", folder.path().join("b").display());
+    for (left, right) in
+        [(format!("{a},{a}"), format!("{b},{again}")), (a.clone(), a.clone()), (b.clone(), again)]
+    {
+        let twice = compare::of_folders(&left, &right, Metric::Cpu, 1).unwrap_err();
+        assert!(twice.to_string().contains("is named more than once"), "{twice}");
+    }
+}
+
+/// A run of the old folder's, without its summary or with less than all of its samples.
+#[test]
+fn what_is_not_there_is_not_known_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    changed(folder.path(), "manifest.json", "\"schema\": 1", "\"schema\": 3");
+    let samples = std::fs::read_to_string(folder.path().join("samples.jsonl")).unwrap();
+    let half: String = samples.split_inclusive('\n').take(4).collect();
+    std::fs::write(folder.path().join("samples.jsonl"), half).unwrap();
+    let cut = Folder::read(folder.path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text(Form::Json, &cut)).unwrap();
+    let said = "samples.jsonl has 4 of 10 seconds; series.csv is not there";
+    let verdict = json["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("Pass") && verdict.contains(said), "{verdict}");
+    assert_eq!(json["lacks"].as_array().unwrap().len(), 2);
+    let causes = json["causes"].as_array().unwrap();
+    let slowest = |it: &&serde_json::Value| it.as_str().unwrap().contains("was the slowest");
+    assert!(!causes.iter().any(|it| slowest(&it)), "not of a part of the load: {causes:?}");
+    assert!(text(Form::Html, &cut).contains(said));
+    std::fs::remove_file(folder.path().join("summary.json")).unwrap();
+    let gone = Folder::read(folder.path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text(Form::Json, &gone)).unwrap();
+    assert!(json["verdict"].as_str().unwrap().starts_with(
+        "Incomplete: the run was cut short and left no summary; its samples have 4 s of load;"
+    ));
+    assert!(json["latency"]["ack"].is_null(), "{json}");
+    assert!(json["sends_per_second"].as_f64().unwrap() > 0.0, "its samples say so");
+    let checks = json["checks"].as_array().unwrap();
+    let known: Vec<_> = checks.iter().filter(|it| !it["kept"].is_null()).collect();
+    assert_eq!(known.len(), 1, "{known:?}");
+    assert_eq!(known[0]["name"], "the run comes to its end");
+    let junit = text(Form::Junit, &gone);
+    let skipped = format!("failures=\"1\" errors=\"0\" skipped=\"{}\"", checks.len() - 1);
+    assert!(junit.contains(&skipped), "{junit}");
+    let page = text(Form::Html, &gone);
+    assert!(page.contains("not known: the run left no summary"), "{page}");
+    assert!(!page.contains("Promises broken") && !page.contains("Nearest to its limit"), "{page}");
+    let mut said = Vec::new();
+    let runs = folder.path().join("runs");
+    std::fs::create_dir(&runs).unwrap();
+    std::fs::create_dir(runs.join("gone")).unwrap();
+    for name in ["manifest.json", "samples.jsonl"] {
+        std::fs::copy(folder.path().join(name), runs.join("gone").join(name)).unwrap();
+    }
+    report::list(&runs, &mut said).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("ack p99         \u{2013}  "), "{said}");
+}
+
+#[test]
+fn a_promise_is_not_called_kept_where_history_was_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text_of = std::fs::read_to_string(old_run().join("summary.json")).unwrap();
+    let mut summary: serde_json::Value = serde_json::from_str(&text_of).unwrap();
+    summary["ending"] = "incomplete".into();
+    summary["reasons"] = serde_json::json!(["it was ended by a signal"]);
+    summary["ledger"]["rooms"] = 7.into();
+    summary["ledger"]["rooms_read"] = 0.into();
+    summary["ledger"]["send_faults"]["reordered"] = 1.into();
+    for name in ["manifest.json", "samples.jsonl"] {
+        std::fs::copy(old_run().join(name), folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
+    let run = Folder::read(folder.path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text(Form::Json, &run)).unwrap();
+    let kept = |name: &str| {
+        let found = json["checks"].as_array().unwrap().iter().find(|it| it["name"] == name);
+        found.unwrap_or_else(|| panic!("{name}: {json}"))["kept"].clone()
+    };
+    assert!(kept("no send is lost").is_null() && kept("no delivery is duplicated").is_null());
+    assert_eq!(kept("no send is reordered"), false, "what was seen was seen");
+    assert_eq!(kept("all history is read back"), false);
+    assert_eq!(kept("every send is answered"), true);
 }
 
 #[test]
@@ -317,7 +409,10 @@ fn a_run_that_was_not_alone_says_so_in_each_report_and_in_a_comparison() {
     );
     assert!(it.words().starts_with(&format!("{beside}\nNo verdict: ")), "{}", it.words());
     assert_eq!(it.json()["not_alone"], beside);
-    let quiet = compare::of_folders(&a, &a, Metric::Cpu, 1).unwrap();
+    let same = folder.path().join("same");
+    std::fs::create_dir(&same).unwrap();
+    changed(&same, "summary.json", r#""fsync": ["#, r#""fsync": ["#);
+    let quiet = compare::of_folders(&a, &same.display().to_string(), Metric::Cpu, 1).unwrap();
     assert!(quiet.json()["not_alone"].is_null() && quiet.words().starts_with("No verdict: "));
 }
 

@@ -103,6 +103,34 @@ fn a_server_that_is_not_ours_is_reported_as_its_operator_set_it() {
     assert!(page.contains("sends_per_second = 12345"), "{page}");
 }
 
+/// Rooms of two are known by who is in them: the second run finds those of the first, with all that was said there.
+#[test]
+fn a_second_run_with_the_same_accounts_does_not_take_the_first_ones_messages_for_foreign() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let tokens = accounts(&data, 60);
+    let server = Server::start(&data, &[]);
+    let url = format!("http://{}", server.address());
+    let mut direct = Vec::new();
+    for seed in ["1", "2"] {
+        let out = folder.path().join(seed);
+        let tokens = ["--tokens", tokens.to_str().unwrap(), "--seed", seed];
+        // Who comes and goes and who is put out is no matter here.
+        let more = ["--seconds", "2", "--set", "churn.stall=0"];
+        let target = ["canonical", "--short", "--target", url.as_str()];
+        let done = lab(&out, &[&target[..], &tokens, &more].concat());
+        let summary = json_of(&out, "summary.json");
+        let ending = summary["ending"].as_str().unwrap();
+        assert!(["pass", "missed", "invalid"].contains(&ending), "{seed}: {}", said(&done));
+        let none = json!({ "lost": 0, "duplicated": 0, "reordered": 0, "foreign": 0 });
+        let ledger = &summary["ledger"];
+        assert_eq!([&ledger["send_faults"], &ledger["delivery_faults"]], [&none; 2], "{ledger}");
+        assert_eq!(ledger["rooms_read"], ledger["rooms"]);
+        direct.push(summary["latency_by_rooms"]["direct"]["ack"]["count"].as_u64().unwrap());
+    }
+    assert!(direct.iter().all(|acks| *acks > 0), "something was said in both: {direct:?}");
+}
+
 #[test]
 fn a_machine_with_too_few_open_files_is_a_generator_that_was_the_bottleneck() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ mod flames;
 mod turns;
 mod unlike;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -387,6 +388,7 @@ pub fn of_folders(a: &str, b: &str, by: Metric, seed: u64) -> Result<Comparison,
     }
     let pairs: Vec<[(PathBuf, Folder); 2]> =
         left.into_iter().zip(right).map(|(a, b)| [a, b]).collect();
+    each_once(&pairs)?;
     for (path, run) in pairs.iter().flatten() {
         match run.summary.ending {
             Ending::Pass | Ending::Missed | Ending::Undecided => {}
@@ -418,6 +420,21 @@ pub fn of_folders(a: &str, b: &str, by: Metric, seed: u64) -> Result<Comparison,
     }
     let comparison = Comparison::of(by, [a.to_owned(), b.to_owned()], &pairs, seed)?;
     Ok(Comparison { unlike, ..comparison })
+}
+
+/// A run that stands in several places is one measurement, not several: its noise would be none.
+fn each_once(pairs: &[[(PathBuf, Folder); 2]]) -> Result<(), CompareError> {
+    let mut known = BTreeSet::new();
+    for (path, _) in pairs.iter().flatten() {
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if !known.insert(real) {
+            return Err(CompareError::Arguments(format!(
+                "{} is named more than once: a run is one measurement, and beside itself it says nothing",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn side(text: &str) -> Result<Vec<(PathBuf, Folder)>, CompareError> {

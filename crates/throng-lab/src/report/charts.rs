@@ -74,7 +74,7 @@ const OVER_TIME: [(&str, &str, &str, &[Line]); 8] = [
         "CPU of the server, of the generator and of other programs; time given to other guests",
         "% of one core",
         &[
-            ("server", Thin::Mean, |it| share(it, it.server_cpu)),
+            ("server", Thin::Mean, |it| share(it, it.server()?)),
             ("generator", Thin::Mean, |it| share(it, it.generator_cpu)),
             ("those who mean ill", Thin::Mean, |it| share(it, it.abusers_cpu?)),
             ("other programs", Thin::Mean, |it| share(it, it.counted.others?)),

@@ -86,11 +86,16 @@ pub fn json(run: &Folder) -> String {
         })
         .collect();
     let latency = |it: &super::folder::Percentiles| {
+        if summary.is_missing {
+            return Value::Null;
+        }
         json!({
             "count": it.count, "p50_ms": it.p50_ms, "p90_ms": it.p90_ms, "p95_ms": it.p95_ms,
             "p99_ms": it.p99_ms, "p999_ms": it.p999_ms, "max_ms": it.max_ms,
         })
     };
+    // Without a summary rates are those of the samples, where there are any.
+    let rate = |rate: f64| (!summary.is_missing || summary.load_seconds > 0.0).then_some(rate);
     let mut report = json!({
         "schema": SCHEMA,
         "run_schema": run.manifest.schema,
@@ -102,8 +107,8 @@ pub fn json(run: &Folder) -> String {
         "started_unix_seconds": run.manifest.started_unix_seconds,
         "command": run.manifest.command,
         "server": summary.server,
-        "sends_per_second": summary.rates.sends,
-        "deliveries_per_second": summary.rates.deliveries,
+        "sends_per_second": rate(summary.rates.sends),
+        "deliveries_per_second": rate(summary.rates.deliveries),
         "latency": {
             "ack": latency(&summary.latency.ack),
             "delivery": latency(&summary.latency.delivery),
@@ -114,6 +119,9 @@ pub fn json(run: &Folder) -> String {
         "phases": run.phases().iter().map(|(name, at)| json!({ "name": name, "second": at }))
             .collect::<Vec<_>>(),
     });
+    if !summary.lacks.is_empty() {
+        report["lacks"] = json!(summary.lacks);
+    }
     if let Some(floor) = &summary.floor {
         // Only where it was asked for: reports of older folders stay as they are.
         report["floor"] = json!(floor);

@@ -5,6 +5,7 @@
 //! the program that wrote it, so a field that is not there has a meaning here too.
 
 mod columns;
+mod lacks;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::baseline::Beside;
 use crate::profile::{self, Index, Stacks};
+use crate::report::words::number;
 use crate::scenario::Ack;
 use crate::summary::SCHEMA;
 pub use columns::{Client, Counted};
@@ -194,6 +196,12 @@ impl Second {
     pub fn begins(&self) -> f64 {
         self.at.unwrap_or(self.second as f64)
     }
+
+    /// CPU seconds of the server, where its process was ours to see: every process has some memory.
+    pub fn server(&self) -> Option<f64> {
+        let seen = self.server_rss_bytes > 0 || self.server_cpu > 0.0;
+        seen.then_some(self.server_cpu)
+    }
 }
 
 /// How a run ended.
@@ -252,12 +260,13 @@ impl Folder {
         known(&manifest_file, manifest.schema)?;
         let samples = path.join("samples.jsonl");
         let (mut seconds, lines) = read_seconds(&samples)?;
-        columns::counted(&path.join("series.csv"), &mut seconds);
+        let counted = columns::counted(&path.join("series.csv"), &mut seconds);
         let clients = columns::clients(&path.join("analysis.csv"));
         let summary_file = path.join("summary.json");
         let summary = if summary_file.exists() {
-            let summary: Summary = json(&summary_file)?;
+            let mut summary: Summary = json(&summary_file)?;
             known(&summary_file, summary.schema)?;
+            lacks::look(&mut summary, manifest.schema, &seconds, (counted, clients.len()));
             summary
         } else {
             cut_short(&manifest, &seconds)
@@ -344,7 +353,11 @@ fn cut_short(manifest: &Manifest, seconds: &[Second]) -> Summary {
     Summary {
         schema: manifest.schema,
         scenario: name.to_owned(),
-        reasons: vec!["the run was cut short and left no summary".to_owned()],
+        reasons: vec![format!(
+            "the run was cut short and left no summary; its samples have {} s of load",
+            number((load * 10.0).round() / 10.0)
+        )],
+        is_missing: true,
         load_seconds: load,
         rates: Rates {
             sends: rate(seconds.iter().map(|it| it.sent).sum()),
@@ -397,6 +410,7 @@ mod tests {
         let read = Folder::read(folder.path()).unwrap();
         assert_eq!((read.seconds.len(), read.seconds[0].sent), (1, 4));
         assert_eq!(read.summary.ending, Ending::Incomplete);
+        assert!(read.summary.is_missing && read.summary.reasons[0].ends_with("have 1 s of load"));
         assert!((read.summary.rates.sends - 4.0).abs() < 1e-9);
     }
 

@@ -5,12 +5,14 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::folder::{Folder, FolderError, utc};
+use super::folder::{Folder, FolderError, Percentiles, Summary, utc};
 use super::words::{ms, number};
 use crate::scenario::Scenario;
 
 /// Runs that are told, newest first.
 const RUNS_MAX: usize = 50;
+/// Where nothing was measured.
+const NONE: &str = "\u{2013}";
 
 /// Says both.
 pub fn list(runs: &Path, to: &mut dyn Write) -> io::Result<()> {
@@ -31,8 +33,8 @@ pub fn list(runs: &Path, to: &mut dyn Write) -> io::Result<()> {
             "  {} UTC  {:10} {:>8} deliveries/s  ack p99 {:>9}  {}",
             utc(run.manifest.started_unix_seconds),
             summary.ending.name(),
-            number(summary.rates.deliveries.round()),
-            ms(summary.latency.ack.p99_ms),
+            rate(summary),
+            p99(&summary.latency.ack),
             path.display()
         )?;
     }
@@ -43,6 +45,16 @@ pub fn list(runs: &Path, to: &mut dyn Write) -> io::Result<()> {
         writeln!(to, "  broken  {error}")?;
     }
     Ok(())
+}
+
+/// Of no load there is no rate.
+fn rate(of: &Summary) -> String {
+    if of.load_seconds > 0.0 { number(of.rates.deliveries.round()) } else { NONE.to_owned() }
+}
+
+/// Of what nobody measured there is no time.
+fn p99(it: &Percentiles) -> String {
+    if it.count > 0 { ms(it.p99_ms) } else { NONE.to_owned() }
 }
 
 /// Folders that hold a run that can be read; the others are somebody else's, or broken.

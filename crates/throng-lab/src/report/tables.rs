@@ -13,6 +13,9 @@ use crate::beside::FloorRatio;
 use crate::summary::{AckPath, Entries};
 use crate::traces::STAGES;
 
+/// Where nothing was measured.
+const NONE: &str = "\u{2013}";
+
 /// A table: what it says, its head, its rows. The first column is words, the others numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
@@ -26,6 +29,9 @@ pub struct Table {
 
 /// All of them, in the order in which they are read.
 pub fn of(run: &Folder) -> Vec<Table> {
+    if run.summary.is_missing {
+        return vec![parts::sampled(run), machine(run)];
+    }
     let mut tables = vec![promises(run)];
     tables.extend(goals(run));
     tables.push(latencies(run));
@@ -209,7 +215,8 @@ const PERCENTILES: [&str; 8] = ["", "count", "p50", "p90", "p95", "p99", "p99.9"
 fn row(name: String, it: &Percentiles) -> Vec<String> {
     let values = [it.p50_ms, it.p90_ms, it.p95_ms, it.p99_ms, it.p999_ms, it.max_ms];
     let mut row = vec![name, number(it.count as f64)];
-    row.extend(values.map(|value| format!("{value:.2}")));
+    let some = it.count > 0;
+    row.extend(values.map(|value| if some { format!("{value:.2}") } else { NONE.to_owned() }));
     row
 }
 
@@ -420,13 +427,16 @@ fn clocks(run: &Folder) -> Table {
     let row = |it: &Agent| {
         let Agent { clock_ahead_ms: ahead, clock_error_ms: error, clock_drift_ms: drift, .. } = it;
         let (ack, delivery) = (it.ack, it.delivery);
+        let ms = |of: Percentiles, value: f64| {
+            if of.count > 0 { ms(value) } else { NONE.to_owned() }
+        };
         format!(
             "clock {ahead:+.3} ms to ours, ± {error:.3} ms at most, moved {drift:+.3} ms; ack p50 {}, p99 {}; \
              delivery p50 {}, p99 {}; {} of a core in its busiest second{}",
-            ms(ack.p50_ms),
-            ms(ack.p99_ms),
-            ms(delivery.p50_ms),
-            ms(delivery.p99_ms),
+            ms(ack, ack.p50_ms),
+            ms(ack, ack.p99_ms),
+            ms(delivery, delivery.p50_ms),
+            ms(delivery, delivery.p99_ms),
             percent(it.cpu_share_max),
             late(it)
         )
@@ -453,7 +463,7 @@ fn late(it: &Agent) -> String {
 fn machine(run: &Folder) -> Table {
     let it = &run.manifest.machine;
     let mut rows = vec![
-        ("server", format!("{} at {}", run.summary.server, run.manifest.target)),
+        ("server", format!("{} at {}", run.summary.server, run.manifest.target).trim().to_owned()),
         ("lab", run.manifest.lab.clone()),
         ("cores", format!("{} × {}", it.cores, it.cpu)),
         ("memory", bytes(it.memory_bytes as f64)),

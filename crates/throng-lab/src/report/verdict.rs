@@ -4,7 +4,7 @@
 //! here judges anew: the run's own ending stands, this puts it into words and looks for what was
 //! nearest to its limit.
 
-use super::folder::{Agent, Came, Ending, Folder, Second};
+use super::folder::{Agent, Came, Ending, Folder, Percentiles, Second};
 use super::others;
 use super::stages::path;
 use super::words::{bytes, ms, number, percent};
@@ -18,6 +18,8 @@ const SLOW: f64 = 3.0;
 const STEAL: f64 = 0.02;
 /// As `summary` judges it: more refusals than this share, and the load was not what was planned.
 const REFUSED_SHARE_MAX: f64 = 0.001;
+/// The one thing that is known of a run without a summary.
+const ENDS: &str = "the run comes to its end";
 /// Faults that are told one by one.
 const FAULTS_TOLD: usize = 10;
 
@@ -45,7 +47,15 @@ pub enum Of {
 
 /// The one sentence, and that the run was not alone, if it was not.
 pub fn sentence(run: &Folder) -> String {
-    came(run) + &others::meanwhile(run)
+    came(run) + &others::meanwhile(run) + &not_whole(run)
+}
+
+/// That some of the evidence is not there, if it is not.
+fn not_whole(run: &Folder) -> String {
+    match run.summary.lacks.as_slice() {
+        [] => String::new(),
+        lacks => format!(" Not all of its evidence is here: {}.", lacks.join("; ")),
+    }
 }
 
 fn came(run: &Folder) -> String {
@@ -54,12 +64,12 @@ fn came(run: &Folder) -> String {
     match summary.ending {
         Ending::Pass => format!(
             "Pass{}: nothing was lost, duplicated, reordered or foreign in {} sends and {} deliveries; \
-             99 in 100 acks came within {} and 99 in 100 deliveries within {}.{}",
+             {} and {}.{}",
             if goals_are_met(run) { ", goals met" } else { "" },
             number(ledger.sends as f64),
             number(ledger.deliveries as f64),
-            ms(summary.latency.ack.p99_ms),
-            ms(summary.latency.delivery.p99_ms),
+            came_within("acks", &summary.latency.ack),
+            came_within("deliveries", &summary.latency.delivery),
             open_goals(run),
         ),
         Ending::Missed => format!(
@@ -134,6 +144,15 @@ fn undecided(run: &Folder) -> String {
     )
 }
 
+/// Of what there was none, no time is told.
+fn came_within(what: &str, it: &Percentiles) -> String {
+    if it.count == 0 {
+        return format!("no time was measured of {what}");
+    }
+    let came = if what == "acks" { " came" } else { "" };
+    format!("99 in 100 {what}{came} within {}", ms(it.p99_ms))
+}
+
 /// Too little was allowed here for it to begin: it says nothing of anybody's promises.
 fn never_began(run: &Folder) -> bool {
     run.summary.ending == Ending::Invalid && run.summary.load_seconds == 0.0
@@ -181,11 +200,17 @@ pub fn causes(run: &Folder) -> Vec<String> {
         .extend(differs.map(|it| {
             format!("Not believed: {}; what it counts of itself is not shown.", it.says)
         }));
-    causes.push(nearest_limit(run));
+    let lacks = summary.lacks.iter();
+    causes.extend(lacks.map(|it| format!("Not all of the evidence is here: {it}.")));
+    if !summary.is_missing {
+        causes.push(nearest_limit(run));
+    }
     causes.extend(stages_of_ack(run));
-    causes.extend(slowest_second(&run.seconds, run.manifest.machine.cores));
+    // Of a load that was not seen whole, nobody knows which second was the slowest.
+    let seconds = if summary.samples_cut { &[] } else { run.seconds.as_slice() };
+    causes.extend(slowest_second(seconds, run.manifest.machine.cores));
     causes.extend(disk(run));
-    let steal = mean(run.seconds.iter().map(|it| it.steal));
+    let steal = mean(seconds.iter().map(|it| it.steal));
     if steal > STEAL {
         causes.push(format!(
             "The hypervisor gave {} of the cores' time to others: latencies are partly its doing.",
@@ -283,14 +308,18 @@ fn slowest_second(seconds: &[Second], cores: u64) -> Option<String> {
         lag if lag.count == 0 => String::new(),
         lag => format!(", and sends started {} late at p99", ms(lag.p99_ms)),
     };
+    // Of a server whose process is not ours to see, nothing.
+    let own = percent(worst.generator_cpu);
+    let used = match worst.server() {
+        Some(cpu) => format!("the server used {} of a core, the generator {own}", percent(cpu)),
+        None => format!("the generator used {own} of a core"),
+    };
     Some(format!(
-        "Second {} was the slowest: ack p99 {} beside {} in the median second{more}; in it the server \
-         used {} of a core, the generator {}, the hypervisor {}{}{}.",
+        "Second {} was the slowest: ack p99 {} beside {} in the median second{more}; in it {used}, the \
+         hypervisor {}{}{}.",
         worst.second,
         ms(worst.ack.p99_ms),
         ms(median),
-        percent(worst.server_cpu),
-        percent(worst.generator_cpu),
         percent(worst.steal * cores.max(1) as f64),
         others::in_second(worst),
         late,
@@ -365,7 +394,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
     let why = format!("{} of {} sends were refused", ledger.refused, ledger.sends);
     add(Of::Server, "at most one send in 1,000 is refused", refused.then_some(why));
     let incomplete = (summary.ending == Ending::Incomplete).then(|| summary.reasons.join("; "));
-    add(Of::Server, "the run comes to its end", incomplete);
+    add(Of::Server, ENDS, incomplete);
     let generator = &summary.generator;
     for (name, key, is) in [
         ("the generator keeps to its share of a core", "cpu_max", generator.cpu_share_judged()),
@@ -388,6 +417,12 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         let promises = checks.iter_mut().filter(|it| it.of == Of::Server && it.failed.is_none());
         promises.for_each(|it| it.unknown = Some("the server tells no places".to_owned()));
     }
+    if unread > 0 {
+        not_read_back(&mut checks, unread);
+    }
+    if summary.is_missing {
+        no_summary(&mut checks);
+    }
     if never_began(run) {
         for check in &mut checks {
             (check.failed, check.unknown) = (None, Some("nothing was started".to_owned()));
@@ -400,6 +435,25 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// What no fault was seen of is kept only where all history was read and compared with it.
+fn not_read_back(checks: &mut [Check], rooms: u64) {
+    for check in checks.iter_mut().filter(|it| it.failed.is_none() && is_promise(it)) {
+        check.unknown = Some(format!("the history of {rooms} rooms was not read to its end"));
+    }
+}
+
+/// Of the eight that the ledger counts faults of.
+fn is_promise(check: &Check) -> bool {
+    ["no send is ", "no delivery is "].iter().any(|it| check.name.starts_with(it))
+}
+
+/// Without its summary nothing is known of a run but that it did not come to its end.
+fn no_summary(checks: &mut [Check]) {
+    for check in checks.iter_mut().filter(|it| it.name != ENDS) {
+        (check.failed, check.unknown) = (None, Some("the run left no summary".to_owned()));
+    }
 }
 
 /// What the scenario wants to be reached. A run whose generator was the bottleneck, or that broke off,

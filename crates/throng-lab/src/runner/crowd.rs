@@ -449,9 +449,7 @@ impl Crowd {
                 }
                 self.come_back(user, sockets, now);
             }
-            (Asked::Create(room), Reply::Made { number, seq, from }) => {
-                self.room_made(user, room, (number, seq, from));
-            }
+            (Asked::Create(room), Reply::Made(made)) => self.room_made(user, room, made),
             (Asked::Change { send, change: Change::Delete }, Reply::Done) => {
                 self.fetch_deleted(send, sockets, now);
             }
@@ -505,27 +503,6 @@ impl Crowd {
                 self.trouble = Some(format!("user {user}: {asked:?} was refused: {code} {name}"));
             }
             _ => {}
-        }
-    }
-
-    /// A room was made by its first member, who hears it after `from`.
-    fn room_made(&mut self, user: u32, room: u32, (number, seq, from): (u32, u64, u64)) {
-        let ix = self.ledger.room_made(number, (seq, from));
-        let place = &mut self.places[room as usize];
-        self.kinds.push(place.kind);
-        place.made = Some((number, ix));
-        // Of a room of two, the last that happened is that the other joined.
-        let (seq, members) = if place.direct { (0, 2) } else { (seq, 1) };
-        for member in place.members.iter().take(members) {
-            self.ledger.asks_to_join(self.users[*member as usize].me, ix);
-        }
-        let it = &mut self.users[user as usize];
-        it.rooms.push(room);
-        let me = it.me;
-        if it.driver.hears() {
-            self.ledger.joined(me, ix, seq, from);
-        } else {
-            self.ledger.joined_unheard(me, ix, seq);
         }
     }
 

@@ -17,6 +17,7 @@ mod gallery;
 mod handing;
 mod recent;
 mod reply;
+mod rooms;
 mod rows;
 mod trouble;
 mod user;

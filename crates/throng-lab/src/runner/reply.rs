@@ -2,6 +2,7 @@
 //!
 //! Neighbours: `crowd` calls it while it reads, and does what is left to do once the read is over.
 
+use super::rooms::Made;
 use super::user::Asked;
 use crate::drivers::Outcome;
 use crate::ledger::{Ledger, RoomIx, SendIx, UserIx};
@@ -29,11 +30,7 @@ pub struct Place {
 #[derive(Debug)]
 pub enum Reply {
     Session(u64),
-    Made {
-        number: u32,
-        seq: u64,
-        from: u64,
-    },
+    Made(Made),
     Done,
     Page {
         more: bool,
@@ -62,8 +59,8 @@ pub fn judge(
     let room = room_of(asked).and_then(|room| places[room as usize].made).map(|(_, ix)| ix);
     match (asked, room, outcome) {
         (Asked::Authenticate, _, Outcome::Session { user }) => return Reply::Session(user),
-        (Asked::Create(_), _, Outcome::Joined { room, seq, position, .. }) => {
-            return Reply::Made { number: room, seq, from: position.seq };
+        (Asked::Create(_), _, Outcome::Joined { room, seq, position, already }) => {
+            return Reply::Made(Made { number: room, seq, from: position.seq, already });
         }
         (Asked::Join(_), Some(room), Outcome::Joined { seq, position, already, .. }) => {
             let seq = if already { 0 } else { seq };

@@ -10,6 +10,11 @@ use serde::Serialize;
 use crate::recorder::{OfPhase, Percentiles, Sample};
 use crate::runner::RowClient;
 
+/// Shorter than that, what is left of a phase says nothing of rates and shares.
+const MEASURED_SECONDS: f64 = 0.001;
+/// Where nothing was measured.
+const NONE: &str = "\u{2013}";
+
 /// One phase.
 #[derive(Clone, Debug, Serialize)]
 pub struct PhaseSummary {
@@ -27,8 +32,9 @@ pub struct PhaseSummary {
     pub server_cpu_mean: f64,
     /// Its standard deviation.
     pub server_cpu_deviation: f64,
-    /// CPU of the generator, of its one core: the mean likewise.
-    pub generator_cpu: f64,
+    /// CPU of the generator, of its one core: the mean likewise; none of a phase that was not measured, because no
+    /// sample fell into it.
+    pub generator_cpu: Option<f64>,
     /// Frames in a write of the server, on average, by its own count; absent where it does not count them, or counts
     /// otherwise than was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +87,8 @@ fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
         deliveries: samples.iter().map(|it| it.deliveries).sum(),
         server_cpu_mean: mean,
         server_cpu_deviation: deviation,
-        generator_cpu: samples.iter().map(|it| it.generator_cpu).sum::<f64>() / seconds.max(1e-9),
+        generator_cpu: is_measured(seconds)
+            .then(|| samples.iter().map(|it| it.generator_cpu).sum::<f64>() / seconds),
         frames_per_write: None,
         late: samples.iter().map(|it| it.late_arrivals).sum(),
         ack: of.ack.percentiles(),
@@ -89,10 +96,19 @@ fn one(samples: &[Sample], of: &OfPhase) -> PhaseSummary {
     }
 }
 
-/// Mean and deviation of the server's CPU, of one core; samples weigh by their length.
+/// Whether anything can be divided by so many seconds: a phase that a stall took whole has a sample of some
+/// microseconds, or none.
+fn is_measured(seconds: f64) -> bool {
+    seconds >= MEASURED_SECONDS
+}
+
+/// Mean and deviation of the server's CPU, of one core; samples weigh by their length. Nothing of what was not
+/// measured.
 pub fn cpu(samples: &[&Sample]) -> (f64, f64) {
     let seconds: f64 = samples.iter().map(|it| it.seconds).sum();
-    let seconds = seconds.max(1e-9);
+    if !is_measured(seconds) {
+        return (0.0, 0.0);
+    }
     let mean = samples.iter().map(|it| it.server_cpu).sum::<f64>() / seconds;
     let away = |it: &&Sample| (it.server_cpu / it.seconds.max(1e-9) - mean).powi(2) * it.seconds;
     (mean, (samples.iter().map(away).sum::<f64>() / seconds).sqrt())
@@ -161,21 +177,32 @@ pub fn write(phases: &[PhaseSummary], rows: &[RowSummary], to: &mut String) -> s
         )?;
     }
     for it in phases {
-        let each = |count: u64| count as f64 / it.seconds.max(1e-9);
-        let cpu =
-            format!("{:.1} ± {:.1}", it.server_cpu_mean * 100.0, it.server_cpu_deviation * 100.0);
-        let frames = it.frames_per_write.map_or("\u{2013}".to_owned(), |it| format!("{it:.1}"));
+        let none = || NONE.to_owned();
+        let measured = is_measured(it.seconds);
+        let each = |count: u64| {
+            if measured { format!("{:.1}", count as f64 / it.seconds) } else { none() }
+        };
+        // A process that works takes some; none is that of a server that is not ours to see.
+        let cpu = if it.server_cpu_mean > 0.0 {
+            let (mean, deviation) = (it.server_cpu_mean * 100.0, it.server_cpu_deviation * 100.0);
+            format!("{mean:.1} \u{b1} {deviation:.1}")
+        } else {
+            none()
+        };
+        let own = it.generator_cpu.map_or_else(none, |it| format!("{:.1}", it * 100.0));
+        let frames = it.frames_per_write.map_or_else(none, |it| format!("{it:.1}"));
+        let p99 = |it: &Percentiles| {
+            if it.count > 0 { format!("{:.2}", it.p99_ms) } else { none() }
+        };
         writeln!(
             to,
-            "{:14} {:>7.1} {:>9.1} {:>12.1} {:>12} {:>6.1} {frames:>7} {:>10.2} {:>10.2} {:>6}",
+            "{:14} {:>7.1} {:>9} {:>12} {cpu:>12} {own:>6} {frames:>7} {:>10} {:>10} {:>6}",
             it.name,
             it.seconds,
             each(it.sends),
             each(it.deliveries),
-            cpu,
-            it.generator_cpu * 100.0,
-            it.ack.p99_ms,
-            it.delivery.p99_ms,
+            p99(&it.ack),
+            p99(&it.delivery),
             it.late
         )?;
     }
@@ -224,8 +251,34 @@ mod tests {
         assert_eq!(names, ["a", "b", "late"], "by their beginning");
         assert!((phases[1].server_cpu_mean - 0.3).abs() < 1e-9);
         assert!((phases[1].server_cpu_deviation - 0.1).abs() < 1e-9);
-        assert!((phases[1].generator_cpu - 0.15).abs() < 1e-9);
+        assert!((phases[1].generator_cpu.unwrap() - 0.15).abs() < 1e-9);
+        assert_eq!(phases[2].generator_cpu, None);
         assert_eq!((phases[0].sends, phases[1].sends), (5, 10));
+    }
+
+    #[test]
+    fn what_was_not_measured_in_a_phase_is_no_number() {
+        let mut short =
+            Sample { phase: "gone".into(), seconds: 1e-9, sent: 3, ..Sample::default() };
+        (short.server_cpu, short.generator_cpu) = (0.4, 0.000_786);
+        let far = Sample { phase: "far".into(), at: 1.0, seconds: 1.0, ..Sample::default() };
+        let recorded = [("gone", 0.0), ("far", 1.0)].map(|(name, at)| OfPhase {
+            name: name.into(),
+            at,
+            ..OfPhase::default()
+        });
+        let mut phases = of(&[short, far], &recorded);
+        assert_eq!((phases[0].generator_cpu, phases[0].server_cpu_mean), (None, 0.0));
+        phases[1].ack = Percentiles { count: 1, p99_ms: 4.5, ..Percentiles::default() };
+        let mut words = String::new();
+        write(&phases, &[], &mut words).unwrap();
+        let cells = |name: &str| {
+            let line = words.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let none = "\u{2013}";
+        assert_eq!(cells("gone"), ["0.0", none, none, none, none, none, none, none, "0"]);
+        assert_eq!(cells("far"), ["1.0", "0.0", "0.0", none, "0.0", none, "4.50", none, "0"]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! asks for.
 //!
 //! Neighbours: the recorder has the seconds, the scenario says who comes in which phase and asks for what. A join
-//! is priced only in phases in which people come, nobody speaks and nobody goes: all CPU of the phase, with what
+//! is priced only in phases in which people come, nobody speaks and nobody goes, and a delivery where people speak and
+//! nothing else is done (nothing is resumed, stalled, abused or changed): all CPU of the phase, with what
 //! it was still doing after the last had come, less what the server takes when nothing is asked of it, over
 //! those who came. A regression over all seconds would not tell joins from what comes with them: those who have
 //! come are the ones who speak. A feature is the difference of two such phases that differ in it alone.
@@ -10,7 +11,7 @@
 use serde::Serialize;
 
 use crate::recorder::Sample;
-use crate::scenario::{Life, Scenario};
+use crate::scenario::{Churn, Life, Scenario};
 use crate::stats::median;
 
 /// Shorter samples say nothing of an idle server.
@@ -148,6 +149,9 @@ fn of_phase(scenario: &Scenario, samples: &[Sample], name: &str, idle: f64) -> O
     let seconds = &samples[first..=last];
     let sum = |of: fn(&Sample) -> u64| -> u64 { seconds.iter().map(of).sum() };
     let (arrivals, sent) = (sum(|it| it.arrivals), sum(|it| it.sent));
+    if does_more(scenario, name, sent > 0) {
+        return None;
+    }
     let before = first.checked_sub(1).map_or(seconds[0].users, |at| samples[at].users);
     if before + arrivals > seconds.last()?.users && first > 0 {
         // Somebody went.
@@ -168,6 +172,20 @@ fn of_phase(scenario: &Scenario, samples: &[Sample], name: &str, idle: f64) -> O
         }
         _ => None,
     }
+}
+
+/// Whether a phase has by plan what is neither a join nor a delivery, and costs the server too: connections that are
+/// lost and resumed, readers that stall, people who move between rooms, abusers, and changes of what was said.
+fn does_more(scenario: &Scenario, name: &str, speaks: bool) -> bool {
+    let Churn { reconnect, membership, stall, .. } = scenario.churn;
+    let phase = scenario.phases.iter().find(|it| it.name == name);
+    let of_phase = phase.is_some_and(|it| it.reconnect > 0.0 || it.stall > 0.0);
+    let ill = scenario.abusers.iter().any(|it| it.phase.as_deref().is_none_or(|it| it == name));
+    let changes = &scenario.changes;
+    // What is done to messages comes with them, in their share.
+    let of_messages = speaks && (changes.of_messages() || changes.typing > 0.0);
+    let changes = of_messages || changes.put_out() || changes.files > 0.0;
+    of_phase || reconnect + membership + stall > 0.0 || ill || changes
 }
 
 /// All of the CPU above the idle server's, over all there were.
@@ -207,6 +225,7 @@ fn features(joins: &[&OfPhase]) -> Vec<Feature> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Abuse, Abusers};
 
     /// A server that is idle at 1 % of a core; a join costs 500 µs, with history 800, with pictures too 2,000, a
     /// delivery 20. Of a join a tenth is done a second later.
@@ -294,6 +313,33 @@ mod tests {
         assert_eq!(Prices::of(&scenario, &far), None);
         let canonical = Scenario::load("canonical", &[]).unwrap();
         assert_eq!(Prices::of(&canonical, &crowd()), None);
+    }
+
+    #[test]
+    fn a_phase_that_does_more_than_one_thing_has_no_price() {
+        let priced = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+            let scenario = Scenario::load("crowd", &settings).unwrap();
+            let phases = Prices::of(&scenario, &crowd()).unwrap().phases;
+            phases.into_iter().map(|it| it.phase).collect::<Vec<_>>()
+        };
+        assert_eq!(priced(&[]), ["T1", "T2", "T4", "T5", "T7", "T8"]);
+        assert_eq!(priced(&["phases.T2.reconnect=0.5"]), ["T1", "T4", "T5", "T7", "T8"]);
+        assert_eq!(priced(&["phases.T4.stall=0.5"]), ["T1", "T2", "T5", "T7", "T8"]);
+        let mut scenario = Scenario::load("crowd", &[]).unwrap();
+        scenario.changes.edits = 0.1;
+        let names = |it: Prices| it.phases.into_iter().map(|it| it.phase).collect::<Vec<_>>();
+        let joins = Prices::of(&scenario, &crowd()).map(names);
+        assert_eq!(joins.unwrap(), ["T1", "T4", "T7"], "whoever speaks edits, too");
+        scenario.changes.edits = 0.0;
+        scenario.churn.reconnect = 0.1;
+        assert_eq!(Prices::of(&scenario, &crowd()), None);
+        scenario.churn.reconnect = 0.0;
+        let (name, does) = ("ill".to_owned(), Abuse::Flood);
+        let phase = Some("T1".to_owned());
+        scenario.abusers.push(Abusers { name, does, count: 1, every_seconds: 1.0, phase });
+        let phases = Prices::of(&scenario, &crowd()).unwrap().phases;
+        assert!(phases.iter().all(|it| it.phase != "T1") && phases.len() == 5, "{phases:?}");
     }
 
     #[test]

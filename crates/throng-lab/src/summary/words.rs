@@ -179,6 +179,9 @@ impl Summary {
             for (what, said) in
                 [(self.ack.words(), of.ack), ("delivery", of.delivery), ("last recipient", of.last)]
             {
+                if said.count == 0 {
+                    continue;
+                }
                 let Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. } = said;
                 let what = format!("{name}: {what}");
                 writeln!(to, "{what:28} {p50_ms:>9.2} {p95_ms:>9.2} {p99_ms:>9.2} {max_ms:>9.2}")?;

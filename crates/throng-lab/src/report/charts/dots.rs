@@ -30,7 +30,7 @@ pub fn of(run: &Folder) -> Vec<Chart> {
         let it = probed(it);
         (it.count > 0).then_some(it.p99_ms)
     };
-    let cpu = |it: &Second| share(it, it.server_cpu);
+    let cpu = |it: &Second| share(it, it.server()?);
     let volume = |it: &Second| a_second(it, it.deliveries);
     let users = |it: &Second| it.users.map(|users| users as f64);
     let (of_cpu, of_volume) = ("server CPU, % of one core", "deliveries a second");

@@ -64,7 +64,7 @@ fn right(run: &Folder, unit: &str, lines: &[Line<'_>]) -> Right {
 
 fn volume_and_cpu(run: &Folder) -> Chart {
     let volume = |it: &Second| it.counted.volume_ema.or_else(|| a_second(it, it.deliveries));
-    let cpu = |it: &Second| share(it, it.server_cpu);
+    let cpu = |it: &Second| share(it, it.server()?);
     let title = "Volume and CPU of the server over time";
     Chart {
         right: Some(right(run, "% of one core", &[("server CPU", Thin::Mean, &cpu)])),

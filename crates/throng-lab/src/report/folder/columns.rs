@@ -85,9 +85,9 @@ impl Columns {
     }
 }
 
-/// Puts into each second what the server counted in it.
-pub fn counted(path: &Path, seconds: &mut [Second]) {
-    let Some(columns) = Columns::read(path) else { return };
+/// Puts into each second what the server counted in it; how many whole lines there are, if there is a table.
+pub fn counted(path: &Path, seconds: &mut [Second]) -> Option<usize> {
+    let columns = Columns::read(path)?;
     for (second, line) in seconds.iter_mut().zip(&columns.lines) {
         let number = |name: &str| columns.number(line, name);
         let value = |at: usize| line[at].parse().unwrap_or_default();
@@ -111,6 +111,7 @@ pub fn counted(path: &Path, seconds: &mut [Second]) {
                 .collect(),
         };
     }
+    Some(columns.lines.len())
 }
 
 /// The clients of rows, as they were finished.
@@ -141,7 +142,7 @@ mod tests {
                     1,20,,0.5,0.25,1.59,0.125,0.75,4096,31,77,950\n1,2,,,,,,,,,,\n1,2\n";
         std::fs::write(&path, text).unwrap();
         let mut seconds = vec![Second::default(); 3];
-        counted(&path, &mut seconds);
+        assert_eq!(counted(&path, &mut seconds), Some(2), "half a line is none");
         let one = &seconds[0].counted;
         assert_eq!((one.committed, one.lag, one.fsyncs), (Some(20.0), None, None));
         assert_eq!((one.others, seconds[1].counted.others), (Some(1.59), None));

@@ -54,6 +54,15 @@ pub struct Summary {
     pub slopes: Option<Slopes>,
     pub prices: Option<Prices>,
     pub entries: Option<Entries>,
+    /// There is no `summary.json`: this is what the samples say, and nothing else is known.
+    #[serde(skip)]
+    pub is_missing: bool,
+    /// What of the run's evidence is not there, in words.
+    #[serde(skip)]
+    pub lacks: Vec<String>,
+    /// The samples are not all there: what is made of them is not of the whole load.
+    #[serde(skip)]
+    pub samples_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

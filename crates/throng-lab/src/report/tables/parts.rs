@@ -2,9 +2,34 @@
 //!
 //! Neighbours: `tables` puts them in their places. A run that has no such part has no such table.
 
-use super::super::folder::{FeaturePrice, Folder, Growth, Phase, PhasePrice, Price, Row};
+use super::super::folder::{
+    FeaturePrice, Folder, Growth, Percentiles, Phase, PhasePrice, Price, Row, Second,
+};
 use super::super::words::{number, percent};
-use super::{Table, table};
+use super::{NONE, Table, pairs, table};
+
+/// As the summary has it: shorter than that, what is left of a phase says nothing of rates and shares.
+const MEASURED_SECONDS: f64 = 0.001;
+
+/// What the samples of a run say that left no summary. Nothing of it was held against anything.
+pub fn sampled(run: &Folder) -> Table {
+    let sum = |of: fn(&Second) -> u64| run.seconds.iter().map(of).sum::<u64>() as f64;
+    let rates = run.summary.rates;
+    let each = |count: f64, rate: f64| match run.seconds.as_slice() {
+        [] => NONE.to_owned(),
+        _ => format!("{} ({} a second)", number(count), number(rate.round())),
+    };
+    let (sent, acked, told) = (sum(|it| it.sent), sum(|it| it.acked), sum(|it| it.deliveries));
+    let load = (run.summary.load_seconds * 10.0).round() / 10.0;
+    let rows = vec![
+        ("load", format!("{} s", number(load))),
+        ("sends", each(sent, rates.sends)),
+        ("of them, acked", each(acked, acked / run.summary.load_seconds.max(1e-9))),
+        ("deliveries", each(told, rates.deliveries)),
+        ("promises, latencies, costs", "not known: the run left no summary".to_owned()),
+    ];
+    pairs("What its samples say", rows)
+}
 
 /// Rates, CPU of both sides and latencies, phase by phase. What the first folders did not measure is left empty.
 pub fn by_phase(run: &Folder) -> Table {
@@ -24,8 +49,19 @@ pub fn by_phase(run: &Folder) -> Table {
     ];
     let believed = run.summary.differs().is_empty();
     let row = |it: &Phase| {
-        let rate = |count: u64| number((count as f64 / it.seconds.max(1e-9)).round());
-        let share = |share: f64| format!("{:.1}", share * 100.0);
+        let none = || NONE.to_owned();
+        let measured = it.seconds >= MEASURED_SECONDS;
+        let rate = |count: u64| {
+            if measured { number((count as f64 / it.seconds).round()) } else { none() }
+        };
+        let share = |share: f64| {
+            if measured { format!("{:.1}", share * 100.0) } else { none() }
+        };
+        // A server that is not ours to see has no CPU; one that works takes some.
+        let of_server = |cpu: f64| if it.server_cpu_mean > 0.0 { share(cpu) } else { none() };
+        let p99 = |it: &Percentiles| {
+            if it.count > 0 { format!("{:.2}", it.p99_ms) } else { none() }
+        };
         let frames = it.frames_per_write.filter(|_| believed);
         vec![
             it.name.clone(),
@@ -33,13 +69,13 @@ pub fn by_phase(run: &Folder) -> Table {
             number((it.seconds * 10.0).round() / 10.0),
             rate(it.sends),
             rate(it.deliveries),
-            share(it.server_cpu_mean),
-            share(it.server_cpu_deviation),
-            it.generator_cpu.map_or(String::new(), share),
+            of_server(it.server_cpu_mean),
+            of_server(it.server_cpu_deviation),
+            it.generator_cpu.map_or_else(none, share),
             frames.map_or(String::new(), |it| format!("{it:.1}")),
             number(it.late as f64),
-            format!("{:.2}", it.ack.p99_ms),
-            format!("{:.2}", it.delivery.p99_ms),
+            p99(&it.ack),
+            p99(&it.delivery),
         ]
     };
     let rows = run.summary.phases.iter().map(row).collect();
