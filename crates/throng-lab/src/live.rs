@@ -104,7 +104,6 @@ impl Live {
         }
         self.curve.push_back(it.delivery.p99_ms.max(it.ack.p99_ms));
         let a_second = |count: u64| count as f64 / it.seconds.max(1e-9);
-        let share = |cpu: f64| cpu / it.seconds.max(1e-9) * 100.0;
         let over = it.at + it.seconds;
         let full = ((over / self.seconds.max(1e-9)).clamp(0.0, 1.0) * BAR as f64) as usize;
         let phase = if it.phase.is_empty() { "load" } else { &it.phase };
@@ -118,7 +117,7 @@ impl Live {
             )
         };
         let beside = it.beside_cpu.map(|cpu| {
-            let cpu = share(cpu.max(0.0));
+            let cpu = share(it, cpu.max(0.0));
             format!("beside       CPU {cpu:>5.0} % of a core, by programs that are neither")
         });
         let mut lines = vec![
@@ -143,20 +142,8 @@ impl Live {
                 "here         {:>8} connections  {:>8} users  {:>6} came late",
                 it.connections, it.users, self.late
             ),
-            match server_cpu(it) {
-                Some(cpu) => format!(
-                    "server       CPU {:>5.0} % of a core  memory {:>8.1} MiB",
-                    share(cpu),
-                    it.server_rss_bytes as f64 / f64::from(1 << 20)
-                ),
-                None => "server       its process is not ours to see".to_owned(),
-            },
-            format!(
-                "generator    CPU {:>5.0} % of a core  {}  steal {:>3.0} %",
-                share(it.generator_cpu),
-                lag(&it.lag),
-                it.steal * 100.0
-            ),
+            server(it),
+            generator(it),
         ];
         lines.extend(beside);
         lines.push(format!(
@@ -167,12 +154,32 @@ impl Live {
     }
 }
 
-/// Of a second in which no send had a time of its own there is none.
-fn lag(it: &Percentiles) -> String {
-    match it.count {
-        0 => "no lag             ".into(),
-        _ => format!("lag p99 {:>8.2} ms", it.p99_ms),
+/// CPU seconds of this second, of one core.
+fn share(it: &Sample, cpu: f64) -> f64 {
+    cpu / it.seconds.max(1e-9) * 100.0
+}
+
+fn server(it: &Sample) -> String {
+    match server_cpu(it) {
+        Some(cpu) => format!(
+            "server       CPU {:>5.0} % of a core  memory {:>8.1} MiB",
+            share(it, cpu),
+            it.server_rss_bytes as f64 / f64::from(1 << 20)
+        ),
+        None => "server       its process is not ours to see".to_owned(),
     }
+}
+
+fn generator(it: &Sample) -> String {
+    let lag = match it.lag.count {
+        0 => "\u{2013}".to_owned(),
+        _ => format!("{:.2}", it.lag.p99_ms),
+    };
+    format!(
+        "generator    CPU {:>5.0} % of a core  lag p99 {lag:>8} ms  steal {:>3.0} %",
+        share(it, it.generator_cpu),
+        it.steal * 100.0
+    )
 }
 
 /// The last seconds as heights of the highest, which is named.

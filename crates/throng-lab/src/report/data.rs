@@ -162,7 +162,7 @@ pub fn junit(run: &Folder) -> String {
             }
         });
     }
-    if run.summary.ending != Ending::Pass {
+    if run.summary.ending != Ending::Pass || !run.summary.lacks.is_empty() {
         let out = xml(&verdict::causes(run).join("\n"));
         junit.push(format!("    <system-out>{out}</system-out>\n"));
     }

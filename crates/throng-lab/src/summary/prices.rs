@@ -317,29 +317,37 @@ mod tests {
 
     #[test]
     fn a_phase_that_does_more_than_one_thing_has_no_price() {
-        let priced = |settings: &[&str]| {
-            let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
-            let scenario = Scenario::load("crowd", &settings).unwrap();
-            let phases = Prices::of(&scenario, &crowd()).unwrap().phases;
+        let priced = |change: &dyn Fn(&mut Scenario)| {
+            let mut scenario = Scenario::load("crowd", &[]).unwrap();
+            change(&mut scenario);
+            let phases = Prices::of(&scenario, &crowd()).map_or_else(Vec::new, |it| it.phases);
             phases.into_iter().map(|it| it.phase).collect::<Vec<_>>()
         };
-        assert_eq!(priced(&[]), ["T1", "T2", "T4", "T5", "T7", "T8"]);
-        assert_eq!(priced(&["phases.T2.reconnect=0.5"]), ["T1", "T4", "T5", "T7", "T8"]);
-        assert_eq!(priced(&["phases.T4.stall=0.5"]), ["T1", "T2", "T5", "T7", "T8"]);
-        let mut scenario = Scenario::load("crowd", &[]).unwrap();
-        scenario.changes.edits = 0.1;
-        let names = |it: Prices| it.phases.into_iter().map(|it| it.phase).collect::<Vec<_>>();
-        let joins = Prices::of(&scenario, &crowd()).map(names);
-        assert_eq!(joins.unwrap(), ["T1", "T4", "T7"], "whoever speaks edits, too");
-        scenario.changes.edits = 0.0;
-        scenario.churn.reconnect = 0.1;
-        assert_eq!(Prices::of(&scenario, &crowd()), None);
-        scenario.churn.reconnect = 0.0;
-        let (name, does) = ("ill".to_owned(), Abuse::Flood);
-        let phase = Some("T1".to_owned());
-        scenario.abusers.push(Abusers { name, does, count: 1, every_seconds: 1.0, phase });
-        let phases = Prices::of(&scenario, &crowd()).unwrap().phases;
-        assert!(phases.iter().all(|it| it.phase != "T1") && phases.len() == 5, "{phases:?}");
+        let all = ["T1", "T2", "T4", "T5", "T7", "T8"];
+        assert_eq!(priced(&|_| {}), all);
+        let phase = |it: &mut Scenario, name: &str| {
+            it.phases.iter().position(|phase| phase.name == name).unwrap()
+        };
+        let resumes = |it: &mut Scenario| {
+            let at = phase(it, "T2");
+            it.phases[at].reconnect = 0.5;
+        };
+        assert_eq!(priced(&resumes), ["T1", "T4", "T5", "T7", "T8"]);
+        let stalls = |it: &mut Scenario| {
+            let at = phase(it, "T4");
+            it.phases[at].stall = 0.5;
+        };
+        assert_eq!(priced(&stalls), ["T1", "T2", "T5", "T7", "T8"]);
+        let edits = |it: &mut Scenario| it.changes.edits = 0.1;
+        assert_eq!(priced(&edits), ["T1", "T4", "T7"], "whoever speaks edits, too");
+        assert!(priced(&|it| it.changes.kicks = 1.0).is_empty());
+        assert!(priced(&|it| it.churn.reconnect = 0.1).is_empty());
+        let ill = |it: &mut Scenario| {
+            let (name, does) = ("ill".to_owned(), Abuse::Flood);
+            let phase = Some("T1".to_owned());
+            it.abusers.push(Abusers { name, does, count: 1, every_seconds: 1.0, phase });
+        };
+        assert_eq!(priced(&ill), all[1..]);
     }
 
     #[test]
