@@ -192,7 +192,8 @@ fn fill(disk: &Path) {
 fn on_a_small_disk(at: &Path, command: &Command) -> Option<Child> {
     let mount = "mount -t tmpfs -o size=8m throng-tests \"$0\" && exec \"$@\"";
     let within = ["--user", "--map-root-user", "--mount", "sh", "-c"];
-    let may = Command::new("unshare").args(within).args([mount.as_ref(), at.as_os_str()]);
+    let mut may = Command::new("unshare");
+    let may = may.args(within).args([mount.as_ref(), at.as_os_str()]);
     let may = may.args(["true"]).output().is_ok_and(|done| done.status.success());
     may.then(|| {
         let mut inside = Command::new("unshare");

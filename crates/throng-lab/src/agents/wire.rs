@@ -147,11 +147,11 @@ fn bad() -> io::Error {
 pub fn greet(mut stream: impl Read + Write, key: &[u8], nonce: [u8; PROOF_LEN]) -> io::Result<()> {
     stream.write_all(&[&HELLO[..], &nonce].concat())?;
     let mut theirs = [0; HELLO.len() + 2 * PROOF_LEN];
-    stream.read_exact(&mut theirs).map_err(refused)?;
+    stream.read_exact(&mut theirs).map_err(|error| refused(&error))?;
     let (hello, rest) = theirs.split_at(HELLO.len());
     let (asked, proof) = rest.split_at(PROOF_LEN);
     if hello != HELLO || proof != prove(key, b"agent", &nonce) {
-        return Err(refused(bad()));
+        return Err(refused(&bad()));
     }
     stream.write_all(&prove(key, b"lab", asked))
 }
@@ -172,10 +172,10 @@ pub fn welcome(
     let mut proof = [0; PROOF_LEN];
     stream.read_exact(&mut proof)?;
     // Both are of one length and made anew for each link: how long comparing takes tells nothing.
-    if proof == prove(key, b"lab", &nonce) { Ok(()) } else { Err(refused(bad())) }
+    if proof == prove(key, b"lab", &nonce) { Ok(()) } else { Err(refused(&bad())) }
 }
 
-fn refused(error: io::Error) -> io::Error {
+fn refused(error: &io::Error) -> io::Error {
     let text = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             "nothing was answered in time: it may be at the service of another run, which it ends first, or be no \

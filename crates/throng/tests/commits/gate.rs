@@ -71,10 +71,10 @@ impl Gate {
     }
 
     fn trimmed(&self) -> Result<(), LogError> {
-        match self.state.lock().expect("nothing panics here").trims_fail {
-            true => Err(LogError::SyncFailed("told to".into())),
-            false => Ok(()),
+        if self.state.lock().expect("nothing panics here").trims_fail {
+            return Err(LogError::SyncFailed("told to".into()));
         }
+        Ok(())
     }
 }
 
