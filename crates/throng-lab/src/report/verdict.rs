@@ -81,20 +81,7 @@ fn came(run: &Folder) -> String {
             open_goals(run),
         ),
         Ending::Undecided => undecided(run),
-        Ending::Faults => {
-            let mut broken = Vec::new();
-            for (side, tally) in
-                [("sends", ledger.send_faults), ("deliveries", ledger.delivery_faults)]
-            {
-                for (kind, count) in tally.kinds().into_iter().filter(|(_, count)| *count > 0) {
-                    broken.push(format!("{} {side} {kind}", number(count as f64)));
-                }
-            }
-            if broken.is_empty() {
-                broken.clone_from(&summary.reasons);
-            }
-            format!("Promises were broken: {}.", broken.join(", "))
-        }
+        Ending::Faults => format!("Promises were broken: {}.", broken(run).join(", ")),
         Ending::Invalid if never_began(run) => {
             "Invalid: this machine cannot hold the generator's sockets, so nothing was started."
                 .into()
@@ -142,6 +129,21 @@ fn undecided(run: &Folder) -> String {
         number(ledger.deliveries as f64),
         open_goals(run),
     )
+}
+
+/// The faults by side and kind; where there are none of them, why the run ended so.
+fn broken(run: &Folder) -> Vec<String> {
+    let ledger = &run.summary.ledger;
+    let mut broken = Vec::new();
+    for (side, tally) in [("sends", ledger.send_faults), ("deliveries", ledger.delivery_faults)] {
+        for (kind, count) in tally.kinds().into_iter().filter(|(_, count)| *count > 0) {
+            broken.push(format!("{} {side} {kind}", number(count as f64)));
+        }
+    }
+    if broken.is_empty() {
+        broken.clone_from(&run.summary.reasons);
+    }
+    broken
 }
 
 /// Of what there was none, no time is told.
@@ -205,7 +207,7 @@ pub fn causes(run: &Folder) -> Vec<String> {
     if !summary.is_missing {
         causes.push(nearest_limit(run));
     }
-    causes.extend(stages_of_ack(run));
+    let seconds: &[Second] = if summary.samples_cut { &[] } else { &run.seconds };
     // Of a load that was not seen whole, nobody knows which second was the slowest.
     let seconds = if summary.samples_cut { &[] } else { run.seconds.as_slice() };
     causes.extend(slowest_second(seconds, run.manifest.machine.cores));
@@ -424,15 +426,7 @@ pub fn checks(run: &Folder) -> Vec<Check> {
         no_summary(&mut checks);
     }
     if never_began(run) {
-        for check in &mut checks {
-            (check.failed, check.unknown) = (None, Some("nothing was started".to_owned()));
-        }
-        checks.push(Check {
-            name: "this machine holds the generator's sockets".to_owned(),
-            of: Of::Lab,
-            failed: Some(summary.reasons.join("; ")),
-            unknown: None,
-        });
+        nothing_was_started(&mut checks, summary.reasons.join("; "));
     }
     checks
 }
@@ -447,6 +441,15 @@ fn not_read_back(checks: &mut [Check], rooms: u64) {
 /// Of the eight that the ledger counts faults of.
 fn is_promise(check: &Check) -> bool {
     ["no send is ", "no delivery is "].iter().any(|it| check.name.starts_with(it))
+}
+
+/// Nothing is known of a server of which nothing was asked; why not is the one thing that failed.
+fn nothing_was_started(checks: &mut Vec<Check>, why: String) {
+    for check in checks.iter_mut() {
+        (check.failed, check.unknown) = (None, Some("nothing was started".to_owned()));
+    }
+    let name = "this machine holds the generator's sockets".to_owned();
+    checks.push(Check { name, of: Of::Lab, failed: Some(why), unknown: None });
 }
 
 /// Without its summary nothing is known of a run but that it did not come to its end.
