@@ -146,7 +146,7 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let asks = pid.filter(|_| scenario.asks_for(Figure::MemoryMib)).map(|_| address.port());
     let begun = Arc::new(AtomicU64::new(0));
     let sampler = sampler(args, pid, &out, scenario.seconds)?;
-    let mut alone = Alone::of(args, address, pid);
+    let (mut alone, mut kept) = (Alone::of(args, address, pid), Kept::default());
     let watcher = Watcher {
         begun: Arc::clone(&begun),
         target: &mut target,
@@ -166,7 +166,6 @@ pub fn run(args: &RunArgs, say: &mut (dyn Write + Send)) -> Result<Summary, LabE
     let stopped = target.stop();
     let disk = monitor::folder_bytes(&scratch).saturating_sub(disk_before);
     drop(reserve);
-    let mut kept = Kept::default();
     let witnessed = watched.map_or_else(Witnessed::default, |watched| kept.watched(watched));
     kept.file("analysis.csv", write_clients(&out, &outcome.row_clients));
     let fsync = fsync.and_then(|before| {

@@ -207,9 +207,9 @@ pub fn causes(run: &Folder) -> Vec<String> {
     if !summary.is_missing {
         causes.push(nearest_limit(run));
     }
-    let seconds: &[Second] = if summary.samples_cut { &[] } else { &run.seconds };
+    causes.extend(stages_of_ack(run));
     // Of a load that was not seen whole, nobody knows which second was the slowest.
-    let seconds = if summary.samples_cut { &[] } else { run.seconds.as_slice() };
+    let seconds: &[Second] = if summary.samples_cut { &[] } else { &run.seconds };
     causes.extend(slowest_second(seconds, run.manifest.machine.cores));
     causes.extend(disk(run));
     let steal = mean(seconds.iter().map(|it| it.steal));

@@ -398,7 +398,6 @@ impl Summary {
         let bytes_per_delivery = bytes as f64 / deliveries.max(1) as f64;
         let (ending, reasons) = judge::judge(scenario, &outcome, &generator);
         let recorder = &outcome.recorder;
-        let latency = Latencies::of(recorder);
         let of_rooms = |(kind, of): (&Rooms, &OfKind)| {
             let OfKind { ack, delivery, last, .. } = of;
             let (ack, delivery) = (ack.percentiles(), delivery.percentiles());
@@ -422,7 +421,7 @@ impl Summary {
                 deliveries: deliveries as f64 / seconds,
             },
             wire: Wire { bytes, bytes_per_delivery },
-            latency,
+            latency: Latencies::of(recorder),
             latency_by_rooms,
             phases: phases::of(&outcome.samples, &outcome.recorder.phases),
             rows: phases::rows(&outcome.row_clients),
