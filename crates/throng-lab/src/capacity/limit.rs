@@ -122,7 +122,8 @@ fn cores(run: &Folder) -> ([f64; 2], String) {
     let (server, generator) = (busy(&|it| it.server_cpu), busy(&|it| it.generator_cpu));
     // In core-seconds, as all the others are; the sample has a share of all cores.
     let steal = |it: &Second| it.steal * cores * it.seconds;
-    let own = |it: &Second| it.server_cpu + it.generator_cpu + steal(it);
+    let abusers = |it: &Second| it.abusers_cpu.unwrap_or_default();
+    let own = |it: &Second| it.server_cpu + it.generator_cpu + abusers(it) + steal(it);
     let with_others = |it: &Second| own(it) + it.counted.others.unwrap_or_default();
     let (own, all) = (busy(&own) / cores, busy(&with_others) / cores);
     let others = busy(&|it| it.counted.others.unwrap_or_default());
