@@ -574,7 +574,7 @@ mod tests {
         let series = read_to_string(folder.path().join("series.csv")).unwrap();
         let line = series.lines().nth(1).unwrap();
         assert!(line.starts_with("0.000,1.000,,0,7,6,,0,,"), "{line}");
-        assert!(line.contains(",0,0.0,0.0,3.500,4.500,,,") && line.contains(",,,,"), "{line}");
+        assert!(line.contains(",0,,0.0,0.0,3.500,4.500,,,") && line.contains(",,,,"), "{line}");
         assert!(
             series.contains(",probe_max_ms,descriptors,log_bytes,folder_bytes,commit_us,fanout_us,whole_us,core_0"),
             "{series}"
