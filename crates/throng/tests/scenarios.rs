@@ -202,11 +202,8 @@ fn one_client_sends_its_messages_in_a_row_and_prints_its_line() {
 fn too_few_open_files_are_said_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let lab = format!(
-        "ulimit -n 40; exec {} lab run scale-up-down --short --out {}",
-        env!("CARGO_BIN_EXE_throng"),
-        out.display()
-    );
+    let (program, out) = (env!("CARGO_BIN_EXE_throng"), out.display());
+    let lab = format!("ulimit -n 40; exec {program} lab run scale-up-down --short --out {out}");
     let done = Command::new("sh").args(["-c", &lab]).output().unwrap();
     assert_eq!(done.status.code(), Some(11));
     assert!(said(&done).contains("open files are needed and 40 allowed"), "{}", said(&done));
