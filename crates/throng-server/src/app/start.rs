@@ -177,7 +177,7 @@ impl App {
             fatal: fatal.clone(),
             offered: offered.clone(),
         };
-        let mut stop = Stop { indexing, ..Stop::of(fold, &personal, &fatal, disk.lock)? };
+        let mut stop = Stop::of((fold, indexing), &personal, &fatal, disk.lock)?;
         let shards = around.start(rooms, &settings, &mut stop).map_err(StartError::Thread)?;
         let app = Self {
             requests: Rate::requests(&limits),

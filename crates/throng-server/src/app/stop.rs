@@ -20,7 +20,7 @@ use crate::sequencer;
 pub struct Stop {
     pub(super) sequencers: Vec<JoinHandle<()>>,
     pub(super) fanouts: Vec<JoinHandle<()>>,
-    pub(super) indexing: Option<Indexing>,
+    indexing: Option<Indexing>,
     fold: Option<Fold>,
     personal: Option<(Arc<Personal>, JoinHandle<()>)>,
     /// Of the data folder.
@@ -54,14 +54,14 @@ impl App {
 impl Stop {
     /// Starts the thread of the accounts' notes, which ends last.
     pub(super) fn of(
-        fold: Fold,
+        (fold, indexing): (Fold, Option<Indexing>),
         personal: &Arc<Personal>,
         fatal: &Fatal,
         lock: Option<File>,
     ) -> Result<Self, StartError> {
         let thread = personal.start(fatal.clone()).map_err(StartError::Thread)?;
         let personal = Some((Arc::clone(personal), thread));
-        Ok(Self { fold: Some(fold), personal, lock, ..Self::default() })
+        Ok(Self { indexing, fold: Some(fold), personal, lock, ..Self::default() })
     }
 
     /// All threads have ended when this returns; the folder's lock is given back by who has nothing more to
