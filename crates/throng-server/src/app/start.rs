@@ -15,7 +15,7 @@ use throng_core::{Avatar, Epoch, Event, EventKind, Limits, Misfit, RoomId, RoomN
 use tokio::sync::mpsc;
 
 use super::export::Exports;
-use super::folder::lock_folder;
+use super::folder::{lock_folder, trust_the_disk};
 use super::numbers::{self, open_auth};
 use super::stop::Stop;
 use super::{App, ShardDoor, files, links, search, shard_of};
@@ -291,6 +291,7 @@ impl Disk {
         }
         let folder = &settings.data;
         let lock = lock_folder(folder)?;
+        trust_the_disk(folder)?;
         let log = SqliteLog::open(&folder.join("log.db"), &LogOptions::new(clock.clone()))?;
         let options = StoreOptions {
             pack_from: settings.compress_history.then_some(PACKED_LEN_MIN),

@@ -192,9 +192,6 @@ impl SqliteLog {
 
     fn open_file(path: &Path, options: &LogOptions) -> Result<Self, Trouble> {
         let connection = sqlite::open(path, options.vfs.as_deref(), &KIND, options.synchronous())?;
-        // What a process before this one wrote and could not sync can be read, and would be told, but
-        // goes with the power, and what is synced behind it in the journal goes too.
-        sqlite::checkpoint(&connection, KIND.what)?;
         let epoch = epoch(&connection)?;
         // Each of the two is a seek; both of one table at once would be a walk.
         let bounds = "SELECT coalesce((SELECT min(id) FROM turns), 0),

@@ -232,17 +232,24 @@ impl Disk {
         Arc::new(Self { state: Mutex::new(after) })
     }
 
-    /// What is found when the process alone has died: all that was written can be read, and what was not
-    /// synced can still be lost.
+    /// What the next process finds when one alone has died: what was not synced can be read, and can still be
+    /// lost. But its start syncs the journals and reads them as the disk has them (`app/folder.rs`).
     pub fn after_kill(&self) -> Arc<Self> {
         let state = self.state();
-        let after = State {
+        let mut after = State {
             inodes: state.inodes.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             renamed: state.renamed.clone(),
             ..State::default()
         };
+        for inode in state.names.iter().filter(|(name, _)| name.ends_with("-wal")).map(|it| it.1) {
+            let journal = &mut after.inodes[*inode];
+            for change in std::mem::take(&mut journal.pending) {
+                change.apply(&mut journal.durable);
+            }
+            journal.current.clone_from(&journal.durable);
+        }
         Arc::new(Self { state: Mutex::new(after) })
     }
 

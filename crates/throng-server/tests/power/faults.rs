@@ -80,16 +80,11 @@ fn with_fault(call: u64, calls: u64, fault: Fault) -> Result<Ended, String> {
     let ended = script(&mounted, &truth, calls)?;
     mounted.disk.cut();
     let mut chance = SmallRng::seed_from_u64(call);
-    for (powered, found) in left_on(&mounted.disk, &mut chance).into_iter().enumerate() {
+    for found in left_on(&mounted.disk, &mut chance) {
         let truth = truth.clone();
         let server = Server::start(&found, Planted::Nothing)?;
         truth.check(&server)?;
         truth.check_goes_on(&server, &mut chance)?;
-        if fault == Fault::Sync && powered == 1 {
-            // What a failed sync has lost can be read until the power goes, and no later sync brings it to the
-            // disk: no start after it is safe before the folder is copied (docs/reference/data-folder.md).
-            continue;
-        }
         found.disk.cut();
         drop(server);
         let found = Mounted::new(found.disk.after_cut(&mut chance));
