@@ -262,12 +262,12 @@ fn stages_of_ack(run: &Folder) -> Option<String> {
     let path = path(run)?;
     let us = |us: f64| ms(us / 1e3);
     let waited = path.generator_us.map_or(String::new(), |it| {
-        format!("{} ({}) passed in the generator, ", us(it), percent(it / path.client_us))
+        format!(", {} ({}) passed in the generator,", us(it), percent(it / path.client_us))
     });
     let Some((name, longest)) = path.parts.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
         let rest = path.rest_us().unwrap_or_default();
         return Some(format!(
-            "Of the mean ack's {} {waited}the rest, {}, is {}.",
+            "Of the mean ack's {}{waited} the rest, {}, is {}.",
             us(path.client_us),
             us(rest),
             path.rest_of()
@@ -289,7 +289,7 @@ fn stages_of_ack(run: &Folder) -> Option<String> {
         },
     );
     Some(format!(
-        "Of the mean ack's {} {waited}the server's stages took {} (most of it {name}, {}); {rest}.{nearest}",
+        "Of the mean ack's {}{waited} the server's stages took {} (most of it {name}, {}); {rest}.{nearest}",
         us(path.client_us),
         us(path.sum_us),
         us(*longest),
