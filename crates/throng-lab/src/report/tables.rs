@@ -152,7 +152,7 @@ fn traced(run: &Folder) -> Table {
 /// What the server says of its stages; by Little's law, its seconds of work a second are how many passages
 /// were in it at once. Commands are counted in those in which they wait.
 fn stages(run: &Folder) -> Option<Table> {
-    let title = "Stages of the server, by its own count, and before them the generator";
+    let title = "Stages of the server, by its own count";
     let differs: Vec<Vec<String>> =
         run.summary.differs().iter().map(|it| vec![it.says.clone()]).collect();
     if !differs.is_empty() {
@@ -186,7 +186,8 @@ fn stages(run: &Folder) -> Option<Table> {
         "commands, L = rate \u{d7} W",
         &measured,
     ];
-    Some(table(title, &head, rows))
+    let title = format!("{title}; before them the generator");
+    Some(table(&title, &head, rows))
 }
 
 /// What could not be held against its count, and why.
