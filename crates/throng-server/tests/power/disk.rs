@@ -149,9 +149,11 @@ impl Disk {
         state.names == state.durable_names && state.names.values().all(settled)
     }
 
-    /// Another process begins, and trusts what it finds.
+    /// Another process begins, and trusts what it finds: the journals as the disk has them (`app/folder.rs`).
     pub fn forget_failed_syncs(&self) {
-        self.state().unsynced.clear();
+        let mut state = self.state();
+        state.unsynced.clear();
+        state.read_journals();
     }
 
     /// Whether a sync failed of a file whose name begins so.
@@ -243,13 +245,7 @@ impl Disk {
             renamed: state.renamed.clone(),
             ..State::default()
         };
-        for inode in state.names.iter().filter(|(name, _)| name.ends_with("-wal")).map(|it| it.1) {
-            let journal = &mut after.inodes[*inode];
-            for change in std::mem::take(&mut journal.pending) {
-                change.apply(&mut journal.durable);
-            }
-            journal.current.clone_from(&journal.durable);
-        }
+        after.read_journals();
         Arc::new(Self { state: Mutex::new(after) })
     }
 
@@ -401,6 +397,19 @@ impl Disk {
 }
 
 impl State {
+    /// They are synced, and what memory alone has of them is let go of.
+    fn read_journals(&mut self) {
+        let journals = self.names.iter().filter(|(name, _)| name.ends_with("-wal"));
+        let journals: Vec<InodeId> = journals.map(|(_, inode)| *inode).collect();
+        for inode in journals {
+            let journal = &mut self.inodes[inode];
+            for change in std::mem::take(&mut journal.pending) {
+                change.apply(&mut journal.durable);
+            }
+            journal.current.clone_from(&journal.durable);
+        }
+    }
+
     /// Counts a call, and says whether it comes to pass.
     fn call(&mut self, call: Call) -> Result<(), Code> {
         if self.off {
